@@ -1,0 +1,24 @@
+# `make demo` and `make test` need nothing but Python 3.11-3.13; each makes the environment in .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+OUT ?= runs/demo
+
+.PHONY: demo test check install
+
+demo: install  ## the main job end to end, on simulated patients; ends in a page to look at
+	$(BIN)/tardiff demo --out $(OUT)
+
+test: install  ## the whole test suite
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: install  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+install: .venv/.installed
+
+.venv/.installed: pyproject.toml constraints.txt
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@

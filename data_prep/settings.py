@@ -1,0 +1,35 @@
+"""What a user chooses for `tardiff prepare`. Imports nothing heavy, so that --help is instant."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """Choices that turn raw records into a dataset folder."""
+
+    source: Positional[str]
+    """Where the records come from: physionet2012, mimic-iv or simulate."""
+    out: Path
+    """The dataset folder to make; it must not exist."""
+    raw: Path | None = None
+    """The publisher's folder (not needed by simulate)."""
+    hours: int = 24
+    """Length of the observation window from admission to the unit."""
+    step_hours: float = 1.0
+    """Width of one step of the grid; it must divide the window."""
+    variables: str = "vitals"
+    """vitals, all, or names separated by commas."""
+    task: str = "in_hospital_death"
+    """What the label means."""
+    split: Literal["random", "by-set"] = "random"
+    """random: 70/15/15 of the patients, stratified; by-set: the last set is the test split (physionet2012)."""
+    sets: str | None = None
+    """Which of the publisher's sets to read, separated by commas (a,b); all that are there if not given."""
+    seed: int = 0
+    """Seed of the split, and of the simulation."""
+    stays: int = 3000
+    """How many stays to simulate."""

@@ -1,0 +1,52 @@
+"""Train, validation and test by patient."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from tardiff.errors import TardiffError
+
+RANDOM = {"train": 0.70, "validation": 0.15, "test": 0.15}
+BESIDE_A_TEST_SET = {"train": 0.80, "validation": 0.20}
+
+
+def split_patients(stays: pd.DataFrame, how: Literal["random", "by-set"], seed: int) -> "pd.Series[str]":
+    """The split of each stay.
+
+    "random" shares the patients out, stratified by the highest label that any of their stays has. "by-set" tests on the
+    last of the publisher's sets and shares the rest out between train and validation. The order of rows has no influence.
+
+    Args:
+        stays: columns stay_id, subject_id, label, and set if the source has sets.
+        how: the rule.
+        seed: the seed of the shuffle.
+
+    Returns:
+        train, validation or test, indexed as `stays`.
+
+    Raises:
+        TardiffError: by-set without two sets.
+    """
+    if how == "random":
+        return stays["subject_id"].map(_share_out(stays, RANDOM, seed))
+    sets = sorted(stays["set"].unique()) if "set" in stays else []
+    if len(sets) < 2:
+        raise TardiffError(f"split: by-set needs stays of two of the publisher's sets, here are {len(sets)}; choose --split random")
+    test = stays["set"] == sets[-1]
+    shared = stays["subject_id"].map(_share_out(stays[~test], BESIDE_A_TEST_SET, seed))
+    return shared.where(~test, "test")
+
+
+def _share_out(stays: pd.DataFrame, fractions: Mapping[str, float], seed: int) -> dict[int, str]:
+    """Patient to split: within each stratum, sorted patients are shuffled and cut."""
+    rng = np.random.default_rng(seed)
+    strata = stays.groupby("subject_id")["label"].max()
+    chosen: dict[int, str] = {}
+    for _, subjects in strata.groupby(strata):
+        shuffled = rng.permutation(np.sort(subjects.index.to_numpy()))
+        edges = np.round(np.cumsum(list(fractions.values())) * len(shuffled)).astype(int)[:-1]
+        for name, part in zip(fractions, np.split(shuffled, edges), strict=True):
+            chosen.update(dict.fromkeys(part.tolist(), name))
+    return chosen

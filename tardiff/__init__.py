@@ -1,0 +1,52 @@
+"""Synthetic EHR time series, steered by influence guidance towards a clinical model.
+
+The names below are the public interface; they are imported when first asked for, so that `import tardiff` is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tardiff.classifier_folder import ClassifierFolder, fit_classifier
+    from tardiff.dataset import Dataset
+    from tardiff.errors import TardiffError
+    from tardiff.pipeline import TarDiffPipeline
+    from tardiff.settings import ClassifierSettings, EvaluateSettings, GuidanceSettings, SamplerSettings, TrainSettings
+    from tardiff.synthesis import synthesise
+    from tardiff.training import train
+
+_HOMES = {
+    "ClassifierFolder": "classifier_folder",
+    "ClassifierSettings": "settings",
+    "Dataset": "dataset",
+    "EvaluateSettings": "settings",
+    "GuidanceSettings": "settings",
+    "SamplerSettings": "settings",
+    "TarDiffPipeline": "pipeline",
+    "TardiffError": "errors",
+    "TrainSettings": "settings",
+    "fit_classifier": "classifier_folder",
+    "synthesise": "synthesis",
+    "train": "training",
+}
+
+__all__ = [
+    "ClassifierFolder",
+    "ClassifierSettings",
+    "Dataset",
+    "EvaluateSettings",
+    "GuidanceSettings",
+    "SamplerSettings",
+    "TarDiffPipeline",
+    "TardiffError",
+    "TrainSettings",
+    "fit_classifier",
+    "synthesise",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tardiff' has no attribute {name!r}")
+    return getattr(import_module(f"tardiff.{_HOMES[name]}"), name)

@@ -1,0 +1,5 @@
+"""`python -m tardiff` is `tardiff`."""
+
+from tardiff.cli import main
+
+main()

@@ -1,0 +1,149 @@
+"""The classifier folder: a trained classifier with all that guidance needs to know of it."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tardiff.classifier import Classifier, State, auprc, build, fit
+from tardiff.codec import Codec
+from tardiff.dataset import Dataset, Split
+from tardiff.errors import TardiffError
+from tardiff.files import new_folder, write_json
+from tardiff.influence import at_checkpoints, class_gradients
+from tardiff.settings import ClassifierSettings
+
+
+class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `classifier.json` says."""
+
+    settings: dict[str, Any]
+    classes: tuple[str, ...]
+    data_hash: str
+    guidance_set: str
+    guidance_counts: tuple[int, ...]
+    epochs: tuple[int, ...]
+    validation_auprc: float
+    history: tuple[dict[str, float], ...]
+
+
+@dataclass(frozen=True)
+class ClassifierFolder:
+    """A classifier, its codec, its training trajectory and the guidance rows' gradients along it.
+
+    Attributes:
+        card: settings and figures.
+        codec: the space that it reads.
+        classifier: at its best epoch, in evaluation mode.
+        trajectory: weights at `card.epochs`, early to best.
+        gradients: for each of them, mean loss gradient of the guidance rows of each class, name -> [classes, *shape].
+    """
+
+    card: Card
+    codec: Codec
+    classifier: Classifier
+    trajectory: list[State]
+    gradients: list[dict[str, Tensor]]
+
+    def save(self, path: str | Path) -> None:
+        """Write the folder, whole or not at all.
+
+        Raises:
+            TardiffError: `path` exists.
+        """
+        with new_folder(path) as folder:
+            write_json(folder / "classifier.json", msgspec.to_builtins(self.card))
+            self.codec.save(folder / "codec.json")
+            save_file(self.classifier.state_dict(), folder / "model.safetensors")
+            save_file(_numbered(self.trajectory), folder / "trajectory.safetensors")
+            save_file(_numbered(self.gradients), folder / "guidance.safetensors")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "ClassifierFolder":
+        """Open a classifier folder.
+
+        Raises:
+            TardiffError: naming the file that is missing or damaged.
+        """
+        path = Path(path)
+        try:
+            card = msgspec.json.decode((path / "classifier.json").read_bytes(), type=Card)
+            settings = msgspec.convert(card.settings, ClassifierSettings)
+        except OSError as error:
+            raise TardiffError(f"{path}: not a classifier folder (no classifier.json); make one with `tardiff fit-classifier`") from error
+        except msgspec.MsgspecError as error:
+            raise TardiffError(f"{path / 'classifier.json'}: {error}") from error
+        codec = Codec.load(path / "codec.json")
+        classifier = build(settings, 2 * len(codec.channels), len(card.classes)).eval()
+        try:
+            classifier.load_state_dict(_read(path / "model.safetensors"))
+        except RuntimeError as error:
+            raise TardiffError(f"{path / 'model.safetensors'}: does not fit classifier.json; fit the classifier again") from error
+        count = len(card.epochs)
+        trajectory = _listed(_read(path / "trajectory.safetensors"), count)
+        return cls(card, codec, classifier, trajectory, _listed(_read(path / "guidance.safetensors"), count))
+
+    def checkpoints(self) -> list[Classifier]:
+        """The classifier along its trajectory."""
+        return at_checkpoints(self.classifier, self.trajectory)
+
+
+def fit_classifier(
+    data: Dataset, settings: ClassifierSettings, guidance_set: str = "validation", on_epoch: Callable[[dict[str, Any]], None] | None = None
+) -> ClassifierFolder:
+    """Train a classifier on a data set's training rows and take the gradients of its guidance rows.
+
+    Args:
+        data: with a validation split, on which training stops.
+        settings: architecture and optimizer.
+        guidance_set: name of the split whose rows guidance shall serve.
+        on_epoch: called with each epoch's history entry.
+
+    Raises:
+        TardiffError: a split is missing, or guidance would use test rows.
+    """
+    if guidance_set == "test":
+        raise TardiffError("--guidance-set test: guidance must never see test rows; use train or validation")
+    codec = Codec.fit(data.train, data.manifest)
+    classes = len(data.manifest.task.classes)
+    validation = _rows(codec, data.split("validation"))
+    result = fit(*_rows(codec, data.train), validation, settings, classes, on_epoch)
+    guidance_seen, guidance_label = _rows(codec, data.split(guidance_set))
+    checkpoints = at_checkpoints(result.classifier, result.trajectory)
+    gradients = [class_gradients(c, guidance_seen, guidance_label, classes) for c in checkpoints]
+    card = Card(
+        settings=asdict(settings),
+        classes=data.manifest.task.classes,
+        data_hash=data.manifest.content_hash,
+        guidance_set=guidance_set,
+        guidance_counts=tuple(torch.bincount(guidance_label, minlength=classes).tolist()),
+        epochs=tuple(result.epochs),
+        validation_auprc=auprc(validation[1].numpy(), result.classifier.probability(validation[0])),
+        history=tuple(result.history),
+    )
+    return ClassifierFolder(card, codec, result.classifier, result.trajectory, gradients)
+
+
+def _rows(codec: Codec, split: Split) -> tuple[Tensor, Tensor]:
+    return codec.seen(codec.encode(split)), torch.from_numpy(split.label)
+
+
+def _numbered(states: list[State]) -> State:
+    return {f"{k}/{name}": tensor.contiguous() for k, state in enumerate(states) for name, tensor in state.items()}
+
+
+def _listed(tensors: State, count: int) -> list[State]:
+    return [{name.split("/", 1)[1]: t for name, t in tensors.items() if name.split("/", 1)[0] == str(k)} for k in range(count)]
+
+
+def _read(path: Path) -> State:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise TardiffError(f"{path}: missing or damaged ({error}); fit the classifier again") from error

@@ -1,0 +1,296 @@
+"""One command for each arrow of the data flow. Heavy modules are imported inside the commands, so `--help` is quick."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
+
+from data_prep.settings import PrepareSettings
+from tardiff.errors import TardiffError
+from tardiff.settings import ClassifierSettings, DemoSettings, EvaluateSettings, GuidanceSettings, SamplerSettings, TrainSettings
+
+Data = Annotated[Positional[Path], arg(metavar="DATA")]
+Out = Annotated[Path, arg(metavar="PATH")]
+Threads = Annotated[int | None, arg(metavar="N", help="Threads to compute with (default: one for each core).")]
+
+
+def prepare(settings: OmitArgPrefixes[PrepareSettings]) -> None:
+    """Turn raw ICU records into a dataset folder.
+
+    SOURCE is physionet2012 (PhysioNet/CinC Challenge 2012), mimic-iv, or simulate, which writes MIMIC-IV-shaped tables of
+    made-up patients and prepares those.
+
+    For instance:
+      tardiff prepare physionet2012 --raw physionet2012/ --split by-set --out data/p12
+      tardiff prepare mimic-iv --raw mimic-iv-demo-2.2/ --out data/demo
+      tardiff prepare simulate --stays 3000 --out data/simulated
+    """
+    from data_prep import prepare
+
+    describe(prepare(settings), settings.out)
+
+
+def train(data: Data, out: Out, settings: OmitArgPrefixes[TrainSettings] = TrainSettings(), threads: Threads = None) -> None:
+    """Train the diffusion model on a dataset folder and write a pipeline folder.
+
+    Interrupted, the same command goes on from OUT.partial and ends in the same weights.
+
+    For instance:
+      tardiff train data/p12 --out runs/p12
+      tardiff train data/p12 --out runs/small --steps 1000 --widths 32 64
+
+    Args:
+        data: Dataset folder.
+        out: Pipeline folder to write.
+    """
+    use_threads(threads)
+    from tardiff.dataset import Dataset
+    from tardiff.training import train
+
+    pipeline = train(Dataset.load(data), out, settings)
+    last = pipeline.card["history"][-1]
+    print(f"{out}: {settings.steps} steps, loss {last['loss']:.3f}, validation loss {last['validation_loss']:.3f}")
+
+
+def fit_classifier(
+    data: Data,
+    out: Out,
+    guidance_set: Literal["validation", "train"] = "validation",
+    settings: OmitArgPrefixes[ClassifierSettings] = ClassifierSettings(),
+    threads: Threads = None,
+) -> None:
+    """Train the clinical model that the synthetic data shall serve.
+
+    The folder also keeps checkpoints along its training and, for each, the gradients of the guidance rows, so that
+    sampling needs no patient's record.
+
+    For instance:
+      tardiff fit-classifier data/p12 --out runs/p12-gru
+      tardiff fit-classifier data/p12 --out runs/p12-tcn --architecture tcn --class-weights
+
+    Args:
+        data: Dataset folder.
+        out: Classifier folder to write.
+        guidance_set: Split whose rows guidance serves.
+    """
+    use_threads(threads)
+    from tqdm import tqdm
+
+    from tardiff import classifier_folder
+    from tardiff.dataset import Dataset
+    from tardiff.files import refuse_existing
+
+    refuse_existing(out)
+    with tqdm(total=settings.epochs, desc="fit", unit="epoch") as bar:
+
+        def show(entry: dict[str, float]) -> None:
+            bar.set_postfix(loss=f"{entry['loss']:.3f}", auprc=f"{entry['validation_auprc']:.3f}", refresh=False)
+            bar.update()
+
+        folder = classifier_folder.fit_classifier(Dataset.load(data), settings, guidance_set, show)
+    folder.save(out)
+    print(f"{out}: {settings.architecture}, best epoch {folder.card.epochs[-1]}, validation AUPRC {folder.card.validation_auprc:.3f}")
+
+
+def sample(
+    run: Annotated[Positional[Path], arg(metavar="RUN")],
+    out: Out,
+    n: int,
+    classifier: Path | None = None,
+    label_ratio: str = "train",
+    guidance: OmitArgPrefixes[GuidanceSettings] = GuidanceSettings(),
+    sampler: OmitArgPrefixes[SamplerSettings] = SamplerSettings(),
+    seed: int = 0,
+    threads: Threads = None,
+) -> None:
+    """Sample a synthetic data set, steered towards a classifier or not.
+
+    For instance:
+      tardiff sample runs/p12 --classifier runs/p12-gru --n 3200 --out data/guided
+      tardiff sample runs/p12 --guidance none --n 3200 --label-ratio balanced --out data/unguided
+
+    Args:
+        run: Pipeline folder.
+        out: Dataset folder to write; it has a training split only.
+        n: Rows.
+        classifier: Classifier folder that guidance serves.
+        label_ratio: train (as in training), balanced, or the share of the last class (0.5).
+        seed: Seed; sample i of a seed depends on its label and the seed alone, not on --n or --batch-size.
+    """
+    use_threads(threads)
+    from tardiff.classifier_folder import ClassifierFolder
+    from tardiff.files import refuse_existing
+    from tardiff.pipeline import TarDiffPipeline
+    from tardiff.synthesis import synthesise
+
+    refuse_existing(out)
+    result = synthesise(
+        TarDiffPipeline.from_pretrained(run),
+        n,
+        classifier=ClassifierFolder.load(classifier) if classifier else None,
+        guidance=guidance,
+        sampler=sampler,
+        label_ratio=label_ratio,
+        seed=seed,
+    )
+    describe(result.dataset.save(out), out)
+    moved = result.movement
+    if moved is not None:
+        peak = max(moved.steps, key=lambda record: record["ratio"])
+        print(
+            f"guidance moved the values by {moved.value:.3f} sd and changed {moved.mask:.1%} of the observations ({moved.rows} samples "
+            f"against unguided ones of the same seeds); at most {peak['ratio']:.3f} of an update (step {peak['step']})"
+        )
+        if moved.inert:
+            print("warning: guidance is inert; raise --strength or --window", file=sys.stderr)
+
+
+def evaluate(
+    real: Annotated[Path, arg(metavar="DATA")],
+    synthetic: UseAppendAction[tuple[str, ...]],
+    out: Out,
+    test: Path | None = None,
+    settings: OmitArgPrefixes[EvaluateSettings] = EvaluateSettings(),
+) -> None:
+    """Measure what synthetic data sets are worth: utility, fidelity and privacy, with 95 % intervals.
+
+    For instance:
+      tardiff evaluate --real data/p12 --synthetic unguided=data/unguided --synthetic guided=data/guided --out runs/evaluation
+      tardiff evaluate --real data/p12 --synthetic data/guided --quick --out runs/first-look
+
+    Args:
+        real: Dataset folder of real records with train, validation and test splits.
+        synthetic: Synthetic dataset folder, as [NAME=]SYN; repeat for more. Differences are taken to the first one.
+        out: Folder to write metrics.json, table.txt and figures to.
+        test: Another dataset folder whose test split to test on.
+    """
+    from tardiff import evaluate as evaluation
+    from tardiff.files import refuse_existing
+
+    refuse_existing(out)
+    named = dict(name_and_path(item) for item in synthetic)
+    if len(named) < len(synthetic):
+        raise TardiffError("--synthetic: two data sets have the same name; give names as NAME=PATH")
+    result = evaluation.evaluate(real, named, settings, test)
+    evaluation.write(result, out)
+    print(evaluation.table(result))
+    print(f"\nwritten to {out}")
+
+
+def export(data: Data, out: Out) -> None:
+    """Write every observed value of a dataset folder as a long table, CSV or Parquet by the file's name.
+
+    Columns: split, stay_id, label, hour, variable, value.
+
+    For instance:
+      tardiff export data/guided --out guided.csv
+      tardiff export data/guided --out guided.parquet
+
+    Args:
+        data: Dataset folder.
+        out: File to write, ending in .csv, .csv.gz or .parquet.
+    """
+    from tardiff.dataset import Dataset
+
+    rows = Dataset.load(data).export(out)
+    print(f"{out}: {rows:,} values")
+
+
+def demo(out: Out, settings: OmitArgPrefixes[DemoSettings] = DemoSettings()) -> None:
+    """Run the six steps in a row, from records to a page that shows what guided samples are worth. Takes about five minutes.
+
+    For instance:
+      tardiff demo --out runs/demo
+      tardiff demo --data physionet2012 --raw physionet2012/ --out runs/demo-p12
+
+    Args:
+        out: Folder to write everything to.
+    """
+    from tardiff.demo import demo
+
+    demo(out, settings)
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "prepare": prepare,
+    "train": train,
+    "fit-classifier": fit_classifier,
+    "sample": sample,
+    "evaluate": evaluate,
+    "export": export,
+    "demo": demo,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; what the user handed in wrong is one line on standard error and exit status 2."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(overview())
+        sys.exit(0 if arguments else 2)
+    name = arguments[0]
+    try:
+        if name not in COMMANDS:
+            raise TardiffError(f"unknown command {name!r} (known: {', '.join(COMMANDS)})")
+        tyro.cli(COMMANDS[name], prog=f"tardiff {name}", args=arguments[1:])
+    except TardiffError as error:
+        sys.exit(fail(str(error), 2))
+    except OSError as error:
+        sys.exit(fail(f"{error.filename or 'tardiff'}: {error.strerror or error}", 2))
+    except KeyboardInterrupt:
+        sys.exit(fail("interrupted; `train` goes on where it stopped when called again", 130))
+
+
+def overview() -> str:
+    """What `tardiff --help` prints."""
+    lines = [
+        "usage: tardiff COMMAND ...",
+        "",
+        "Synthetic EHR time series, steered by influence guidance towards a clinical model.",
+        "",
+        *(f"  {name:<15} {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()),
+        "",
+        "`tardiff COMMAND --help` explains a command with examples. For instance:",
+        "  tardiff demo --out runs/demo",
+    ]
+    return "\n".join(lines)
+
+
+def fail(message: str, status: int) -> int:
+    """Print an error as one line; returns the exit status."""
+    print(f"tardiff: error: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+def use_threads(threads: int | None) -> None:
+    """Limit every numerical library to so many threads; to be called before they are imported."""
+    if threads is None:
+        return
+    if threads < 1:
+        raise TardiffError(f"--threads {threads}: at least one is needed")
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
+def name_and_path(item: str) -> tuple[str, Path]:
+    """`NAME=PATH`, or a path that is named after its last part."""
+    name, equals, path = item.partition("=")
+    return (name, Path(path)) if equals else (Path(item).name, Path(item))
+
+
+def describe(dataset: Any, path: Path) -> None:
+    """Print what a dataset folder holds."""
+    manifest = dataset.manifest
+    kind = "synthetic, " if manifest.synthetic else ""
+    print(
+        f"{path}: {kind}{manifest.task.name} from {manifest.source} {manifest.source_version}, "
+        f"{len(manifest.channels)} channels x {manifest.steps} steps of {manifest.step_hours:g} h"
+    )
+    for step in manifest.attrition:
+        print(f"  {step.stays:>8,} stays {step.subjects:>8,} patients  {step.rule}{'  [looks ahead]' if step.looks_ahead else ''}")
+    for name, info in manifest.splits.items():
+        counts = ", ".join(f"{n:,} {c}" for n, c in zip(info.classes, manifest.task.classes, strict=True))
+        print(f"  {name:<10} {info.rows:>8,} rows: {counts}")

@@ -1,0 +1,171 @@
+"""Physical units <-> model space.
+
+In model space a record is `x` [batch, 2 C, time]: C value channels (normal scores, unobserved entries filled) and
+C mask bits (+1 observed, -1 not; "analog bits", arXiv 2208.04202), so that one diffusion model learns both.
+"""
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from einops import rearrange
+from numpy.typing import NDArray
+from scipy.stats import norm
+from torch import Tensor
+
+from tardiff.dataset import Channel, Manifest, Split
+from tardiff.errors import TardiffError
+from tardiff.files import replace_file
+
+KNOTS = 129
+Z_LIMIT = 4.0
+SOFTNESS = 0.1
+
+
+class ValueMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Monotone piecewise-linear map between one variable's unit and normal scores."""
+
+    value: tuple[float, ...]
+    score: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, observed: NDArray[np.float32]) -> "ValueMap":
+        """Map the empirical distribution of `observed` [n] to a standard normal at up to `KNOTS` quantiles.
+
+        Tied values share their middle rank, so a variable of few levels keeps them apart. A constant variable maps
+        to 0 with slope 1; a variable never observed to the identity.
+        """
+        levels, counts = np.unique(observed.astype(np.float64), return_counts=True)
+        if len(levels) < 2:
+            centre = float(levels[0]) if len(levels) else 0.0
+            return cls((centre - 1.0, centre + 1.0), (-1.0, 1.0))
+        middle = (np.cumsum(counts) - counts / 2) / counts.sum()
+        keep = np.unique(np.searchsorted(middle, np.linspace(middle[0], middle[-1], KNOTS)))
+        return cls(tuple(levels[keep].tolist()), tuple(norm.ppf(middle[keep]).tolist()))
+
+    def to_score(self, value: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Values in physical units to scores; beyond the end knots the end segments go on."""
+        return np.clip(_interpolate(value, self.value, self.score), -Z_LIMIT, Z_LIMIT)
+
+    def to_value(self, score: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The inverse of `to_score`."""
+        return _interpolate(score, self.score, self.value)
+
+
+def _interpolate(x: NDArray[np.floating], xs: tuple[float, ...], ys: tuple[float, ...]) -> NDArray[np.float64]:
+    result = np.interp(x, xs, ys)
+    low, high = (ys[1] - ys[0]) / (xs[1] - xs[0]), (ys[-1] - ys[-2]) / (xs[-1] - xs[-2])
+    result = np.where(x < xs[0], ys[0] + low * (x - xs[0]), result)
+    return np.where(x > xs[-1], ys[-1] + high * (x - xs[-1]), result)
+
+
+class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The transform of one data set, fitted on its training rows only."""
+
+    channels: tuple[Channel, ...]
+    steps: int
+    maps: tuple[ValueMap, ...]
+    orderings: tuple[tuple[str, ...], ...]
+    observed_rate: tuple[float, ...]
+    """Share of entries observed in training, by channel."""
+    thresholds: tuple[float, ...]
+    """A mask bit above its channel's threshold means observed; fitted once in training, never on a sampled batch."""
+
+    @classmethod
+    def fit(cls, train: Split, manifest: Manifest) -> "Codec":
+        """Fit on the training split."""
+        maps = tuple(ValueMap.fit(train.values[:, c][train.mask[:, c] == 1]) for c in range(len(manifest.channels)))
+        rate = tuple(train.mask.mean(axis=(0, 2), dtype=np.float64).tolist())
+        return cls(manifest.channels, manifest.steps, maps, manifest.orderings, rate, (0.0,) * len(maps))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Codec":
+        """Read a stored codec.
+
+        Raises:
+            TardiffError: the file is missing or damaged.
+        """
+        try:
+            return msgspec.json.decode(Path(path).read_bytes(), type=cls)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise TardiffError(f"{path}: not a readable codec ({error})") from error
+
+    def save(self, path: str | Path) -> None:
+        """Write as JSON."""
+        replace_file(path, msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
+
+    def digest(self) -> str:
+        """Hash of everything that was fitted on data; codecs of the same training rows agree, whatever their thresholds."""
+        plain = msgspec.structs.replace(self, thresholds=())
+        return hashlib.sha256(msgspec.json.encode(plain)).hexdigest()
+
+    def fit_thresholds(self, x: Tensor) -> "Codec":
+        """Thresholds at which unguided samples `x` [N, 2 C, T] are observed as often as the training rows were."""
+        bits = rearrange(x[:, len(self.channels) :], "n c t -> c (n t)").double().numpy()
+        cut = [float(np.quantile(b, 1 - rate)) for b, rate in zip(bits, self.observed_rate, strict=True)]
+        return msgspec.structs.replace(self, thresholds=tuple(float(np.clip(c, -0.95, 0.95)) for c in cut))
+
+    def encode(self, split: Split) -> Tensor:
+        """Rows in physical units to x float32 [N, 2 C, T]; unobserved values are filled as `forward_fill` says."""
+        if split.values.shape[1:] != (len(self.channels), self.steps):
+            raise TardiffError(f"rows have shape {split.values.shape[1:]}, this model was fitted on {(len(self.channels), self.steps)}")
+        score = np.stack([m.to_score(split.values[:, c]) for c, m in enumerate(self.maps)], axis=1)
+        mask = torch.from_numpy(split.mask.astype(bool))
+        value = torch.from_numpy(np.where(split.mask == 1, score, 0.0).astype(np.float32))
+        return torch.cat([self.forward_fill(value, mask), mask.float() * 2 - 1], dim=1)
+
+    def decode(self, x: Tensor) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """x [N, 2 C, T] to values in physical units (NaN where unobserved) and mask, both [N, C, T].
+
+        Values are clamped to their limits, ordinal channels rounded, and chains of `orderings` that are observed
+        together are put in order.
+        """
+        value, bits = x.double().numpy().copy(), x[:, len(self.channels) :].numpy()
+        mask = bits > np.array(self.thresholds, dtype=np.float32)[:, None]
+        values = np.empty(mask.shape)
+        for c, (channel, value_map) in enumerate(zip(self.channels, self.maps, strict=True)):
+            physical = np.clip(value_map.to_value(value[:, c]), *channel.limits)
+            values[:, c] = np.rint(physical) if channel.kind == "ordinal" else physical
+        for chain in self.orderings:
+            _put_in_order(values, mask, [self._index(name) for name in chain])
+        return np.where(mask, values, np.nan).astype(np.float32), mask.astype(np.uint8)
+
+    def seen(self, x: Tensor) -> Tensor:
+        """What classifiers and guides see of x [B, 2 C, T]: blended values and soft mask, same shape, differentiable.
+
+        Values are soft_mask * value + (1 - soft_mask) * fill. A bit of +-1, as real rows have, gives the same soft
+        mask whatever the thresholds are, so a classifier fits every generator of its data set.
+        """
+        value, bits = x.chunk(2, dim=1)
+        threshold = torch.tensor(self.thresholds, dtype=x.dtype, device=x.device)[:, None]
+        above = bits > threshold
+        distance = (bits - threshold) / torch.where(above, 1 - threshold, 1 + threshold)
+        soft = torch.sigmoid(distance / SOFTNESS)
+        fill = self.forward_fill(value, above)
+        return torch.cat([soft * value + (1 - soft) * fill, soft], dim=1)
+
+    def forward_fill(self, value: Tensor, mask: Tensor) -> Tensor:
+        """The one filling rule: the last observed value, before the first one the channel's normal value. [B, C, T]."""
+        step = torch.arange(value.shape[-1], device=value.device)
+        last = torch.where(mask, step, -1).cummax(dim=-1).values
+        filled = value.gather(-1, last.clamp(min=0))
+        normal = torch.tensor([m.to_score(np.array(c.normal)) for c, m in zip(self.channels, self.maps, strict=True)])
+        return torch.where(last >= 0, filled, normal.to(value)[:, None])
+
+    def bounds(self) -> Tensor:
+        """Largest magnitude a clean x can have, [2 C, 1]: of the scores, and 1 of the bits."""
+        count = len(self.channels)
+        return torch.cat([torch.full((count, 1), Z_LIMIT), torch.ones(count, 1)])
+
+    def _index(self, name: str) -> int:
+        return [channel.name for channel in self.channels].index(name)
+
+
+def _put_in_order(values: NDArray[np.float64], mask: NDArray[np.bool_], chain: list[int]) -> None:
+    """Sort, in place, the observed members of a chain at every step: the smallest change that keeps the values."""
+    members, seen = values[:, chain], mask[:, chain]
+    target = np.sort(np.where(seen, members, np.inf), axis=1)  # observed values first, ascending
+    rank = np.cumsum(seen, axis=1) - 1
+    values[:, chain] = np.where(seen, np.take_along_axis(target, np.maximum(rank, 0), axis=1), members)

@@ -1,0 +1,360 @@
+"""The dataset folder: the only thing that crosses from `data_prep` to `tardiff`, real and synthetic alike.
+
+A folder holds `manifest.json` and one safetensors file a split. Opening one checks all of it.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from tardiff.errors import TardiffError
+from tardiff.files import new_file, new_folder, replace_file
+
+SCHEMA = 1
+SPLITS = ("train", "validation", "test")
+DTYPES = {
+    "values": np.float32,
+    "mask": np.uint8,
+    "static": np.float32,
+    "label": np.int64,
+    "stay_id": np.int64,
+    "subject_id": np.int64,
+    "length": np.int32,
+}
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of the manifest's records: immutable, and a misspelt field is an error."""
+
+
+class Channel(_Strict, frozen=True):
+    """One variable over time."""
+
+    name: str
+    unit: str
+    limits: tuple[float, float]
+    """Plausible range in `unit`; values outside are missing when prepared, and decoding clamps to it."""
+    aggregation: Literal["mean", "last", "sum", "max"]
+    normal: float
+    """The value that stands before the first observation, in `unit`."""
+    kind: Literal["numeric", "ordinal"] = "numeric"
+    """`ordinal` takes whole numbers only (GCS, a flag)."""
+
+
+class Static(_Strict, frozen=True):
+    """One descriptor of a stay. Categories are stored as their index; missing is NaN."""
+
+    name: str
+    unit: str = ""
+    kind: Literal["numeric", "categorical"] = "numeric"
+    limits: tuple[float, float] | None = None
+    categories: tuple[str, ...] = ()
+
+
+class Task(_Strict, frozen=True):
+    """What the label means."""
+
+    name: str
+    rule: str
+    classes: tuple[str, ...]
+
+
+class SplitInfo(_Strict, frozen=True):
+    """Size of a split, and how many rows each class has."""
+
+    rows: int
+    classes: tuple[int, ...]
+
+
+class AttritionStep(_Strict, frozen=True):
+    """How many stays and patients remain after a rule."""
+
+    rule: str
+    stays: int
+    subjects: int
+    looks_ahead: bool = False
+    """True if the rule uses what is known only after the prediction time."""
+
+
+class Manifest(_Strict, frozen=True):
+    """What a dataset folder says of itself. It holds no clock time and no absolute path."""
+
+    source: str
+    source_version: str
+    channels: tuple[Channel, ...]
+    statics: tuple[Static, ...]
+    step_hours: float
+    steps: int
+    task: Task
+    splits: dict[str, SplitInfo] = {}
+    orderings: tuple[tuple[str, ...], ...] = ()
+    """Chains of channel names whose values never decrease along the chain (diastolic, mean, systolic)."""
+    attrition: tuple[AttritionStep, ...] = ()
+    settings: dict[str, Any] = {}
+    synthetic: bool = False
+    content_hash: str = ""
+    schema: int = SCHEMA
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Names of the channels, in order."""
+        return tuple(channel.name for channel in self.channels)
+
+    @property
+    def static_names(self) -> tuple[str, ...]:
+        """Names of the static descriptors, in order."""
+        return tuple(static.name for static in self.statics)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of one split, in physical units.
+
+    Attributes:
+        values: float32 [N, C, T]; NaN where nothing was observed.
+        mask: uint8 [N, C, T]; 1 = observed.
+        static: float32 [N, S]; NaN where missing.
+        label: int64 [N], an index into the task's classes.
+        stay_id, subject_id: int64 [N].
+        length: int32 [N], valid steps (the rest is padding).
+    """
+
+    values: NDArray[np.float32]
+    mask: NDArray[np.uint8]
+    static: NDArray[np.float32]
+    label: NDArray[np.int64]
+    stay_id: NDArray[np.int64]
+    subject_id: NDArray[np.int64]
+    length: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays by name, as they are stored."""
+        return {name: getattr(self, name) for name in DTYPES}
+
+    def take(self, rows: NDArray[Any]) -> "Split":
+        """The rows given by an index or a boolean array."""
+        return Split(**{name: array[rows] for name, array in self.arrays().items()})
+
+    @staticmethod
+    def concatenate(splits: "list[Split]") -> "Split":
+        """All rows of several splits, one after the other."""
+        return Split(**{name: np.concatenate([getattr(split, name) for split in splits]) for name in DTYPES})
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset folder in memory: `manifest` and its splits by name."""
+
+    manifest: Manifest
+    splits: Mapping[str, Split]
+
+    @property
+    def train(self) -> Split:
+        """The training split."""
+        return self.splits["train"]
+
+    def split(self, name: str) -> Split:
+        """A split by name.
+
+        Raises:
+            TardiffError: the data set has no such split.
+        """
+        if name not in self.splits:
+            raise TardiffError(f"the data set has no {name} split (it has {', '.join(self.splits)})")
+        return self.splits[name]
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Dataset":
+        """Open a dataset folder and check everything in it.
+
+        Raises:
+            TardiffError: naming the file and the field that is wrong.
+        """
+        path = Path(path)
+        manifest = _read_manifest(path / "manifest.json")
+        splits = {}
+        for name in manifest.splits:
+            if name not in SPLITS:
+                raise TardiffError(f"{path / 'manifest.json'}: unknown split {name!r} (known: {', '.join(SPLITS)})")
+            splits[name] = _read_split(path / f"{name}.safetensors")
+        dataset = cls(manifest, splits)
+        dataset._check(str(path))
+        if manifest.content_hash != dataset._content_hash():
+            raise TardiffError(f"{path}: the arrays do not match manifest.json's content_hash; prepare the folder again")
+        return dataset
+
+    def save(self, path: str | Path) -> "Dataset":
+        """Check, then write to `path`, whole or not at all; returns the data set with its manifest completed.
+
+        Raises:
+            TardiffError: `path` exists, or the data break the contract.
+        """
+        complete = self._completed()
+        complete._check(str(path))
+        with new_folder(path) as folder:
+            for name, split in complete.splits.items():
+                save_file({key: np.ascontiguousarray(array) for key, array in split.arrays().items()}, folder / f"{name}.safetensors")
+            replace_file(folder / "manifest.json", msgspec.json.format(msgspec.json.encode(complete.manifest), indent=2) + b"\n")
+        return complete
+
+    def frame(self) -> pd.DataFrame:
+        """Every observed value as one row of a long table.
+
+        Columns: split, stay_id, label, hour (start of the step), variable, value (physical units).
+        """
+        names = np.array(self.manifest.channel_names)
+        frames = []
+        for split_name, split in self.splits.items():
+            row, channel, step = np.nonzero(split.mask)
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "split": split_name,
+                        "stay_id": split.stay_id[row],
+                        "label": split.label[row],
+                        "hour": step * self.manifest.step_hours,
+                        "variable": names[channel],
+                        "value": split.values[row, channel, step],
+                    }
+                )
+            )
+        return pd.concat(frames, ignore_index=True)
+
+    def export(self, path: str | Path) -> int:
+        """Write `frame` to a .csv, .csv.gz or .parquet file, whole or not at all; returns the number of rows.
+
+        Raises:
+            TardiffError: the file exists, or its name ends otherwise.
+        """
+        path = Path(path)
+        if not path.name.endswith((".csv", ".csv.gz", ".parquet")):
+            raise TardiffError(f"{path}: the name must end in .csv, .csv.gz or .parquet")
+        frame = self.frame()
+        with new_file(path) as temporary:
+            if path.suffix == ".parquet":
+                frame.to_parquet(temporary, index=False)
+            else:
+                frame.to_csv(temporary, index=False)
+        return len(frame)
+
+    def _completed(self) -> "Dataset":
+        """With split sizes and content hash filled in."""
+        classes = len(self.manifest.task.classes)
+        info = {
+            name: SplitInfo(len(split), tuple(int(n) for n in np.bincount(split.label, minlength=classes)))
+            for name, split in self.splits.items()
+        }
+        manifest = msgspec.structs.replace(self.manifest, splits=info, content_hash="")
+        # Through JSON and back, for the hash must be that of the manifest as it is read (1 and 1.0 differ).
+        manifest = msgspec.json.decode(msgspec.json.encode(manifest), type=Manifest)
+        sized = Dataset(manifest, self.splits)
+        return Dataset(msgspec.structs.replace(sized.manifest, content_hash=sized._content_hash()), self.splits)
+
+    def _content_hash(self) -> str:
+        digest = hashlib.sha256()
+        digest.update(msgspec.json.encode(msgspec.structs.replace(self.manifest, content_hash="")))
+        for name, split in self.splits.items():
+            for key, array in split.arrays().items():
+                digest.update(f"{name}/{key}{array.shape}".encode())
+                digest.update(np.ascontiguousarray(array).data)
+        return f"sha256:{digest.hexdigest()}"
+
+    def _check(self, where: str) -> None:
+        manifest = self.manifest
+        for name, split in self.splits.items():
+            _check_split(split, manifest, f"{where}: {name}")
+            if name in manifest.splits and manifest.splits[name].rows != len(split):
+                raise TardiffError(f"{where}: manifest says {manifest.splits[name].rows} {name} rows, the file has {len(split)}")
+        if "train" not in self.splits or len(self.train) == 0:
+            raise TardiffError(f"{where}: the training split is empty; loosen the cohort's rules")
+        if not manifest.synthetic:
+            absent = [c for i, c in enumerate(manifest.task.classes) if not np.any(self.train.label == i)]
+            if absent:
+                raise TardiffError(f"{where}: no training row has class {absent[0]!r} of task {manifest.task.name}")
+            _refuse_shared_patients(self.splits, where)
+        if not self.train.mask.any():
+            raise TardiffError(f"{where}: nothing is observed in the training split (every value is missing)")
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise TardiffError(f"{path.parent}: not a dataset folder (no manifest.json); make one with `tardiff prepare`") from error
+    except msgspec.MsgspecError as error:
+        raise TardiffError(f"{path}: {error}") from error
+    if manifest.schema != SCHEMA:
+        raise TardiffError(f"{path}: schema {manifest.schema} is not readable by this version (it reads {SCHEMA})")
+    names = manifest.channel_names + manifest.static_names
+    for name in names:
+        if names.count(name) > 1:
+            raise TardiffError(f"{path}: two channels or statics are named {name!r}")
+    for channel in manifest.channels:
+        if not channel.limits[0] < channel.limits[1]:
+            raise TardiffError(f"{path}: channel {channel.name}: limits {channel.limits} are not increasing")
+    for chain in manifest.orderings:
+        for name in chain:
+            if name not in manifest.channel_names:
+                raise TardiffError(f"{path}: orderings name an unknown channel {name!r}")
+    return manifest
+
+
+def _read_split(path: Path) -> Split:
+    try:
+        arrays = load_file(path)
+    except FileNotFoundError as error:
+        raise TardiffError(f"{path}: missing, though the manifest lists the split") from error
+    except (SafetensorError, OSError) as error:
+        raise TardiffError(f"{path}: damaged ({error}); prepare the folder again") from error
+    if set(arrays) != set(DTYPES):
+        raise TardiffError(f"{path}: holds {sorted(arrays)}, expected {sorted(DTYPES)}")
+    return Split(**arrays)
+
+
+def _check_split(split: Split, manifest: Manifest, where: str) -> None:
+    rows, channels, steps = len(split), len(manifest.channels), manifest.steps
+    shapes = {"values": (rows, channels, steps), "mask": (rows, channels, steps), "static": (rows, len(manifest.statics))}
+    for name, array in split.arrays().items():
+        if array.dtype != DTYPES[name]:
+            raise TardiffError(f"{where}.{name}: dtype {array.dtype}, expected {np.dtype(DTYPES[name])}")
+        if array.shape != shapes.get(name, (rows,)):
+            raise TardiffError(f"{where}.{name}: shape {array.shape}, expected {shapes.get(name, (rows,))}")
+    if split.mask.size and split.mask.max() > 1:
+        raise TardiffError(f"{where}.mask: holds {split.mask.max()}, expected 0 and 1 only")
+    wrong = np.isfinite(split.values) != (split.mask == 1)
+    if wrong.any():
+        row, channel, step = np.argwhere(wrong)[0]
+        raise TardiffError(
+            f"{where}.values: row {row}, channel {manifest.channels[channel].name}, step {step}: "
+            "observed entries must be finite and unobserved ones NaN"
+        )
+    if np.isinf(split.static).any():
+        raise TardiffError(f"{where}.static: row {np.argwhere(np.isinf(split.static))[0][0]} is infinite")
+    if rows and not (0 <= split.label.min() and split.label.max() < len(manifest.task.classes)):
+        raise TardiffError(f"{where}.label: outside 0..{len(manifest.task.classes) - 1}")
+    if rows and not (1 <= split.length.min() and split.length.max() <= steps):
+        raise TardiffError(f"{where}.length: outside 1..{steps}")
+    padding = np.arange(steps) >= split.length[:, None]
+    if (split.mask.astype(bool) & padding[:, None]).any():
+        raise TardiffError(f"{where}.mask: an entry beyond a row's length is marked as observed")
+
+
+def _refuse_shared_patients(splits: Mapping[str, Split], where: str) -> None:
+    seen: dict[int, str] = {}
+    for name, split in splits.items():
+        for subject in np.unique(split.subject_id).tolist():
+            if subject in seen:
+                raise TardiffError(f"{where}: one patient is in both the {seen[subject]} and the {name} split")
+            seen[subject] = name

@@ -1,0 +1,61 @@
+"""Opening the data sets of an evaluation, and refusing those that cannot be compared."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tardiff.dataset import Dataset, Split
+from tardiff.errors import TardiffError
+
+
+def opened(data: str | Path | Dataset) -> Dataset:
+    """The data set itself, loaded if a folder is given."""
+    return data if isinstance(data, Dataset) else Dataset.load(data)
+
+
+def check_real(real: Dataset) -> None:
+    """The real data set has a task of two classes, the three splits, and in each split each class.
+
+    Raises:
+        TardiffError: naming the task, or the split and the class.
+    """
+    task = real.manifest.task
+    if len(task.classes) != 2:
+        raise TardiffError(f"task {task.name}: it has {len(task.classes)} classes; evaluation is for tasks with two")
+    for name in ("train", "validation", "test"):
+        check_classes(f"real data, {name} split", real, real.split(name))
+
+
+def check_classes(name: str, dataset: Dataset, split: Split) -> None:
+    """Every class of the task occurs.
+
+    Raises:
+        TardiffError: naming the data set and the class.
+    """
+    for index, label in enumerate(dataset.manifest.task.classes):
+        if not np.any(split.label == index):
+            raise TardiffError(f"{name}: no row has class {label!r}; no evaluator can be trained or judged on it")
+
+
+def check_like(name: str, other: Dataset, real: Dataset) -> None:
+    """`other` has the real data set's channels (names, units), steps and task.
+
+    Raises:
+        TardiffError: naming the data set and the field.
+    """
+    ours, theirs = real.manifest, other.manifest
+    fields = {
+        "channels": (theirs.channel_names, ours.channel_names),
+        "units": tuple(tuple(c.unit for c in m.channels) for m in (theirs, ours)),
+        "steps": (theirs.steps, ours.steps),
+        "step_hours": (theirs.step_hours, ours.step_hours),
+        "task.name": (theirs.task.name, ours.task.name),
+        "task.classes": (theirs.task.classes, ours.task.classes),
+    }
+    for field, (has, needs) in fields.items():
+        if has != needs:
+            raise TardiffError(f"data set {name!r}: {field} is {_plain(has)}, the real data set has {_plain(needs)}")
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,138 @@
+"""One evaluation from end to end: what each synthetic data set is worth, how real it looks, what it gives away."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tardiff.codec import Codec
+from tardiff.dataset import Dataset, Split
+from tardiff.errors import TardiffError
+from tardiff.evaluate.fidelity import fidelity
+from tardiff.evaluate.models import EVALUATORS, Rows
+from tardiff.evaluate.opening import check_classes, check_like, check_real, opened
+from tardiff.evaluate.privacy import privacy
+from tardiff.evaluate.table import table
+from tardiff.evaluate.threads import one_thread
+from tardiff.evaluate.utility import Bench, utility
+from tardiff.files import new_folder, write_json
+from tardiff.settings import EvaluateSettings
+
+PACKAGES = ("tardiff", "torch", "scikit-learn", "numpy", "scipy")
+Data = str | Path | Dataset
+
+
+def evaluate(real: Data, synthetic: Mapping[str, Data], settings: EvaluateSettings, test: Data | None = None) -> dict[str, Any]:
+    """Evaluate synthetic data sets against the real one that they imitate.
+
+    Args:
+        real: folder or data set with train, validation and test rows.
+        synthetic: folders or data sets by name; the others are compared with the first one.
+        settings: models, seeds, ratios, resamples, workers.
+        test: another data set to predict instead of the real test rows: its test split, or its train split if it has none.
+
+    Returns:
+        A JSON-able dict: `real`, `synthetic` and `test` (what was read), `settings`, `versions`, `utility`, `fidelity`, `privacy`.
+        It depends on the data and the settings, never on the number of workers.
+
+    Raises:
+        TardiffError: a data set lacks a split, a class, or has other channels, steps or classes than the real one.
+    """
+    settings = effective(settings)
+    if not synthetic:
+        raise TardiffError("no synthetic data set was given; name at least one")
+    real_data, sets = opened(real), {name: opened(data) for name, data in synthetic.items()}
+    check_real(real_data)
+    for name, dataset in sets.items():
+        check_like(name, dataset, real_data)
+        check_classes(f"synthetic set {name!r}", dataset, dataset.train)
+    test_name, test_data, test_split = _test_rows(real_data, None if test is None else opened(test))
+    with one_thread():
+        codec = Codec.fit(real_data.train, real_data.manifest)
+        bench = _bench(real_data, sets, test_split, codec)
+    scores = utility(bench, test_split, settings)
+    with one_thread():
+        looks = fidelity(real_data, sets, settings.seed)
+        leaks = privacy(real_data, sets, codec, settings.seed)
+    return {
+        "real": _describe(real_data),
+        "synthetic": {name: _describe(dataset) for name, dataset in sets.items()},
+        "test": _describe(test_data) | {"split": test_name, "rows": len(test_split), "positives": int((test_split.label == 1).sum())},
+        "settings": _plain_settings(settings),
+        "versions": {package: version(package) for package in PACKAGES},
+        "utility": scores,
+        "fidelity": looks,
+        "privacy": leaks,
+    }
+
+
+def effective(settings: EvaluateSettings) -> EvaluateSettings:
+    """The settings that are run: `quick` spelt out, and every field checked.
+
+    Raises:
+        TardiffError: naming the field.
+    """
+    if settings.quick:
+        settings = replace(settings, models=("trees", "logistic"), seeds=2, ratios=(1.0,))
+    unknown = [model for model in settings.models if model not in EVALUATORS]
+    if unknown or not settings.models:
+        raise TardiffError(f"models: {', '.join(unknown) or 'empty'} (known: {', '.join(EVALUATORS)})")
+    for field in ("seeds", "bootstrap"):
+        if getattr(settings, field) < 1:
+            raise TardiffError(f"{field}: {getattr(settings, field)} is below 1")
+    if any(ratio <= 0 for ratio in settings.ratios):
+        raise TardiffError(f"ratios: {settings.ratios} must all be above 0")
+    if settings.workers < 0:
+        raise TardiffError(f"workers: {settings.workers} is below 0 (0 means one a core)")
+    return settings
+
+
+def write(result: Mapping[str, Any], out: str | Path) -> None:
+    """Write `metrics.json` and `table.txt` into the new folder `out`.
+
+    Raises:
+        TardiffError: `out` exists already.
+    """
+    with new_folder(out) as folder:
+        write_json(folder / "metrics.json", result)
+        (folder / "table.txt").write_text(table(result), encoding="utf-8")
+
+
+def _test_rows(real: Dataset, other: Dataset | None) -> tuple[str, Dataset, Split]:
+    if other is None:
+        return "test", real, real.split("test")
+    check_like("test", other, real)
+    name = "test" if "test" in other.splits else "train"
+    check_classes("test data", other, other.split(name))
+    return name, other, other.split(name)
+
+
+def _bench(real: Dataset, synthetic: Mapping[str, Dataset], test: Split, codec: Codec) -> Bench:
+    return Bench(
+        train=Rows.of(real.train, codec),
+        validation=Rows.of(real.split("validation"), codec),
+        test=Rows.of(test, codec),
+        synthetic={name: Rows.of(dataset.train, codec) for name, dataset in synthetic.items()},
+        classes=len(real.manifest.task.classes),
+    )
+
+
+def _plain_settings(settings: EvaluateSettings) -> dict[str, Any]:
+    """As JSON gives them back; without the number of workers, which changes nothing."""
+    fields = {key: value for key, value in asdict(settings).items() if key != "workers"}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
+
+
+def _describe(dataset: Dataset) -> dict[str, Any]:
+    """What is needed to tell which data were read."""
+    manifest = dataset.manifest
+    return {
+        "source": manifest.source,
+        "source_version": manifest.source_version,
+        "task": manifest.task.name,
+        "classes": list(manifest.task.classes),
+        "channels": list(manifest.channel_names),
+        "content_hash": manifest.content_hash,
+        "splits": {name: {"rows": len(split), "positives": int((split.label == 1).sum())} for name, split in dataset.splits.items()},
+    }

@@ -1,0 +1,116 @@
+"""Guides: an objective's gradient, scaled once. The sampler applies the change once, to the clean estimate."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tardiff.classifier import Classifier
+from tardiff.influence import Objective
+from tardiff.sampling import Step
+
+INERT = 1e-3
+
+
+@dataclass(frozen=True)
+class GradientGuide:
+    """Ascend an objective of what the classifier sees, by a step of dimensionless size.
+
+    change = strength * sigma * clip(g / size), with g the objective's gradient over the clean estimate. `size` is each
+    sample's own root mean square, or one constant per class, which lets the change fade as the gradient does.
+
+    Attributes:
+        objective: (seen, label) -> [b]; samples must not influence each other.
+        see: codec space to what the classifier sees, differentiable (`Codec.seen`).
+        strength: root mean square of g / size in units of sigma; 0 changes nothing.
+        window: share of the steps that are guided, counted from pure noise.
+        clip: largest |g / size|.
+        class_size: root mean square of the gradient for each class, [classes]; None takes each sample's own.
+    """
+
+    objective: Objective
+    see: Callable[[Tensor], Tensor]
+    strength: float
+    window: float
+    clip: float
+    class_size: Tensor | None = None
+
+    def __call__(self, x0_hat: Tensor, label: Tensor, step: Step) -> Tensor:
+        """[b, c, t] to a change of the same shape."""
+        if self.strength == 0 or step.index >= self.window * step.count:
+            return torch.zeros_like(x0_hat)
+        gradient = gradient_over_x(self.objective, self.see, x0_hat, label)
+        size = root_mean_square(gradient) if self.class_size is None else self.class_size[label]
+        unit = gradient / size.clamp(min=1e-12)[:, None, None]
+        return self.strength * step.sigma * unit.clamp(-self.clip, self.clip)
+
+
+def gradient_over_x(objective: Objective, see: Callable[[Tensor], Tensor], x0_hat: Tensor, label: Tensor) -> Tensor:
+    """Gradient of each sample's objective over its own entries, [b, c, t].
+
+    The objective is summed, not averaged, so that a sample's gradient does not depend on its neighbours.
+    """
+    with torch.enable_grad():
+        x = x0_hat.detach().requires_grad_(True)
+        return torch.autograd.grad(objective(see(x), label).sum(), x)[0]
+
+
+def class_gradient_sizes(objective: Objective, see: Callable[[Tensor], Tensor], x: Tensor, label: Tensor, classes: int) -> Tensor:
+    """Root mean square of the objective's gradient over the samples of each class, [classes]; 1 for a class without samples."""
+    parts = zip(x.split(256), label.split(256), strict=True)
+    squares = torch.cat([root_mean_square(gradient_over_x(objective, see, *part)) ** 2 for part in parts])
+    return torch.stack([squares[label == c].mean().sqrt() if (label == c).any() else torch.tensor(1.0) for c in range(classes)])
+
+
+def root_mean_square(x: Tensor) -> Tensor:
+    """Of each sample, [b, c, t] to [b]."""
+    return x.square().mean(dim=(1, 2)).sqrt()
+
+
+def log_probability(classifier: Classifier) -> Objective:
+    """Classifier guidance's objective (Dhariwal & Nichol, arXiv 2105.05233): log p(label | seen), [b]."""
+
+    def objective(seen: Tensor, label: Tensor) -> Tensor:
+        return -F.cross_entropy(classifier.logits(seen), label, reduction="none")
+
+    return objective
+
+
+@dataclass
+class GuidanceLog:
+    """What a guide did, step by step; a callback of the sampler.
+
+    Attributes:
+        steps: by step index, sums of squares of the guide's change and of the whole update of x, and entries counted.
+    """
+
+    steps: dict[int, tuple[float, float, int]] = field(default_factory=dict)
+
+    def __call__(self, step: Step, x_t: Tensor, x_next: Tensor, change: Tensor) -> None:
+        """Add one batch."""
+        change_square, update_square, count = self.steps.get(step.index, (0.0, 0.0, 0))
+        self.steps[step.index] = (
+            change_square + float(change.double().square().sum()),
+            update_square + float((x_next - x_t).double().square().sum()),
+            count + change.numel(),
+        )
+
+    def summary(self) -> list[dict[str, float]]:
+        """One record a step: root mean square of change and update, and their ratio."""
+        return [
+            {
+                "step": index,
+                "change": math.sqrt(change / count),
+                "update": math.sqrt(update / count),
+                "ratio": math.sqrt(change / update) if update else 0.0,
+            }
+            for index, (change, update, count) in sorted(self.steps.items())
+        ]
+
+    @property
+    def inert(self) -> bool:
+        """True if in no step the change reached a thousandth of the update."""
+        return all(record["ratio"] < INERT for record in self.summary())

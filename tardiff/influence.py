@@ -1,0 +1,114 @@
+"""Influence of a training sample on a classifier's loss on guidance rows.
+
+For a gradient step on a sample (x, y) at weights theta, the guidance loss falls by the step size times
+J(x, y) = <grad L(x, y; theta), v>, with v the gradient of the guidance loss (TarDiff, arXiv 2504.17613, eq. 6; v is
+GradDot's direction, without the inverse Hessian of Koh & Liang). Everything here is about the classifier's last layer, where
+the gradient of the cross-entropy has a closed form, (p - e_y) [h, 1]^T, and J costs one forward pass.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from einops import einsum
+from torch import Tensor
+from torch.nn import functional as F
+
+from tardiff.classifier import Classifier, State
+
+Objective = Callable[[Tensor, Tensor], Tensor]
+"""(seen [b, 2 C, t], label [b]) -> what a guide ascends, [b]."""
+
+
+def class_gradients(classifier: Classifier, seen: Tensor, label: Tensor, classes: int, batch_size: int = 512) -> dict[str, Tensor]:
+    """Mean gradient of the loss over the rows of each class, for every parameter: name -> [classes, *shape].
+
+    A class without rows has gradient 0. Memory is bounded by the batch: gradients add up batch by batch.
+    """
+    parameters = dict(classifier.named_parameters())
+    total = {name: torch.zeros(classes, *p.shape) for name, p in parameters.items()}
+    classifier.eval()
+    for c in range(classes):
+        rows = torch.nonzero(label == c)[:, 0]
+        for part in rows.split(batch_size):
+            loss = classifier.loss(seen[part], label[part]).sum() / len(rows)
+            gradients = torch.autograd.grad(loss, list(parameters.values()))
+            for name, gradient in zip(parameters, gradients, strict=True):
+                total[name][c] += gradient
+    return total
+
+
+def last_layer(gradients: dict[str, Tensor]) -> Tensor:
+    """The head's part of `class_gradients`, weight and bias side by side: [classes, outputs, width + 1]."""
+    return torch.cat([gradients["head.weight"], gradients["head.bias"][..., None]], dim=-1)
+
+
+def sample_gradient(classifier: Classifier, seen: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    """The two factors of each sample's last-layer gradient: residual p - e_y [b, outputs] and [h, 1] [b, width + 1]."""
+    h = classifier.embedding(seen)
+    residual = classifier.head(h).softmax(1) - F.one_hot(label, classifier.head.out_features)
+    return residual, F.pad(h, (0, 1), value=1.0)
+
+
+def raw_influence(residual: Tensor, h: Tensor, v: Tensor) -> Tensor:
+    """<residual h^T, v> of each sample, [b]; residual [b, k], h [b, d], v [b, k, d]."""
+    return einsum(residual, v, h, "b k, b k d, b d -> b")
+
+
+def cosine_influence(residual: Tensor, h: Tensor, v: Tensor) -> Tensor:
+    """The cosine between each sample's gradient and v, [b], in -1 .. 1.
+
+    A sample gains nothing by a large gradient, so nothing by contradicting its label.
+    """
+    size = residual.norm(dim=1) * h.norm(dim=1) * v.flatten(1).norm(dim=1)
+    return raw_influence(residual, h, v) / size.clamp(min=1e-12)
+
+
+@dataclass(frozen=True)
+class InfluenceObjective:
+    """Influence summed over checkpoints.
+
+    Attributes:
+        classifiers: the classifier at each checkpoint, in evaluation mode.
+        directions: v of each checkpoint by the sample's class, [classes, outputs, width + 1].
+        form: `raw_influence` or `cosine_influence`.
+    """
+
+    classifiers: list[Classifier]
+    directions: list[Tensor]
+    form: Callable[[Tensor, Tensor, Tensor], Tensor]
+
+    def __call__(self, seen: Tensor, label: Tensor) -> Tensor:
+        """[b, 2 C, t] and [b] to [b]."""
+        terms = [
+            self.form(*sample_gradient(classifier, seen, label), v[label])
+            for classifier, v in zip(self.classifiers, self.directions, strict=True)
+        ]
+        return torch.stack(terms).sum(dim=0)
+
+
+def guidance_directions(gradients: list[Tensor], counts: Tensor) -> list[Tensor]:
+    """v of the whole guidance set at each checkpoint, the same for samples of every class.
+
+    Args:
+        gradients: `last_layer` of the guidance rows at each checkpoint, [classes, outputs, width + 1].
+        counts: guidance rows of each class.
+    """
+    share = counts / counts.sum()
+    return [einsum(share, g, "c, c k d -> k d").expand_as(g) for g in gradients]
+
+
+def gap_directions(gradients: list[Tensor], delivered: list[Tensor]) -> list[Tensor]:
+    """What real rows of a class teach and samples of that class do not yet: the difference of their mean gradients."""
+    return [real - pilot for real, pilot in zip(gradients, delivered, strict=True)]
+
+
+def at_checkpoints(classifier: Classifier, trajectory: list[State]) -> list[Classifier]:
+    """Copies of the classifier with the weights of each checkpoint, in evaluation mode."""
+    result = []
+    for state in trajectory:
+        checkpoint = copy.deepcopy(classifier)
+        checkpoint.load_state_dict(state)
+        result.append(checkpoint.eval())
+    return result

@@ -1,0 +1,48 @@
+"""Random numbers keyed by what they are for, so that no draw depends on batch order, batch size or process count.
+
+Philox is a counter-based generator: (key, counter) names a stream, and streams need no state to be saved or resumed.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tardiff.errors import TardiffError
+
+MAX_SEED = 2**31
+
+
+def row_seeds(seed: int, rows: Sequence[int] | NDArray[np.integer] | range) -> list[int]:
+    """One 63-bit seed a row, from the user's seed and the row's number.
+
+    Raises:
+        TardiffError: the seed or a row number is outside 0 .. 2^31 - 1.
+    """
+    if not 0 <= seed < MAX_SEED:
+        raise TardiffError(f"seed {seed} is outside 0..{MAX_SEED - 1}")
+    return [(seed << 32) | int(row) for row in rows]
+
+
+def stream(purpose: str, seed: int, step: int = 0) -> np.random.Generator:
+    """The random stream of `purpose` (any name; two uses of one seed and step need two names) for one seed at one step."""
+    return np.random.Generator(np.random.Philox(key=[seed, _number(purpose)], counter=[0, 0, 0, step]))
+
+
+@cache
+def _number(purpose: str) -> int:
+    return int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "little")
+
+
+def normal(purpose: str, seeds: Sequence[int], step: int, shape: tuple[int, ...]) -> Tensor:
+    """Standard normal float32 [len(seeds), *shape]; row i depends on seeds[i] and `step` alone."""
+    return torch.from_numpy(np.stack([stream(purpose, seed, step).standard_normal(shape, dtype=np.float32) for seed in seeds]))
+
+
+def uniform(purpose: str, seeds: Sequence[int], step: int) -> NDArray[np.float64]:
+    """Uniform on [0, 1) [len(seeds)]; row i depends on seeds[i] and `step` alone."""
+    return np.array([stream(purpose, seed, step).random() for seed in seeds])

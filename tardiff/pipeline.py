@@ -1,0 +1,167 @@
+"""`TarDiffPipeline`: U-Net, noise schedule, codec and static model in one folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tardiff.codec import Codec
+from tardiff.dataset import Dataset, Manifest, Split, Task
+from tardiff.errors import TardiffError
+from tardiff.files import new_folder, read_json, write_json
+from tardiff.sampling import Callback, Guide, dpm_solver, sample
+from tardiff.settings import SamplerSettings
+from tardiff.statics import StaticModel
+from tardiff.unet import TemporalUNet
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Synthetic records.
+
+    Attributes:
+        x: model space, [N, 2 C, T].
+        values: physical units, NaN where unobserved, [N, C, T].
+        mask: 1 = observed, [N, C, T].
+        static: descriptors, [N, S].
+        label: [N].
+    """
+
+    x: Tensor
+    values: NDArray[np.float32]
+    mask: NDArray[np.uint8]
+    static: NDArray[np.float32]
+    label: NDArray[np.int64]
+
+
+class TarDiffPipeline(DiffusionPipeline):
+    """A trained generator. `TarDiffPipeline.from_pretrained(folder)` loads one; calling it samples.
+
+    Args:
+        unet: the denoiser.
+        scheduler: the diffusion process it was trained on.
+        codec: physical units <-> model space.
+        statics: encoding and generator of the static descriptors.
+        card: what the folder remembers of its training (data, task, settings, losses).
+    """
+
+    def __init__(self, unet: TemporalUNet, scheduler: DDIMScheduler, codec: Codec, statics: StaticModel, card: dict[str, Any]) -> None:
+        super().__init__()
+        # Loaded weights come in another layout, whose kernels round differently: samples must not depend on that.
+        self.register_modules(unet=unet.to(memory_format=torch.channels_last), scheduler=scheduler)
+        self.codec = codec
+        self.statics = statics
+        self.card = card
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the labels."""
+        return tuple(self.card["task"]["classes"])
+
+    def with_codec(self, codec: Codec) -> "TarDiffPipeline":
+        """The same generator with another codec (its thresholds fitted, say)."""
+        return TarDiffPipeline(self.unet, self.scheduler, codec, self.statics, self.card)
+
+    def save_pretrained(self, path: str | Path, **options: Any) -> None:
+        """Write the pipeline folder, whole or not at all.
+
+        Raises:
+            TardiffError: `path` exists.
+        """
+        with new_folder(path) as folder:
+            super().save_pretrained(folder, **options)
+            self.codec.save(folder / "codec.json")
+            self.statics.save(folder / "statics.json")
+            write_json(folder / "card.json", self.card)
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path) -> "TarDiffPipeline":
+        """Open a pipeline folder.
+
+        Raises:
+            TardiffError: naming the file that is missing or damaged.
+        """
+        path = Path(path)
+        if not (path / "model_index.json").is_file():
+            raise TardiffError(f"{path}: not a pipeline folder (no model_index.json); make one with `tardiff train`")
+        try:
+            unet = TemporalUNet.from_pretrained(path / "unet", use_safetensors=True)
+            scheduler = DDIMScheduler.from_pretrained(path / "scheduler")
+        except Exception as error:  # diffusers raises whatever its parsers raise
+            raise TardiffError(f"{path}: damaged ({' '.join(str(error).split())[:200]}); train again") from error
+        card = read_json(path / "card.json")
+        return cls(unet.eval(), scheduler, Codec.load(path / "codec.json"), StaticModel.load(path / "statics.json"), card)
+
+    def __call__(
+        self,
+        label: NDArray[np.int64],
+        seeds: Sequence[int],
+        settings: SamplerSettings | None = None,
+        guide: Guide | None = None,
+        callback: Callback | None = None,
+        progress: str | None = None,
+    ) -> Samples:
+        """Draw one record a seed; record i depends on label[i] and seeds[i] alone.
+
+        Args:
+            label: [N], 0 .. classes - 1.
+            seeds: N integers (see `noise.row_seeds`).
+            settings: how the reverse process is run.
+            guide: None is unguided.
+            callback: called after every reverse step.
+            progress: title of a progress bar; None shows none.
+        """
+        settings = settings or SamplerSettings()
+        static = self.statics.sample(label, seeds)
+        schedulers = {"ddim": self.scheduler, "dpm": dpm_solver(), "ode": "ode"}
+        x = sample(
+            self.unet,
+            schedulers[settings.sampler],
+            torch.from_numpy(label).to(self.device),
+            shape=(2 * len(self.codec.channels), self.codec.steps),
+            seeds=seeds,
+            static=self.statics.encode(static).to(self.device),
+            steps=settings.steps,
+            eta=settings.eta,
+            guide=guide,
+            bounds=self.codec.bounds().to(self.device),
+            batch_size=settings.batch_size,
+            callback=callback,
+            progress=progress,
+        ).cpu()
+        values, mask = self.codec.decode(x)
+        return Samples(x, values, mask, static, label)
+
+    def dataset(self, samples: Samples, settings: dict[str, Any]) -> Dataset:
+        """Samples as a data set with a training split, ready to be saved.
+
+        Args:
+            samples: what calling the pipeline gave.
+            settings: how they were made, for the manifest.
+        """
+        rows = len(samples.label)
+        number = np.arange(rows, dtype=np.int64)
+        split = Split(
+            samples.values, samples.mask, samples.static, samples.label, number, number, np.full(rows, self.codec.steps, np.int32)
+        )
+        manifest = Manifest(
+            source=self.card["source"],
+            source_version=self.card["source_version"],
+            channels=self.codec.channels,
+            statics=self.statics.statics,
+            step_hours=self.card["step_hours"],
+            steps=self.codec.steps,
+            task=msgspec.convert(self.card["task"], Task),
+            orderings=self.codec.orderings,
+            settings=settings,
+            synthetic=True,
+        )
+        return Dataset(manifest, {"train": split})

@@ -1,0 +1,231 @@
+"""One reverse loop for every scheduler, and the probability-flow ODE.
+
+Sample i depends on seeds[i] alone, bit for bit: its noise is keyed by its seed, and denoiser and guide always run
+in chunks of one fixed, padded size, so that no kernel ever sees how many rows were asked for.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from torch import Tensor
+from torchdiffeq import odeint
+from tqdm import tqdm
+
+from tardiff.errors import TardiffError
+from tardiff.noise import normal
+from tardiff.objective import PROCESS, noise_schedule
+
+CHUNK = 64
+
+Denoiser = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+"""(x_t [b, c, t], timestep [b], label [b], static [b, s] or None) -> v [b, c, t]."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One reverse step: its place, and the noise it starts from (x_t = alpha x0 + sigma eps)."""
+
+    index: int
+    count: int
+    timestep: float
+    alpha: float
+    sigma: float
+
+
+class Guide(Protocol):
+    """What steers the sampler. It says how the clean estimate should change; the sampler applies that once."""
+
+    def __call__(self, x0_hat: Tensor, label: Tensor, step: Step) -> Tensor:
+        """[b, c, t] to a change of the same shape."""
+
+
+Callback = Callable[[Step, Tensor, Tensor, Tensor], None]
+"""(step, x_t, x_next, change that the guide made to the clean estimate), for every batch and step."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """The denoiser with its conditions, guide and bounds: all that a solver needs to know.
+
+    Attributes:
+        denoiser: predicts v.
+        label: [b].
+        static: encoded descriptors [b, s], or None.
+        guide: None is unguided.
+        bounds: largest magnitude of the clean estimate, broadcastable to [b, channels, time]; None is unbounded.
+    """
+
+    denoiser: Denoiser
+    label: Tensor
+    static: Tensor | None = None
+    guide: Guide | None = None
+    bounds: Tensor | None = None
+
+    @torch.no_grad()
+    def velocity(self, x: Tensor, step: Step) -> tuple[Tensor, Tensor]:
+        """v at x_t after guidance and bounds, and the guide's change; both [b, c, t].
+
+        The clean estimate x0_hat = alpha x - sigma v is edited, then turned back into v: no solver has to know.
+        """
+        timestep = torch.full((len(x),), step.timestep, device=x.device)
+        v = in_chunks(self.denoiser, x, timestep, self.label, self.static)
+        x0_hat = step.alpha * x - step.sigma * v
+        change = torch.zeros_like(x)
+        if self.guide is not None:
+            guide = self.guide
+            change = in_chunks(lambda x0, label: guide(x0, label, step), x0_hat, self.label)
+            x0_hat = x0_hat + change
+        if self.bounds is not None:
+            x0_hat = x0_hat.clamp(-self.bounds, self.bounds)
+        return (step.alpha * x - x0_hat) / step.sigma, change
+
+
+def in_chunks(function: Callable[..., Tensor], *arguments: Tensor | None) -> Tensor:
+    """Apply a row-wise function in chunks of exactly `CHUNK` rows, the last one padded by repeating its last row."""
+    first = arguments[0]
+    assert first is not None
+    rows = len(first)
+    index = torch.arange(-(-rows // CHUNK) * CHUNK, device=first.device).clamp(max=rows - 1)
+    parts = [function(*(None if a is None else a[part] for a in arguments)) for part in index.split(CHUNK)]
+    return torch.cat(parts)[:rows]
+
+
+def sample(
+    denoiser: Denoiser,
+    scheduler: Any,
+    label: Tensor,
+    *,
+    shape: tuple[int, int],
+    seeds: Sequence[int],
+    static: Tensor | None = None,
+    steps: int = 20,
+    eta: float = 1.0,
+    guide: Guide | None = None,
+    bounds: Tensor | None = None,
+    batch_size: int = 256,
+    callback: Callback | None = None,
+    progress: str | None = None,
+) -> Tensor:
+    """Draw one sample a seed.
+
+    Args:
+        denoiser: predicts v.
+        scheduler: a diffusers scheduler for `objective.noise_schedule`'s process, or "ode" for the probability flow.
+        label: [N].
+        shape: (channels, time) of a sample.
+        seeds: N integers.
+        static: encoded descriptors [N, S].
+        steps: reverse steps.
+        eta: fresh noise of DDIM, 0 .. 1; schedulers without it ignore it.
+        guide: None is unguided.
+        bounds: largest magnitude of the clean estimate, broadcastable to [N, channels, time].
+        batch_size: rows carried together; it bounds memory and never changes a sample.
+        callback: called after every step of every batch.
+        progress: title of a progress bar; None shows none.
+
+    Returns:
+        x0 [N, channels, time].
+
+    Raises:
+        TardiffError: the scheduler draws noise of its own, which no seed could reach.
+    """
+    if not len(label):
+        return torch.empty(0, *shape)
+    parts = []
+    with tqdm(total=len(label) * steps, desc=progress, unit="step", unit_scale=True, disable=progress is None) as bar:
+
+        def report(step: Step, x_t: Tensor, x_next: Tensor, change: Tensor) -> None:
+            bar.update(len(x_t))
+            if callback:
+                callback(step, x_t, x_next, change)
+
+        for start in range(0, len(label), batch_size):
+            rows = slice(start, start + batch_size)
+            model = Model(denoiser, label[rows], None if static is None else static[rows], guide, bounds)
+            x = normal("start", seeds[rows], 0, shape).to(label.device)
+            if scheduler == "ode":
+                parts.append(_flow(model, x, steps, (ANGLES[-1], ANGLES[0]), report))
+            else:
+                parts.append(_reverse(model, scheduler, x, steps, eta, seeds[rows], report))
+    return torch.cat(parts)
+
+
+def _reverse(model: Model, scheduler: Any, x: Tensor, steps: int, eta: float, seeds: Sequence[int], report: Callback) -> Tensor:
+    scheduler.set_timesteps(steps)
+    accepted = inspect.signature(scheduler.step).parameters
+    options: dict[str, Any] = {"eta": eta} if "eta" in accepted else {}
+    x = x * scheduler.init_noise_sigma
+    for index, timestep in enumerate(scheduler.timesteps):
+        step = _step_at(float(timestep), index, len(scheduler.timesteps))
+        if "variance_noise" in accepted:
+            options["variance_noise"] = normal("step", seeds, index, x.shape[1:]).to(x.device)
+        v, change = model.velocity(scheduler.scale_model_input(x, timestep), step)
+        before = torch.get_rng_state()
+        x_next = scheduler.step(v, timestep, x, **options, return_dict=False)[0]
+        if not torch.equal(before, torch.get_rng_state()):
+            raise TardiffError(f"{type(scheduler).__name__} draws its own noise, so samples could not be repeated; use DDIM with eta = 1")
+        report(step, x, x_next, change)
+        x = x_next
+    return x
+
+
+def dpm_solver() -> DPMSolverMultistepScheduler:
+    """DPM-Solver++ 2M (arXiv 2211.01095)."""
+    # The cosine schedule ends in pure noise, where steps in log-SNR would explode: clip it.
+    return DPMSolverMultistepScheduler(**PROCESS, algorithm_type="dpmsolver++", lambda_min_clipped=-5.1)
+
+
+# The probability flow. With alpha = cos(phi) and sigma = sin(phi), x = cos(phi) x0 + sin(phi) eps moves with
+# dx/dphi = v: the network's output is the flow's velocity in the angle phi.
+
+ANGLES = np.arccos(np.sqrt(noise_schedule().alphas_cumprod.double().numpy()))
+TIMESTEPS = np.arange(len(ANGLES))
+
+
+def _step_at(timestep: float, index: int, count: int) -> Step:
+    angle = np.interp(timestep, TIMESTEPS, ANGLES)
+    return Step(index, count, timestep, float(np.cos(angle)), float(np.sin(angle)))
+
+
+def encode(denoiser: Denoiser, x0: Tensor, label: Tensor, *, static: Tensor | None = None, steps: int = 50) -> Tensor:
+    """Run the probability flow from data to noise (Song et al., arXiv 2011.13456): the inverse of `decode`.
+
+    Args:
+        denoiser: predicts v.
+        x0: [N, channels, time].
+        label: [N].
+        static: encoded descriptors [N, S].
+        steps: steps of Heun's third-order rule. They are fixed, for an adaptive solver would let the rows of a batch
+            choose each other's steps.
+
+    Returns:
+        The noise [N, channels, time] from which `decode` gives x0 back.
+    """
+    return _flow(Model(denoiser, label, static), x0, steps, (ANGLES[0], ANGLES[-1]))
+
+
+def decode(denoiser: Denoiser, noise: Tensor, label: Tensor, *, static: Tensor | None = None, steps: int = 50) -> Tensor:
+    """Run the probability flow from noise to data; arguments and result as in `encode`."""
+    return _flow(Model(denoiser, label, static), noise, steps, (ANGLES[-1], ANGLES[0]))
+
+
+def _flow(model: Model, x: Tensor, steps: int, span: tuple[float, float], report: Callback | None = None) -> Tensor:
+    for index, ends in enumerate(torch.linspace(*span, steps + 1, dtype=torch.float64).unfold(0, 2, 1)):
+        passed: list[tuple[Step, Tensor]] = []
+
+        def velocity(angle: Tensor, state: Tensor, index: int = index, passed: list[tuple[Step, Tensor]] = passed) -> Tensor:
+            step = _step_at(float(np.interp(float(angle), ANGLES, TIMESTEPS)), index, steps)
+            v, change = model.velocity(state, step)
+            passed.append((step, change))
+            return v
+
+        x_next = odeint(velocity, x, ends, method="heun3")[-1]
+        if report:
+            report(passed[0][0], x, x_next, passed[0][1])
+        x = x_next
+    return x

@@ -1,0 +1,129 @@
+"""Settings of every command, as frozen dataclasses. Nothing heavy is imported here, so that `--help` is quick."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How the diffusion model is built and trained."""
+
+    steps: int = 4000
+    """Optimizer steps."""
+    batch_size: int = 128
+    """Rows a step."""
+    learning_rate: float = 6e-4
+    """Peak learning rate; warms up over the first 5 % of the steps and falls to 0 along a cosine."""
+    weight_decay: float = 0.01
+    """AdamW's weight decay."""
+    widths: tuple[int, ...] = (64, 128, 128)
+    """Channels of each U-Net level; every level after the first halves the time axis."""
+    blocks: int = 1
+    """Residual blocks a level."""
+    label_dropout: float = 0.1
+    """Share of rows trained without label and statics."""
+    fill_weight: float = 0.1
+    """Weight in the loss of values that were never observed (observed values and mask bits weigh 1). A little keeps the
+    sampler on known ground where a record is unobserved; 0 ignores them."""
+    ema_decay: float = 0.999
+    """Decay of the averaged weights that are saved."""
+    gradient_clip: float = 1.0
+    """Largest gradient norm."""
+    validate_every: int = 500
+    """Steps between validation losses and checkpoints."""
+    seed: int = 0
+    """Seed of weights, order, noise, steps and dropout."""
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """How a downstream classifier is built and trained."""
+
+    architecture: Literal["gru", "tcn", "transformer"] = "gru"
+    """Network that reads values and mask over time."""
+    width: int = 64
+    """Hidden units."""
+    dropout: float = 0.2
+    """Dropout before the last layer."""
+    learning_rate: float = 1e-3
+    """AdamW's learning rate."""
+    weight_decay: float = 0.01
+    """AdamW's weight decay."""
+    batch_size: int = 64
+    """Rows a step."""
+    epochs: int = 60
+    """Most passes over the training rows."""
+    patience: int = 6
+    """Stop after this many epochs without a better validation AUPRC."""
+    class_weights: bool = False
+    """Weigh the classes equally in the loss."""
+    seed: int = 0
+    """Seed of weights, order and dropout."""
+
+
+@dataclass(frozen=True)
+class GuidanceSettings:
+    """Which guide steers the sampler, and how strongly."""
+
+    guidance: Literal["none", "classifier", "influence"] = "influence"
+    """`influence` follows the influence of a sample on the classifier's loss on the guidance set; `classifier` follows
+    the log-probability of the label (a control)."""
+    form: Literal["gap", "raw", "cosine"] = "gap"
+    """Influence objective. `gap`: towards what the real guidance rows teach and unguided samples do not yet; `raw`: the
+    published one; `cosine`: raw with each sample's gradient normalised."""
+    strength: float = 0.3
+    """Root mean square of the change to the clean estimate, in units of the step's noise level sigma. 0 is unguided."""
+    window: float = 0.4
+    """Share of the reverse steps that are guided, counted from pure noise."""
+    clip: float = 3.0
+    """Largest change of one entry, in units of strength * sigma."""
+    pilot: int = 512
+    """Unguided samples from which `gap` learns what the sampler delivers already."""
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """How the reverse process is run."""
+
+    sampler: Literal["ddim", "dpm", "ode"] = "ddim"
+    """`ddim` (with `eta`), `dpm` (DPM-Solver++ 2M) or `ode` (probability flow, Heun's third-order rule)."""
+    steps: int = 20
+    """Reverse steps."""
+    eta: float = 1.0
+    """DDIM's share of fresh noise: 1 is ancestral sampling, 0 deterministic."""
+    batch_size: int = 256
+    """Rows carried through the reverse process together. It bounds memory and never changes a sample."""
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """What an evaluation fits and how often."""
+
+    models: tuple[Literal["gru", "trees", "logistic"], ...] = ("gru", "trees")
+    """Evaluators: the package's GRU, gradient-boosted trees and logistic regression on summary features. The last two
+    are architectures that no guide has seen."""
+    seeds: int = 5
+    """Fits of every cell, each with another seed."""
+    ratios: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
+    """Synthetic rows added to the real ones (TSRTR), as shares of the number of real training rows."""
+    bootstrap: int = 1000
+    """Resamples of test patients behind every 95 % interval."""
+    seed: int = 0
+    """Seed of the fits' seeds, the rows drawn and the bootstrap."""
+    quick: bool = False
+    """Two seeds, the ratio 1.0 only, trees and logistic regression: a first look in under two minutes."""
+    workers: int = 0
+    """Processes that fit evaluators side by side; 0 means as many as there are free cores."""
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """The six steps in a row, sized for two cores and six minutes."""
+
+    data: Literal["simulate", "physionet2012", "mimic-iv"] = "simulate"
+    """Source of the records; `simulate` needs nothing else."""
+    raw: Path | None = None
+    """The publisher's folder; by default it is looked for under the folder that TARDIFF_DATA names."""
+    seed: int = 0
+    """Seed of everything."""

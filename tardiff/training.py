@@ -1,0 +1,246 @@
+"""Training the denoiser: an accelerate loop that stops and resumes exactly.
+
+Every draw is keyed by (seed, step, row), so a checkpoint needs weights, averages and optimizer moments only.
+"""
+
+import json
+import math
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from tardiff.codec import Codec
+from tardiff.dataset import Dataset, Split
+from tardiff.errors import TardiffError
+from tardiff.files import read_json, refuse_existing, write_json
+from tardiff.noise import normal, row_seeds, stream, uniform
+from tardiff.objective import denoising_loss, diffuse, entry_weights, noise_schedule
+from tardiff.pipeline import TarDiffPipeline
+from tardiff.settings import SamplerSettings, TrainSettings
+from tardiff.statics import StaticModel
+from tardiff.unet import TemporalUNet
+
+WARM_UP = 0.05
+THRESHOLD_ROWS = 1024
+
+
+class Rows:
+    """A split in model space, with its randomness keyed by row."""
+
+    def __init__(self, split: Split, codec: Codec, statics: StaticModel, settings: TrainSettings) -> None:
+        self.x0 = codec.encode(split)
+        self.weight = entry_weights(self.x0, settings.fill_weight)
+        self.static = statics.encode(split.static)
+        self.label = torch.from_numpy(split.label)
+        self.seeds = row_seeds(settings.seed, range(len(split)))
+        self.alpha_bar = noise_schedule().alphas_cumprod
+        self.unconditional = len(statics.margins)
+        self.dropout = settings.label_dropout
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def loss(self, unet: nn.Module, rows: Tensor, step: int) -> Tensor:
+        """Denoising loss of some rows, [len(rows)], with the noise that belongs to (row, step)."""
+        seeds = [self.seeds[row] for row in rows.tolist()]
+        x0 = self.x0[rows]
+        timestep = torch.from_numpy((uniform("time", seeds, step) * len(self.alpha_bar)).astype(np.int64))
+        x_t, v = diffuse(x0, normal("noise", seeds, step, x0.shape[1:]), self.alpha_bar[timestep])
+        drop = torch.from_numpy(uniform("dropout", seeds, step) < self.dropout)
+        label = torch.where(drop, self.unconditional, self.label[rows])
+        static = self.static[rows].masked_fill(drop[:, None], 0.0)
+        device = next(unet.parameters()).device
+        v_hat = unet(x_t.to(device), timestep.to(device), label.to(device), static.to(device))
+        return denoising_loss(v_hat, v.to(device), self.weight[rows].to(device))
+
+
+def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: bool = True) -> TarDiffPipeline:
+    """Train on a data set and write a pipeline folder.
+
+    Work in progress stands in `OUT.partial`; the same call resumes from it and ends in the same weights.
+
+    Args:
+        data: its validation split, where there is one, gives the validation loss.
+        out: pipeline folder to write.
+        settings: model and optimizer.
+        progress: show a progress bar.
+
+    Raises:
+        TardiffError: `out` exists, `OUT.partial` belongs to other settings or data, or the loss is not finite.
+    """
+    out = Path(out)
+    refuse_existing(out)
+    codec = Codec.fit(data.train, data.manifest)
+    statics = StaticModel.fit(data.train, data.manifest)
+    training = Rows(data.train, codec, statics, settings)
+    validation = Rows(data.splits["validation"], codec, statics, settings) if "validation" in data.splits else None
+
+    accelerator = Accelerator()
+    torch.manual_seed(settings.seed)
+    unet = TemporalUNet(
+        channels=2 * len(codec.channels),
+        classes=len(data.manifest.task.classes),
+        static_features=statics.features,
+        widths=settings.widths,
+        blocks=settings.blocks,
+        attention=tuple(range(1, len(settings.widths))),
+    )
+    optimizer = torch.optim.AdamW(unet.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    ema = EMAModel(unet.parameters(), decay=settings.ema_decay, use_ema_warmup=True, power=0.75)
+    model, optimizer = accelerator.prepare(unet, optimizer)
+    ema.to(accelerator.device)
+
+    checkpoint = Checkpoint(out.with_name(out.name + ".partial"), settings, data.manifest.content_hash)
+    first, history = checkpoint.load(unet, ema, optimizer)
+    bar = tqdm(total=settings.steps, initial=first, desc="train", unit="step", disable=not (progress and accelerator.is_main_process))
+    smooth = history[-1]["loss"] if history else 0.0
+    for step in range(first, settings.steps):
+        rows = _batch(len(training), settings, step)[accelerator.process_index :: accelerator.num_processes]
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * _rate(step, settings.steps)
+        loss = training.loss(model, rows, step).mean()
+        if not torch.isfinite(loss):
+            raise TardiffError(f"train: the loss is {loss.item()} at step {step}; resume with a smaller --learning-rate in another --out")
+        optimizer.zero_grad()
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(model.parameters(), settings.gradient_clip)
+        optimizer.step()
+        ema.step(unet.parameters())
+        smooth = 0.98 * smooth + 0.02 * loss.item() if smooth else loss.item()
+        bar.update()
+        bar.set_postfix(loss=f"{smooth:.3f}", validation=f"{history[-1]['validation_loss']:.3f}" if history else "-", refresh=False)
+        if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
+            history.append({"step": step + 1, "loss": smooth, "validation_loss": _validate(unet, ema, validation or training)})
+            if accelerator.is_main_process:
+                checkpoint.save(unet, ema, optimizer, step + 1, history)
+    bar.close()
+    accelerator.wait_for_everyone()
+
+    ema.copy_to(unet.parameters())
+    pipeline = TarDiffPipeline(unet.cpu().eval(), noise_schedule(), codec, statics, training_card(data, settings, history))
+    pipeline = pipeline.with_codec(codec.fit_thresholds(_pilot(pipeline, data.train.label, settings.seed)))
+    if accelerator.is_main_process:
+        pipeline.save_pretrained(out)
+        checkpoint.remove()
+    return pipeline
+
+
+def training_card(data: Dataset, settings: TrainSettings, history: list[dict[str, float]]) -> dict[str, Any]:
+    """What a pipeline folder remembers of its training: data, settings and losses."""
+    manifest = data.manifest
+    return {
+        "source": manifest.source,
+        "source_version": manifest.source_version,
+        "data_hash": manifest.content_hash,
+        "task": {"name": manifest.task.name, "rule": manifest.task.rule, "classes": list(manifest.task.classes)},
+        "step_hours": manifest.step_hours,
+        "class_counts": list(manifest.splits["train"].classes),
+        "settings": asdict(settings),
+        "history": history,
+    }
+
+
+class Checkpoint:
+    """Work in progress, in a folder beside the result: tensors as safetensors, the rest as JSON; nothing is pickled."""
+
+    def __init__(self, folder: Path, settings: TrainSettings, data_hash: str) -> None:
+        self.folder = folder
+        self.identity = json.loads(json.dumps({"settings": asdict(settings), "data_hash": data_hash}))
+
+    def load(self, unet: TemporalUNet, ema: EMAModel, optimizer: torch.optim.Optimizer) -> tuple[int, list[dict[str, float]]]:
+        """Restore what is there; returns the step to go on with and the history so far.
+
+        Raises:
+            TardiffError: the folder belongs to other settings or other data, or is damaged.
+        """
+        path = self.folder / "checkpoint.safetensors"
+        if not path.exists():
+            return 0, []
+        if read_json(self.folder / "identity.json") != self.identity:
+            raise TardiffError(
+                f"{self.folder}: holds a run with other settings or data; finish that one, remove it, or choose another --out"
+            )
+        try:
+            tensors = load_file(path)
+            with safe_open(path, "pt") as file:
+                progress = json.loads(file.metadata()["progress"])
+        except (SafetensorError, KeyError, TypeError) as error:
+            raise TardiffError(f"{path}: damaged ({error}); remove {self.folder.name} to start again") from error
+        names = [name for name, _ in unet.named_parameters()]
+        unet.load_state_dict({name: tensors[f"model/{name}"] for name in unet.state_dict()})
+        ema.shadow_params = [tensors[f"ema/{name}"].to(p.device) for name, p in zip(names, ema.shadow_params, strict=True)]
+        ema.optimization_step = progress["step"]
+        moments = {
+            i: {"step": torch.tensor(float(progress["step"])), **{key: tensors[f"{key}/{name}"] for key in ("exp_avg", "exp_avg_sq")}}
+            for i, name in enumerate(names)
+        }
+        optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+        return progress["step"], progress["history"]
+
+    def save(self, unet: TemporalUNet, ema: EMAModel, optimizer: Any, step: int, history: list[dict[str, float]]) -> None:
+        """Write everything under a temporary name, then rename."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / "identity.json", self.identity)
+        state = optimizer.state_dict()["state"]
+        tensors = {f"model/{name}": tensor for name, tensor in unet.state_dict().items()}
+        for i, (name, _) in enumerate(unet.named_parameters()):
+            tensors |= {f"ema/{name}": ema.shadow_params[i], **{f"{key}/{name}": state[i][key] for key in ("exp_avg", "exp_avg_sq")}}
+        temporary = self.folder / ".checkpoint.tmp"
+        save_file({k: t.contiguous() for k, t in tensors.items()}, temporary, {"progress": json.dumps({"step": step, "history": history})})
+        temporary.replace(self.folder / "checkpoint.safetensors")
+
+    def remove(self) -> None:
+        """Delete the folder, once the result stands."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _batch(rows: int, settings: TrainSettings, step: int) -> Tensor:
+    """The rows of a step: consecutive parts of an endless sequence of permutations, each keyed by its epoch."""
+    first = step * settings.batch_size
+    return torch.tensor([_permutation(rows, settings.seed, i // rows)[i % rows] for i in range(first, first + settings.batch_size)])
+
+
+_permutations: dict[tuple[int, int, int], list[int]] = {}
+
+
+def _permutation(rows: int, seed: int, epoch: int) -> list[int]:
+    key = (rows, seed, epoch)
+    if key not in _permutations:
+        _permutations.clear()
+        _permutations[key] = stream("order", seed, epoch).permutation(rows).tolist()
+    return _permutations[key]
+
+
+def _rate(step: int, steps: int) -> float:
+    """Learning rate at a step as a share of its peak: linear warm-up, then a cosine to 0."""
+    warm_up = max(1, int(WARM_UP * steps))
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+
+
+@torch.no_grad()
+def _validate(unet: TemporalUNet, ema: EMAModel, rows: Rows) -> float:
+    """Mean loss of the averaged weights, over all rows at noise and steps that never change."""
+    ema.store(unet.parameters())
+    ema.copy_to(unet.parameters())
+    losses = [rows.loss(unet, part, step=2**31) for part in torch.arange(len(rows)).split(256)]
+    ema.restore(unet.parameters())
+    return float(torch.cat(losses).mean())
+
+
+def _pilot(pipeline: TarDiffPipeline, label: np.ndarray, seed: int) -> Tensor:
+    """Unguided samples with the training rows' labels, from which mask thresholds are fitted."""
+    seeds = row_seeds(seed, range(2**30, 2**30 + THRESHOLD_ROWS))  # rows that no user's sample has
+    drawn = stream("pilot", seed).choice(label, THRESHOLD_ROWS)
+    return pipeline(drawn, seeds, SamplerSettings()).x

@@ -1,0 +1,170 @@
+import json
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+
+from tardiff.dataset import Dataset, Task
+from tardiff.errors import TardiffError
+from tardiff.evaluate import evaluate, table, write
+from tardiff.evaluate.lookup import cell, difference
+from tardiff.evaluate.plots import save_png, trajectories, utility_forest
+from tardiff.evaluate.run import effective
+from tardiff.evaluate.utility import held_out
+from tardiff.settings import EvaluateSettings
+
+from .toys import CHANNELS, MANIFEST, real, rows, synthetic
+
+SETTINGS = EvaluateSettings(models=("logistic", "trees"), seeds=2, ratios=(0.5,), bootstrap=100, workers=1)
+
+
+@pytest.fixture(scope="module")
+def sets():
+    good, shuffled = rows(300, 8), rows(300, 9)
+    return {
+        "good": synthetic(good),
+        "twin": synthetic(good),
+        "shuffled": synthetic(replace(shuffled, label=np.random.default_rng(0).permutation(shuffled.label))),
+        "short": synthetic(rows(60, 7)),
+    }
+
+
+@pytest.fixture(scope="module")
+def result(sets):
+    return evaluate(real(), sets, SETTINGS)
+
+
+def value(result, *identity, metric="auroc"):
+    return cell(result, *identity)["metrics"][metric]["value"]
+
+
+def test_good_rows_teach_and_shuffled_ones_do_not(result):
+    for model in SETTINGS.models:
+        assert value(result, model, "TRTR") > 0.9
+        assert value(result, model, "TSTR", "good") > 0.9
+        assert 0.25 < value(result, model, "TSTR", "shuffled") < 0.75
+    assert 0.35 < value(result, "mask-only", "mask-only") < 0.65
+    harm = difference(result, "logistic", "TSTR", "shuffled", None, "good")["metrics"]["auroc"]
+    assert harm["high"] < -0.1
+
+
+def test_a_twin_differs_by_exactly_nothing(result):
+    twins = [d for d in result["utility"]["differences"] if d["synthetic"] == "twin" and d["against"]["synthetic"] == "good"]
+    assert len(twins) == len(SETTINGS.models) * (1 + len(SETTINGS.ratios))
+    for twin in twins:
+        for number in twin["metrics"].values():
+            assert (number["value"], number["low"], number["high"]) == (0, 0, 0)
+
+
+def test_every_number_says_what_it_rests_on(result):
+    for item in result["utility"]["cells"] + result["utility"]["differences"]:
+        for number in item["metrics"].values():
+            assert number["low"] <= number["value"] <= number["high"]
+            assert (number["n"], number["seeds"]) == (240, 2)
+    assert len(result["utility"]["seeds"]) == 2
+    assert set(result["versions"]) > {"tardiff", "torch"}
+
+
+def test_rows_used_are_recorded(result):
+    half = cell(result, "trees", "TSRTR", "good", 0.5)
+    assert (half["real_rows"], half["synthetic_rows"], half["short_of_rows"]) == (240, 120, False)
+    short = cell(result, "trees", "TSRTR", "short", 0.5)
+    assert (short["synthetic_rows"], short["short_of_rows"]) == (60, True)
+    assert cell(result, "trees", "TSTR", "short")["real_rows"] == 0
+
+
+def test_workers_and_other_sets_change_nothing(result, sets):
+    two = evaluate(real(), {"good": sets["good"]}, replace(SETTINGS, workers=2))
+    identities = [("trees", "TRTR"), ("trees", "TSTR", "good"), ("trees", "TSRTR", "good", 0.5), ("logistic", "TSTR", "good")]
+    for identity in identities:
+        assert cell(two, *identity) == cell(result, *identity)
+
+
+def test_workers_change_no_bit_of_a_gru(sets):
+    settings = replace(SETTINGS, models=("gru",), seeds=1, ratios=())
+    one, two = (evaluate(real(120), {"good": sets["good"]}, replace(settings, workers=workers)) for workers in (1, 2))
+    assert json.dumps(one) == json.dumps(two)
+
+
+def test_another_seed_is_another_draw(result, sets):
+    other = evaluate(real(), {"good": sets["good"]}, replace(SETTINGS, seed=1, models=("trees",), ratios=()))
+    assert value(other, "trees", "TSTR", "good") != value(result, "trees", "TSTR", "good")
+
+
+def test_gru_and_another_test_set(sets):
+    elsewhere = Dataset(MANIFEST, {"train": rows(150, 5)})
+    settings = replace(SETTINGS, models=("gru",), seeds=1, ratios=())
+    found = evaluate(real(), {"good": sets["good"]}, settings, test=elsewhere)
+    assert found["test"]["split"] == "train"
+    assert cell(found, "gru", "TRTR")["metrics"]["auprc"]["n"] == 150
+    assert value(found, "gru", "TSTR", "good") > 0.8
+    assert "with real" not in table(found)
+
+
+def test_quick_is_spelt_out():
+    quick = effective(EvaluateSettings(quick=True))
+    assert (quick.models, quick.seeds, quick.ratios) == (("trees", "logistic"), 2, (1.0,))
+
+
+def test_table_is_narrow_and_holds_the_numbers(result):
+    text = table(result)
+    assert max(map(len, text.splitlines())) <= 120
+    assert f"{value(result, 'trees', 'TSTR', 'good', metric='auprc'):.3f}" in text
+    for words in ("Utility, trees", "Difference twin - good", "real held-out (floor)", "copies", "fewer rows"):
+        assert words in text
+
+
+def test_writing(result, tmp_path):
+    write(result, tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == result
+    assert (tmp_path / "out" / "table.txt").read_text() == table(result)
+    with pytest.raises(TardiffError, match="exists already"):
+        write(result, tmp_path / "out")
+
+
+def test_figures_show_every_set_and_evaluator(result, sets, tmp_path):
+    records = trajectories(real(), sets)
+    assert len(records.axes) == (1 + len(sets)) * len(CHANNELS)
+    forest = utility_forest(result)
+    assert len(forest.axes) == 2 * len(SETTINGS.models)
+    labels = [tick.get_text() for tick in forest.axes[0].get_yticklabels()]
+    assert labels[:3] == ["real", "good", "real + 0.5 x good"]
+    for name, figure in {"a": records, "b": forest}.items():
+        save_png(figure, tmp_path / f"{name}.png")
+        assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+
+
+def test_held_out_rows_hold_each_class():
+    label = np.array([0] * 97 + [1] * 3)
+    held = held_out(label, seed=0)
+    assert held[label == 1].sum() == 1
+    assert held[label == 0].sum() == 19
+    assert (held_out(label, seed=1) != held).any()
+
+
+def refuse(match, other=None, data=None, **settings):
+    with pytest.raises(TardiffError, match=match):
+        evaluate(data or real(), {"mine": other or synthetic(rows(100, 8))}, replace(SETTINGS, **settings))
+
+
+def test_what_cannot_be_compared_is_refused():
+    part = rows(100, 8)
+    refuse("synthetic set 'mine': no row has class 'died'", synthetic(part.take(part.label == 0)))
+    for change, match in (
+        ({"channels": (CHANNELS[0], CHANNELS[2], CHANNELS[1])}, "'mine': channels is hr, sbp, dbp"),
+        ({"channels": (msgspec.structs.replace(CHANNELS[0], unit="Hz"), *CHANNELS[1:])}, "'mine': units is Hz"),
+        ({"steps": 12}, "'mine': steps is 12, the real data set has 6"),
+        ({"task": Task("death", "a coin", ("alive", "died"))}, "'mine': task.classes is alive, died"),
+    ):
+        refuse(match, Dataset(msgspec.structs.replace(MANIFEST, **change), {"train": part}))
+    refuse("no validation split", data=Dataset(MANIFEST, {"train": rows(50, 1), "test": rows(50, 3)}))
+    three = msgspec.structs.replace(MANIFEST, task=Task("unit", "which", ("a", "b", "c")))
+    refuse("task unit: it has 3 classes", data=Dataset(three, real().splits))
+    with pytest.raises(TardiffError, match="name at least one"):
+        evaluate(real(), {}, SETTINGS)
+
+
+def test_settings_that_mean_nothing_are_refused():
+    for field, value in (("seeds", 0), ("bootstrap", 0), ("ratios", (0.0,)), ("workers", -1), ("models", ("forest",)), ("models", ())):
+        refuse(field, **{field: value})

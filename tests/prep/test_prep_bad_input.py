@@ -1,0 +1,167 @@
+"""Bad input gives one line that names what is wrong, and leaves no folder behind."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prep_raw import Raw2012, RawMimic
+
+from data_prep import PrepareSettings, prepare
+from data_prep.concepts import load_concepts
+from tardiff.errors import TardiffError
+
+
+def refused(raw: Path | None, *words: str, source: str = "physionet2012", **choices: Any) -> str:
+    """Prepare must fail with one line that holds `words`, and leave nothing."""
+    place = (raw or Path("/nowhere")).parent / "made"
+    if raw is not None and raw.parent.is_dir():
+        place.mkdir()
+    with pytest.raises(TardiffError) as caught:
+        prepare(PrepareSettings(source, place / "out", raw, **choices))
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+    assert not place.exists() or list(place.iterdir()) == []
+    return message
+
+
+def test_good_folders_are_not_refused(raw2012: Raw2012, raw_mimic: RawMimic, tmp_path: Path) -> None:
+    dataset = prepare(PrepareSettings("physionet2012", tmp_path / "a", raw2012.cohort().write()))
+    assert sum(len(split) for split in dataset.splits.values()) == 40
+    assert dataset.train.values[0, 0, :3].tolist()[:2] == [60 + dataset.train.stay_id[0] % 40, 70 + dataset.train.stay_id[0] % 40]
+    assert (dataset.train.static[:, 0] == 60).all()
+    assert (
+        sum(len(split) for split in prepare(PrepareSettings("mimic-iv", tmp_path / "b", raw_mimic.write(), variables="hr")).splits.values())
+        == 20
+    )
+
+
+def test_an_unpacked_set_gives_the_same(raw2012: Raw2012, tmp_path: Path) -> None:
+    archived = prepare(PrepareSettings("physionet2012", tmp_path / "a", raw2012.cohort().write()))
+    unpacked = Raw2012(tmp_path / "unpacked").cohort().write(archived=False)
+    assert prepare(PrepareSettings("physionet2012", tmp_path / "b", unpacked)).manifest == archived.manifest
+
+
+@pytest.mark.parametrize("source", ["physionet2012", "mimic-iv"])
+def test_missing_raw(source: str, tmp_path: Path) -> None:
+    refused(tmp_path / "none", "none", "no such folder", source=source)
+    refused(None, "--raw", source=source)
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [("00:20,HR,high", "'high'"), ("00:20,HR,", "''"), ("00:20,HR,nan", "'nan'"), ("0:2x,HR,80", "'0:2x'"), ("00:20,HR", "'00:20,HR'")],
+)
+def test_2012_a_bad_line(line: str, word: str, raw2012: Raw2012) -> None:
+    raw2012.cohort().add(77, f"00:10,HR,80\n{line}\n00:30,HR,80\n")
+    refused(raw2012.write(), "set-a/77.txt", "line 9", word)
+
+
+def test_2012_wrong_header(raw2012: Raw2012) -> None:
+    raw2012.cohort().bodies["a"][7] = "Time;Parameter;Value\n"
+    refused(raw2012.write(), "set-a/7.txt", "Time,Parameter,Value")
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
+def test_2012_truncated_archive(kept: float, raw2012: Raw2012) -> None:
+    raw = raw2012.cohort(200).write()
+    content = (raw / "set-a.tar.gz").read_bytes()
+    (raw / "set-a.tar.gz").write_bytes(content[: int(len(content) * kept)])
+    refused(raw, "set-a.tar.gz", "truncated")
+
+
+def test_2012_outcomes(raw2012: Raw2012) -> None:
+    raw = raw2012.cohort().write()
+    path = raw / "Outcomes-a.txt"
+    rows = path.read_text().splitlines(keepends=True)
+    for content, words in (
+        ("".join(rows[:-1]), ("set-a/40.txt", "Outcomes-a.txt")),
+        ("".join(rows[1:]), ("Outcomes-a.txt", "header")),
+        ("".join(rows).replace("\n5,1,1,5,-1,0", "\n5,1,1,5,-1,no"), ("Outcomes-a.txt", "line 6", "In-hospital_death", "'no'")),
+    ):
+        path.write_text(content)
+        refused(raw, *words)
+        (raw.parent / "made").rmdir()
+    path.unlink()
+    refused(raw, "Outcomes-a.txt", "no such file")
+
+
+def test_2012_cohort_left_empty_or_one_sided(raw2012: Raw2012, tmp_path: Path) -> None:
+    for record in range(10):
+        raw2012.add(record, "00:10,HR,80\n")
+    refused(raw2012.write(), "'died'")
+    children = Raw2012(tmp_path / "children")
+    children.add(1, "00:10,HR,80\n", age=16)
+    (tmp_path / "made").rmdir()
+    refused(children.write(), "no stay is left", "age at least 18")
+    missing = Raw2012(tmp_path / "missing")
+    missing.add(1, "00:10,HR,-1\n00:11,Temp,-17.8\n30:00,HR,80\n")
+    (tmp_path / "made").rmdir()
+    refused(missing.write(), "no stay is left", "observed")
+
+
+def test_choices(raw2012: Raw2012) -> None:
+    raw = raw2012.cohort().write()
+    for choices, words in (
+        ({"variables": "hr,heart"}, ("'heart'", "vitals", "SysABP")),
+        ({"variables": "hr,hr"}, ("'hr'", "twice")),
+        ({"task": "sepsis"}, ("'sepsis'", "in_hospital_death")),
+        ({"sets": "c"}, ("set-c", "a")),
+        ({"split": "by-set"}, ("by-set",)),
+        ({"step_hours": 0.7}, ("step_hours", "0.7")),
+        ({"hours": 72}, ("no stay is left", "72 h")),
+        ({"source": "epic"}, ("'epic'", "physionet2012")),
+    ):
+        refused(raw, *words, **choices)  # type: ignore[arg-type]
+        (raw.parent / "made").rmdir()
+
+
+def test_an_existing_folder_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(TardiffError, match="exists already"):
+        prepare(PrepareSettings("physionet2012", tmp_path / "out", tmp_path / "none"))
+
+
+@pytest.mark.parametrize("table", ["icu/chartevents", "icu/icustays", "icu/d_items", "hosp/patients", "hosp/admissions"])
+def test_mimic_tables(table: str, raw_mimic: RawMimic) -> None:
+    raw = raw_mimic.write()
+    path = raw / f"{table}.csv.gz"
+    content = path.read_bytes()
+    made = raw.parent / "made"
+    path.write_bytes(content[: len(content) * 2 // 3])
+    refused(raw, str(path), "truncated", source="mimic_iv", variables="hr")
+    made.rmdir()
+    path.write_bytes(gzip.compress(b"a,b\n1,2\n"))
+    refused(raw, str(path), "header", source="mimic_iv", variables="hr")
+    made.rmdir()
+    path.unlink()
+    refused(raw, str(path), "no such file", source="mimic_iv", variables="hr")
+
+
+@pytest.mark.parametrize(
+    ("time", "value", "words"), [("2150-01-01 02:00:00", "fast", ("'fast'", "valuenum")), ("noon", "80", ("'noon'", "charttime"))]
+)
+def test_mimic_text_for_a_number_or_time(time: str, value: str, words: tuple[str, ...], raw_mimic: RawMimic) -> None:
+    raw_mimic.chart(3, time, value)
+    refused(raw_mimic.write(), "chartevents.csv.gz", "row 22", *words, source="mimic_iv", variables="hr")
+
+
+def test_mimic_an_item_that_means_something_else(raw_mimic: RawMimic) -> None:
+    raw_mimic.tables["icu/d_items"] = raw_mimic.tables["icu/d_items"].replace("Heart Rate", "Heart Rhythm")
+    refused(raw_mimic.write(), "d_items.csv.gz", "220045", "'Heart Rhythm'", source="mimic_iv", variables="hr")
+
+
+def test_a_wrong_dictionary_names_its_entry(tmp_path: Path) -> None:
+    path = tmp_path / "concepts.yaml"
+    text = Path(load_concepts.__wrapped__.__globals__["CONCEPTS"]).read_text()
+    for old, new, words in (
+        ("    unit: bpm\n", "    units: bpm\n", ("variables.hr", "unit")),
+        ("limits: [1, 300]", "limits: [300, 1]", ("variables.hr", "limits")),
+        ("[hr, sbp, dbp", "[pulse, sbp, dbp", ("sets.mimic_iv", "'pulse'")),
+    ):
+        path.write_text(text.replace(old, new, 1))
+        with pytest.raises(TardiffError) as caught:
+            load_concepts.__wrapped__(path)
+        assert all(word in str(caught.value) for word in ("concepts.yaml", *words))

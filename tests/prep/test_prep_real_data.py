@@ -1,0 +1,147 @@
+"""Real records against plain pandas that shares no code with the package."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_prep import PrepareSettings, prepare
+from data_prep.concepts import load_concepts
+from data_prep.grid import hourly, to_arrays
+from data_prep.sources import open_source
+from tardiff.dataset import Dataset
+
+SUMMED, LARGEST = {"Urine"}, {"MechVent"}
+AVERAGED = {"HR", "SysABP", "DiasABP", "MAP", "NISysABP", "NIDiasABP", "NIMAP", "RespRate", "Temp"}
+
+
+def by_hand(lines: pd.DataFrame, limits: dict[str, tuple[float, float]]) -> dict[tuple[str, int], float]:
+    """One record, {(parameter, hour): value} of the first 48 hours."""
+    cells: dict[tuple[str, int], list[tuple[int, float]]] = {}
+    for time, parameter, value in lines.itertuples(index=False):
+        minute = int(time[:2]) * 60 + int(time[3:])
+        if parameter == "pH" and 650 <= value <= 800:
+            value /= 100
+        if parameter not in limits or value == -1 or minute >= 48 * 60:
+            continue
+        if limits[parameter][0] <= value <= limits[parameter][1]:
+            cells.setdefault((parameter, minute // 60), []).append((minute, value))
+    result = {}
+    for (parameter, hour), found in cells.items():
+        values = [value for _, value in sorted(found)]
+        if parameter in AVERAGED:
+            number = float(np.mean(values))
+        elif parameter in SUMMED:
+            number = min(sum(values), limits[parameter][1])
+        else:
+            number = max(values) if parameter in LARGEST else values[-1]
+        result[parameter, hour] = number
+    return result
+
+
+def test_physionet2012_all_37_variables(real_data: Path, tmp_path: Path) -> None:
+    raw = real_data / "physionet2012"
+    dataset = prepare(PrepareSettings("physionet2012", tmp_path / "out", raw, hours=48, variables="all", sets="a"))
+    names = dataset.manifest.channel_names
+    assert len(names) == 37
+    limits = {channel.name: channel.limits for channel in dataset.manifest.channels}
+    rows = {int(stay): (split, i) for split in dataset.splits.values() for i, stay in enumerate(split.stay_id)}
+    assert len(rows) > 3900
+    outcomes = pd.read_csv(raw / "Outcomes-a.txt").set_index("RecordID")
+    seen: set[str] = set()
+    with tarfile.open(raw / "set-a.tar.gz") as archive:
+        members = [member for member in archive if member.isfile()]
+        for member in members[::25]:
+            record = int(Path(member.name).stem)
+            lines = pd.read_csv(io.BytesIO(archive.extractfile(member).read()))  # type: ignore[union-attr]
+            expected = by_hand(lines, limits)
+            seen |= {parameter for parameter, _ in expected}
+            if record not in rows:
+                assert not expected or lines.loc[lines["Parameter"] == "Age", "Value"].iloc[0] < 18
+                continue
+            split, i = rows[record]
+            table = np.full((37, 48), np.nan)
+            for (parameter, hour), value in expected.items():
+                table[names.index(parameter), hour] = value
+            np.testing.assert_allclose(split.values[i], table, rtol=2e-6, err_msg=str(member.name))
+            assert split.label[i] == outcomes.loc[record, "In-hospital_death"]
+    assert seen == set(names), "the sample must exercise every variable"
+
+
+def test_physionet2012_by_set(real_data: Path, tmp_path: Path) -> None:
+    raw = real_data / "physionet2012"
+    dataset = prepare(PrepareSettings("physionet2012", tmp_path / "out", raw, split="by-set"))
+    assert Dataset.load(tmp_path / "out").manifest == dataset.manifest
+    in_b = set(pd.read_csv(raw / "Outcomes-b.txt")["RecordID"])
+    assert set(dataset.split("test").stay_id.tolist()) <= in_b
+    assert not in_b & set(dataset.train.stay_id.tolist())
+    assert dataset.manifest.attrition[0].stays == 8000
+    assert dataset.split("test").label.mean() == pytest.approx(0.142, abs=0.003)
+    assert dataset.train.label.mean() == pytest.approx(0.139, abs=0.003)
+
+
+MIMIC_PLACES = {
+    "hr": ([220045], []),
+    "sbp": ([220050, 225309], [220179]),
+    "dbp": ([220051, 225310], [220180]),
+    "map": ([220052, 225312], [220181]),
+    "resp": ([220210, 224690], []),
+    "temp": ([223761, 223762], []),
+    "spo2": ([220277], []),
+}
+
+
+def test_mimic_demo_every_vital_of_every_stay(real_data: Path) -> None:
+    raw = real_data / "mimic-iv-demo-2.2"
+    charted = pd.read_csv(raw / "icu/chartevents.csv.gz", usecols=["stay_id", "charttime", "itemid", "valuenum"])
+    counts = charted["itemid"].value_counts()
+    assert (len(charted), counts[220045], counts[220277], counts[223761]) == (668_832, 13_913, 13_540, 3_379)
+    stays = pd.read_csv(raw / "icu/icustays.csv.gz", parse_dates=["intime"]).sort_values("stay_id")
+    assert len(stays) == 140
+    charted = charted.merge(stays[["stay_id", "intime"]], on="stay_id").dropna(subset="valuenum")
+    charted["hour"] = (pd.to_datetime(charted["charttime"]) - charted["intime"]) / pd.Timedelta(hours=1)
+    charted = charted[(charted["hour"] >= 0) & (charted["hour"] < 24)].assign(hour=lambda frame: np.floor(frame["hour"]))
+    hot = charted["itemid"].isin([223761, 223762]) & (charted["valuenum"] >= 60)
+    charted.loc[hot, "valuenum"] = (charted.loc[hot, "valuenum"] - 32) / 1.8
+
+    concepts = load_concepts()
+    names = concepts.select("mimic_iv", "vitals")
+    source = open_source("mimic-iv", raw, ())
+    cells = hourly(source.events(concepts.places("mimic_iv", names), 1440.0), concepts, "mimic_iv", names, 24, 1.0).to_pyarrow()
+    values, _ = to_arrays(cells, stays["stay_id"].to_numpy(), len(names), 24)
+    assert set(names) == set(MIMIC_PLACES)
+    index = pd.MultiIndex.from_product([stays["stay_id"], np.arange(24.0)])
+    for channel, name in enumerate(names):
+        low, high = concepts.variables[name].limits
+        plausible = charted[charted["valuenum"].between(low, high)]
+        first, second = (
+            plausible[plausible["itemid"].isin(items)].groupby(["stay_id", "hour"])["valuenum"].mean() for items in MIMIC_PLACES[name]
+        )
+        expected = first.combine_first(second).reindex(index).to_numpy().reshape(140, 24)
+        assert np.isfinite(expected).sum() > 500
+        np.testing.assert_allclose(values[:, channel], expected, rtol=1e-6, err_msg=name)
+
+
+def test_mimic_demo_urine_and_cohort(real_data: Path, tmp_path: Path) -> None:
+    raw = real_data / "mimic-iv-demo-2.2"
+    dataset = prepare(PrepareSettings("mimic-iv", tmp_path / "out", raw, variables="urine,hr"))
+    assert next(step.stays for step in dataset.manifest.attrition) == 140
+    stays = pd.read_csv(raw / "icu/icustays.csv.gz", parse_dates=["intime"]).set_index("stay_id")
+    admissions = pd.read_csv(raw / "hosp/admissions.csv.gz").set_index("hadm_id")
+    output = pd.read_csv(raw / "icu/outputevents.csv.gz", parse_dates=["charttime"])
+    items = [226559, 226560, 226561, 226584, 226563, 226564, 226565, 226567, 226557, 226558, 227489, 227488]
+    output = output[output["itemid"].isin(items) & output["value"].between(0, 2000)]
+    total = 0
+    for split in dataset.splits.values():
+        for i, stay in enumerate(split.stay_id):
+            rows = output[output["stay_id"] == stay]
+            hour = np.floor((rows["charttime"] - stays.loc[stay, "intime"]) / pd.Timedelta(hours=1))
+            signed = rows["value"].where(rows["itemid"] != 227488, -rows["value"])
+            sums = signed.groupby(hour).sum().clip(0, 2000).reindex(range(24))
+            np.testing.assert_allclose(split.values[i, 0], sums.to_numpy(), rtol=1e-6)
+            assert split.label[i] == admissions.loc[stays.loc[stay, "hadm_id"], "hospital_expire_flag"]
+            total += sums.notna().sum()
+    assert total > 1000

@@ -1,0 +1,151 @@
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tardiff.cli import COMMANDS, main, name_and_path
+from tardiff.dataset import Dataset
+
+
+def call(*arguments):
+    """Exit status of a command in this process."""
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_command_explains_itself_quickly_with_an_example(command):
+    # The best of three, for the machine may be busy.
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "tardiff", *command.split(), "--help"], capture_output=True, text=True)
+        seconds.append(time.perf_counter() - start)
+        if seconds[-1] < 2:
+            break
+    assert done.returncode == 0, done.stderr
+    assert f"tardiff {command}".strip() in done.stdout
+    assert "For instance:\n  tardiff " in done.stdout
+    assert min(seconds) < 2
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys\nfrom tardiff.cli import main\n"
+        "try: main(['train', '--help'])\nexcept SystemExit: pass\n"
+        "print([m for m in ('torch', 'pandas', 'ibis', 'sklearn', 'diffusers') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_every_module_imports():
+    import importlib
+    import pkgutil
+
+    import data_prep
+    import tardiff
+
+    names = [m.name for package in (tardiff, data_prep) for m in pkgutil.walk_packages(package.__path__, package.__name__ + ".")]
+    assert len(names) > 20
+    for name in names:
+        if not name.endswith("__main__"):
+            importlib.import_module(name)
+
+
+def test_public_names_exist():
+    import tardiff
+
+    for name in tardiff.__all__:
+        assert getattr(tardiff, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = tardiff.nothing
+
+
+def test_the_steps_in_a_row(toy, tmp_path, capsys, monkeypatch):
+    """Train, fit, sample twice, evaluate and export from the command line."""
+    monkeypatch.chdir(tmp_path)
+    data = toy[0]
+    assert call("train", data, "--out", "run", "--steps", 40, "--batch-size", 32, "--widths", 16, 16, "--validate-every", 20) == 0
+    assert call("fit-classifier", data, "--out", "clf", "--width", 16, "--epochs", 4) == 0
+    assert call("sample", "run", "--guidance", "none", "--n", 240, "--out", "unguided") == 0
+    capsys.readouterr()
+    assert call("sample", "run", "--classifier", "clf", "--n", 240, "--pilot", 64, "--out", "guided") == 0
+    assert "guidance moved the values by" in capsys.readouterr().out
+    evaluation = ["evaluate", "--real", data, "--synthetic", "unguided=unguided", "--synthetic", "guided", "--out", "evaluation", "--quick"]
+    assert call(*evaluation, "--bootstrap", 50, "--workers", 1) == 0
+    printed = capsys.readouterr().out
+    assert "guided - unguided" in printed
+    assert {"metrics.json", "table.txt"} <= {file.name for file in (tmp_path / "evaluation").iterdir()}
+    assert call("export", "guided", "--out", "guided.csv") == 0
+    assert (tmp_path / "guided.csv").read_text().startswith("split,stay_id,label,hour,variable,value\n")
+
+    assert call("sample", "run", "--classifier", "clf", "--n", 64, "--strength", 1e-9, "--pilot", 64, "--out", "weak") == 0
+    assert "guidance is inert" in capsys.readouterr().err
+    assert Dataset.load(tmp_path / "weak").manifest.settings["movement"]["inert"]
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"run", "clf", "unguided", "guided", "evaluation", "guided.csv", "weak"}
+
+
+BAD = {
+    "unknown command": (["fly"], "unknown command 'fly'"),
+    "no dataset folder": (["train", "{tmp}/none", "--out", "{tmp}/out"], "none: not a dataset folder"),
+    "no pipeline folder": (["sample", "{data}", "--n", "5", "--guidance", "none", "--out", "{tmp}/out"], "not a pipeline folder"),
+    "no classifier folder": (["sample", "{run}", "--n", "5", "--classifier", "{data}", "--out", "{tmp}/out"], "not a classifier folder"),
+    "guidance without classifier": (["sample", "{run}", "--n", "5", "--out", "{tmp}/out"], "needs --classifier"),
+    "no rows": (["sample", "{run}", "--n", "0", "--guidance", "none", "--out", "{tmp}/out"], "--n 0"),
+    "bad label ratio": (
+        ["sample", "{run}", "--n", "5", "--guidance", "none", "--label-ratio", "2", "--out", "{tmp}/out"],
+        "--label-ratio 2",
+    ),
+    "bad seed": (["sample", "{run}", "--n", "5", "--guidance", "none", "--seed", "-1", "--out", "{tmp}/out"], "seed -1"),
+    "existing out": (["train", "{data}", "--out", "{run}"], "exists already"),
+    "no threads": (["train", "{data}", "--out", "{tmp}/out", "--threads", "0"], "--threads 0"),
+    "no raw folder": (["prepare", "physionet2012", "--raw", "{tmp}/none", "--out", "{tmp}/out"], "none"),
+    "unknown source": (["prepare", "hospital", "--raw", "{tmp}", "--out", "{tmp}/out"], "hospital"),
+    "same name twice": (
+        ["evaluate", "--real", "{data}", "--synthetic", "a={data}", "--synthetic", "a={data}", "--out", "{tmp}/out"],
+        "same name",
+    ),
+    "export elsewhere": (["export", "{data}", "--out", "{tmp}/out.doc"], "must end in"),
+    "demo without records": (["demo", "--data", "mimic-iv", "--out", "{tmp}/out"], "needs --raw"),
+    "unwritable out": (["export", "{data}", "--out", "{data}/manifest.json/out.csv"], "cannot be written"),
+    "text for a number": (["train", "{data}", "--out", "{tmp}/out", "--steps", "many"], ""),
+    "unknown option": (["train", "{data}", "--out", "{tmp}/out", "--colour", "red"], ""),
+    "unknown choice": (["sample", "{run}", "--n", "5", "--guidance", "magic", "--out", "{tmp}/out"], ""),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_status_2(case, toy, run, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("TARDIFF_DATA", raising=False)
+    arguments, message = BAD[case]
+    names = {"tmp": tmp_path, "data": toy[0], "run": run[0]}
+    assert call(*(argument.format(**names) for argument in arguments)) == 2
+    error = capsys.readouterr().err
+    if message:  # tyro frames what it finds in the arguments themselves
+        lines = [line for line in error.splitlines() if line.startswith("tardiff: error: ")]
+        assert len(lines) == 1
+        assert message in lines[0]
+        assert "Traceback" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_split_is_one_line_and_status_2(toy, tmp_path, capsys):
+    shutil.copytree(toy[0], tmp_path / "data")
+    (tmp_path / "data" / "train.safetensors").write_bytes(b"x" * 100)
+    assert call("fit-classifier", tmp_path / "data", "--out", tmp_path / "clf") == 2
+    assert "train.safetensors: damaged" in capsys.readouterr().err
+    assert not (tmp_path / "clf").exists()
+
+
+def test_names_of_synthetic_sets():
+    from pathlib import Path
+
+    assert name_and_path("guided=runs/a") == ("guided", Path("runs/a"))
+    assert name_and_path("runs/a") == ("a", Path("runs/a"))
