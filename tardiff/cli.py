@@ -169,14 +169,16 @@ def evaluate(
         test: Another dataset folder whose test split to test on.
     """
     from tardiff import evaluate as evaluation
+    from tardiff.dataset import Dataset
     from tardiff.files import refuse_existing
 
     refuse_existing(out)
     named = dict(name_and_path(item) for item in synthetic)
     if len(named) < len(synthetic):
         raise TardiffError("--synthetic: two data sets have the same name; give names as NAME=PATH")
-    result = evaluation.evaluate(real, named, settings, test)
-    evaluation.write(result, out)
+    real_data, sets = Dataset.load(real), {name: Dataset.load(path) for name, path in named.items()}
+    result = evaluation.evaluate(real_data, sets, settings, test)
+    evaluation.write(result, out, real_data, sets)
     print(evaluation.table(result))
     print(f"\nwritten to {out}")
 

@@ -14,7 +14,6 @@ from tardiff import evaluate as evaluation
 from tardiff.classifier_folder import fit_classifier
 from tardiff.dataset import Dataset
 from tardiff.errors import TardiffError
-from tardiff.evaluate import plots
 from tardiff.files import new_folder, replace_file
 from tardiff.settings import ClassifierSettings, DemoSettings, EvaluateSettings, GuidanceSettings, SamplerSettings, TrainSettings
 from tardiff.synthesis import synthesise
@@ -63,9 +62,9 @@ def demo(out: str | Path, settings: DemoSettings) -> Path:
         moved = result.movement
         with _step(6, "evaluate"):
             figures = evaluation.evaluate(data, synthetic, EvaluateSettings(quick=True, seed=settings.seed))
-            evaluation.write(figures, folder / "evaluation")
+            evaluation.write(figures, folder / "evaluation", data, synthetic)
         page = folder / "index.html"
-        replace_file(page, _page(settings, data, synthetic, figures, moved, folder))
+        replace_file(page, _page(settings, data, figures, moved, folder / "evaluation"))
     print("\n" + evaluation.table(figures))
     for path in sorted(out.iterdir()):
         print(f"  {path}")
@@ -109,18 +108,15 @@ pre {{ overflow-x: auto; font-size: 13px }}
 <h2>Real beside synthetic patients</h2>
 <img alt="Trajectories of real and synthetic patients" src="data:image/png;base64,{trajectories}">
 <h2>Classifiers trained on synthetic patients, tested on real ones</h2>
-<img alt="AUPRC and AUROC with intervals" src="data:image/png;base64,{forest}">
+<img alt="AUPRC and AUROC with intervals" src="data:image/png;base64,{utility}">
 <pre>{table}</pre>
 <p>{caveat}</p>
 </html>
 """
 
 
-def _page(settings: DemoSettings, data: Dataset, synthetic: dict[str, Dataset], figures: dict[str, Any], moved: Any, folder: Path) -> str:
-    images = {}
-    for name, figure in (("trajectories", plots.trajectories(data, synthetic)), ("forest", plots.utility_forest(figures))):
-        plots.save_png(figure, folder / f"{name}.png")
-        images[name] = base64.b64encode((folder / f"{name}.png").read_bytes()).decode()
+def _page(settings: DemoSettings, data: Dataset, figures: dict[str, Any], moved: Any, evaluated: Path) -> str:
+    images = {name: base64.b64encode((evaluated / f"{name}.png").read_bytes()).decode() for name in ("trajectories", "utility")}
     task = data.manifest.task
     summary = (
         f"A diffusion model learnt {len(data.train):,} stays of {data.manifest.source} and drew as many synthetic ones twice: "

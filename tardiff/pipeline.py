@@ -121,10 +121,10 @@ class TarDiffPipeline(DiffusionPipeline):
         """
         settings = settings or SamplerSettings()
         static = self.statics.sample(label, seeds)
-        schedulers = {"ddim": self.scheduler, "dpm": dpm_solver(), "ode": "ode"}
+        scheduler = dpm_solver(settings.eta) if settings.sampler == "dpm" else {"ddim": self.scheduler, "ode": "ode"}[settings.sampler]
         x = sample(
             self.unet,
-            schedulers[settings.sampler],
+            scheduler,
             torch.from_numpy(label).to(self.device),
             shape=(2 * len(self.codec.channels), self.codec.steps),
             seeds=seeds,

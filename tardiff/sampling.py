@@ -174,10 +174,17 @@ def _reverse(model: Model, scheduler: Any, x: Tensor, steps: int, eta: float, se
     return x
 
 
-def dpm_solver() -> DPMSolverMultistepScheduler:
-    """DPM-Solver++ 2M (arXiv 2211.01095)."""
+def dpm_solver(eta: float) -> DPMSolverMultistepScheduler:
+    """DPM-Solver++ 2M (arXiv 2211.01095): its stochastic form for eta = 1, the deterministic one for 0.
+
+    Raises:
+        TardiffError: `eta` is neither.
+    """
+    if eta not in (0, 1):
+        raise TardiffError(f"--eta {eta}: the dpm sampler takes 0 (deterministic) or 1 (stochastic)")
     # The cosine schedule ends in pure noise, where steps in log-SNR would explode: clip it.
-    return DPMSolverMultistepScheduler(**PROCESS, algorithm_type="dpmsolver++", lambda_min_clipped=-5.1)
+    algorithm = "sde-dpmsolver++" if eta else "dpmsolver++"
+    return DPMSolverMultistepScheduler(**PROCESS, algorithm_type=algorithm, lambda_min_clipped=-5.1)
 
 
 # The probability flow. With alpha = cos(phi) and sigma = sin(phi), x = cos(phi) x0 + sin(phi) eps moves with

@@ -86,12 +86,12 @@ class GuidanceSettings:
 class SamplerSettings:
     """How the reverse process is run."""
 
-    sampler: Literal["ddim", "dpm", "ode"] = "ddim"
-    """`ddim` (with `eta`), `dpm` (DPM-Solver++ 2M) or `ode` (probability flow, Heun's third-order rule)."""
+    sampler: Literal["dpm", "ddim", "ode"] = "dpm"
+    """`dpm` (DPM-Solver++ 2M), `ddim`, or `ode` (probability flow, Heun's third-order rule)."""
     steps: int = 20
     """Reverse steps."""
     eta: float = 1.0
-    """DDIM's share of fresh noise: 1 is ancestral sampling, 0 deterministic."""
+    """Share of fresh noise: 1 is stochastic, 0 deterministic; `ddim` takes what lies between, `ode` has none."""
     batch_size: int = 256
     """Rows carried through the reverse process together. It bounds memory and never changes a sample."""
 

@@ -26,7 +26,8 @@ def gaussian(x_t, timestep, label, static=None):
 
 SCHEDULERS = {
     "ddim": noise_schedule,
-    "dpm": dpm_solver,
+    "dpm": lambda: dpm_solver(0),
+    "dpm stochastic": lambda: dpm_solver(1),
     "unipc": lambda: UniPCMultistepScheduler(**PROCESS),
     "euler": lambda: EulerDiscreteScheduler(**PROCESS),
     "ode": lambda: "ode",
@@ -81,6 +82,11 @@ def test_scheduler_with_noise_of_its_own_is_refused():
         sample(gaussian, DDPMScheduler(**PROCESS), label, shape=(2, 5), seeds=[1, 2, 3], steps=5)
 
 
+def test_dpm_takes_no_share_between():
+    with pytest.raises(TardiffError, match=r"--eta 0\.5"):
+        dpm_solver(0.5)
+
+
 def test_library_scheduler_agrees_when_left_alone():
     """Turning x0_hat back into v must not move a sample: against the scheduler's own loop without it."""
     scheduler, label = DPMSolverMultistepScheduler(**PROCESS, lambda_min_clipped=-5.1), torch.ones(8, dtype=torch.long)
@@ -88,7 +94,7 @@ def test_library_scheduler_agrees_when_left_alone():
     x = normal("start", row_seeds(0, range(8)), 0, (2, 5))
     for t in scheduler.timesteps:
         x = scheduler.step(gaussian(x, t.expand(8), label), t, x, return_dict=False)[0]
-    ours = sample(gaussian, dpm_solver(), label, shape=(2, 5), seeds=row_seeds(0, range(8)), steps=20)
+    ours = sample(gaussian, dpm_solver(0), label, shape=(2, 5), seeds=row_seeds(0, range(8)), steps=20)
     torch.testing.assert_close(ours, x, atol=1e-4, rtol=0)
 
 

@@ -12,6 +12,7 @@ from tardiff.errors import TardiffError
 from tardiff.evaluate.fidelity import fidelity
 from tardiff.evaluate.models import EVALUATORS, Rows
 from tardiff.evaluate.opening import check_classes, check_like, check_real, opened
+from tardiff.evaluate.plots import save_png, trajectories, utility_forest
 from tardiff.evaluate.privacy import privacy
 from tardiff.evaluate.table import table
 from tardiff.evaluate.threads import one_thread
@@ -88,8 +89,13 @@ def effective(settings: EvaluateSettings) -> EvaluateSettings:
     return settings
 
 
-def write(result: Mapping[str, Any], out: str | Path) -> None:
-    """Write `metrics.json` and `table.txt` into the new folder `out`.
+def write(result: Mapping[str, Any], out: str | Path, real: Data, synthetic: Mapping[str, Data]) -> None:
+    """Write `metrics.json`, `table.txt`, `utility.png` and `trajectories.png` into the new folder `out`.
+
+    Args:
+        result: what `evaluate` gave.
+        out: folder to write, whole or not at all.
+        real, synthetic: the data sets that were evaluated, for the pictures.
 
     Raises:
         TardiffError: `out` exists already.
@@ -97,6 +103,8 @@ def write(result: Mapping[str, Any], out: str | Path) -> None:
     with new_folder(out) as folder:
         write_json(folder / "metrics.json", result)
         (folder / "table.txt").write_text(table(result), encoding="utf-8")
+        save_png(utility_forest(result), folder / "utility.png")
+        save_png(trajectories(opened(real), {name: opened(data) for name, data in synthetic.items()}), folder / "trajectories.png")
 
 
 def _test_rows(real: Dataset, other: Dataset | None) -> tuple[str, Dataset, Split]:

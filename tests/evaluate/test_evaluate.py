@@ -115,12 +115,13 @@ def test_table_is_narrow_and_holds_the_numbers(result):
         assert words in text
 
 
-def test_writing(result, tmp_path):
-    write(result, tmp_path / "out")
+def test_writing(result, sets, tmp_path):
+    write(result, tmp_path / "out", real(), sets)
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == result
     assert (tmp_path / "out" / "table.txt").read_text() == table(result)
+    assert {file.name for file in (tmp_path / "out").glob("*.png")} == {"utility.png", "trajectories.png"}
     with pytest.raises(TardiffError, match="exists already"):
-        write(result, tmp_path / "out")
+        write(result, tmp_path / "out", real(), sets)
 
 
 def test_figures_show_every_set_and_evaluator(result, sets, tmp_path):

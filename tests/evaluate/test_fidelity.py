@@ -7,13 +7,13 @@ import pytest
 from tardiff.dataset import Dataset
 from tardiff.evaluate.bootstrap import row_weights
 from tardiff.evaluate.fidelity import RESAMPLES, Sample, compare, fidelity
-from tardiff.evaluate.streams import named_stream
+from tardiff.noise import stream
 
 from .toys import MANIFEST, MEAN, real, rows, split, synthetic
 
 
 def sample(part):
-    return Sample(part, row_weights(len(part), RESAMPLES, named_stream(0, "test")))
+    return Sample(part, row_weights(len(part), RESAMPLES, stream("test", 0)))
 
 
 def against(part, train):
