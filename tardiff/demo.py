@@ -20,7 +20,7 @@ from tardiff.synthesis import synthesise
 from tardiff.training import train
 
 FOLDERS = {"physionet2012": "physionet2012", "mimic-iv": "mimic-iv-demo-2.2"}
-TRAINING = TrainSettings(steps=1200, learning_rate=1e-3, validate_every=300, ema_decay=0.995)
+TRAINING = TrainSettings(steps=1000, blocks=1, validate_every=250, ema_decay=0.995)
 SAMPLER = SamplerSettings()
 
 
@@ -119,7 +119,7 @@ def _page(settings: DemoSettings, data: Dataset, figures: dict[str, Any], moved:
     images = {name: base64.b64encode((evaluated / f"{name}.png").read_bytes()).decode() for name in ("trajectories", "utility")}
     task = data.manifest.task
     summary = (
-        f"A diffusion model learnt {len(data.train):,} stays of {data.manifest.source} and drew as many synthetic ones twice: "
+        f"A diffusion model learnt {len(data.train):,} stays (source: {data.manifest.source}) and drew as many synthetic ones twice: "
         f"unguided, and guided by the influence of each sample on a classifier of {task.name} ({task.rule}). "
         f"Guidance moved the values by {moved.value:.3f} standard deviations and changed {moved.mask:.1%} of the observations."
     )

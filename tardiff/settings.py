@@ -13,13 +13,13 @@ class TrainSettings:
     """Optimizer steps."""
     batch_size: int = 128
     """Rows a step."""
-    learning_rate: float = 6e-4
+    learning_rate: float = 1e-3
     """Peak learning rate; warms up over the first 5 % of the steps and falls to 0 along a cosine."""
     weight_decay: float = 0.01
     """AdamW's weight decay."""
     widths: tuple[int, ...] = (64, 128, 128)
     """Channels of each U-Net level; every level after the first halves the time axis."""
-    blocks: int = 1
+    blocks: int = 2
     """Residual blocks a level."""
     label_dropout: float = 0.1
     """Share of rows trained without label and statics."""

@@ -1,0 +1,65 @@
+import json
+
+import pytest
+
+from tardiff.errors import TardiffError
+from tardiff.files import new_file, new_folder, read_json, replace_file, write_json
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    with new_folder(tmp_path / "deep" / "out") as folder:
+        (folder / "a").write_text("1")
+        assert not (tmp_path / "deep" / "out").exists()
+    assert (tmp_path / "deep" / "out" / "a").read_text() == "1"
+
+    class DiskFullError(Exception):
+        pass
+
+    with pytest.raises(DiskFullError), new_folder(tmp_path / "other") as folder:
+        (folder / "a").write_text("1")
+        raise DiskFullError
+    assert [path.name for path in tmp_path.iterdir()] == ["deep"]
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    with pytest.raises(ZeroDivisionError), new_file(tmp_path / "out.csv") as path:
+        path.write_text("half")
+        _ = 1 / 0
+    assert list(tmp_path.iterdir()) == []
+    with new_file(tmp_path / "out.csv") as path:
+        path.write_text("whole")
+    assert (tmp_path / "out.csv").read_text() == "whole"
+
+
+@pytest.mark.parametrize("make", [new_folder, new_file])
+def test_what_exists_is_never_overwritten(make, tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(TardiffError, match="exists already"), make(tmp_path / "out"):
+        pass
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+@pytest.mark.parametrize("make", [new_folder, new_file])
+def test_an_impossible_place_is_named(make, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TardiffError, match="cannot be written"), make(tmp_path / "file" / "out"):
+        pass
+
+
+def test_replacing_leaves_no_temporary_file(tmp_path):
+    replace_file(tmp_path / "a", "1")
+    replace_file(tmp_path / "a", b"2")
+    assert (tmp_path / "a").read_text() == "2"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_json_refuses_what_json_has_not(tmp_path):
+    write_json(tmp_path / "a.json", {"x": 1})
+    assert read_json(tmp_path / "a.json") == {"x": 1}
+    with pytest.raises(ValueError, match="Out of range"):
+        write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": 1}
+    (tmp_path / "b.json").write_text("{")
+    for name, message in (("b.json", "not valid JSON"), ("none.json", "no such file")):
+        with pytest.raises(TardiffError, match=message):
+            read_json(tmp_path / name)
