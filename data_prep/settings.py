@@ -13,9 +13,9 @@ class PrepareSettings:
 
     source: Positional[str]
     """Where the records come from: physionet2012, mimic-iv or simulate."""
-    out: Path
+    out: str | Path
     """The dataset folder to make; it must not exist."""
-    raw: Path | None = None
+    raw: str | Path | None = None
     """The publisher's folder (not needed by simulate)."""
     hours: int = 24
     """Length of the observation window from admission to the unit."""

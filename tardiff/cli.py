@@ -52,8 +52,8 @@ def train(data: Data, out: Out, settings: OmitArgPrefixes[TrainSettings] = Train
     from tardiff.training import train
 
     pipeline = train(Dataset.load(data), out, settings)
-    last = pipeline.card["history"][-1]
-    print(f"{out}: {settings.steps} steps, loss {last['loss']:.3f}, validation loss {last['validation_loss']:.3f}")
+    last = pipeline.card.history[-1]
+    print(f"{out}: {settings.steps} steps, " + ", ".join(f"{name.replace('_', ' ')} {last[name]:.3f}" for name in last if name != "step"))
 
 
 def fit_classifier(
@@ -244,7 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         sys.exit(fail(f"{error.filename or 'tardiff'}: {error.strerror or error}", 2))
     except KeyboardInterrupt:
-        sys.exit(fail("interrupted; `train` goes on where it stopped when called again", 130))
+        sys.exit(fail("interrupted" + ("; the same command goes on where it stopped" if name == "train" else ""), 130))
 
 
 def overview() -> str:
@@ -283,7 +283,7 @@ def name_and_path(item: str) -> tuple[str, Path]:
     return (name, Path(path)) if equals else (Path(item).name, Path(item))
 
 
-def describe(dataset: Any, path: Path) -> None:
+def describe(dataset: Any, path: str | Path) -> None:
     """Print what a dataset folder holds."""
     manifest = dataset.manifest
     kind = "synthetic, " if manifest.synthetic else ""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tardiff.dataset import Channel, Manifest, Split
 from tardiff.errors import TardiffError
-from tardiff.files import replace_file
+from tardiff.files import read_struct, write_struct
 
 KNOTS = 129
 Z_LIMIT = 4.0
@@ -35,12 +35,14 @@ class ValueMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Map the empirical distribution of `observed` [n] to a standard normal at up to `KNOTS` quantiles.
 
         Tied values share their middle rank, so a variable of few levels keeps them apart. A constant variable maps
-        to 0 with slope 1; a variable never observed to the identity.
+        to 0, and every score back to the constant; a variable never observed maps to itself.
         """
         levels, counts = np.unique(observed.astype(np.float64), return_counts=True)
-        if len(levels) < 2:
-            centre = float(levels[0]) if len(levels) else 0.0
-            return cls((centre - 1.0, centre + 1.0), (-1.0, 1.0))
+        if not len(levels):
+            return cls((-1.0, 1.0), (-1.0, 1.0))
+        if len(levels) == 1:
+            hair = 1e-6 * max(1.0, abs(levels[0]))
+            return cls((float(levels[0] - hair), float(levels[0] + hair)), (-Z_LIMIT, Z_LIMIT))
         middle = (np.cumsum(counts) - counts / 2) / counts.sum()
         keep = np.unique(np.searchsorted(middle, np.linspace(middle[0], middle[-1], KNOTS)))
         return cls(tuple(levels[keep].tolist()), tuple(norm.ppf(middle[keep]).tolist()))
@@ -87,14 +89,11 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
             TardiffError: the file is missing or damaged.
         """
-        try:
-            return msgspec.json.decode(Path(path).read_bytes(), type=cls)
-        except (OSError, msgspec.MsgspecError) as error:
-            raise TardiffError(f"{path}: not a readable codec ({error})") from error
+        return read_struct(path, cls)
 
     def save(self, path: str | Path) -> None:
         """Write as JSON."""
-        replace_file(path, msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
+        write_struct(path, self)
 
     def digest(self) -> str:
         """Hash of everything that was fitted on data; codecs of the same training rows agree, whatever their thresholds."""
@@ -104,8 +103,10 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def fit_thresholds(self, x: Tensor) -> "Codec":
         """Thresholds at which unguided samples `x` [N, 2 C, T] are observed as often as the training rows were."""
         bits = rearrange(x[:, len(self.channels) :], "n c t -> c (n t)").double().numpy()
-        cut = [float(np.quantile(b, 1 - rate)) for b, rate in zip(bits, self.observed_rate, strict=True)]
-        return msgspec.structs.replace(self, thresholds=tuple(float(np.clip(c, -0.95, 0.95)) for c in cut))
+        cuts = [np.clip(np.quantile(b, 1 - rate), -0.95, 0.95) for b, rate in zip(bits, self.observed_rate, strict=True)]
+        # No bit exceeds 1: what was never observed in training never is in a sample.
+        never = [rate == 0 for rate in self.observed_rate]
+        return msgspec.structs.replace(self, thresholds=tuple(1.0 if n else float(c) for n, c in zip(never, cuts, strict=True)))
 
     def encode(self, split: Split) -> Tensor:
         """Rows in physical units to x float32 [N, 2 C, T]; unobserved values are filled as `forward_fill` says."""

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from tardiff.errors import TardiffError
-from tardiff.files import new_file, new_folder, replace_file
+from tardiff.files import new_file, new_folder, read_struct, refuse_existing, write_struct
 
 SCHEMA = 1
 SPLITS = ("train", "validation", "test")
@@ -201,32 +201,36 @@ class Dataset:
         Raises:
             TardiffError: `path` exists, or the data break the contract.
         """
-        complete = self._completed()
+        complete = self.completed()
         complete._check(str(path))
         with new_folder(path) as folder:
             for name, split in complete.splits.items():
                 save_file({key: np.ascontiguousarray(array) for key, array in split.arrays().items()}, folder / f"{name}.safetensors")
-            replace_file(folder / "manifest.json", msgspec.json.format(msgspec.json.encode(complete.manifest), indent=2) + b"\n")
+            write_struct(folder / "manifest.json", complete.manifest)
         return complete
 
     def frame(self) -> pd.DataFrame:
-        """Every observed value as one row of a long table.
+        """Every known descriptor and every observed value as one row of a long table.
 
-        Columns: split, stay_id, label, hour (start of the step), variable, value (physical units).
+        Columns: split, stay_id, label, hour (start of the step; NaN for a descriptor), variable, value (physical units; the
+        index of a category).
         """
-        names = np.array(self.manifest.channel_names)
         frames = []
-        for split_name, split in self.splits.items():
+        for name, split in self.splits.items():
+            stay, static = np.nonzero(np.isfinite(split.static))
             row, channel, step = np.nonzero(split.mask)
+            rows = np.concatenate([stay, row])
             frames.append(
                 pd.DataFrame(
                     {
-                        "split": split_name,
-                        "stay_id": split.stay_id[row],
-                        "label": split.label[row],
-                        "hour": step * self.manifest.step_hours,
-                        "variable": names[channel],
-                        "value": split.values[row, channel, step],
+                        "split": name,
+                        "stay_id": split.stay_id[rows],
+                        "label": split.label[rows],
+                        "hour": np.concatenate([np.full(len(stay), np.nan), step * self.manifest.step_hours]),
+                        "variable": np.array(self.manifest.static_names + self.manifest.channel_names)[
+                            np.concatenate([static, channel + len(self.manifest.statics)])
+                        ],
+                        "value": np.concatenate([split.static[stay, static], split.values[row, channel, step]]),
                     }
                 )
             )
@@ -241,6 +245,7 @@ class Dataset:
         path = Path(path)
         if not path.name.endswith((".csv", ".csv.gz", ".parquet")):
             raise TardiffError(f"{path}: the name must end in .csv, .csv.gz or .parquet")
+        refuse_existing(path)
         frame = self.frame()
         with new_file(path) as temporary:
             if path.suffix == ".parquet":
@@ -249,8 +254,8 @@ class Dataset:
                 frame.to_csv(temporary, index=False)
         return len(frame)
 
-    def _completed(self) -> "Dataset":
-        """With split sizes and content hash filled in."""
+    def completed(self) -> "Dataset":
+        """The data set with split sizes and content hash in its manifest, as saving would write it."""
         classes = len(self.manifest.task.classes)
         info = {
             name: SplitInfo(len(split), tuple(int(n) for n in np.bincount(split.label, minlength=classes)))
@@ -289,12 +294,9 @@ class Dataset:
 
 
 def _read_manifest(path: Path) -> Manifest:
-    try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise TardiffError(f"{path.parent}: not a dataset folder (no manifest.json); make one with `tardiff prepare`") from error
-    except msgspec.MsgspecError as error:
-        raise TardiffError(f"{path}: {error}") from error
+    if not path.is_file():
+        raise TardiffError(f"{path.parent}: not a dataset folder (no manifest.json); make one with `tardiff prepare`")
+    manifest = read_struct(path, Manifest)
     if manifest.schema != SCHEMA:
         raise TardiffError(f"{path}: schema {manifest.schema} is not readable by this version (it reads {SCHEMA})")
     names = manifest.channel_names + manifest.static_names
@@ -342,6 +344,10 @@ def _check_split(split: Split, manifest: Manifest, where: str) -> None:
         )
     if np.isinf(split.static).any():
         raise TardiffError(f"{where}.static: row {np.argwhere(np.isinf(split.static))[0][0]} is infinite")
+    for s, static in enumerate(manifest.statics):
+        column = split.static[:, s]
+        if static.kind == "categorical" and not np.isin(column[~np.isnan(column)], np.arange(len(static.categories))).all():
+            raise TardiffError(f"{where}.static: {static.name} must be 0..{len(static.categories) - 1}, the index of a category, or NaN")
     if rows and not (0 <= split.label.min() and split.label.max() < len(manifest.task.classes)):
         raise TardiffError(f"{where}.label: outside 0..{len(manifest.task.classes) - 1}")
     if rows and not (1 <= split.length.min() and split.length.max() <= steps):

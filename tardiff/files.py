@@ -7,9 +7,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from tardiff.errors import TardiffError
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -58,9 +62,17 @@ def new_file(path: str | Path) -> Iterator[Path]:
 
 
 def refuse_existing(path: str | Path) -> None:
-    """Raise TardiffError if `path` exists: nothing that a user made is ever overwritten."""
-    if Path(path).exists():
+    """Check, before any work, that `path` can be made.
+
+    Raises:
+        TardiffError: it exists (nothing that a user made is ever overwritten), or no folder can be written there.
+    """
+    path = Path(path)
+    if path.exists():
         raise TardiffError(f"{path}: exists already; remove it or choose another --out")
+    ground = next(parent for parent in path.absolute().parents if parent.exists())
+    if not (ground.is_dir() and os.access(ground, os.W_OK)):
+        raise TardiffError(f"{path}: cannot be written ({ground} is no folder that can be written to); choose another --out")
 
 
 def replace_file(path: str | Path, content: bytes | str) -> None:
@@ -76,15 +88,20 @@ def write_json(path: str | Path, content: Any) -> None:
     replace_file(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path: str | Path) -> Any:
-    """Read JSON.
+def write_struct(path: str | Path, record: msgspec.Struct) -> None:
+    """Write a record as indented JSON, atomically."""
+    replace_file(path, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+
+
+def read_struct(path: str | Path, kind: type[T]) -> T:
+    """Read a record from JSON and check every field.
 
     Raises:
-        TardiffError: the file is missing or is not JSON.
+        TardiffError: the file is missing or is not JSON, or naming the field that is missing or of the wrong type.
     """
     try:
-        return json.loads(Path(path).read_text())
-    except FileNotFoundError as error:
+        return msgspec.json.decode(Path(path).read_bytes(), type=kind)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise TardiffError(f"{path}: no such file") from error
-    except (UnicodeDecodeError, ValueError) as error:
-        raise TardiffError(f"{path}: not valid JSON ({error})") from error
+    except (UnicodeDecodeError, msgspec.MsgspecError) as error:
+        raise TardiffError(f"{path}: {error}") from error

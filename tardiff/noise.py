@@ -29,8 +29,15 @@ def row_seeds(seed: int, rows: Sequence[int] | NDArray[np.integer] | range) -> l
 
 
 def stream(purpose: str, seed: int, step: int = 0) -> np.random.Generator:
-    """The random stream of `purpose` (any name; two uses of one seed and step need two names) for one seed at one step."""
-    return np.random.Generator(np.random.Philox(key=[seed, _number(purpose)], counter=[0, 0, 0, step]))
+    """The random stream of `purpose` (any name; two uses of one seed and step need two names) for one seed at one step.
+
+    Raises:
+        TardiffError: the seed is negative.
+    """
+    if seed < 0:
+        raise TardiffError(f"seed {seed} is outside 0..{MAX_SEED - 1}")
+    key = np.array([seed, _number(purpose)], dtype=np.uint64)  # a list would pass through float64 and lose the row
+    return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, step], dtype=np.uint64)))
 
 
 @cache

@@ -16,7 +16,7 @@ from torch import Tensor
 from tardiff.codec import Codec
 from tardiff.dataset import Dataset, Manifest, Split, Task
 from tardiff.errors import TardiffError
-from tardiff.files import new_folder, read_json, write_json
+from tardiff.files import new_folder, read_struct, write_struct
 from tardiff.sampling import Callback, Guide, dpm_solver, sample
 from tardiff.settings import SamplerSettings
 from tardiff.statics import StaticModel
@@ -42,6 +42,19 @@ class Samples:
     label: NDArray[np.int64]
 
 
+class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a pipeline folder remembers of its training: data, task, settings, losses."""
+
+    source: str
+    source_version: str
+    data_hash: str
+    task: Task
+    step_hours: float
+    class_counts: tuple[int, ...]
+    settings: dict[str, Any]
+    history: tuple[dict[str, float], ...]
+
+
 class TarDiffPipeline(DiffusionPipeline):
     """A trained generator. `TarDiffPipeline.from_pretrained(folder)` loads one; calling it samples.
 
@@ -50,10 +63,10 @@ class TarDiffPipeline(DiffusionPipeline):
         scheduler: the diffusion process it was trained on.
         codec: physical units <-> model space.
         statics: encoding and generator of the static descriptors.
-        card: what the folder remembers of its training (data, task, settings, losses).
+        card: what the folder remembers of its training.
     """
 
-    def __init__(self, unet: TemporalUNet, scheduler: DDIMScheduler, codec: Codec, statics: StaticModel, card: dict[str, Any]) -> None:
+    def __init__(self, unet: TemporalUNet, scheduler: DDIMScheduler, codec: Codec, statics: StaticModel, card: Card) -> None:
         super().__init__()
         # Loaded weights come in another layout, whose kernels round differently: samples must not depend on that.
         self.register_modules(unet=unet.to(memory_format=torch.channels_last), scheduler=scheduler)
@@ -64,7 +77,7 @@ class TarDiffPipeline(DiffusionPipeline):
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the labels."""
-        return tuple(self.card["task"]["classes"])
+        return self.card.task.classes
 
     def with_codec(self, codec: Codec) -> "TarDiffPipeline":
         """The same generator with another codec (its thresholds fitted, say)."""
@@ -80,7 +93,7 @@ class TarDiffPipeline(DiffusionPipeline):
             super().save_pretrained(folder, **options)
             self.codec.save(folder / "codec.json")
             self.statics.save(folder / "statics.json")
-            write_json(folder / "card.json", self.card)
+            write_struct(folder / "card.json", self.card)
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> "TarDiffPipeline":
@@ -92,13 +105,16 @@ class TarDiffPipeline(DiffusionPipeline):
         path = Path(path)
         if not (path / "model_index.json").is_file():
             raise TardiffError(f"{path}: not a pipeline folder (no model_index.json); make one with `tardiff train`")
+        for name in ("unet/config.json", "unet/diffusion_pytorch_model.safetensors", "scheduler/scheduler_config.json"):
+            if not (path / name).is_file():
+                raise TardiffError(f"{path / name}: no such file; train again")
         try:
-            unet = TemporalUNet.from_pretrained(path / "unet", use_safetensors=True)
-            scheduler = DDIMScheduler.from_pretrained(path / "scheduler")
+            unet = TemporalUNet.from_pretrained(path / "unet", use_safetensors=True, local_files_only=True)
+            scheduler = DDIMScheduler.from_pretrained(path / "scheduler", local_files_only=True)
         except Exception as error:  # diffusers raises whatever its parsers raise
             raise TardiffError(f"{path}: damaged ({' '.join(str(error).split())[:200]}); train again") from error
-        card = read_json(path / "card.json")
-        return cls(unet.eval(), scheduler, Codec.load(path / "codec.json"), StaticModel.load(path / "statics.json"), card)
+        codec, statics = Codec.load(path / "codec.json"), StaticModel.load(path / "statics.json")
+        return cls(unet.eval(), scheduler, codec, statics, read_struct(path / "card.json", Card))
 
     def __call__(
         self,
@@ -153,15 +169,15 @@ class TarDiffPipeline(DiffusionPipeline):
             samples.values, samples.mask, samples.static, samples.label, number, number, np.full(rows, self.codec.steps, np.int32)
         )
         manifest = Manifest(
-            source=self.card["source"],
-            source_version=self.card["source_version"],
+            source=self.card.source,
+            source_version=self.card.source_version,
             channels=self.codec.channels,
             statics=self.statics.statics,
-            step_hours=self.card["step_hours"],
+            step_hours=self.card.step_hours,
             steps=self.codec.steps,
-            task=msgspec.convert(self.card["task"], Task),
+            task=self.card.task,
             orderings=self.codec.orderings,
             settings=settings,
             synthetic=True,
         )
-        return Dataset(manifest, {"train": split})
+        return Dataset(manifest, {"train": split}).completed()

@@ -15,8 +15,7 @@ from scipy.stats import norm, rankdata
 from torch import Tensor
 
 from tardiff.dataset import Manifest, Split, Static
-from tardiff.errors import TardiffError
-from tardiff.files import replace_file
+from tardiff.files import read_struct, write_struct
 from tardiff.noise import stream
 
 QUANTILES = 21
@@ -60,8 +59,7 @@ class StaticModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @classmethod
     def fit(cls, train: Split, manifest: Manifest) -> "StaticModel":
         """Fit on the training split."""
-        with np.errstate(all="ignore"):
-            known = [column[np.isfinite(column)] for column in train.static.T]
+        known = [column[np.isfinite(column)] for column in train.static.T]
         centre = tuple(float(k.mean()) if len(k) else 0.0 for k in known)
         scale = tuple(float(k.std()) or 1.0 if len(k) else 1.0 for k in known)
         margins, correlation = [], []
@@ -79,14 +77,11 @@ class StaticModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
             TardiffError: the file is missing or damaged.
         """
-        try:
-            return msgspec.json.decode(Path(path).read_bytes(), type=cls)
-        except (OSError, msgspec.MsgspecError) as error:
-            raise TardiffError(f"{path}: not a readable static model ({error})") from error
+        return read_struct(path, cls)
 
     def save(self, path: str | Path) -> None:
         """Write as JSON."""
-        replace_file(path, msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
+        write_struct(path, self)
 
     @property
     def features(self) -> int:

@@ -84,7 +84,7 @@ def synthesise(
     """
     guidance = guidance or GuidanceSettings()
     sampler = sampler or SamplerSettings()
-    label = draw_labels(label_ratio, pipeline.card["class_counts"], n, seed)
+    label = draw_labels(label_ratio, pipeline.card.class_counts, n, seed)
     guide = build_guide(pipeline, classifier, guidance, sampler, seed, progress)
     log = GuidanceLog()
     seeds = row_seeds(seed, range(n))
@@ -103,7 +103,7 @@ def synthesise(
         "label_ratio": label_ratio,
         "sampler": {k: v for k, v in asdict(sampler).items() if k != "batch_size"},
         "guidance": asdict(guidance) if guide is not None else {"guidance": "none"},
-        "generator": pipeline.card["data_hash"],
+        "generator": pipeline.card.data_hash,
         "movement": asdict(movement) if movement else None,
     }
     return Synthesis(pipeline.dataset(samples, settings), movement)
@@ -178,7 +178,7 @@ def build_guide(
         return guide(InfluenceObjective(classifier.checkpoints(), directions, form))
 
     classes = len(pipeline.classes)
-    label = draw_labels("balanced", pipeline.card["class_counts"], guidance.pilot, seed)
+    label = draw_labels("balanced", pipeline.card.class_counts, guidance.pilot, seed)
     pilot = pipeline(label, row_seeds(seed, range(PILOT_ROWS, PILOT_ROWS + len(label))), sampler, progress="pilot" if progress else None)
     seen, label_tensor = see(pilot.x), torch.from_numpy(label)
     checkpoints = classifier.checkpoints()

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -22,10 +23,10 @@ from tqdm import tqdm
 from tardiff.codec import Codec
 from tardiff.dataset import Dataset, Split
 from tardiff.errors import TardiffError
-from tardiff.files import read_json, refuse_existing, write_json
+from tardiff.files import read_struct, refuse_existing, write_struct
 from tardiff.noise import normal, row_seeds, stream, uniform
 from tardiff.objective import denoising_loss, diffuse, entry_weights, noise_schedule
-from tardiff.pipeline import TarDiffPipeline
+from tardiff.pipeline import Card, TarDiffPipeline
 from tardiff.settings import SamplerSettings, TrainSettings
 from tardiff.statics import StaticModel
 from tardiff.unet import TemporalUNet
@@ -83,7 +84,8 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
     codec = Codec.fit(data.train, data.manifest)
     statics = StaticModel.fit(data.train, data.manifest)
     training = Rows(data.train, codec, statics, settings)
-    validation = Rows(data.splits["validation"], codec, statics, settings) if "validation" in data.splits else None
+    held = data.splits.get("validation")
+    validation = Rows(held, codec, statics, settings) if held else None  # absent or empty
 
     accelerator = Accelerator()
     torch.manual_seed(settings.seed)
@@ -110,7 +112,9 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
             group["lr"] = settings.learning_rate * _rate(step, settings.steps)
         loss = training.loss(model, rows, step).mean()
         if not torch.isfinite(loss):
-            raise TardiffError(f"train: the loss is {loss.item()} at step {step}; resume with a smaller --learning-rate in another --out")
+            raise TardiffError(
+                f"train: the loss is {loss.item()} at step {step}; start again with a smaller --learning-rate and another --out"
+            )
         optimizer.zero_grad()
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(model.parameters(), settings.gradient_clip)
@@ -118,9 +122,11 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
         ema.step(unet.parameters())
         smooth = 0.98 * smooth + 0.02 * loss.item() if smooth else loss.item()
         bar.update()
-        bar.set_postfix(loss=f"{smooth:.3f}", validation=f"{history[-1]['validation_loss']:.3f}" if history else "-", refresh=False)
+        bar.set_postfix(loss=f"{smooth:.3f}", validation=_shown(history), refresh=False)
         if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
-            history.append({"step": step + 1, "loss": smooth, "validation_loss": _validate(unet, ema, validation or training)})
+            history.append({"step": step + 1, "loss": smooth})
+            if validation:
+                history[-1]["validation_loss"] = _validate(unet, ema, validation)
             if accelerator.is_main_process:
                 checkpoint.save(unet, ema, optimizer, step + 1, history)
     bar.close()
@@ -135,19 +141,26 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
     return pipeline
 
 
-def training_card(data: Dataset, settings: TrainSettings, history: list[dict[str, float]]) -> dict[str, Any]:
-    """What a pipeline folder remembers of its training: data, settings and losses."""
+def training_card(data: Dataset, settings: TrainSettings, history: list[dict[str, float]]) -> Card:
+    """What the pipeline folder remembers of this training."""
     manifest = data.manifest
-    return {
-        "source": manifest.source,
-        "source_version": manifest.source_version,
-        "data_hash": manifest.content_hash,
-        "task": {"name": manifest.task.name, "rule": manifest.task.rule, "classes": list(manifest.task.classes)},
-        "step_hours": manifest.step_hours,
-        "class_counts": list(manifest.splits["train"].classes),
-        "settings": asdict(settings),
-        "history": history,
-    }
+    return Card(
+        source=manifest.source,
+        source_version=manifest.source_version,
+        data_hash=manifest.content_hash,
+        task=manifest.task,
+        step_hours=manifest.step_hours,
+        class_counts=manifest.splits["train"].classes,
+        settings=json.loads(json.dumps(asdict(settings))),
+        history=tuple(history),
+    )
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """What work in progress belongs to."""
+
+    settings: dict[str, Any]
+    data_hash: str
 
 
 class Checkpoint:
@@ -155,7 +168,7 @@ class Checkpoint:
 
     def __init__(self, folder: Path, settings: TrainSettings, data_hash: str) -> None:
         self.folder = folder
-        self.identity = json.loads(json.dumps({"settings": asdict(settings), "data_hash": data_hash}))
+        self.identity = Identity(json.loads(json.dumps(asdict(settings))), data_hash)
 
     def load(self, unet: TemporalUNet, ema: EMAModel, optimizer: torch.optim.Optimizer) -> tuple[int, list[dict[str, float]]]:
         """Restore what is there; returns the step to go on with and the history so far.
@@ -166,7 +179,7 @@ class Checkpoint:
         path = self.folder / "checkpoint.safetensors"
         if not path.exists():
             return 0, []
-        if read_json(self.folder / "identity.json") != self.identity:
+        if read_struct(self.folder / "identity.json", Identity) != self.identity:
             raise TardiffError(
                 f"{self.folder}: holds a run with other settings or data; finish that one, remove it, or choose another --out"
             )
@@ -190,7 +203,7 @@ class Checkpoint:
     def save(self, unet: TemporalUNet, ema: EMAModel, optimizer: Any, step: int, history: list[dict[str, float]]) -> None:
         """Write everything under a temporary name, then rename."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / "identity.json", self.identity)
+        write_struct(self.folder / "identity.json", self.identity)
         state = optimizer.state_dict()["state"]
         tensors = {f"model/{name}": tensor for name, tensor in unet.state_dict().items()}
         for i, (name, _) in enumerate(unet.named_parameters()):
@@ -202,6 +215,10 @@ class Checkpoint:
     def remove(self) -> None:
         """Delete the folder, once the result stands."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _shown(history: list[dict[str, float]]) -> str:
+    return f"{history[-1]['validation_loss']:.3f}" if history and "validation_loss" in history[-1] else "-"
 
 
 def _batch(rows: int, settings: TrainSettings, step: int) -> Tensor:

@@ -46,6 +46,7 @@ BROKEN = {
     "length 0": ({"length": np.zeros(240, np.int32)}, "length"),
     "short row with late values": ({"length": np.full(240, 3, np.int32)}, "beyond a row's length"),
     "infinite static": ({"static": np.full((240, 2), np.inf, np.float32)}, "static: row 0"),
+    "no such category": ({"static": np.full((240, 2), 2.0, np.float32)}, "static: sex must be 0..1"),
     "one class only": ({"label": np.zeros(240, np.int64)}, "class 'died'"),
     "a shared patient": ({"subject_id": np.arange(2100, 2340)}, "one patient"),
     "nothing observed": (
@@ -124,7 +125,10 @@ def test_export_holds_every_observed_value_once(toy, tmp_path, name):
     _, dataset = toy
     rows = dataset.export(tmp_path / name)
     frame = pd.read_parquet(tmp_path / name) if name.endswith("parquet") else pd.read_csv(tmp_path / name)
-    assert rows == len(frame) == sum(int(split.mask.sum()) for split in dataset.splits.values())
+    known = sum(int(np.isfinite(split.static).sum()) for split in dataset.splits.values())
+    assert rows == len(frame) == known + sum(int(split.mask.sum()) for split in dataset.splits.values())
+    assert frame.hour.isna().sum() == known
+    assert set(frame[frame.hour.isna()].variable) == {"age", "sex"}
     one = frame[(frame.split == "test") & (frame.stay_id == dataset.splits["test"].stay_id[3]) & (frame.variable == "sbp")]
     values = dataset.splits["test"].values[3, 2]
     np.testing.assert_allclose(one.value, values[np.isfinite(values)], rtol=1e-5)

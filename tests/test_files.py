@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from tardiff.dataset import Task
 from tardiff.errors import TardiffError
-from tardiff.files import new_file, new_folder, read_json, replace_file, write_json
+from tardiff.files import new_file, new_folder, read_struct, replace_file, write_json, write_struct
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):
@@ -55,11 +56,18 @@ def test_replacing_leaves_no_temporary_file(tmp_path):
 
 def test_json_refuses_what_json_has_not(tmp_path):
     write_json(tmp_path / "a.json", {"x": 1})
-    assert read_json(tmp_path / "a.json") == {"x": 1}
     with pytest.raises(ValueError, match="Out of range"):
         write_json(tmp_path / "a.json", {"x": float("nan")})
     assert json.loads((tmp_path / "a.json").read_text()) == {"x": 1}
-    (tmp_path / "b.json").write_text("{")
-    for name, message in (("b.json", "not valid JSON"), ("none.json", "no such file")):
+
+
+def test_a_record_is_read_back_or_its_fault_named(tmp_path):
+    task = Task("death", "died", ("survived", "died"))
+    write_struct(tmp_path / "a.json", task)
+    assert read_struct(tmp_path / "a.json", Task) == task
+    for content, message in ((b"{", "a.json: "), (b"{}", "`name`"), (b'{"name": 1}', r"\$\.name"), (b"\xff", "a.json")):
+        (tmp_path / "a.json").write_bytes(content)
         with pytest.raises(TardiffError, match=message):
-            read_json(tmp_path / name)
+            read_struct(tmp_path / "a.json", Task)
+    with pytest.raises(TardiffError, match="no such file"):
+        read_struct(tmp_path / "none.json", Task)

@@ -30,6 +30,12 @@ def test_streams_differ_by_seed_row_step_and_purpose():
     assert len(draws) == 3 * 6 * 3
 
 
+@pytest.mark.parametrize("seed", [0, 2**21, 20_240_101, 2**31 - 1])
+@pytest.mark.parametrize("purpose", ["start", "step", "noise", "time", "static", "pilot"])
+def test_no_two_rows_share_a_stream(seed, purpose):
+    assert len({stream(purpose, row).random() for row in row_seeds(seed, range(256))}) == 256
+
+
 def test_noise_is_standard_normal():
     x = normal("step", row_seeds(3, range(500)), 0, (4, 10))
     assert float(x.mean()) == pytest.approx(0, abs=0.03)

@@ -42,7 +42,7 @@ def test_resumed_training_ends_in_the_same_weights(toy, run, tmp_path, monkeypat
     straight = run[1]
     assert torch.equal(weights(resumed), weights(straight))
     assert resumed.codec.thresholds == straight.codec.thresholds
-    assert resumed.card["history"] == straight.card["history"]
+    assert resumed.card.history == straight.card.history
     assert not (tmp_path / "run.partial").exists()
 
 
@@ -60,7 +60,7 @@ def test_work_in_progress_of_other_settings_is_refused(toy, tmp_path, monkeypatc
 
 
 def test_training_learns(run):
-    history = run[1].card["history"]
+    history = run[1].card.history
     assert history[1]["validation_loss"] < history[0]["validation_loss"] < 1.0  # an untrained network's is 1; most of the toy is noise
 
 

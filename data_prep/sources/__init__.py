@@ -53,7 +53,7 @@ class Source(Protocol):
         """The file and row behind an error that DuckDB raised while the events were used."""
 
 
-def open_source(name: str, raw: Path | None, sets: tuple[str, ...]) -> Source:
+def open_source(name: str, raw: str | Path | None, sets: tuple[str, ...]) -> Source:
     """Open a source by name ("-" and "_" are the same).
 
     Args:
@@ -69,6 +69,7 @@ def open_source(name: str, raw: Path | None, sets: tuple[str, ...]) -> Source:
         raise TardiffError(f"source: {name!r} is not known; choose {', '.join(SOURCES)} or simulate")
     if raw is None:
         raise TardiffError(f"raw: {name} needs the publisher's folder; give --raw")
+    raw = Path(raw)
     if not raw.is_dir():
         raise TardiffError(f"{raw}: no such folder; --raw takes the publisher's folder of {name}")
     source: Source = getattr(import_module(f"data_prep.sources.{key}"), SOURCES[key])(raw, sets)

@@ -34,7 +34,7 @@ class EventTable:
     """The column shared with icustays. Laboratory results have no stay: they join by patient, then by time."""
     value: str
     available: str = "charttime"
-    """When a value could be known."""
+    """When a value could be known: charted values at once (they are read off a monitor), results when they are stored."""
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -95,7 +95,10 @@ class PhysioNet2012:
         start = lines.filter(pc.equal(lines["minute"], 0.0)).to_pandas()
         start["parameter"] = start["parameter"].astype(str)
         start = start[start["parameter"].isin(DESCRIPTORS)].drop_duplicates(["stay_id", "parameter"])
-        wide = start.pivot(index=["set", "stay_id"], columns="parameter", values="value").reindex(columns=DESCRIPTORS)
+        wide = start.pivot(index=["set", "stay_id"], columns="parameter", values="value")
+        # A record without a line at 00:00 has no known descriptor, but it is a record.
+        records = pd.MultiIndex.from_frame(lines.select(["set", "stay_id"]).group_by(["set", "stay_id"]).aggregate([]).to_pandas())
+        wide = wide.reindex(index=records.sort_values(), columns=DESCRIPTORS)
         wide = wide.mask(wide == MISSING).reset_index()
         for code in ("Gender", "ICUType"):
             wide[code] = wide[code].map(lambda number: "" if pd.isna(number) else f"{number:g}")
@@ -108,10 +111,10 @@ def _read_set(raw: Path, name: str) -> pa.Table:
         header, _, rest = body.partition(b"\n")
         if header.strip() != HEADER:
             raise TardiffError(f"set-{name}/{record}.txt: the first line is not {HEADER.decode()}; fetch the file again")
-        rest = rest.strip()
-        if rest:
-            names.append(record)
-            bodies.append(rest)
+        if not (rest := rest.strip()):
+            raise TardiffError(f"set-{name}/{record}.txt: nothing follows the first line; fetch the file again")
+        names.append(record)
+        bodies.append(rest)
     if not bodies:
         raise TardiffError(f"{raw}: set-{name} holds no record named set-{name}/NUMBER.txt")
     table = _parse(name, names, bodies)

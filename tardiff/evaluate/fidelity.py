@@ -34,7 +34,7 @@ class Sample:
     def sums(self, by_row: NDArray[np.floating]) -> Array:
         """Weighted sums over rows: [n, ...] to [1 + B, ...]."""
         flat = by_row.reshape(len(by_row), -1)
-        return (self.weights.astype(flat.dtype) @ flat).reshape(-1, *by_row.shape[1:]).astype(np.float64)
+        return (self.weights.astype(flat.dtype) @ flat).reshape(len(self.weights), *by_row.shape[1:]).astype(np.float64)
 
     def observed(self, channel: int) -> NDArray[np.float32]:
         """All observed values of a channel, physical units."""
@@ -54,8 +54,7 @@ def fidelity(real: Dataset, synthetic: Mapping[str, Dataset], seed: int) -> dict
     Returns:
         `rows`, `resamples`, `floor` and `sets` (by name), each as `compare` gives it.
     """
-    held_out = Split.concatenate([real.split("validation"), real.split("test")])
-    others = {"held-out": held_out} | {f"synthetic/{name}": dataset.train for name, dataset in synthetic.items()}
+    others = {"held-out": real.split("test")} | {f"synthetic/{name}": dataset.train for name, dataset in synthetic.items()}
     rows = min([MAX_ROWS, len(real.train), *map(len, others.values())])
     train = _sample(real.train, rows, seed, "train")
     compared = {name: compare(_sample(split, rows, seed, name), train, real.manifest) for name, split in others.items()}

@@ -34,14 +34,15 @@ def test_one_copy_among_many_is_counted(data):
 
 def test_independent_draws_leak_nothing(data):
     result = found(data, rows(400, 9))
-    assert result["nearer_train"]["low"] < 0.5 < result["nearer_train"]["high"]
+    # Its interval covers the synthetic rows; which train and held-out rows they are compared with moves it a little, too.
+    assert result["nearer_train"]["value"] == pytest.approx(0.5, abs=0.1)
     assert result["closer_than_stranger"]["low"] < 0.5 < result["closer_than_stranger"]["high"]
     assert result["nearer_train"]["compared_with"] == 400
     assert result["copies"]["count"] == 0
 
 
 def test_held_out_records_are_nearer_to_themselves(data):
-    assert found(data, data.split("validation"))["nearer_train"]["value"] < 0.4
+    assert found(data, data.split("test"))["nearer_train"]["value"] < 0.4
 
 
 def test_closest_is_the_true_minimum_whatever_the_blocks(monkeypatch):
