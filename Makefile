@@ -19,6 +19,7 @@ check: install  ## style and types
 install: .venv/.installed
 
 .venv/.installed: pyproject.toml constraints.txt
-	test -d .venv || $(PYTHON) -m venv .venv
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@echo "installing into .venv; PyTorch is large, this takes a few minutes"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@

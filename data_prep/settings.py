@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
+
+from tardiff.settings import ANY, MAX_SEED, check_range
 
 
 @dataclass(frozen=True)
 class PrepareSettings:
     """Choices that turn raw records into a dataset folder."""
 
-    source: Positional[str]
+    source: Annotated[Positional[str], arg(metavar="SOURCE")]
     """Where the records come from: physionet2012, mimic-iv or simulate."""
     out: str | Path
     """The dataset folder to make; it must not exist."""
@@ -33,3 +35,7 @@ class PrepareSettings:
     """Seed of the split, and of the simulation."""
     stays: int = 3000
     """How many stays to simulate."""
+
+    def __post_init__(self) -> None:
+        check_range(self, 0, MAX_SEED, "seed")
+        check_range(self, 1, ANY, "stays", "hours")

@@ -85,9 +85,10 @@ class ClassifierFolder:
             classifier.load_state_dict(_read(path / "model.safetensors"))
         except RuntimeError as error:
             raise TardiffError(f"{path / 'model.safetensors'}: does not fit classifier.json; fit the classifier again") from error
-        count = len(card.epochs)
-        trajectory = _listed(_read(path / "trajectory.safetensors"), count)
-        return cls(card, codec, classifier, trajectory, _listed(_read(path / "guidance.safetensors"), count))
+        shapes = {name: parameter.shape for name, parameter in classifier.state_dict().items()}
+        trajectory = _listed(path / "trajectory.safetensors", len(card.epochs), shapes)
+        by_class = {name: torch.Size((len(card.classes), *shape)) for name, shape in shapes.items()}
+        return cls(card, codec, classifier, trajectory, _listed(path / "guidance.safetensors", len(card.epochs), by_class))
 
     def checkpoints(self) -> list[Classifier]:
         """The classifier along its trajectory."""
@@ -138,8 +139,12 @@ def _numbered(states: list[State]) -> State:
     return {f"{k}/{name}": tensor.contiguous() for k, state in enumerate(states) for name, tensor in state.items()}
 
 
-def _listed(tensors: State, count: int) -> list[State]:
-    return [{name.split("/", 1)[1]: t for name, t in tensors.items() if name.split("/", 1)[0] == str(k)} for k in range(count)]
+def _listed(path: Path, count: int, shapes: dict[str, torch.Size]) -> list[State]:
+    """The inverse of `_numbered`; every state must have exactly the given tensors."""
+    tensors = _read(path)
+    if {name: tensor.shape for name, tensor in tensors.items()} != {f"{k}/{name}": s for k in range(count) for name, s in shapes.items()}:
+        raise TardiffError(f"{path}: does not fit classifier.json; fit the classifier again")
+    return [{name: tensors[f"{k}/{name}"] for name in shapes} for k in range(count)]
 
 
 def _read(path: Path) -> State:

@@ -119,7 +119,8 @@ def sample(
         n: Rows.
         classifier: Classifier folder that guidance serves.
         label_ratio: train (as in training), balanced, or the share of the last class (0.5).
-        seed: Seed; sample i of a seed depends on its label and the seed alone, not on --n or --batch-size.
+        seed: Seed of labels and noise. Sample i depends on its label and the seed alone; --batch-size never changes it, and --n
+            only through the labels.
     """
     use_threads(threads)
     from tardiff.classifier_folder import ClassifierFolder
@@ -166,7 +167,7 @@ def evaluate(
         real: Dataset folder of real records with train, validation and test splits.
         synthetic: Synthetic dataset folder, as [NAME=]SYN; repeat for more. Differences are taken to the first one.
         out: Folder to write metrics.json, table.txt and figures to.
-        test: Another dataset folder whose test split to test on.
+        test: Another dataset folder to test on: its test split, or its train split if it has no other.
     """
     from tardiff import evaluate as evaluation
     from tardiff.dataset import Dataset
@@ -184,9 +185,9 @@ def evaluate(
 
 
 def export(data: Data, out: Out) -> None:
-    """Write every observed value of a dataset folder as a long table, CSV or Parquet by the file's name.
+    """Write a dataset folder as a long table, CSV or Parquet by the file's name.
 
-    Columns: split, stay_id, label, hour, variable, value.
+    Columns: split, stay_id, label, hour (empty for a descriptor), variable, value.
 
     For instance:
       tardiff export data/guided --out guided.csv

@@ -15,13 +15,12 @@ from tardiff.classifier_folder import fit_classifier
 from tardiff.dataset import Dataset
 from tardiff.errors import TardiffError
 from tardiff.files import new_folder, replace_file
-from tardiff.settings import ClassifierSettings, DemoSettings, EvaluateSettings, GuidanceSettings, SamplerSettings, TrainSettings
+from tardiff.settings import ClassifierSettings, DemoSettings, EvaluateSettings, GuidanceSettings, TrainSettings
 from tardiff.synthesis import synthesise
 from tardiff.training import train
 
 FOLDERS = {"physionet2012": "physionet2012", "mimic-iv": "mimic-iv-demo-2.2"}
 TRAINING = TrainSettings(steps=1000, blocks=1, validate_every=250, ema_decay=0.995)
-SAMPLER = SamplerSettings()
 
 
 def demo(out: str | Path, settings: DemoSettings) -> Path:
@@ -55,7 +54,6 @@ def demo(out: str | Path, settings: DemoSettings) -> Path:
                     len(data.train),
                     classifier=classifier,
                     guidance=GuidanceSettings(guidance=guidance),  # type: ignore[arg-type]
-                    sampler=SAMPLER,
                     seed=settings.seed,
                 )
                 synthetic[name] = result.dataset.save(folder / name)

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tardiff.errors import TardiffError
-
-MAX_SEED = 2**31
+from tardiff.settings import MAX_SEED
 
 
 def row_seeds(seed: int, rows: Sequence[int] | NDArray[np.integer] | range) -> list[int]:
@@ -23,8 +22,8 @@ def row_seeds(seed: int, rows: Sequence[int] | NDArray[np.integer] | range) -> l
     Raises:
         TardiffError: the seed or a row number is outside 0 .. 2^31 - 1.
     """
-    if not 0 <= seed < MAX_SEED:
-        raise TardiffError(f"seed {seed} is outside 0..{MAX_SEED - 1}")
+    if not 0 <= seed <= MAX_SEED:
+        raise TardiffError(f"seed {seed} is outside 0..{MAX_SEED}")
     return [(seed << 32) | int(row) for row in rows]
 
 
@@ -35,7 +34,7 @@ def stream(purpose: str, seed: int, step: int = 0) -> np.random.Generator:
         TardiffError: the seed is negative.
     """
     if seed < 0:
-        raise TardiffError(f"seed {seed} is outside 0..{MAX_SEED - 1}")
+        raise TardiffError(f"seed {seed} is outside 0..{MAX_SEED}")
     key = np.array([seed, _number(purpose)], dtype=np.uint64)  # a list would pass through float64 and lose the row
     return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, step], dtype=np.uint64)))
 

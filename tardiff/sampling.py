@@ -199,8 +199,8 @@ def _step_at(timestep: float, index: int, count: int) -> Step:
     return Step(index, count, timestep, float(np.cos(angle)), float(np.sin(angle)))
 
 
-def encode(denoiser: Denoiser, x0: Tensor, label: Tensor, *, static: Tensor | None = None, steps: int = 50) -> Tensor:
-    """Run the probability flow from data to noise (Song et al., arXiv 2011.13456): the inverse of `decode`.
+def to_noise(denoiser: Denoiser, x0: Tensor, label: Tensor, *, static: Tensor | None = None, steps: int = 50) -> Tensor:
+    """Run the probability flow from data to noise (Song et al., arXiv 2011.13456): the inverse of `from_noise`.
 
     Args:
         denoiser: predicts v.
@@ -211,13 +211,13 @@ def encode(denoiser: Denoiser, x0: Tensor, label: Tensor, *, static: Tensor | No
             choose each other's steps.
 
     Returns:
-        The noise [N, channels, time] from which `decode` gives x0 back.
+        The noise [N, channels, time] from which `from_noise` gives x0 back.
     """
     return _flow(Model(denoiser, label, static), x0, steps, (ANGLES[0], ANGLES[-1]))
 
 
-def decode(denoiser: Denoiser, noise: Tensor, label: Tensor, *, static: Tensor | None = None, steps: int = 50) -> Tensor:
-    """Run the probability flow from noise to data; arguments and result as in `encode`."""
+def from_noise(denoiser: Denoiser, noise: Tensor, label: Tensor, *, static: Tensor | None = None, steps: int = 50) -> Tensor:
+    """Run the probability flow from noise to data; arguments and result as in `to_noise`."""
     return _flow(Model(denoiser, label, static), noise, steps, (ANGLES[-1], ANGLES[0]))
 
 

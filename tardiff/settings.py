@@ -2,7 +2,29 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from tardiff.errors import TardiffError
+
+MAX_SEED = 2**31 - 1
+
+
+def check_range(settings: Any, low: float, high: float, *fields: str) -> None:
+    """Refuse a setting outside low .. high.
+
+    Raises:
+        TardiffError: naming the option.
+    """
+    for field in fields:
+        value = getattr(settings, field)
+        for number in value if isinstance(value, tuple) else (value,):
+            if not low <= number <= high:
+                bound = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
+                raise TardiffError(f"--{field.replace('_', '-')} {number}: must be {bound}")
+
+
+ANY = float("inf")
+TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -35,6 +57,15 @@ class TrainSettings:
     seed: int = 0
     """Seed of weights, order, noise, steps and dropout."""
 
+    def __post_init__(self) -> None:
+        check_range(self, 1, ANY, "steps", "batch_size", "blocks", "validate_every")
+        check_range(self, TINY, ANY, "learning_rate", "gradient_clip")
+        check_range(self, 0, ANY, "weight_decay", "fill_weight")
+        check_range(self, 0, 1, "label_dropout", "ema_decay")
+        check_range(self, 0, MAX_SEED, "seed")
+        if not self.widths or any(width < 8 or width % 8 for width in self.widths):
+            raise TardiffError(f"--widths {' '.join(map(str, self.widths))}: give multiples of 8, one for each level")
+
 
 @dataclass(frozen=True)
 class ClassifierSettings:
@@ -61,6 +92,15 @@ class ClassifierSettings:
     seed: int = 0
     """Seed of weights, order and dropout."""
 
+    def __post_init__(self) -> None:
+        check_range(self, 1, ANY, "batch_size", "epochs", "patience")
+        check_range(self, TINY, ANY, "learning_rate")
+        check_range(self, 0, ANY, "weight_decay")
+        check_range(self, 0, 0.99, "dropout")
+        check_range(self, 0, MAX_SEED, "seed")
+        if self.width < 4 or self.width % 4:
+            raise TardiffError(f"--width {self.width}: give a multiple of 4")
+
 
 @dataclass(frozen=True)
 class GuidanceSettings:
@@ -81,6 +121,12 @@ class GuidanceSettings:
     pilot: int = 512
     """Unguided samples from which `gap` learns what the sampler delivers already."""
 
+    def __post_init__(self) -> None:
+        check_range(self, 0, ANY, "strength")
+        check_range(self, 0, 1, "window")
+        check_range(self, TINY, ANY, "clip")
+        check_range(self, 32, 2**20, "pilot")
+
 
 @dataclass(frozen=True)
 class SamplerSettings:
@@ -94,6 +140,11 @@ class SamplerSettings:
     """Share of fresh noise: 1 is stochastic, 0 deterministic; `ddim` takes what lies between, `ode` has none."""
     batch_size: int = 256
     """Rows carried through the reverse process together. It bounds memory and never changes a sample."""
+
+    def __post_init__(self) -> None:
+        check_range(self, 1, 1000, "steps")
+        check_range(self, 0, 1, "eta")
+        check_range(self, 1, ANY, "batch_size")
 
 
 @dataclass(frozen=True)
@@ -127,3 +178,6 @@ class DemoSettings:
     """The publisher's folder; by default it is looked for under the folder that TARDIFF_DATA names."""
     seed: int = 0
     """Seed of everything."""
+
+    def __post_init__(self) -> None:
+        check_range(self, 0, MAX_SEED, "seed")

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tardiff.classifier import ENCODERS, auprc, build, fit
 from tardiff.classifier_folder import ClassifierFolder, fit_classifier
@@ -109,6 +110,14 @@ def test_damaged_folder_names_the_file(clf, tmp_path, name):
     ClassifierFolder.load(clf[0]).save(tmp_path / "clf")
     (tmp_path / "clf" / name).write_bytes(b"{")
     with pytest.raises(TardiffError, match=name):
+        ClassifierFolder.load(tmp_path / "clf")
+
+
+@pytest.mark.parametrize("name", ["trajectory.safetensors", "guidance.safetensors"])
+def test_tensors_of_another_classifier_are_named(clf, tmp_path, name):
+    ClassifierFolder.load(clf[0]).save(tmp_path / "clf")
+    save_file({"0/head.weight": torch.zeros(2, 3)}, tmp_path / "clf" / name)
+    with pytest.raises(TardiffError, match=f"{name}: does not fit"):
         ClassifierFolder.load(tmp_path / "clf")
 
 

@@ -103,6 +103,19 @@ def test_thresholds_give_the_training_missingness(toy, codec):
     np.testing.assert_allclose(mask.mean(axis=(0, 2)), codec.observed_rate, atol=0.01)
 
 
+def test_what_was_never_observed_never_is_and_constants_stay_constant(toy):
+    split = toy[1].train
+    mask, values = split.mask.copy(), split.values.copy()
+    mask[:, 0], values[:, 0] = 0, np.nan
+    values[:, 3] = np.where(mask[:, 3] == 1, 7.0, np.nan)
+    codec = Codec.fit(type(split)(**{**split.arrays(), "mask": mask, "values": values}), toy[1].manifest)
+    x = torch.randn(300, 8, 10, generator=torch.Generator().manual_seed(2)).clamp(-1, 1)
+    decoded, observed = codec.fit_thresholds(x).decode(x)
+    assert not observed[:, 0].any()
+    assert set(np.unique(decoded[:, 3][observed[:, 3] == 1])) == {7.0}
+    assert torch.isfinite(codec.fit_thresholds(x).seen(x)).all()
+
+
 def test_decoded_values_keep_limits_order_and_whole_numbers(codec):
     x = 3 * torch.randn(50, 8, 10, generator=torch.Generator().manual_seed(1))
     values, mask = codec.decode(x)

@@ -7,7 +7,7 @@ from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, EulerDiscreteS
 from tardiff.errors import TardiffError
 from tardiff.noise import normal, row_seeds
 from tardiff.objective import PROCESS, denoising_loss, diffuse, entry_weights, noise_schedule
-from tardiff.sampling import CHUNK, decode, dpm_solver, encode, in_chunks, sample
+from tardiff.sampling import CHUNK, dpm_solver, from_noise, in_chunks, sample, to_noise
 
 MEAN, SD = 1.5, 0.4
 ALPHA_BAR = noise_schedule().alphas_cumprod.double()
@@ -102,7 +102,7 @@ def test_probability_flow_maps_noise_as_the_closed_form_says():
     """For Gaussian data the flow is x0 = mean + sd * noise."""
     noise = normal("start", row_seeds(0, range(20)), 0, (2, 5))
     label = torch.ones(20, dtype=torch.long)
-    torch.testing.assert_close(decode(gaussian, noise, label, steps=100), MEAN + SD * noise, atol=0.02, rtol=0)
+    torch.testing.assert_close(from_noise(gaussian, noise, label, steps=100), MEAN + SD * noise, atol=0.02, rtol=0)
 
 
 def test_probability_flow_round_trip_with_a_network(run):
@@ -113,8 +113,8 @@ def test_probability_flow_round_trip_with_a_network(run):
     split = make_split(16, 9, 0)
     x0, label = pipeline.codec.encode(split), torch.from_numpy(split.label)
     static = pipeline.statics.encode(split.static)
-    noise = encode(pipeline.unet, x0, label, static=static, steps=100)
-    back = decode(pipeline.unet, noise, label, static=static, steps=100)
+    noise = to_noise(pipeline.unet, x0, label, static=static, steps=100)
+    back = from_noise(pipeline.unet, noise, label, static=static, steps=100)
     assert float((back - x0).abs().max()) < 0.02
     assert float((noise - x0).abs().mean()) > 0.1
 

@@ -148,6 +148,13 @@ def test_damaged_pipeline_folder_is_named(run, tmp_path, name):
         TarDiffPipeline.from_pretrained(tmp_path / "run")
 
 
+def test_card_that_says_nothing_is_named(run, tmp_path):
+    run[1].save_pretrained(tmp_path / "run")
+    (tmp_path / "run" / "card.json").write_text("{}")
+    with pytest.raises(TardiffError, match=r"card\.json: .*`source`"):
+        TarDiffPipeline.from_pretrained(tmp_path / "run")
+
+
 def test_statics_and_validation_are_optional(tmp_path):
     import msgspec
 
@@ -157,6 +164,7 @@ def test_statics_and_validation_are_optional(tmp_path):
         {"train": type(dataset.train)(**{**dataset.train.arrays(), "static": np.zeros((64, 0), np.float32)})},
     ).save(tmp_path / "data")
     pipeline = training.train(bare, tmp_path / "run", tiny_training(TrainSettings, steps=2, validate_every=2), progress=False)
+    assert "validation_loss" not in pipeline.card.history[-1]
     samples = TarDiffPipeline.from_pretrained(tmp_path / "run")(np.zeros(3, np.int64), row_seeds(0, range(3)))
     assert samples.static.shape == (3, 0)
     assert torch.equal(samples.x, pipeline(np.zeros(3, np.int64), row_seeds(0, range(3))).x)

@@ -20,3 +20,13 @@ step "$out/classifier" tardiff fit-classifier "$out/data"
 step "$out/unguided" tardiff sample "$out/run" --guidance none --n 3140
 step "$out/guided" tardiff sample "$out/run" --classifier "$out/classifier" --n 3140
 step "$out/evaluation" tardiff evaluate --real "$out/data" --synthetic unguided="$out/unguided" --synthetic guided="$out/guided"
+
+# The same with three sampling seeds, since seeds may differ more than guides do; trees and logistic regression only.
+sets=()
+for seed in 0 1 2; do
+    step "$out/unguided-$seed" tardiff sample "$out/run" --guidance none --n 3140 --seed "$seed"
+    step "$out/guided-$seed" tardiff sample "$out/run" --classifier "$out/classifier" --n 3140 --seed "$seed"
+    sets+=(--synthetic "$out/unguided-$seed" --synthetic "$out/guided-$seed")
+done
+step "$out/seeds" tardiff evaluate --real "$out/data" "${sets[@]}" --models trees logistic --ratios 1.0
+python "$(dirname "$0")/seeds.py" "$out/seeds/metrics.json"

@@ -57,5 +57,18 @@ def check_like(name: str, other: Dataset, real: Dataset) -> None:
             raise TardiffError(f"data set {name!r}: {field} is {_plain(has)}, the real data set has {_plain(needs)}")
 
 
+def check_strangers(real: Dataset, other: Dataset, name: str) -> None:
+    """No patient of `other`'s split `name` taught or stopped a model, as far as ids of the same source tell.
+
+    Raises:
+        TardiffError: one did.
+    """
+    if real.manifest.source != other.manifest.source:
+        return
+    known = np.concatenate([real.split(split).subject_id for split in ("train", "validation")])
+    if np.isin(other.split(name).subject_id, known).any():
+        raise TardiffError(f"test data, {name} split: a patient of it is in the real data set's train or validation split")
+
+
 def _plain(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 
 from tardiff.dataset import Dataset, Split
 from tardiff.evaluate.lookup import cell, shown_ratio
-from tardiff.evaluate.palette import CLASSES, GREY, SETS
 
+# Colours that colour-blind readers can tell apart (Okabe & Ito, 2008).
+CLASSES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+SETS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+GREY = "#555555"
 MAX_CHANNELS = 8
 PATIENTS = 2  # of each class, as thin lines
 FEWEST = 20  # observations behind a quantile that is drawn

@@ -11,7 +11,7 @@ from tardiff.dataset import Dataset, Split
 from tardiff.errors import TardiffError
 from tardiff.evaluate.fidelity import fidelity
 from tardiff.evaluate.models import EVALUATORS, Rows
-from tardiff.evaluate.opening import check_classes, check_like, check_real, opened
+from tardiff.evaluate.opening import check_classes, check_like, check_real, check_strangers, opened
 from tardiff.evaluate.plots import save_png, trajectories, utility_forest
 from tardiff.evaluate.privacy import privacy
 from tardiff.evaluate.table import table
@@ -112,6 +112,7 @@ def _test_rows(real: Dataset, other: Dataset | None) -> tuple[str, Dataset, Spli
         return "test", real, real.split("test")
     check_like("test", other, real)
     name = "test" if "test" in other.splits else "train"
+    check_strangers(real, other, name)
     check_classes("test data", other, other.split(name))
     return name, other, other.split(name)
 

@@ -32,7 +32,8 @@ def _head(result: Result) -> list[str]:
     return [
         f"Predicting {test['task']} of {test['rows']:,} real {test['split']} rows ({test['positives']:,} {test['classes'][1]}), "
         f"{settings['seeds']} fits a cell.",
-        f"In brackets: 95 % intervals over test patients and fits ({settings['bootstrap']:,} resamples, the same for every cell).",
+        f"In brackets: 95 % intervals over test patients and fits ({settings['bootstrap']:,} resamples, the same for every cell);",
+        "they do not cover another training or sampling seed of the generator.",
         f"Chance: AUPRC {test['positives'] / test['rows']:.3f}, AUROC 0.500. "
         f"From the mask alone: AUPRC {number(mask['auprc'])}, AUROC {number(mask['auroc'])}.",
     ]

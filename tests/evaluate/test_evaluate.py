@@ -169,3 +169,20 @@ def test_what_cannot_be_compared_is_refused():
 def test_settings_that_mean_nothing_are_refused():
     for field, value in (("seeds", 0), ("bootstrap", 0), ("ratios", (0.0,)), ("workers", -1), ("models", ("forest",)), ("models", ())):
         refuse(field, **{field: value})
+
+
+def test_test_patients_must_be_strangers(sets):
+    ours = real()
+    with pytest.raises(TardiffError, match="a patient of it is in the real data set's train or validation split"):
+        evaluate(ours, {"good": sets["good"]}, EvaluateSettings(quick=True), test=Dataset(ours.manifest, {"train": ours.train}))
+
+
+def test_one_channel_is_enough():
+    def narrow(dataset):
+        manifest = msgspec.structs.replace(dataset.manifest, channels=dataset.manifest.channels[:1], orderings=())
+        cut = {k: type(s)(**{**s.arrays(), "values": s.values[:, :1], "mask": s.mask[:, :1]}) for k, s in dataset.splits.items()}
+        return Dataset(manifest, cut)
+
+    settings = EvaluateSettings(models=("logistic",), seeds=1, ratios=(), bootstrap=20, workers=1)
+    found = evaluate(narrow(real()), {"twin": narrow(synthetic(rows(100, 8)))}, settings)
+    assert value(found, "logistic", "TSTR", "twin") > 0.6

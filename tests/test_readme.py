@@ -1,0 +1,59 @@
+"""What the README tells people to type must work."""
+
+import functools
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tardiff import cli
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text()
+DOCUMENTS = {"README.md": TEXT, **{name: command.__doc__ or "" for name, command in cli.COMMANDS.items()}}
+
+
+def commands():
+    lines = [line.strip() for text in DOCUMENTS.values() for line in text.splitlines()]
+    return sorted({line for line in lines if re.match(r"tardiff [a-z-]+ [^`]*--", line)})
+
+
+@pytest.mark.parametrize("line", commands())
+def test_every_command_shown_parses(line, monkeypatch):
+    """The arguments are read as they would be; the work is not done."""
+    called = []
+    for name, command in cli.COMMANDS.items():
+        monkeypatch.setitem(cli.COMMANDS, name, functools.wraps(command)(lambda *a, name=name, **k: called.append(name)))
+    arguments = shlex.split(line, comments=True)[1:]
+    cli.main(arguments)
+    assert called == [arguments[0]]
+
+
+def test_commands_are_found():
+    assert {line.split()[1] for line in commands()} == set(cli.COMMANDS)
+
+
+def test_python_script_does_the_five_steps(real_data, tmp_path, monkeypatch, capsys):
+    """The script as written, but for a model too small to be good and a quick evaluation."""
+    script = re.search(r"```python\n(.*?)```", TEXT, re.S).group(1)
+    assert len([line for line in script.splitlines() if line]) <= 15
+    smaller = {
+        "TrainSettings()": "TrainSettings(steps=20, batch_size=64, widths=(16, 16), blocks=1, validate_every=10)",
+        "ClassifierSettings()": "ClassifierSettings(width=16, epochs=3)",
+        "EvaluateSettings()": "EvaluateSettings(quick=True, bootstrap=50, workers=1)",
+        "n = len(data.train)": "n = 400",
+        'raw="physionet2012"': f"raw={str(real_data / 'physionet2012')!r}",
+    }
+    for written, replaced in smaller.items():
+        assert script.count(written) == 1, written
+        script = script.replace(written, replaced)
+    monkeypatch.chdir(tmp_path)
+    exec(script, {})
+    assert "guided - unguided" in capsys.readouterr().out
+    assert (tmp_path / "runs" / "api" / "guided" / "manifest.json").exists()
+
+
+def test_pictures_and_files_named_exist():
+    for path in re.findall(r"\]\((?!http)([^)#]+)\)", TEXT):
+        assert (ROOT / path).exists(), path
