@@ -16,7 +16,7 @@ from tardiff.codec import Codec
 from tardiff.dataset import Dataset, Split
 from tardiff.errors import TardiffError
 from tardiff.files import new_folder, write_json
-from tardiff.influence import at_checkpoints, class_gradients
+from tardiff.influence import at_checkpoints, class_gradients, class_spreads
 from tardiff.settings import ClassifierSettings
 
 
@@ -28,6 +28,8 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_hash: str
     guidance_set: str
     guidance_counts: tuple[int, ...]
+    guidance_spread: tuple[tuple[float, ...], ...]
+    """By checkpoint, by class: total variance of the guidance rows' last-layer gradients."""
     epochs: tuple[int, ...]
     validation_auprc: float
     history: tuple[dict[str, float], ...]
@@ -96,7 +98,7 @@ class ClassifierFolder:
 
 
 def fit_classifier(
-    data: Dataset, settings: ClassifierSettings, guidance_set: str = "validation", on_epoch: Callable[[dict[str, Any]], None] | None = None
+    data: Dataset, settings: ClassifierSettings, guidance_set: str = "train", on_epoch: Callable[[dict[str, Any]], None] | None = None
 ) -> ClassifierFolder:
     """Train a classifier on a data set's training rows and take the gradients of its guidance rows.
 
@@ -124,6 +126,7 @@ def fit_classifier(
         data_hash=data.manifest.content_hash,
         guidance_set=guidance_set,
         guidance_counts=tuple(torch.bincount(guidance_label, minlength=classes).tolist()),
+        guidance_spread=tuple(tuple(class_spreads(c, guidance_seen, guidance_label, classes).tolist()) for c in checkpoints),
         epochs=tuple(result.epochs),
         validation_auprc=auprc(validation[1].numpy(), result.classifier.probability(validation[0])),
         history=tuple(result.history),

@@ -59,7 +59,7 @@ def train(data: Data, out: Out, settings: OmitArgPrefixes[TrainSettings] = Train
 def fit_classifier(
     data: Data,
     out: Out,
-    guidance_set: Literal["validation", "train"] = "validation",
+    guidance_set: Literal["train", "validation"] = "train",
     settings: OmitArgPrefixes[ClassifierSettings] = ClassifierSettings(),
     threads: Threads = None,
 ) -> None:
@@ -146,8 +146,13 @@ def sample(
             f"guidance moved the values by {moved.value:.3f} sd and changed {moved.mask:.1%} of the observations ({moved.rows} samples "
             f"against unguided ones of the same seeds); at most {peak['ratio']:.3f} of an update (step {peak['step']})"
         )
+        if moved.kept is not None:
+            shares = ", ".join(
+                f"{share:.0%} of {name}" for share, name in zip(moved.kept, result.dataset.manifest.task.classes, strict=True)
+            )
+            print(f"of the gap between guidance rows and unguided samples, this stands above chance and was followed: {shares}")
         if moved.inert:
-            print("warning: guidance is inert; raise --strength or --window", file=sys.stderr)
+            print("warning: guidance is inert: raise --strength or --window, or there is no gap to close", file=sys.stderr)
 
 
 def evaluate(

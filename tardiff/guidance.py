@@ -29,6 +29,7 @@ class GradientGuide:
         window: share of the steps that are guided, counted from pure noise.
         clip: largest |g / size|.
         class_size: root mean square of the gradient for each class, [classes]; None takes each sample's own.
+        kept: share of each class's direction that stands above chance (`gap` only).
     """
 
     objective: Objective
@@ -37,6 +38,7 @@ class GradientGuide:
     window: float
     clip: float
     class_size: Tensor | None = None
+    kept: tuple[float, ...] | None = None
 
     def __call__(self, x0_hat: Tensor, label: Tensor, step: Step) -> Tensor:
         """[b, c, t] to a change of the same shape."""

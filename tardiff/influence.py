@@ -7,7 +7,7 @@ the gradient of the cross-entropy has a closed form, (p - e_y) [h, 1]^T, and J c
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -49,6 +49,23 @@ def sample_gradient(classifier: Classifier, seen: Tensor, label: Tensor) -> tupl
     h = classifier.embedding(seen)
     residual = classifier.head(h).softmax(1) - F.one_hot(label, classifier.head.out_features)
     return residual, F.pad(h, (0, 1), value=1.0)
+
+
+@torch.no_grad()
+def class_spreads(classifier: Classifier, seen: Tensor, label: Tensor, classes: int) -> Tensor:
+    """Total variance of the last-layer gradients of the rows of each class, [classes]; 0 for a class without rows."""
+    residual, h = (torch.cat(parts) for parts in zip(*(sample_gradient(classifier, s, y) for s, y in _batches(seen, label)), strict=True))
+    square = residual.square().sum(1) * h.square().sum(1)
+    result = torch.zeros(classes)
+    for c in torch.unique(label):
+        rows = label == c
+        mean = einsum(residual[rows], h[rows], "b k, b d -> k d") / rows.sum()
+        result[c] = square[rows].mean() - mean.square().sum()
+    return result
+
+
+def _batches(seen: Tensor, label: Tensor, batch_size: int = 512) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(seen.split(batch_size), label.split(batch_size), strict=True)
 
 
 def raw_influence(residual: Tensor, h: Tensor, v: Tensor) -> Tensor:
@@ -102,6 +119,18 @@ def guidance_directions(gradients: list[Tensor], counts: Tensor) -> list[Tensor]
 def gap_directions(gradients: list[Tensor], delivered: list[Tensor]) -> list[Tensor]:
     """What real rows of a class teach and samples of that class do not yet: the difference of their mean gradients."""
     return [real - pilot for real, pilot in zip(gradients, delivered, strict=True)]
+
+
+def shrinkage(gap: Tensor, noise: Tensor) -> Tensor:
+    """How much of a gap to believe: James and Stein's positive part, max(0, 1 - noise / |gap|^2), [classes].
+
+    A few dozen deaths have a mean gradient of their own by chance; following it would teach every sample their accident.
+
+    Args:
+        gap: [classes, outputs, width + 1].
+        noise: expected squared norm of a gap that is chance alone, [classes].
+    """
+    return (1 - noise / gap.square().sum(dim=(1, 2)).clamp(min=1e-30)).clamp(min=0)
 
 
 def at_checkpoints(classifier: Classifier, trajectory: list[State]) -> list[Classifier]:

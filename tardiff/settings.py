@@ -110,15 +110,16 @@ class GuidanceSettings:
     """`influence` follows the influence of a sample on the classifier's loss on the guidance set; `classifier` follows
     the log-probability of the label (a control)."""
     form: Literal["gap", "raw", "cosine"] = "gap"
-    """Influence objective. `gap`: towards what the real guidance rows teach and unguided samples do not yet; `raw`: the
-    published one; `cosine`: raw with each sample's gradient normalised."""
+    """Influence objective. `gap`: towards what the real guidance rows teach and unguided samples do not yet, as far as that
+    stands above chance; `raw`: the published one; `cosine`: raw with each sample's gradient normalised."""
     strength: float = 0.3
-    """Root mean square of the change to the clean estimate, in units of the step's noise level sigma. 0 is unguided."""
+    """Root mean square of the change to the clean estimate, in units of the step's noise level sigma; of `gap`, the part
+    above chance moves samples by its share of that. 0 is unguided."""
     window: float = 0.4
     """Share of the reverse steps that are guided, counted from pure noise."""
     clip: float = 3.0
     """Largest change of one entry, in units of strength * sigma."""
-    pilot: int = 512
+    pilot: int = 1024
     """Unguided samples from which `gap` learns what the sampler delivers already."""
 
     def __post_init__(self) -> None:

@@ -15,11 +15,13 @@ from tardiff.guidance import GradientGuide, GuidanceLog, class_gradient_sizes, l
 from tardiff.influence import (
     InfluenceObjective,
     class_gradients,
+    class_spreads,
     cosine_influence,
     gap_directions,
     guidance_directions,
     last_layer,
     raw_influence,
+    shrinkage,
 )
 from tardiff.noise import row_seeds, stream
 from tardiff.pipeline import TarDiffPipeline
@@ -39,6 +41,7 @@ class Movement:
         mask: share of entries whose observation changed.
         steps: per reverse step, root mean square of the guide's change and of the sampler's update, and their ratio.
         inert: True if guidance did nothing to speak of.
+        kept: share of each class's direction that stood above chance (`gap` only).
     """
 
     rows: int
@@ -46,6 +49,7 @@ class Movement:
     mask: float
     steps: list[dict[str, float]]
     inert: bool
+    kept: tuple[float, ...] | None
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def synthesise(
         channels = len(pipeline.codec.channels)
         difference = (samples.x[few] - unguided.x)[:, :channels].square().mean().sqrt()
         flipped = float((samples.mask[few] != unguided.mask).mean())
-        movement = Movement(len(unguided.label), float(difference), flipped, log.summary(), log.inert)
+        movement = Movement(len(unguided.label), float(difference), flipped, log.summary(), log.inert, guide.kept)
     settings: dict[str, Any] = {
         "n": n,
         "seed": seed,
@@ -166,22 +170,27 @@ def build_guide(
         )
     see = pipeline.codec.seen
 
-    def guide(objective: Any, class_size: torch.Tensor | None = None) -> GradientGuide:
-        return GradientGuide(objective, see, guidance.strength, guidance.window, guidance.clip, class_size)
-
+    options: dict[str, Any] = {"see": see, "strength": guidance.strength, "window": guidance.window, "clip": guidance.clip}
     if guidance.guidance == "classifier":
-        return guide(log_probability(classifier.classifier))
-    gradients = [last_layer(g) for g in classifier.gradients]
+        return GradientGuide(log_probability(classifier.classifier), **options)
+    checkpoints, gradients = classifier.checkpoints(), [last_layer(g) for g in classifier.gradients]
     if guidance.form != "gap":
         form = {"raw": raw_influence, "cosine": cosine_influence}[guidance.form]
         directions = guidance_directions(gradients, torch.tensor(classifier.card.guidance_counts, dtype=torch.float32))
-        return guide(InfluenceObjective(classifier.checkpoints(), directions, form))
+        return GradientGuide(InfluenceObjective(checkpoints, directions, form), **options)
 
     classes = len(pipeline.classes)
-    label = draw_labels("balanced", pipeline.card.class_counts, guidance.pilot, seed)
-    pilot = pipeline(label, row_seeds(seed, range(PILOT_ROWS, PILOT_ROWS + len(label))), sampler, progress="pilot" if progress else None)
-    seen, label_tensor = see(pilot.x), torch.from_numpy(label)
-    checkpoints = classifier.checkpoints()
-    delivered = [last_layer(class_gradients(c, seen, label_tensor, classes)) for c in checkpoints]
-    objective = InfluenceObjective(checkpoints, gap_directions(gradients, delivered), raw_influence)
-    return guide(objective, class_gradient_sizes(objective, see, pilot.x, label_tensor, classes))
+    label = torch.from_numpy(draw_labels("balanced", pipeline.card.class_counts, guidance.pilot, seed))
+    seeds = row_seeds(seed, range(PILOT_ROWS, PILOT_ROWS + len(label)))
+    x = pipeline(label.numpy(), seeds, sampler, progress="pilot" if progress else None).x
+    gaps = gap_directions(gradients, [last_layer(class_gradients(c, see(x), label, classes)) for c in checkpoints])
+    noise = [
+        torch.tensor(spread) / torch.tensor(classifier.card.guidance_counts) + class_spreads(c, see(x), label, classes) / label.bincount()
+        for c, spread in zip(checkpoints, classifier.card.guidance_spread, strict=True)
+    ]
+    believed = [shrinkage(gap, n.nan_to_num(torch.inf)) for gap, n in zip(gaps, noise, strict=True)]
+    # The whole gap sets the scale, so that the believed part of it moves samples less: guidance fades as the gap closes.
+    size = class_gradient_sizes(InfluenceObjective(checkpoints, gaps, raw_influence), see, x, label, classes)
+    directions = [gap * share[:, None, None] for gap, share in zip(gaps, believed, strict=True)]
+    kept = tuple(torch.stack(believed).mean(dim=0).tolist())
+    return GradientGuide(InfluenceObjective(checkpoints, directions, raw_influence), **options, class_size=size, kept=kept)

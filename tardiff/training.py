@@ -6,7 +6,6 @@ Every draw is keyed by (seed, step, row), so a checkpoint needs weights, average
 import json
 import math
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -88,15 +87,7 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
     validation = Rows(held, codec, statics, settings) if held else None  # absent or empty
 
     accelerator = Accelerator()
-    torch.manual_seed(settings.seed)
-    unet = TemporalUNet(
-        channels=2 * len(codec.channels),
-        classes=len(data.manifest.task.classes),
-        static_features=statics.features,
-        widths=settings.widths,
-        blocks=settings.blocks,
-        attention=tuple(range(1, len(settings.widths))),
-    )
+    unet = new_unet(codec, statics, settings)
     optimizer = torch.optim.AdamW(unet.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     ema = EMAModel(unet.parameters(), decay=settings.ema_decay, use_ema_warmup=True, power=0.75)
     model, optimizer = accelerator.prepare(unet, optimizer)
@@ -141,6 +132,20 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
     return pipeline
 
 
+def new_unet(codec: Codec, statics: StaticModel, settings: TrainSettings) -> TemporalUNet:
+    """An untrained network for this data, its weights drawn from `settings.seed`; attention at every level but the finest."""
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        return TemporalUNet(
+            channels=2 * len(codec.channels),
+            classes=len(statics.margins),
+            static_features=statics.features,
+            widths=settings.widths,
+            blocks=settings.blocks,
+            attention=tuple(range(1, len(settings.widths))),
+        )
+
+
 def training_card(data: Dataset, settings: TrainSettings, history: list[dict[str, float]]) -> Card:
     """What the pipeline folder remembers of this training."""
     manifest = data.manifest
@@ -151,7 +156,7 @@ def training_card(data: Dataset, settings: TrainSettings, history: list[dict[str
         task=manifest.task,
         step_hours=manifest.step_hours,
         class_counts=manifest.splits["train"].classes,
-        settings=json.loads(json.dumps(asdict(settings))),
+        settings=_plain(settings),
         history=tuple(history),
     )
 
@@ -168,7 +173,7 @@ class Checkpoint:
 
     def __init__(self, folder: Path, settings: TrainSettings, data_hash: str) -> None:
         self.folder = folder
-        self.identity = Identity(json.loads(json.dumps(asdict(settings))), data_hash)
+        self.identity = Identity(_plain(settings), data_hash)
 
     def load(self, unet: TemporalUNet, ema: EMAModel, optimizer: torch.optim.Optimizer) -> tuple[int, list[dict[str, float]]]:
         """Restore what is there; returns the step to go on with and the history so far.
@@ -215,6 +220,11 @@ class Checkpoint:
     def remove(self) -> None:
         """Delete the folder, once the result stands."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _plain(settings: TrainSettings) -> dict[str, Any]:
+    """As JSON gives them back, so that what was stored can be compared with what is asked for."""
+    return msgspec.json.decode(msgspec.json.encode(settings))
 
 
 def _shown(history: list[dict[str, float]]) -> str:

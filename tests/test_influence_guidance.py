@@ -11,12 +11,14 @@ from tardiff.guidance import GradientGuide, GuidanceLog, class_gradient_sizes, g
 from tardiff.influence import (
     InfluenceObjective,
     class_gradients,
+    class_spreads,
     cosine_influence,
     gap_directions,
     guidance_directions,
     last_layer,
     raw_influence,
     sample_gradient,
+    shrinkage,
 )
 from tardiff.sampling import Step
 from tardiff.settings import ClassifierSettings
@@ -124,6 +126,35 @@ def test_gap_closes_when_samples_teach_what_real_rows_do(classifier, batch):
     assert not gap_directions(real, real)[0].any()
     other = [last_layer(class_gradients(classifier, seen + 1, label, 2))]
     assert gap_directions(real, other)[0].any()
+
+
+def test_spread_is_the_variance_of_autograds_gradients(classifier, batch):
+    seen, label = batch
+    by_hand = torch.stack([head_gradient(classifier, s, y) for s, y in zip(seen, label, strict=True)]).flatten(1)
+    spread = class_spreads(classifier, seen, label, 3)
+    for c in (0, 1):
+        torch.testing.assert_close(spread[c], by_hand[label == c].var(dim=0, correction=0).sum())
+    assert spread[2] == 0
+
+
+def test_shrinkage_by_hand():
+    gap = torch.tensor([[[2.0, 0.0]], [[1.0, 0.0]], [[1.0, 1.0]]])
+    torch.testing.assert_close(shrinkage(gap, torch.tensor([1.0, 2.0, torch.inf])), torch.tensor([0.75, 0.0, 0.0]))
+
+
+def test_chance_is_not_followed_and_a_real_gap_is(classifier):
+    """Two draws of the same rows differ by chance only; shifted rows differ for good."""
+    generator = torch.Generator().manual_seed(5)
+    kept = {0.0: [], 1.5: []}
+    for shift, shares in kept.items():
+        for _ in range(30):
+            rows = [torch.randn(60, 6, 10, generator=generator), torch.randn(60, 6, 10, generator=generator) + shift]
+            label = torch.zeros(60, dtype=torch.long)
+            mean = [last_layer(class_gradients(classifier, r, label, 1)) for r in rows]
+            noise = sum(class_spreads(classifier, r, label, 1) / 60 for r in rows)
+            shares.append(float(shrinkage(mean[0] - mean[1], noise)[0]))
+    assert np.mean(kept[0.0]) < 0.3
+    assert np.mean(kept[1.5]) > 0.9
 
 
 def test_guidance_direction_weighs_classes_by_their_rows(classifier, batch):

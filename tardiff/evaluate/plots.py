@@ -29,7 +29,7 @@ METRIC_NAMES = {"auprc": "AUPRC", "auroc": "AUROC"}
 def save_png(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG."""
     FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=150, metadata={"Software": None})
+    figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
 def trajectories(real: Dataset, synthetic: Mapping[str, Dataset]) -> Figure:
