@@ -81,6 +81,11 @@ def log_probability(classifier: Classifier) -> Objective:
     return objective
 
 
+def rounded(number: float) -> float:
+    """To six digits: the order of a sum, and so its last bits, may depend on threads and batch size, but no record may."""
+    return float(f"{number:.6g}")
+
+
 @dataclass
 class GuidanceLog:
     """What a guide did, step by step; a callback of the sampler.
@@ -105,9 +110,9 @@ class GuidanceLog:
         return [
             {
                 "step": index,
-                "change": math.sqrt(change / count),
-                "update": math.sqrt(update / count),
-                "ratio": math.sqrt(change / update) if update else 0.0,
+                "change": rounded(math.sqrt(change / count)),
+                "update": rounded(math.sqrt(update / count)),
+                "ratio": rounded(math.sqrt(change / update)) if update else 0.0,
             }
             for index, (change, update, count) in sorted(self.steps.items())
         ]

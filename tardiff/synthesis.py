@@ -11,18 +11,9 @@ from numpy.typing import NDArray
 from tardiff.classifier_folder import ClassifierFolder
 from tardiff.dataset import Dataset
 from tardiff.errors import TardiffError
-from tardiff.guidance import GradientGuide, GuidanceLog, class_gradient_sizes, log_probability
-from tardiff.influence import (
-    InfluenceObjective,
-    class_gradients,
-    class_spreads,
-    cosine_influence,
-    gap_directions,
-    guidance_directions,
-    last_layer,
-    raw_influence,
-    shrinkage,
-)
+from tardiff.gap import measure_gap
+from tardiff.guidance import GradientGuide, GuidanceLog, log_probability, rounded
+from tardiff.influence import InfluenceObjective, cosine_influence, guidance_directions, last_layer, raw_influence
 from tardiff.noise import row_seeds, stream
 from tardiff.pipeline import TarDiffPipeline
 from tardiff.settings import GuidanceSettings, SamplerSettings
@@ -100,7 +91,7 @@ def synthesise(
         channels = len(pipeline.codec.channels)
         difference = (samples.x[few] - unguided.x)[:, :channels].square().mean().sqrt()
         flipped = float((samples.mask[few] != unguided.mask).mean())
-        movement = Movement(len(unguided.label), float(difference), flipped, log.summary(), log.inert, guide.kept)
+        movement = Movement(len(unguided.label), rounded(float(difference)), rounded(flipped), log.summary(), log.inert, guide.kept)
     settings: dict[str, Any] = {
         "n": n,
         "seed": seed,
@@ -169,28 +160,16 @@ def build_guide(
             "--classifier was fitted on other data than the generator; fit it on the data set that the generator was trained on"
         )
     see = pipeline.codec.seen
-
     options: dict[str, Any] = {"see": see, "strength": guidance.strength, "window": guidance.window, "clip": guidance.clip}
     if guidance.guidance == "classifier":
         return GradientGuide(log_probability(classifier.classifier), **options)
-    checkpoints, gradients = classifier.checkpoints(), [last_layer(g) for g in classifier.gradients]
-    if guidance.form != "gap":
-        form = {"raw": raw_influence, "cosine": cosine_influence}[guidance.form]
-        directions = guidance_directions(gradients, torch.tensor(classifier.card.guidance_counts, dtype=torch.float32))
-        return GradientGuide(InfluenceObjective(checkpoints, directions, form), **options)
-
-    classes = len(pipeline.classes)
-    label = torch.from_numpy(draw_labels("balanced", pipeline.card.class_counts, guidance.pilot, seed))
-    seeds = row_seeds(seed, range(PILOT_ROWS, PILOT_ROWS + len(label)))
-    x = pipeline(label.numpy(), seeds, sampler, progress="pilot" if progress else None).x
-    gaps = gap_directions(gradients, [last_layer(class_gradients(c, see(x), label, classes)) for c in checkpoints])
-    noise = [
-        torch.tensor(spread) / torch.tensor(classifier.card.guidance_counts) + class_spreads(c, see(x), label, classes) / label.bincount()
-        for c, spread in zip(checkpoints, classifier.card.guidance_spread, strict=True)
-    ]
-    believed = [shrinkage(gap, n.nan_to_num(torch.inf)) for gap, n in zip(gaps, noise, strict=True)]
-    # The whole gap sets the scale, so that the believed part of it moves samples less: guidance fades as the gap closes.
-    size = class_gradient_sizes(InfluenceObjective(checkpoints, gaps, raw_influence), see, x, label, classes)
-    directions = [gap * share[:, None, None] for gap, share in zip(gaps, believed, strict=True)]
-    kept = tuple(torch.stack(believed).mean(dim=0).tolist())
-    return GradientGuide(InfluenceObjective(checkpoints, directions, raw_influence), **options, class_size=size, kept=kept)
+    if guidance.form == "gap":
+        label = draw_labels("balanced", pipeline.card.class_counts, guidance.pilot, seed)
+        seeds = row_seeds(seed, range(PILOT_ROWS, PILOT_ROWS + len(label)))
+        pilot = pipeline(label, seeds, sampler, progress="pilot" if progress else None)
+        gap = measure_gap(classifier, see, pilot.x, torch.from_numpy(label))
+        return GradientGuide(gap.objective, **options, class_size=gap.class_size, kept=gap.kept)
+    form = {"raw": raw_influence, "cosine": cosine_influence}[guidance.form]
+    gradients = [last_layer(g) for g in classifier.gradients]
+    directions = guidance_directions(gradients, torch.tensor(classifier.card.guidance_counts, dtype=torch.float32))
+    return GradientGuide(InfluenceObjective(classifier.checkpoints(), directions, form), **options)

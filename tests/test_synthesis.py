@@ -90,6 +90,13 @@ def test_same_seed_same_folder(run, clf, tmp_path):
     assert (draw(run, None, NONE, seed=1).dataset.train.values != draw(run, None, NONE).dataset.train.values).any()
 
 
+def test_a_folder_does_not_depend_on_the_batch_size(run, clf):
+    hashes = {
+        draw(run, clf, settings_of(), sampler=SamplerSettings(steps=6, batch_size=b)).dataset.manifest.content_hash for b in (9, 64, 256)
+    }
+    assert len(hashes) == 1
+
+
 @pytest.mark.parametrize(("ratio", "expected"), [("train", 25), ("balanced", 50), ("0.1", 10), ("0", 0), ("1", 100)])
 def test_label_ratio(ratio, expected):
     label = draw_labels(ratio, (75, 25), 100, 0)
