@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+import ibis
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -94,11 +95,17 @@ def _assemble(settings: PrepareSettings, source: Source, concepts: Concepts) -> 
 
 def _cells(source: Source, concepts: Concepts, names: tuple[str, ...], steps: int, step_hours: float) -> pa.Table:
     """The observed cells of the grid, of every stay."""
+    # A connection of our own for tables in memory: ibis's default one stays open, and DuckDB complains when the process ends.
+    before, connection = ibis.options.default_backend, ibis.duckdb.connect()
+    ibis.options.default_backend = connection
     try:
         events = source.events(concepts.places(source.name, names), 60.0 * steps * step_hours)
         return hourly(events, concepts, source.name, names, steps, step_hours).to_pyarrow()
     except duckdb.Error as error:
         raise source.explain(error) from error
+    finally:
+        ibis.options.default_backend = before
+        connection.disconnect()
 
 
 def _static(stays: pd.DataFrame, descriptors: Sequence[Descriptor]) -> NDArray[np.float32]:
