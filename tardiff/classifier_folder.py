@@ -15,7 +15,7 @@ from tardiff.classifier import Classifier, State, auprc, build, fit
 from tardiff.codec import Codec
 from tardiff.dataset import Dataset, Split
 from tardiff.errors import TardiffError
-from tardiff.files import new_folder, write_json
+from tardiff.files import new_folder, read_struct, write_struct
 from tardiff.influence import at_checkpoints, class_gradients, class_spreads
 from tardiff.settings import ClassifierSettings
 
@@ -60,7 +60,7 @@ class ClassifierFolder:
             TardiffError: `path` exists.
         """
         with new_folder(path) as folder:
-            write_json(folder / "classifier.json", msgspec.to_builtins(self.card))
+            write_struct(folder / "classifier.json", self.card)
             self.codec.save(folder / "codec.json")
             save_file(self.classifier.state_dict(), folder / "model.safetensors")
             save_file(_numbered(self.trajectory), folder / "trajectory.safetensors")
@@ -74,11 +74,11 @@ class ClassifierFolder:
             TardiffError: naming the file that is missing or damaged.
         """
         path = Path(path)
+        if not (path / "classifier.json").is_file():
+            raise TardiffError(f"{path}: not a classifier folder (no classifier.json); make one with `tardiff fit-classifier`")
+        card = read_struct(path / "classifier.json", Card)
         try:
-            card = msgspec.json.decode((path / "classifier.json").read_bytes(), type=Card)
             settings = msgspec.convert(card.settings, ClassifierSettings)
-        except OSError as error:
-            raise TardiffError(f"{path}: not a classifier folder (no classifier.json); make one with `tardiff fit-classifier`") from error
         except msgspec.MsgspecError as error:
             raise TardiffError(f"{path / 'classifier.json'}: {error}") from error
         codec = Codec.load(path / "codec.json")

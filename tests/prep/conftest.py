@@ -1,18 +1,9 @@
-"""Raw folders to fill, and the real data that TARDIFF_DATA names."""
+"""Raw folders to fill."""
 
-import os
 from pathlib import Path
 
 import pytest
 from prep_raw import Raw2012, RawMimic
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder of openly licensed real data."""
-    if "TARDIFF_DATA" not in os.environ:
-        pytest.skip("TARDIFF_DATA does not name the folder with the real data")
-    return Path(os.environ["TARDIFF_DATA"])
 
 
 @pytest.fixture
