@@ -75,6 +75,7 @@ def _assemble(settings: PrepareSettings, source: Source, concepts: Concepts) -> 
         stay_id=stay_ids,
         subject_id=cohort["subject_id"].to_numpy(np.int64),
         length=np.full(len(cohort), steps, np.int32),
+        origin_minute=np.full(len(cohort), 60 * settings.hours),
     )
     assigned = split_patients(cohort, settings.split, settings.seed).to_numpy()
     simulated = settings.source == "simulate"

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 from tardiff.errors import TardiffError
 from tardiff.files import new_file, new_folder, read_struct, refuse_existing, write_struct
 
-SCHEMA = 1
+SCHEMA = 2
 SPLITS = ("train", "validation", "test")
 DTYPES = {
     "values": np.float32,
@@ -29,6 +29,7 @@ DTYPES = {
     "stay_id": np.int64,
     "subject_id": np.int64,
     "length": np.int32,
+    "origin_minute": np.int64,
 }
 
 
@@ -114,6 +115,11 @@ class Manifest(_Strict, frozen=True):
         """Names of the static descriptors, in order."""
         return tuple(static.name for static in self.statics)
 
+    @property
+    def window_minutes(self) -> int:
+        """Length of the observation window, to the minute."""
+        return round(60 * self.step_hours * self.steps)
+
 
 @dataclass(frozen=True)
 class Split:
@@ -126,6 +132,7 @@ class Split:
         label: int64 [N], an index into the task's classes.
         stay_id, subject_id: int64 [N].
         length: int32 [N], valid steps (the rest is padding).
+        origin_minute: int64 [N], end of the row's observation window since the start of the stay: when the prediction is made.
     """
 
     values: NDArray[np.float32]
@@ -135,6 +142,7 @@ class Split:
     stay_id: NDArray[np.int64]
     subject_id: NDArray[np.int64]
     length: NDArray[np.int32]
+    origin_minute: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.label)
@@ -352,6 +360,8 @@ def _check_split(split: Split, manifest: Manifest, where: str) -> None:
         raise TardiffError(f"{where}.label: outside 0..{len(manifest.task.classes) - 1}")
     if rows and not (1 <= split.length.min() and split.length.max() <= steps):
         raise TardiffError(f"{where}.length: outside 1..{steps}")
+    if rows and split.origin_minute.min() < 1:
+        raise TardiffError(f"{where}.origin_minute: holds {split.origin_minute.min()}, an observation window ends after the stay's start")
     padding = np.arange(steps) >= split.length[:, None]
     if (split.mask.astype(bool) & padding[:, None]).any():
         raise TardiffError(f"{where}.mask: an entry beyond a row's length is marked as observed")

@@ -165,9 +165,6 @@ class TarDiffPipeline(DiffusionPipeline):
         """
         rows = len(samples.label)
         number = np.arange(rows, dtype=np.int64)
-        split = Split(
-            samples.values, samples.mask, samples.static, samples.label, number, number, np.full(rows, self.codec.steps, np.int32)
-        )
         manifest = Manifest(
             source=self.card.source,
             source_version=self.card.source_version,
@@ -179,5 +176,15 @@ class TarDiffPipeline(DiffusionPipeline):
             orderings=self.codec.orderings,
             settings=settings,
             synthetic=True,
+        )
+        split = Split(
+            values=samples.values,
+            mask=samples.mask,
+            static=samples.static,
+            label=samples.label,
+            stay_id=number,
+            subject_id=number,
+            length=np.full(rows, self.codec.steps, np.int32),
+            origin_minute=np.full(rows, manifest.window_minutes),
         )
         return Dataset(manifest, {"train": split}).completed()

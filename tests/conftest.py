@@ -39,6 +39,7 @@ def make_split(rows: int, seed: int, first_id: int) -> Split:
         ids,
         ids,
         np.full(rows, STEPS, np.int32),
+        np.full(rows, 60 * STEPS),
     )
 
 

@@ -45,6 +45,7 @@ BROKEN = {
     "NaN observed": ({"mask": np.ones((240, 4, 10), np.uint8)}, "row 0, channel"),
     "length 0": ({"length": np.zeros(240, np.int32)}, "length"),
     "short row with late values": ({"length": np.full(240, 3, np.int32)}, "beyond a row's length"),
+    "a window that ends before the stay": ({"origin_minute": np.zeros(240, np.int64)}, "origin_minute"),
     "infinite static": ({"static": np.full((240, 2), np.inf, np.float32)}, "static: row 0"),
     "no such category": ({"static": np.full((240, 2), 2.0, np.float32)}, "static: sex must be 0..1"),
     "one class only": ({"label": np.zeros(240, np.int64)}, "class 'died'"),

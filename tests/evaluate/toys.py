@@ -29,7 +29,8 @@ def split(values: NDArray[np.floating], label: NDArray[np.int64], first: int = 0
     n = len(label)
     ids = first + np.arange(n, dtype=np.int64)
     mask = np.isfinite(values).astype(np.uint8)
-    return Split(values.astype(np.float32), mask, np.zeros((n, 0), np.float32), label, ids, ids, np.full(n, values.shape[2], np.int32))
+    length = np.full(n, values.shape[2], np.int32)
+    return Split(values.astype(np.float32), mask, np.zeros((n, 0), np.float32), label, ids, ids, length, 60 * length.astype(np.int64))
 
 
 def real(n: int = 240, shift: float = 15.0) -> Dataset:
