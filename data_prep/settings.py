@@ -14,7 +14,7 @@ class PrepareSettings:
     """Choices that turn raw records into a dataset folder."""
 
     source: Annotated[Positional[str], arg(metavar="SOURCE")]
-    """Where the records come from: physionet2012, mimic-iv or simulate."""
+    """Where the records come from: physionet2012, physionet2019, mimic-iv or simulate."""
     out: str | Path
     """The dataset folder to make; it must not exist."""
     raw: str | Path | None = None
@@ -28,7 +28,7 @@ class PrepareSettings:
     task: str = "in_hospital_death"
     """What the label means."""
     split: Literal["random", "by-set"] = "random"
-    """random: 70/15/15 of the patients, stratified; by-set: the last set is the test split (physionet2012)."""
+    """random: 70/15/15 of the patients, stratified; by-set: the last set is the test split (physionet2012, physionet2019)."""
     sets: str | None = None
     """Which of the publisher's sets to read, separated by commas (a,b); all that are there if not given."""
     seed: int = 0

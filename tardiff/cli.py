@@ -21,7 +21,7 @@ Threads = Annotated[int | None, arg(metavar="N", help="Threads to compute with (
 def prepare(settings: OmitArgPrefixes[PrepareSettings]) -> None:
     """Turn raw ICU records into a dataset folder.
 
-    SOURCE is physionet2012 (PhysioNet/CinC Challenge 2012), mimic-iv, or simulate, which writes MIMIC-IV-shaped tables of
+    SOURCE is physionet2012 or physionet2019 (PhysioNet/CinC Challenges), mimic-iv, or simulate, which writes MIMIC-IV-shaped tables of
     made-up patients and prepares those.
 
     For instance:

@@ -11,7 +11,7 @@ import pandas as pd
 from data_prep.concepts import Place
 from tardiff.errors import TardiffError
 
-SOURCES = {"mimic_iv": "MimicIV", "physionet2012": "PhysioNet2012"}
+SOURCES = {"mimic_iv": "MimicIV", "physionet2012": "PhysioNet2012", "physionet2019": "PhysioNet2019"}
 """Every source: its module in this package, which is also its name in `concepts.yaml`, and its class there."""
 
 

@@ -3,12 +3,9 @@
 https://physionet.org/content/challenge-2012/1.0.0/
 """
 
-import gzip
 import io
 import re
-import tarfile
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -22,6 +19,7 @@ import pyarrow.csv as pa_csv
 from tqdm import tqdm
 
 from data_prep.concepts import Place
+from data_prep.sources.records import records
 from tardiff.errors import TardiffError
 
 HEADER = b"Time,Parameter,Value"
@@ -29,6 +27,7 @@ OUTCOME_HEADER = ["RecordID", "SAPS-I", "SOFA", "Length_of_stay", "Survival", "I
 DESCRIPTORS = ("Age", "Gender", "Height", "ICUType", "Weight")
 MISSING = -1.0
 RECORDED_MINUTES = 48 * 60.0
+RECORD = re.compile(r"(\d{1,18})\.txt")
 CLOCK = re.compile(r"(\d\d):([0-5]\d)")
 PARSE = pa_csv.ParseOptions(quote_char=False, ignore_empty_lines=False)
 COLUMNS = {"time": pa.dictionary(pa.int32(), pa.string()), "parameter": pa.dictionary(pa.int32(), pa.string()), "value": pa.float64()}
@@ -107,7 +106,9 @@ class PhysioNet2012:
 
 def _read_set(raw: Path, name: str) -> pa.Table:
     names, bodies = [], []
-    for record, body in tqdm(_records(raw, name), desc=f"reading set-{name}", unit=" records", disable=None):
+    archive = raw / f"set-{name}.tar.gz"
+    place = archive if archive.is_file() else raw / f"set-{name}"
+    for record, body in tqdm(records(place, RECORD), desc=f"reading set-{name}", unit=" records", disable=None):
         header, _, rest = body.partition(b"\n")
         if header.strip() != HEADER:
             raise TardiffError(f"set-{name}/{record}.txt: the first line is not {HEADER.decode()}; fetch the file again")
@@ -125,29 +126,6 @@ def _read_set(raw: Path, name: str) -> pa.Table:
         .append_column("stay_id", pa.array(ids))
         .append_column("set", pa.array(np.full(len(ids), name)))
     )
-
-
-def _records(raw: Path, name: str) -> Iterator[tuple[int, bytes]]:
-    """Number and content of each record. An archive is streamed, never extracted; other members are passed over."""
-    archive, folder = raw / f"set-{name}.tar.gz", raw / f"set-{name}"
-    is_record = re.compile(rf"(?:\./)?set-{name}/(\d{{1,18}})\.txt")
-    if not archive.is_file():
-        for path in sorted(folder.iterdir()):
-            if (match := is_record.fullmatch(f"set-{name}/{path.name}")) and path.is_file():
-                yield int(match[1]), path.read_bytes()
-        return
-    try:
-        with gzip.open(archive) as content:
-            with tarfile.open(fileobj=content, mode="r|") as members:
-                for member in members:
-                    if member.isfile() and (match := is_record.fullmatch(member.name)):
-                        body = members.extractfile(member)
-                        assert body is not None  # only a member that is no file has no body
-                        yield int(match[1]), body.read()
-            while content.read(1 << 20):  # to the end, where gzip checks its sum
-                pass
-    except (EOFError, tarfile.TarError, zlib.error, gzip.BadGzipFile) as error:
-        raise TardiffError(f"{archive}: truncated or damaged ({error}); fetch it again") from error
 
 
 def _parse(name: str, names: list[int], bodies: list[bytes]) -> pa.Table:

@@ -1,0 +1,40 @@
+"""One text file a record: in a folder, or in an archive that is streamed and never unpacked."""
+
+import gzip
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from tardiff.errors import TardiffError
+
+
+def records(place: Path, name: re.Pattern[str]) -> Iterator[tuple[int, bytes]]:
+    """Number and content of each record.
+
+    Args:
+        place: a folder, or a .tar.gz.
+        name: what a record's file is called, its number as the first group. Whatever is called otherwise is passed over, and so
+            are the folders inside an archive.
+
+    Raises:
+        TardiffError: the archive is truncated or damaged.
+    """
+    if place.is_dir():
+        for path in sorted(place.iterdir()):
+            if (match := name.fullmatch(path.name)) and path.is_file():
+                yield int(match[1]), path.read_bytes()
+        return
+    try:
+        with gzip.open(place) as content:
+            with tarfile.open(fileobj=content, mode="r|") as members:
+                for member in members:
+                    if member.isfile() and (match := name.fullmatch(member.name.rpartition("/")[2])):
+                        body = members.extractfile(member)
+                        assert body is not None  # only a member that is no file has no body
+                        yield int(match[1]), body.read()
+            while content.read(1 << 20):  # to the end, where gzip checks its sum
+                pass
+    except (EOFError, tarfile.TarError, zlib.error, gzip.BadGzipFile) as error:
+        raise TardiffError(f"{place}: truncated or damaged ({error}); fetch it again") from error
