@@ -1,4 +1,4 @@
-"""What a user chooses for `tardiff prepare`. Imports nothing heavy, so that --help is instant."""
+"""What a user chooses for `tardiff prepare` and `tardiff simulate`. Imports nothing heavy, so that --help is instant."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,3 +39,22 @@ class PrepareSettings:
     def __post_init__(self) -> None:
         check_range(self, 0, MAX_SEED, "seed")
         check_range(self, 1, ANY, "stays", "hours")
+
+
+@dataclass(frozen=True)
+class SimulateSettings:
+    """Choices for raw tables of made-up patients."""
+
+    out: str | Path
+    """The raw folder to make, with hosp and icu in it; it must not exist."""
+    stays: int = 3000
+    """How many stays in intensive care; one has about 550 rows of chartevents and 200 of labevents."""
+    seed: int = 0
+    """Seed of everything that is drawn."""
+    ballast: int = 0
+    """Rows of chartevents that no variable is made of, for each row that is; the real table has about 5."""
+
+    def __post_init__(self) -> None:
+        check_range(self, 0, MAX_SEED, "seed")
+        check_range(self, 1, ANY, "stays")
+        check_range(self, 0, 1000, "ballast")

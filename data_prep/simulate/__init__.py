@@ -1,0 +1,81 @@
+"""Raw tables in the shape of MIMIC-IV, of patients who do not exist, with the oddities of the real ones.
+
+Patients come and go (`patients`), get better or worse (`physiology`), and leave entries (`charting`, `laboratory`) of
+known items (`items`), which are written chunk by chunk (`tables`).
+"""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from data_prep.simulate.charting import chartevents, outputevents
+from data_prep.simulate.laboratory import labevents
+from data_prep.simulate.patients import admissions, draw_stays, icustays, patients
+from data_prep.simulate.physiology import draw_course
+from data_prep.simulate.tables import Files, items, lab_items
+from tardiff.errors import TardiffError
+from tardiff.files import new_folder
+
+CHUNK = 128
+"""Stays in memory at a time, and in the hands of one random generator."""
+
+
+def simulate(raw: str | Path, stays: int, seed: int = 0, ballast: int = 0) -> dict[str, int]:
+    """Write `raw/icu/*.csv.gz` and `raw/hosp/*.csv.gz`, whole or not at all.
+
+    Memory does not grow with `stays`. The same arguments write the same bytes.
+
+    Args:
+        raw: the folder to make.
+        stays: how many stays in intensive care.
+        seed: of everything that is drawn.
+        ballast: rows of chartevents that no variable is made of, for each row that may be wanted.
+
+    Returns:
+        How many rows each table has.
+
+    Raises:
+        TardiffError: no stays are asked for, `raw` exists, or it cannot be written.
+    """
+    if stays < 1 or ballast < 0:
+        raise TardiffError(f"stays {stays}, ballast {ballast}: ask for at least 1 stay and no negative ballast")
+    with new_folder(raw) as folder, ExitStack() as stack:
+        files = Files(folder, stack)
+        files.append("icu/d_items", items())
+        files.append("hosp/d_labitems", lab_items())
+        writer = stack.enter_context(ThreadPoolExecutor(1))
+        pending: Future[None] | None = None
+        with tqdm(total=stays, desc="simulating", unit=" stays", disable=None) as bar:
+            for first in range(0, stays, CHUNK):
+                n = min(CHUNK, stays - first)
+                chunk = _chunk(np.random.default_rng([seed, first]), first, n, ballast)
+                if pending:
+                    pending.result()  # one chunk is written while the next is drawn, and no more are kept
+                pending = writer.submit(_append, files, chunk)
+                bar.update(n)
+            if pending:
+                pending.result()
+    return files.rows
+
+
+def _chunk(rng: np.random.Generator, first: int, n: int, ballast: int) -> dict[str, dict[str, Any]]:
+    """The rows of every table about `n` stays."""
+    stays = draw_stays(rng, first, n)
+    course = draw_course(rng, stays)
+    return {
+        "icu/icustays": icustays(rng, stays),
+        "hosp/patients": patients(rng, stays),
+        "hosp/admissions": admissions(rng, stays),
+        "hosp/labevents": labevents(rng, stays, course),
+        "icu/outputevents": outputevents(rng, stays, course),
+        "icu/chartevents": chartevents(rng, stays, course, ballast),
+    }
+
+
+def _append(files: Files, chunk: dict[str, dict[str, Any]]) -> None:
+    for table, columns in chunk.items():
+        files.append(table, columns)
