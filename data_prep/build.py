@@ -1,112 +1,172 @@
 """The whole way from raw records to a dataset folder."""
 
 import math
-import tempfile
+import os
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import duckdb
 import ibis
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from data_prep.cohort import eligible, find_task
 from data_prep.concepts import Concepts, Descriptor, load_concepts
-from data_prep.grid import hourly, to_arrays
+from data_prep.engine import BATCH, database_errors, engine, limits_error, write
+from data_prep.grid import Grid, hourly, to_arrays
 from data_prep.settings import PrepareSettings
 from data_prep.sources import Source, open_source
 from data_prep.split import split_patients
+from data_prep.work import Work, work
 from tardiff.dataset import SPLITS, Dataset, Manifest, Split
 from tardiff.errors import TardiffError
-from tardiff.files import refuse_existing
 
 SIMULATED_VERSION = "1"
+WITHOUT_EFFECT = ("out", "raw", "connection", "memory", "threads")
+"""Settings that do not change what is made of the same records."""
+EVENTS_AT_ONCE = 8_000_000
+"""Events that DuckDB aggregates in one pass; more stays than give so many are taken in turns, so that memory does not grow."""
 
 
 def prepare(settings: PrepareSettings) -> Dataset:
     """Make the dataset folder `settings.out`, whole or not at all.
 
-    Two runs with the same settings and raw files write the same bytes.
+    Two runs with the same settings and raw files write the same bytes. Work in progress stands in `OUT.partial`; the same
+    call goes on from it, and what cannot be done leaves nothing behind.
 
     Raises:
         TardiffError: a setting or a raw file is wrong, or `out` exists.
     """
-    refuse_existing(settings.out)
     find_task(settings.task)
     _steps(settings)
-    with _opened(settings) as source:
-        dataset = _assemble(settings, source, load_concepts())
-    return dataset.save(settings.out)
+    with work(settings.out, _request(settings), _raw_files(settings)) as partial:
+        dataset = _assemble(settings, partial)
+        return partial.publish(dataset.save)
 
 
-@contextmanager
-def _opened(settings: PrepareSettings) -> Iterator[Source]:
-    sets = tuple(name.strip() for name in settings.sets.split(",")) if settings.sets else ()
-    if settings.source != "simulate":
-        yield open_source(settings.source, settings.raw, sets)
-        return
-    from data_prep.simulate import simulate
-
-    with tempfile.TemporaryDirectory() as folder:
-        raw = Path(folder, "raw")
-        simulate(raw, settings.stays, settings.seed)
-        yield open_source("mimic_iv", raw, sets)
-
-
-def _assemble(settings: PrepareSettings, source: Source, concepts: Concepts) -> Dataset:
-    names = concepts.select(source.name, settings.variables)
-    task = find_task(settings.task)
-    steps = _steps(settings)
-    stays = source.stays().sort_values("stay_id", ignore_index=True)
-    cells = _cells(source, concepts, names, steps, settings.step_hours)
-    observed = np.isin(stays["stay_id"].to_numpy(), cells["stay_id"].to_numpy())
-    cohort, attrition = eligible(stays, task, settings.hours, observed)
-    stay_ids = cohort["stay_id"].to_numpy(np.int64)
-    values, mask = to_arrays(cells, stay_ids, len(names), steps)
+def _assemble(settings: PrepareSettings, partial: Work) -> Dataset:
+    concepts, task, steps = load_concepts(), find_task(settings.task), _steps(settings)
+    with engine(settings.connection, settings.memory, settings.threads, partial.folder / "spill") as backend:
+        source = _open(settings, partial)
+        grid = Grid(concepts.select(source.name, settings.variables), steps, settings.step_hours)
+        stays = source.stays().sort_values("stay_id", ignore_index=True)
+        try:
+            cells = _cells(settings, partial, backend, source, concepts, stays, grid)
+        except database_errors() as error:
+            raise limits_error(error, settings.out) or source.explain(error) from error
+    length = np.clip(np.ceil((stays["minutes"] + 60 * settings.before_hours) / (60 * settings.step_hours)), 1, steps).to_numpy(np.int32)
+    observed = _observed(_batches(cells), grid, length)
+    cohort, attrition = eligible(stays, task, settings.hours, observed > 0)
+    assigned = split_patients(cohort, settings.split, settings.seed)
+    cohort = pd.concat([cohort[assigned == name] for name in SPLITS])
+    sizes = [int((assigned == name).sum()) for name in SPLITS]
+    row = np.full(len(stays), -1, np.int64)
+    row[cohort.index] = np.arange(len(cohort))
+    values, mask = to_arrays(_batches(cells), grid, concepts, row, length[cohort.index])
     descriptors = concepts.statics[source.name]
     rows = Split(
         values=values,
         mask=mask,
         static=_static(cohort, descriptors),
-        label=cohort["label"].to_numpy(np.int64),
-        stay_id=stay_ids,
-        subject_id=cohort["subject_id"].to_numpy(np.int64),
-        length=np.full(len(cohort), steps, np.int32),
-        origin_minute=np.full(len(cohort), 60 * settings.hours),
+        label=np.array(cohort["label"], np.int64),
+        stay_id=np.array(cohort["stay_id"], np.int64),
+        subject_id=np.array(cohort["subject_id"], np.int64),
+        length=length[cohort.index],
+        origin_minute=np.full(len(cohort), round(60 * settings.hours), np.int64),
     )
-    assigned = split_patients(cohort, settings.split, settings.seed).to_numpy()
     simulated = settings.source == "simulate"
     manifest = Manifest(
         source="simulated" if simulated else source.name,
         source_version=SIMULATED_VERSION if simulated else source.version,
-        channels=concepts.channels(names),
+        channels=concepts.channels(grid.names),
         statics=tuple(descriptor.static() for descriptor in descriptors),
         step_hours=settings.step_hours,
         steps=steps,
         task=task.task,
-        orderings=concepts.chains(names),
+        orderings=concepts.chains(grid.names),
         attrition=attrition,
-        settings=_recorded(settings, source, concepts, names),
+        settings=_recorded(settings, source, concepts, grid.names),
     )
-    return Dataset(manifest, {name: rows.take(assigned == name) for name in SPLITS})
+    edges = np.cumsum([0, *sizes])
+    return Dataset(manifest, {name: rows.take(slice(edges[i], edges[i + 1])) for i, name in enumerate(SPLITS)})
 
 
-def _cells(source: Source, concepts: Concepts, names: tuple[str, ...], steps: int, step_hours: float) -> pa.Table:
-    """The observed cells of the grid, of every stay."""
-    # A connection of our own for tables in memory: ibis's default one stays open, and DuckDB complains when the process ends.
-    before, connection = ibis.options.default_backend, ibis.duckdb.connect()
-    ibis.options.default_backend = connection
-    try:
-        events = source.events(concepts.places(source.name, names), 60.0 * steps * step_hours)
-        return hourly(events, concepts, source.name, names, steps, step_hours).to_pyarrow()
-    except duckdb.Error as error:
-        raise source.explain(error) from error
-    finally:
-        ibis.options.default_backend = before
-        connection.disconnect()
+def _open(settings: PrepareSettings, partial: Work) -> Source:
+    sets = tuple(name.strip() for name in settings.sets.split(",")) if settings.sets else ()
+    if settings.source == "simulate":
+        return open_source("mimic_iv", _simulated(settings, partial), sets)
+    schemas = tuple(name.strip() for name in settings.schemas.split(",")) if settings.connection else ()
+    source = open_source(settings.source, settings.raw, sets, schemas)
+    for remark in source.remarks():
+        print(f"warning: {remark}", file=sys.stderr)
+    return source
+
+
+def _simulated(settings: PrepareSettings, partial: Work) -> Path:
+    """The made-up tables, written once."""
+    from data_prep.simulate import simulate
+
+    raw, unfinished = partial.folder / "raw", partial.folder / "raw.tmp"
+    if not raw.exists():
+        simulate(unfinished, settings.stays, settings.seed)
+        unfinished.rename(raw)
+    return raw
+
+
+def _cells(
+    settings: PrepareSettings, partial: Work, backend: Any, source: Source, concepts: Concepts, stays: pd.DataFrame, grid: Grid
+) -> Path:
+    """The observed cells of the grid, of every stay, as a folder of Parquet files."""
+    folder, unfinished = partial.folder / "cells", partial.folder / "cells.tmp"
+    if folder.exists():
+        return folder
+    before = 60.0 * settings.before_hours
+    events = source.events(concepts.places(source.name, grid.names), 60.0 * settings.hours, before, partial.keep)
+    _check_units(events, concepts, source, grid.names)
+    windows = pa.table({"stay_id": stays["stay_id"].to_numpy(), "row": np.arange(len(stays)), "start": np.full(len(stays), -before)})
+    passes = math.ceil(events.count().execute() / EVENTS_AT_ONCE) if backend.name == "duckdb" else 1
+    width = max(1, math.ceil(len(stays) / max(1, passes)))
+    unfinished.mkdir()
+    for first in tqdm(range(0, len(stays), width), desc="aggregating", unit="pass", disable=None):
+        part = ibis.memtable(windows.slice(first, width))
+        write(hourly(events, part, concepts, source.name, grid, settings.lab_time == "charttime"), unfinished / f"{first:08d}.parquet")
+    unfinished.rename(folder)
+    return folder
+
+
+def _check_units(events: ibis.Table, concepts: Concepts, source: Source, names: Sequence[str]) -> None:
+    """No item may be charted in a unit that the dictionary does not know."""
+    accepted = {place.item: place.units for place in concepts.places(source.name, names) if place.units}
+    if "unit" not in events.columns or not accepted:
+        return
+    charted = events.filter(events.unit.notnull()).group_by("item", unit=events.unit.strip().lower()).aggregate(entries=events.count())
+    for item, unit, entries in charted.order_by("item", "unit").to_pandas().itertuples(index=False):
+        if item in accepted and unit and unit not in accepted[item]:
+            raise TardiffError(
+                f"{source.name}: item {item} has {entries:,} entries in {unit!r}, expected {' or '.join(accepted[item])}; "
+                "correct the rows, or add the unit to the item in a dictionary of your own"
+            )
+
+
+def _batches(cells: Path) -> Iterator[pa.RecordBatch]:
+    for path in sorted(cells.iterdir()):
+        with pq.ParquetFile(path) as file:
+            yield from file.iter_batches(BATCH)
+
+
+def _observed(batches: Iterator[pa.RecordBatch], grid: Grid, length: NDArray[np.int32]) -> NDArray[np.int64]:
+    """[N] in how many of its valid steps a row has anything."""
+    seen = np.zeros((len(length), grid.steps), bool)
+    for batch in batches:
+        row, place = np.divmod(batch["cell"].to_numpy(), grid.row_cells)
+        seen[row, place % grid.steps] = True
+    return (seen & (np.arange(grid.steps) < length[:, None])).sum(axis=1)
 
 
 def _static(stays: pd.DataFrame, descriptors: Sequence[Descriptor]) -> NDArray[np.float32]:
@@ -123,19 +183,37 @@ def _static(stays: pd.DataFrame, descriptors: Sequence[Descriptor]) -> NDArray[n
 
 
 def _steps(settings: PrepareSettings) -> int:
-    if settings.hours <= 0 or not settings.step_hours > 0:
+    hours = settings.hours + settings.before_hours
+    if settings.hours <= 0 or settings.before_hours < 0 or not settings.step_hours > 0:
         raise TardiffError(f"hours {settings.hours}, step_hours {settings.step_hours}: both must be above 0")
-    steps = settings.hours / settings.step_hours
-    if not math.isclose(steps, round(steps)):
-        raise TardiffError(f"step_hours: {settings.step_hours} does not divide the window of {settings.hours} h")
-    return round(steps)
+    for part in (settings.hours, settings.before_hours):
+        if not math.isclose(part / settings.step_hours, round(part / settings.step_hours), abs_tol=1e-9):
+            raise TardiffError(f"step_hours: {settings.step_hours} does not divide the window of {part} h")
+    return round(hours / settings.step_hours)
+
+
+def _request(settings: PrepareSettings) -> dict[str, Any]:
+    """What decides whether interrupted work can be gone on with."""
+    chosen = {name: value for name, value in asdict(settings).items() if name not in WITHOUT_EFFECT}
+    place = settings.connection and settings.connection.rpartition("@")[2]  # without the password
+    return {**chosen, "dictionary": load_concepts().digest, "database": place}
+
+
+def _raw_files(settings: PrepareSettings) -> list[Path]:
+    if settings.raw is None or settings.source == "simulate":
+        return []
+    out = Path(settings.out).absolute()
+    aside = (str(out) + os.sep, str(out) + ".partial" + os.sep)
+    return [path for path in sorted(Path(settings.raw).rglob("*")) if path.is_file() and not str(path.absolute()).startswith(aside)]
 
 
 def _recorded(settings: PrepareSettings, source: Source, concepts: Concepts, names: tuple[str, ...]) -> dict[str, object]:
     """Everything that determines the content, and no path."""
     return {
         "hours": settings.hours,
+        "before_hours": settings.before_hours,
         "step_hours": settings.step_hours,
+        "lab_time": settings.lab_time,
         "variables": list(names),
         "task": settings.task,
         "split": settings.split,

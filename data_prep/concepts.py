@@ -31,6 +31,12 @@ class Place(_Entry, frozen=True):
     convert: Literal["", "celsius", "ph"] = ""
     """A name in `data_prep.grid.CONVERSIONS`; the empty name leaves the value as it is."""
     sign: Literal[1, -1] = 1
+    specimen: str = ""
+    """Only results of such a specimen count ("ART." is arterial blood)."""
+    units: tuple[str, ...] = ()
+    """The units in which it may be charted, in lower case; empty means that the unit is not looked at."""
+    text: bool = False
+    """Whether its text matters beside the number."""
 
 
 class Variable(_Entry, frozen=True):

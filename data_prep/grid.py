@@ -1,6 +1,7 @@
 """Events to an hourly grid: convert, keep what is plausible, prefer, aggregate. One ibis expression for every source."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import ibis
@@ -13,6 +14,9 @@ from data_prep.concepts import Concepts
 FIXED_POINT = 1e6
 """Sums run over whole numbers of this fraction, so that no order of addition changes a bit. Six decimals are kept."""
 
+UNOBSERVED = 255
+"""Stands for the rank of a group of places where none has a value."""
+
 CONVERSIONS: dict[str, Callable[[Any], Any]] = {
     # Some Celsius items hold Fahrenheit and the other way round, so the value decides: 60 °C and 60 °F are both impossible.
     "celsius": lambda value: (value >= 60).ifelse((value - 32) / 1.8, value),
@@ -21,50 +25,132 @@ CONVERSIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def hourly(events: ibis.Table, concepts: Concepts, source: str, names: tuple[str, ...], steps: int, step_hours: float) -> ibis.Table:
-    """One row for each stay, channel and step in which something plausible was charted.
+@dataclass(frozen=True)
+class Grid:
+    """The cells of an array [row, channel, step].
 
-    Step k is half open: [k * step_hours, (k + 1) * step_hours) from the start of the stay. An entry outside a variable's
-    limits is missing before anything is aggregated. Within a step the first group of places that has a value wins.
-    "last" breaks ties by minute, then by value. A sum is held inside the limits.
-
-    Args:
-        events: as `Source.events` gives them.
-        concepts: the dictionary.
-        source: the source's key in it.
+    Attributes:
         names: the variables; a channel is a position in them.
         steps: how many steps.
         step_hours: width of a step.
+    """
+
+    names: tuple[str, ...]
+    steps: int
+    step_hours: float
+
+    @property
+    def minutes(self) -> float:
+        """Length of the window."""
+        return 60.0 * self.steps * self.step_hours
+
+    @property
+    def row_cells(self) -> int:
+        """How many cells a row has."""
+        return len(self.names) * self.steps
+
+
+def hourly(events: ibis.Table, windows: ibis.Table, concepts: Concepts, source: str, grid: Grid, as_charted: bool = False) -> ibis.Table:
+    """One row for each cell of the grid, and each group of places, in which something plausible was charted.
+
+    Step k is half open: [k * step_hours, (k + 1) * step_hours) from the start of a window. An entry outside a variable's
+    limits is missing before anything is aggregated. An entry that became known after its window is left out. "last" breaks
+    ties by minute, by when it became known, by `order`, then by value.
+
+    Numbers are whole millionths, and nothing is divided here, so that every database gives the same bits.
+
+    Args:
+        events: as `Source.events` gives them.
+        windows: stay_id, row (int64), start (float64, the minute at which step 0 begins).
+        concepts: the dictionary.
+        source: the source's key in it.
+        grid: the cells.
+        as_charted: entries count from when they were charted, even if they became known only after the window.
 
     Returns:
-        Columns stay_id, channel, step (int64), value (float64).
+        Columns cell (int64, (row * channels + channel) * steps + step), rank (int64, of the group of places; the lowest wins),
+        total (int64, sum of the values in millionths) and entries (int64, how many they are).
     """
-    window = 60.0 * step_hours * steps
-    inside = (events.minute >= 0) & (events.minute < window) & (events.available_minute < window)
-    rules = ibis.memtable(_rules(concepts, source, names))
-    entries = events.filter(inside).inner_join(rules, "item")
-    entries = entries.mutate(value=_converted(entries))
-    entries = entries.filter(entries.value.between(entries.low, entries.high))
-    entries = entries.mutate(
-        step=(entries.minute / (60.0 * step_hours)).floor().cast("int64"),
-        value=entries.value * entries.sign,
+    rules = ibis.memtable(_rules(concepts, source, grid.names))
+    placed = events.inner_join(windows, "stay_id").inner_join(rules, "item")
+    since = placed.minute - placed.start
+    known = since if as_charted else placed.available_minute - placed.start
+    inside = placed.filter(since >= 0, since < grid.minutes, known < grid.minutes, *_specimen(placed))
+    step = ((inside.minute - inside.start) / (60.0 * grid.step_hours)).floor().cast("int64")
+    values = inside.mutate(
+        cell=(inside["row"] * len(grid.names) + inside.channel) * grid.steps + step,
+        value=_converted(inside),
     )
-    aggregations = {concepts.variables[name].aggregation for name in names}
-    groups = entries.group_by("stay_id", "channel", "step", "rank").aggregate(
-        value=_aggregated(entries, sorted(aggregations)), low=entries.low.min(), high=entries.high.max()
-    )
-    held = groups.mutate(value=ibis.greatest(groups.low, ibis.least(groups.high, groups.value)))
-    return held.group_by("stay_id", "channel", "step").aggregate(value=held.value.argmin(held["rank"]))
+    plausible = values.filter(values.value.between(values.low, values.high))
+    entries = plausible.mutate(total=(plausible.value * plausible.sign * FIXED_POINT + 0.5).floor().cast("int64"))
+    kinds = {concepts.variables[name].aggregation for name in grid.names}
+    parts = []
+    if kinds & {"mean", "sum"}:
+        parts.append(entries.filter(entries.aggregation.isin(["mean", "sum"])))
+    if "last" in kinds:
+        late = ("minute", "available_minute", "order") if "order" in entries.columns else ("minute", "available_minute")
+        parts.append(_first(entries.filter(entries.aggregation == "last"), (*late, "total")))
+    if "max" in kinds:
+        parts.append(_first(entries.filter(entries.aggregation == "max"), ("total",)))
+    columns = ("cell", "rank", "total")
+    chosen = [part.select(*columns) for part in parts]
+    together = ibis.union(*chosen) if len(chosen) > 1 else chosen[0]
+    return together.group_by("cell", "rank").aggregate(total=together.total.sum().cast("int64"), entries=together.count())
 
 
-def to_arrays(cells: pa.Table, stay_ids: NDArray[np.int64], channels: int, steps: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Values float32 [N, C, T] (NaN unobserved) and mask uint8 [N, C, T] of the stays, which must be sorted and distinct."""
-    values = np.full((len(stay_ids), channels, steps), np.nan, np.float32)
-    stay = cells["stay_id"].to_numpy()
-    known = np.isin(stay, stay_ids)
-    row = np.searchsorted(stay_ids, stay[known])
-    values[row, cells["channel"].to_numpy()[known], cells["step"].to_numpy()[known]] = cells["value"].to_numpy()[known]
-    return values, np.isfinite(values).astype(np.uint8)
+def _first(entries: ibis.Table, descending: Sequence[str]) -> ibis.Table:
+    """Of each cell's entries in a group of places the one that is highest by these columns, one after the other."""
+    keys = [ibis.desc(entries[column], nulls_first=False) for column in descending]
+    place = entries.mutate(place=ibis.row_number().over(group_by=["cell", "rank"], order_by=keys))
+    return place.filter(place.place == 0)
+
+
+def _specimen(entries: ibis.Table) -> list[Any]:
+    """Blood gases of arterial blood only, where the dictionary asks for it."""
+    return [(entries.needs == "") | (entries.specimen == entries.needs)] if "specimen" in entries.columns else []
+
+
+def to_arrays(
+    batches: Iterable[pa.RecordBatch],
+    grid: Grid,
+    concepts: Concepts,
+    row: NDArray[np.int64],
+    length: NDArray[np.int32],
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Fill the arrays, a batch of cells at a time.
+
+    Of several groups of places the one of the lowest rank wins. "mean" divides by the entries; a sum is held inside the
+    limits. Steps beyond a row's length stay empty.
+
+    Args:
+        batches: of the columns that `hourly` gives.
+        grid: the cells.
+        concepts: the dictionary.
+        row: [rows of `windows`] the row of the arrays, -1 for one that is left out.
+        length: int32 [N], valid steps of the rows of the arrays.
+
+    Returns:
+        values float32 [N, C, T] (NaN unobserved) and mask uint8 [N, C, T].
+    """
+    shape = (len(length), len(grid.names), grid.steps)
+    values, best = np.full(shape, np.nan, np.float32), np.full(shape, UNOBSERVED, np.uint8)
+    limits = np.array([concepts.variables[name].limits for name in grid.names])
+    averaged = np.array([concepts.variables[name].aggregation == "mean" for name in grid.names])
+    for batch in batches:
+        from_row, place = np.divmod(batch["cell"].to_numpy(), grid.row_cells)
+        channel, step = np.divmod(place, grid.steps)
+        to_row = row[from_row]
+        valid = to_row >= 0
+        valid[valid] = step[valid] < length[to_row[valid]]
+        at, channel = (to_row * grid.row_cells + place)[valid], channel[valid]
+        rank, entries = batch["rank"].to_numpy()[valid], batch["entries"].to_numpy()[valid]
+        value = batch["total"].to_numpy()[valid] / np.where(averaged[channel], entries, 1) / FIXED_POINT
+        value = np.clip(value, limits[channel, 0], limits[channel, 1])
+        for group in np.unique(rank)[::-1]:  # the best group of places last, so that it stays
+            chosen = (rank == group) & (best.reshape(-1)[at] > group)
+            values.reshape(-1)[at[chosen]], best.reshape(-1)[at[chosen]] = value[chosen], group
+    np.not_equal(best, UNOBSERVED, out=best.view(bool))
+    return values, best
 
 
 def _rules(concepts: Concepts, source: str, names: tuple[str, ...]) -> pa.Table:
@@ -75,7 +161,8 @@ def _rules(concepts: Concepts, source: str, names: tuple[str, ...]) -> pa.Table:
             "channel": channel,
             "rank": rank,
             "convert": place.convert,
-            "sign": float(place.sign),
+            "sign": place.sign,
+            "needs": place.specimen,
             "low": concepts.variables[name].limits[0],
             "high": concepts.variables[name].limits[1],
             "aggregation": concepts.variables[name].aggregation,
@@ -90,16 +177,3 @@ def _rules(concepts: Concepts, source: str, names: tuple[str, ...]) -> pa.Table:
 def _converted(entries: ibis.Table) -> Any:
     branches = [(entries.convert == name, convert(entries.value)) for name, convert in CONVERSIONS.items()]
     return ibis.cases(*branches, else_=entries.value)
-
-
-def _aggregated(entries: ibis.Table, aggregations: Iterable[str]) -> Any:
-    """The aggregate that each group's channel asks for; only the kinds that occur are computed."""
-    total = (entries.value * FIXED_POINT).round().cast("int64").sum().cast("float64") / FIXED_POINT
-    by_kind = {
-        "mean": total / entries.count(),
-        "sum": total,
-        "max": entries.value.max(),
-        "last": entries.value.argmax(ibis.struct({"minute": entries.minute, "value": entries.value})),
-    }
-    kind = entries.aggregation.min()
-    return ibis.cases(*((kind == name, by_kind[name]) for name in aggregations))

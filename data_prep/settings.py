@@ -19,10 +19,18 @@ class PrepareSettings:
     """The dataset folder to make; it must not exist."""
     raw: str | Path | None = None
     """The publisher's folder (not needed by simulate)."""
+    connection: Annotated[str | None, arg(metavar="URL")] = None
+    """Read the tables of a database instead: postgres://USER@HOST/DATABASE, or spark://MASTER."""
+    schemas: str = "mimiciv_hosp,mimiciv_icu"
+    """The database's schemas of the hospital's and of the units' tables."""
     hours: int = 24
     """Length of the observation window from admission to the unit."""
+    before_hours: int = 0
+    """Hours before admission to the unit to put in front of the window (laboratory results are often older than the stay)."""
     step_hours: float = 1.0
     """Width of one step of the grid; it must divide the window."""
+    lab_time: Literal["storetime", "charttime"] = "storetime"
+    """storetime: a result counts only if it was known before the window's end; charttime: when the sample was taken."""
     variables: str = "vitals"
     """vitals, all, or names separated by commas."""
     task: str = "in_hospital_death"
@@ -35,10 +43,17 @@ class PrepareSettings:
     """Seed of the split, and of the simulation."""
     stays: int = 3000
     """How many stays to simulate."""
+    memory: str = "2GB"
+    """What the process may hold in memory; more spills to OUT.partial."""
+    threads: int | None = None
+    """Threads to read and aggregate with; one a core if not given."""
 
     def __post_init__(self) -> None:
         check_range(self, 0, MAX_SEED, "seed")
         check_range(self, 1, ANY, "stays", "hours")
+        check_range(self, 0, ANY, "before_hours")
+        if self.threads is not None:
+            check_range(self, 1, ANY, "threads")
 
 
 @dataclass(frozen=True)

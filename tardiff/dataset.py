@@ -151,8 +151,8 @@ class Split:
         """The arrays by name, as they are stored."""
         return {name: getattr(self, name) for name in DTYPES}
 
-    def take(self, rows: NDArray[Any]) -> "Split":
-        """The rows given by an index or a boolean array."""
+    def take(self, rows: NDArray[Any] | slice) -> "Split":
+        """The rows given by an index or a boolean array; a slice copies nothing."""
         return Split(**{name: array[rows] for name, array in self.arrays().items()})
 
     @staticmethod

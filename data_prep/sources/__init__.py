@@ -13,10 +13,27 @@ from tardiff.errors import TardiffError
 
 SOURCES = {"mimic_iv": "MimicIV", "physionet2012": "PhysioNet2012", "physionet2019": "PhysioNet2019"}
 """Every source: its module in this package, which is also its name in `concepts.yaml`, and its class there."""
+DATABASES = ("mimic_iv",)
+"""The sources that can also be read from a database."""
+
+
+class Keep(Protocol):
+    """How a source has an expensive scan done once: it goes on with the table that it gets back."""
+
+    def __call__(self, scan: ibis.Table, name: str) -> ibis.Table:
+        """The rows of `scan`, cheap to read again; `name` is the raw table's."""
+
+
+def as_is(scan: ibis.Table, name: str) -> ibis.Table:
+    """Keep nothing: the scan is read anew whenever it is used."""
+    return scan
 
 
 class Source(Protocol):
-    """What the rest of the package asks of a source."""
+    """What the rest of the package asks of a source.
+
+    A source makes its expressions on the default backend of ibis, which the caller has chosen.
+    """
 
     name: ClassVar[str]
     """Its key in `concepts.yaml`."""
@@ -34,32 +51,43 @@ class Source(Protocol):
         unknown); died (float64, 1 or 0, NaN unknown); set (str, where there are sets); and each descriptor of
         `concepts.yaml` under the source's own column name, numbers as float64 and codes as str.
 
+        Outcomes, where the source can know them (float64, NaN where it did not happen or is unknown; minutes count from the
+        start of the stay): death_minute; discharge_minute (end of the hospital stay); next_minute (start of the patient's
+        next stay in intensive care); order (0 for a patient's first stay in time, then 1, ...); stays_in_admission (how
+        many such stays the hospital admission has); onset_minute (an event that the source itself stamps).
+
         Raises:
             TardiffError: a file is missing or malformed.
         """
 
-    def events(self, places: Sequence[Place], minutes: float) -> ibis.Table:
-        """What was charted in these places in the first `minutes` of every stay.
+    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, keep: Keep = as_is) -> ibis.Table:
+        """What was charted in these places in the first `minutes` of every stay, and in the time `before` it.
 
         Columns: stay_id (int64); item (string); minute (float64, since the start of the stay); available_minute
-        (float64, when it could be known); value (float64, as charted). Evaluated late: malformed content may surface
-        as a DuckDB error when the table is used, which `explain` turns into a message.
+        (float64, when it could be known); value (float64, as charted). Where the source has them: text (string, as
+        charted; only if a place asks for it), unit (string), specimen (string), and order (int64, which of two entries of
+        the same minutes is the later one). Evaluated late: malformed content may surface as an error of the database when
+        the table is used, which `explain` turns into a message.
 
         Raises:
             TardiffError: a file is missing or malformed.
         """
 
     def explain(self, error: Exception) -> TardiffError:
-        """The file and row behind an error that DuckDB raised while the events were used."""
+        """The file and row behind an error that the database raised while the events were used."""
+
+    def remarks(self) -> list[str]:
+        """What the user should know of the raw records; a line each."""
 
 
-def open_source(name: str, raw: str | Path | None, sets: tuple[str, ...]) -> Source:
+def open_source(name: str, raw: str | Path | None, sets: tuple[str, ...], schemas: tuple[str, ...] = ()) -> Source:
     """Open a source by name ("-" and "_" are the same).
 
     Args:
         name: a key of `SOURCES`.
-        raw: the publisher's folder.
+        raw: the publisher's folder; None to read the tables of a database, the default backend of ibis.
         sets: which of the publisher's sets to read; empty means all that are there.
+        schemas: the schemas of the database that hold the tables; empty means that `raw` is read.
 
     Raises:
         TardiffError: unknown source, or no such folder.
@@ -67,10 +95,12 @@ def open_source(name: str, raw: str | Path | None, sets: tuple[str, ...]) -> Sou
     key = name.replace("-", "_")
     if key not in SOURCES:
         raise TardiffError(f"source: {name!r} is not known; choose {', '.join(SOURCES)} or simulate")
-    if raw is None:
+    if schemas and raw is None and key not in DATABASES:
+        raise TardiffError(f"connection: {name} is not read from a database; give --raw")
+    if raw is None and not schemas:
         raise TardiffError(f"raw: {name} needs the publisher's folder; give --raw")
-    raw = Path(raw)
-    if not raw.is_dir():
+    if raw is not None and not (raw := Path(raw)).is_dir():
         raise TardiffError(f"{raw}: no such folder; --raw takes the publisher's folder of {name}")
-    source: Source = getattr(import_module(f"data_prep.sources.{key}"), SOURCES[key])(raw, sets)
+    kind = getattr(import_module(f"data_prep.sources.{key}"), SOURCES[key])
+    source: Source = kind(raw, sets) if raw is not None else kind.of_database(schemas, sets)
     return source

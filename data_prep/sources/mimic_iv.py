@@ -1,14 +1,12 @@
-"""MIMIC-IV: `hosp/*.csv.gz` and `icu/*.csv.gz` as the publisher lays them out (2.x and 3.x have the same columns).
+"""MIMIC-IV 2.0 to 3.1 as the publisher lays it out, in files or in a database (all releases have the same columns).
 
 https://physionet.org/content/mimiciv/
 """
 
-import csv
-import gzip
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,227 +14,283 @@ import ibis
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import yaml
 
 from data_prep.concepts import Place
+from data_prep.sources import Keep, as_is
+from data_prep.sources.tables import DatabaseTables, FileTables, Tables, among, number, seconds, text
 from tardiff.errors import TardiffError
 
-ICUSTAYS = "icu/icustays.csv.gz"
-PATIENTS = "hosp/patients.csv.gz"
-ADMISSIONS = "hosp/admissions.csv.gz"
+HOME = "https://physionet.org/content/mimiciv/"
+RELEASES = Path(__file__).parent.parent / "mimic_iv_releases.yaml"
+
+HOSPITAL = ("patients", "admissions", "labevents", "d_labitems")
+INTENSIVE = ("icustays", "chartevents", "outputevents", "d_items")
+SCHEMAS = ("mimiciv_hosp", "mimiciv_icu")
+"""What mimic-code names them."""
 
 
 @dataclass(frozen=True)
 class EventTable:
     """How a table of events is joined to stays, and which columns hold what."""
 
-    path: str
     key: str
     """The column shared with icustays. Laboratory results have no stay: they join by patient, then by time."""
     value: str
-    available: str = "charttime"
-    """When a value could be known: charted values at once (they are read off a monitor), results when they are stored."""
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that are read."""
-        return tuple(dict.fromkeys((self.key, "itemid", "charttime", self.available, self.value)))
+    dictionary: str
+    """The table that says what each item is."""
+    order: str
+    """Which of two entries of the same minute is the later one: a time of storage, or a running number."""
+    stored: str = ""
+    """When a value could be known; without it at once, for charted values are read off a monitor."""
+    text: str = ""
+    specimen: str = ""
 
 
 EVENT_TABLES = {
-    "chartevents": EventTable("icu/chartevents.csv.gz", "stay_id", "valuenum"),
-    "outputevents": EventTable("icu/outputevents.csv.gz", "stay_id", "value"),
+    "chartevents": EventTable("stay_id", "valuenum", "d_items", "storetime", text="value"),
+    "outputevents": EventTable("stay_id", "value", "d_items", "storetime"),
+    "labevents": EventTable("subject_id", "valuenum", "d_labitems", "labevent_id", "storetime", "value", "specimen_id"),
 }
-ITEM_TABLES = {"chartevents": "icu/d_items.csv.gz", "outputevents": "icu/d_items.csv.gz"}
-"""Where the labels of each table's items are."""
-
-GIGABYTES = 1.5
-"""What DuckDB may hold in memory before it spills to disk."""
+SPECIMEN_TYPE = "52033"
+"""The laboratory item whose text says of a specimen whether it is arterial ("ART.") or venous."""
 
 PANDEMIC_YEARS = "2020 - 2022"
 """The anchor_year_group that release 3.0 added."""
+COLUMNS = {"stay_id": "int64", "item": "string", "minute": "float64", "available_minute": "float64", "value": "float64"}
+EXTRAS = {"text": "string", "unit": "string", "specimen": "string", "order": "int64"}
 
 
 class MimicIV:
-    """The publisher's folder. Every stay in intensive care counts, not only a patient's first."""
+    """Every stay in intensive care counts, not only a patient's first."""
 
     name: ClassVar[str] = "mimic_iv"
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
-        """Open the folder `raw`; there are no sets to choose from."""
+        """Open the folder `raw`, with `hosp` and `icu` inside or flat; there are no sets to choose from."""
+        folders = {**dict.fromkeys(HOSPITAL, "hosp"), **dict.fromkeys(INTENSIVE, "icu")}
+        self._open(FileTables(raw, folders, HOME), sets)
+
+    @classmethod
+    def of_database(cls, schemas: tuple[str, ...], sets: tuple[str, ...] = ()) -> "MimicIV":
+        """Open the tables in two schemas of a database: that of the hospital, then that of intensive care (or one for both)."""
+        source = cls.__new__(cls)
+        hospital, intensive = schemas[0], schemas[-1]
+        source._open(DatabaseTables({**dict.fromkeys(HOSPITAL, hospital), **dict.fromkeys(INTENSIVE, intensive)}, HOME), sets)
+        return source
+
+    def _open(self, tables: Tables, sets: tuple[str, ...]) -> None:
         if sets:
             raise TardiffError(f"sets: {self.name} has none; leave --sets out")
-        self._raw = raw
+        self._tables = tables
         self.sets: tuple[str, ...] = ()
-        self._stays = _read_small(raw / ICUSTAYS, ("subject_id", "hadm_id", "stay_id", "first_careunit", "intime", "outtime"))
-        self._patients = _read_small(raw / PATIENTS, ("subject_id", "gender", "anchor_age", "anchor_year", "anchor_year_group"))
-        self._in_use: list[tuple[EventTable, frozenset[str]]] = []
+        self._stays = tables.frame("icustays", ("subject_id", "hadm_id", "stay_id", "first_careunit", "intime", "outtime"))
+        self._patients = tables.frame("patients", ("subject_id", "gender", "anchor_age", "anchor_year", "anchor_year_group"))
+        self._admissions = tables.frame("admissions", ("hadm_id", "admittime", "dischtime", "deathtime", "hospital_expire_flag"))
+        self._in_use: dict[str, tuple[str, ...]] = {}
 
-    @property
+    @cached_property
     def version(self) -> str:
-        """The releases that the data can be of; the files carry no number."""
+        """The release whose row counts these are; else what the years tell, for the files carry no number."""
+        counted = self._counted()
+        for release, published in _releases().items():
+            if all(published[table] == rows for table, rows in counted.items()):
+                return release
         return "3.x" if (self._patients["anchor_year_group"] == PANDEMIC_YEARS).any() else "2.x"
+
+    def remarks(self) -> list[str]:
+        """Tables whose number of rows is not the published one; big ones where it costs nothing to count."""
+        releases = _releases()
+        if self.version not in releases:
+            counts = ", ".join(f"{table} {rows:,}" for table, rows in self._counted().items())
+            return [f"the row counts ({counts}) are those of no release of MIMIC-IV that is known here ({', '.join(releases)})"]
+        remarks = []
+        for table in EVENT_TABLES:
+            with suppress(TardiffError):  # a table that no variable needs may be missing
+                rows, published = self._tables.rows(table), releases[self.version].get(table)
+                if rows is not None and published is not None and rows != published:
+                    remarks.append(f"{self._tables.where(table)} has {rows:,} rows, release {self.version} {published:,}")
+        return remarks
 
     def stays(self) -> pd.DataFrame:
         """One row a stay in intensive care; see `Source.stays`."""
-        path = self._raw / ADMISSIONS
-        admissions = _read_small(path, ("hadm_id", "admittime", "hospital_expire_flag"))
-        frame = self._stays.merge(self._patients, on="subject_id", how="left").merge(admissions, on="hadm_id", how="left")
-        anchor = {name: _numbers(frame[name], self._raw / PATIENTS, name) for name in ("anchor_age", "anchor_year")}
-        age = anchor["anchor_age"] + _times(frame["admittime"], path, "admittime").dt.year - anchor["anchor_year"]
-        died = _numbers(frame["hospital_expire_flag"], path, "hospital_expire_flag")
+        where = self._tables.where("admissions")
+        frame = self._stays.merge(self._patients, on="subject_id", how="left").merge(self._admissions, on="hadm_id", how="left")
+        anchor = {name: _numbers(frame[name], self._tables.where("patients"), name) for name in ("anchor_age", "anchor_year")}
+        age = anchor["anchor_age"] + _times(frame["admittime"], where, "admittime").dt.year - anchor["anchor_year"]
+        died = _numbers(frame["hospital_expire_flag"], where, "hospital_expire_flag")
         if not died.dropna().isin([0.0, 1.0]).all():
-            raise TardiffError(f"{path}: hospital_expire_flag holds something other than 0 and 1; correct the file")
-        start, end = self._interval()
+            raise TardiffError(f"{where}: hospital_expire_flag holds something other than 0 and 1; correct the file")
+        intervals = self._intervals
+        start = intervals["start"]
+        by_time = intervals.sort_values(["subject_id", "start", "stay_id"])
+        patient = by_time.groupby("subject_id")
         return pd.DataFrame(
             {
-                "stay_id": _ids(frame, "stay_id", self._raw / ICUSTAYS),
-                "subject_id": _ids(frame, "subject_id", self._raw / ICUSTAYS),
-                "minutes": ((end - start) / pd.Timedelta(minutes=1)).fillna(0.0),
+                "stay_id": intervals["stay_id"],
+                "subject_id": intervals["subject_id"],
+                "minutes": _minutes(start, intervals["end"]).fillna(0.0),
                 "age": age,
                 "died": died,
                 "gender": frame["gender"],
                 "first_careunit": frame["first_careunit"],
+                "death_minute": _minutes(start, _times(frame["deathtime"], where, "deathtime")),
+                "discharge_minute": _minutes(start, _times(frame["dischtime"], where, "dischtime")),
+                "next_minute": _minutes(start, patient["start"].shift(-1)),
+                "order": patient.cumcount().astype("float64"),
+                "stays_in_admission": frame.groupby("hadm_id")["stay_id"].transform("size").astype("float64"),
             }
         )
 
-    def events(self, places: Sequence[Place], minutes: float) -> ibis.Table:
-        """What was charted, as one expression over the compressed tables; see `Source.events`."""
+    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, keep: Keep = as_is) -> ibis.Table:
+        """What was charted, measured and put out; see `Source.events`."""
         self._check_labels(places)
-        connection = ibis.duckdb.connect(memory_limit=f"{GIGABYTES}GB", preserve_insertion_order=False)
-        start, _ = self._interval()
-        began = (start - pd.Timestamp(0)) / pd.Timedelta(seconds=1)
-        number = _ids(self._stays, "stay_id", self._raw / ICUSTAYS)
-        keys = self._stays[["stay_id", "subject_id"]].assign(stay_number=number, start=began).dropna()
-        stays = ibis.memtable(pa.Table.from_pandas(keys, preserve_index=False))
-        by_table: dict[str, set[str]] = {}
+        by_table: dict[str, list[Place]] = {}
         for place in places:
-            by_table.setdefault(place.table, set()).add(place.item)
-        self._in_use = [(EVENT_TABLES[name], frozenset(items)) for name, items in sorted(by_table.items())]
-        return ibis.union(*(self._charted(connection, stays, table, items, minutes) for table, items in self._in_use))
+            by_table.setdefault(place.table, []).append(place)
+        self._in_use = {name: tuple(place.item for place in chosen) for name, chosen in sorted(by_table.items())}
+        charted = []
+        for name, chosen in sorted(by_table.items()):
+            slim = keep(self._slim(name, chosen, minutes, before), name)
+            charted.append(_with_specimen(slim) if "specimen_id" in slim.columns else slim)
+        complete = [
+            table.select(
+                **{column: table[column] for column in COLUMNS},
+                **{column: table[column] if column in table.columns else ibis.null(kind) for column, kind in EXTRAS.items()},
+            )
+            for table in charted
+        ]
+        return ibis.union(*complete) if len(complete) > 1 else complete[0]
 
     def explain(self, error: Exception) -> TardiffError:
-        """Read the event tables again, slowly, for the file and row that DuckDB could not read."""
-        for table, items in self._in_use:
-            path = self._raw / table.path
-            checks = ((table.value, float, "a number"), ("charttime", datetime.fromisoformat, "a time"))
-            for number, row in _rows(path):
-                for column, kind, what in checks:
-                    if row["itemid"] in items and row[table.value] and not _is(kind, row[column]):
-                        return TardiffError(f"{path}: row {number}: {column} {row[column]!r} is not {what}; correct or remove the row")
-        files = ", ".join(table.path for table, _ in self._in_use)
-        return TardiffError(f"{self._raw}: DuckDB could not read {files} ({' '.join(str(error).split())[:300]})")
+        """Search the event tables for the first row that cannot be read."""
+        message = " ".join(str(error).split())
+        for name, items in self._in_use.items():
+            table = EVENT_TABLES[name]
+            kinds = {table.value: "float64", "charttime": "timestamp", **({table.stored: "timestamp"} if table.stored else {})}
+            if isinstance(self._tables, FileTables) and (found := self._tables.unreadable(name, "itemid", items, kinds)):
+                return found
+        tables = ", ".join(self._tables.where(name) for name in self._in_use)
+        return TardiffError(f"{tables}: could not be read ({message[:300]})")
 
-    def _charted(self, connection: Any, stays: ibis.Table, table: EventTable, items: frozenset[str], minutes: float) -> ibis.Table:
-        """Events of one table: text throughout, cast only after the filter on items, for parsing is what takes the time."""
-        raw = _scan(connection, self._raw / table.path, table.columns)
-        wanted = raw.filter(raw.itemid.isin(sorted(items)), raw[table.value] != "")
-        joined = wanted.inner_join(stays, table.key)
-        minute, available = (
-            (joined[column].cast("timestamp").epoch_seconds().cast("float64") - joined.start) / 60
-            for column in ("charttime", table.available)
-        )
-        events = joined.select(
-            stay_id=joined.stay_number,
-            item=joined.itemid,
+    def _slim(self, name: str, places: Sequence[Place], minutes: float, before: float) -> ibis.Table:
+        """The entries of one table that matter: pruned columns, and nothing is parsed before the filter on items."""
+        table = EVENT_TABLES[name]
+        items = [place.item for place in places]
+        typed = bool(table.specimen) and any(place.specimen for place in places)
+        texts = [SPECIMEN_TYPE] * typed + [place.item for place in places if place.text]
+        units = any(place.units for place in places)
+        chosen = (table.key, "itemid", "charttime", table.order, table.stored, table.value, table.text * bool(texts))
+        columns = dict.fromkeys(column for column in (*chosen, table.specimen * typed, "valueuom" * units) if column)
+        raw = self._tables.table(name, tuple(columns))
+        holds = text(raw[table.value]).notnull()
+        if texts:
+            holds |= among(raw.itemid, texts)
+        wanted = raw.filter(among(raw.itemid, [*items, *texts]), holds)
+        joined = wanted.mutate(key=number(wanted[table.key]).cast("int64")).inner_join(self._keys(table.key, before), "key")
+        minute = (seconds(joined.charttime) - joined.start).cast("float64") / 60
+        stored = (seconds(joined[table.stored]) - joined.start).cast("float64") / 60 if table.stored else minute
+        entries = joined.select(
+            stay_id=joined.stay,
+            item=text(joined.itemid),
             minute=minute,
-            available_minute=available,
-            value=joined[table.value].cast("float64"),
+            available_minute=ibis.coalesce(stored, minute),
+            value=number(joined[table.value]),
+            order=seconds(joined[table.order]) if table.order == "storetime" else number(joined[table.order]).cast("int64"),
+            since=joined.since,
+            until=joined.until,
+            **({"text": text(joined[table.text])} if texts else {}),
+            **({"unit": text(joined.valueuom)} if units else {}),
+            **({"specimen_id": text(joined[table.specimen])} if typed else {}),
         )
-        return events.filter(events.minute >= 0, events.minute < minutes)
+        inside = entries.filter(entries.minute >= entries.since, entries.minute < minutes, entries.minute < entries.until)
+        return inside.drop("since", "until")
 
-    def _interval(self) -> "tuple[pd.Series[Any], pd.Series[Any]]":
-        path = self._raw / ICUSTAYS
-        return _times(self._stays["intime"], path, "intime"), _times(self._stays["outtime"], path, "outtime")
+    def _keys(self, column: str, before: float) -> ibis.Table:
+        """Where each stay begins: key, stay, start (seconds since 1970), and the minutes between which its entries lie.
 
-    def _check_labels(self, places: Sequence[Place]) -> None:
+        A charted entry names its stay. A result names its patient, and belongs to the stay during which it was taken; what
+        was taken before a stay belongs to it unless an earlier stay was still going on.
+        """
+        stays = self._intervals.dropna(subset=["start"]).sort_values(["subject_id", "start", "stay_id"])
+        since, until = pd.Series(-before, stays.index), pd.Series(np.inf, stays.index)
+        if column == "subject_id":
+            patient = stays.groupby("subject_id")
+            until = _minutes(stays["start"], np.minimum(stays["end"], patient["start"].shift(-1).fillna(stays["end"]))).fillna(0.0)
+            since = _minutes(stays["start"], patient["end"].shift(1)).clip(lower=-before).fillna(-before).clip(upper=0.0)
+        table = {
+            "key": stays[column].to_numpy(),
+            "stay": stays["stay_id"].to_numpy(),
+            "start": ((stays["start"] - pd.Timestamp(0)) // pd.Timedelta(seconds=1)).to_numpy(np.int64),
+            "since": since.to_numpy(np.float64),
+            "until": until.to_numpy(np.float64),
+        }
+        return ibis.memtable(pa.table(table))
+
+    @cached_property
+    def _intervals(self) -> pd.DataFrame:
+        """stay_id, subject_id, start, end of each stay, in the order of icustays."""
+        where = self._tables.where("icustays")
+        return pd.DataFrame(
+            {
+                "stay_id": _ids(self._stays, "stay_id", where),
+                "subject_id": _ids(self._stays, "subject_id", where),
+                "start": _times(self._stays["intime"], where, "intime"),
+                "end": _times(self._stays["outtime"], where, "outtime"),
+            }
+        )
+
+    def _counted(self) -> dict[str, int]:
+        return {"icustays": len(self._stays), "patients": len(self._patients), "admissions": len(self._admissions)}
+
+    def _check_labels(self, places: Iterable[Place]) -> None:
         """The publisher's own dictionary must call each item what ours calls it."""
-        for path in sorted({ITEM_TABLES[place.table] for place in places}):
-            items = _read_small(self._raw / path, ("itemid", "label")).set_index("itemid")["label"]
+        places = [place for place in places if place.label]
+        for dictionary in sorted({EVENT_TABLES[place.table].dictionary for place in places}):
+            items = self._tables.frame(dictionary, ("itemid", "label")).set_index("itemid")["label"]
             for place in places:
-                if ITEM_TABLES[place.table] == path and items.get(place.item) != place.label:
+                if EVENT_TABLES[place.table].dictionary == dictionary and items.get(place.item) != place.label:
                     raise TardiffError(
-                        f"{self._raw / path}: item {place.item} is {items.get(place.item)!r}, expected {place.label!r}; "
+                        f"{self._tables.where(dictionary)}: item {place.item} is {items.get(place.item)!r}, expected {place.label!r}; "
                         "this is not the MIMIC-IV that concepts.yaml describes"
                     )
 
 
-def _header(path: Path, columns: Sequence[str]) -> list[str]:
-    """The names in the first line.
-
-    Raises:
-        TardiffError: no such file, not a gzip file, or a column is missing.
-    """
-    try:
-        with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
-            header = next(csv.reader(lines), [])
-    except FileNotFoundError as error:
-        raise TardiffError(f"{path}: no such file; --raw takes the folder that holds hosp and icu") from error
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise TardiffError(f"{path}: truncated or not a gzip file ({error}); fetch it again") from error
-    for column in columns:
-        if column not in header:
-            raise TardiffError(f"{path}: the header has no column {column}; expected at least {', '.join(columns)}")
-    return header
+def _with_specimen(slim: ibis.Table) -> ibis.Table:
+    """Results with the kind of their specimen, which is a result itself."""
+    is_type = slim.item == SPECIMEN_TYPE
+    kinds = slim.filter(is_type).group_by("specimen_id").aggregate(specimen=lambda table: table.text.max())
+    return slim.filter(~is_type).left_join(kinds, "specimen_id").drop("specimen_id_right")
 
 
-def _read_small(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Some columns of a small table, as text; missing is the empty text."""
-    _header(path, columns)
-    try:
-        return pd.read_csv(path, usecols=list(columns), dtype=str, keep_default_na=False)
-    except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise TardiffError(f"{path}: truncated or damaged ({error}); fetch it again") from error
+def _releases() -> dict[str, dict[str, int]]:
+    releases: dict[str, dict[str, int]] = yaml.safe_load(RELEASES.read_text())
+    return releases
 
 
-def _scan(connection: Any, path: Path, columns: Sequence[str]) -> ibis.Table:
-    """Some columns of a big table, as text, read when the expression runs."""
-    header = _header(path, columns)
-    types = dict.fromkeys(header, "VARCHAR")
-    table = connection.read_csv(path, header=True, auto_detect=False, columns=types, delim=",", quote='"', escape='"')
-    scan: ibis.Table = table.select(*columns)
-    return scan
+def _minutes(start: Any, end: Any) -> Any:
+    return (end - start) / pd.Timedelta(minutes=1)
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Number (the header is row 1) and content of each row.
-
-    Raises:
-        TardiffError: the file is truncated or damaged.
-    """
-    try:
-        with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
-            yield from enumerate(csv.DictReader(lines, restval=""), start=2)
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-        raise TardiffError(f"{path}: truncated or damaged ({error}); fetch it again") from error
-
-
-def _is(kind: Callable[[str], object], text: str) -> bool:
-    try:
-        kind(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _times(column: "pd.Series[str]", path: Path, name: str) -> "pd.Series[Any]":
+def _times(column: "pd.Series[str]", where: str, name: str) -> "pd.Series[Any]":
     times = pd.to_datetime(column.replace("", None), errors="coerce", format="ISO8601")
-    _refuse(column, times.isna(), path, name, "a time")
+    _refuse(column, times.isna(), where, name, "a time")
     return times
 
 
-def _numbers(column: "pd.Series[str]", path: Path, name: str) -> "pd.Series[float]":
+def _numbers(column: "pd.Series[str]", where: str, name: str) -> "pd.Series[float]":
     numbers = pd.to_numeric(column.replace("", np.nan), errors="coerce").astype("float64")
-    _refuse(column, numbers.isna(), path, name, "a number")
+    _refuse(column, numbers.isna(), where, name, "a number")
     return numbers
 
 
-def _refuse(column: "pd.Series[str]", missing: "pd.Series[bool]", path: Path, name: str, what: str) -> None:
+def _refuse(column: "pd.Series[str]", missing: "pd.Series[bool]", where: str, name: str, what: str) -> None:
     wrong = column[missing & column.notna() & (column != "")]
     if len(wrong):
-        raise TardiffError(f"{path}: {name} {wrong.iloc[0]!r} is not {what}; correct or remove the row")
+        raise TardiffError(f"{where}: {name} {wrong.iloc[0]!r} is not {what}; correct or remove the row")
 
 
-def _ids(frame: pd.DataFrame, name: str, path: Path) -> "pd.Series[int]":
+def _ids(frame: pd.DataFrame, name: str, where: str) -> "pd.Series[int]":
     if not frame[name].str.fullmatch(r"\d{1,18}").all():
-        raise TardiffError(f"{path}: {name} holds something that is not a whole number; correct or remove the row")
+        raise TardiffError(f"{where}: {name} holds something that is not a whole number; correct or remove the row")
     return frame[name].astype("int64")

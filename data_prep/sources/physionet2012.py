@@ -19,6 +19,7 @@ import pyarrow.csv as pa_csv
 from tqdm import tqdm
 
 from data_prep.concepts import Place
+from data_prep.sources import Keep, as_is
 from data_prep.sources.records import records
 from tardiff.errors import TardiffError
 
@@ -70,8 +71,12 @@ class PhysioNet2012:
             raise TardiffError(f"set-{which}/{record}.txt: the record has no row in Outcomes-{which}.txt; add it or leave the record out")
         return stays.assign(subject_id=stays["stay_id"], minutes=RECORDED_MINUTES, age=stays["Age"])
 
-    def events(self, places: Sequence[Place], minutes: float) -> ibis.Table:
-        """The charted values; see `Source.events`."""
+    def remarks(self) -> list[str]:
+        """Nothing to say of these records."""
+        return []
+
+    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, keep: Keep = as_is) -> ibis.Table:
+        """The charted values; see `Source.events`. They are in memory, and none is from before the stay."""
         lines = self._lines
         wanted = pc.and_(pc.is_in(lines["parameter"], pa.array([place.item for place in places])), pc.not_equal(lines["value"], MISSING))
         kept = lines.filter(pc.and_(wanted, pc.less(lines["minute"], minutes)))

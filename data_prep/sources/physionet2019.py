@@ -19,6 +19,7 @@ import pyarrow.csv as pa_csv
 from tqdm import tqdm
 
 from data_prep.concepts import Place
+from data_prep.sources import Keep, as_is
 from data_prep.sources.records import records
 from tardiff.errors import TardiffError
 
@@ -86,7 +87,11 @@ class PhysioNet2019:
             }
         ).reset_index(drop=True)
 
-    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0) -> ibis.Table:
+    def remarks(self) -> list[str]:
+        """Nothing to say of these records."""
+        return []
+
+    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, keep: Keep = as_is) -> ibis.Table:
         """The hourly values, none of them from before the start; see `Source.events`."""
         hours = self._hours.filter(pc.less(self._hours["minute"], minutes))
         parts = []

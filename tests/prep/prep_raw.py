@@ -56,7 +56,7 @@ TABLES = {
     "icu/icustays": "subject_id,hadm_id,stay_id,first_careunit,last_careunit,intime,outtime,los\n",
     "icu/chartevents": "subject_id,hadm_id,stay_id,caregiver_id,charttime,storetime,itemid,value,valuenum,valueuom,warning\n",
     "hosp/patients": "subject_id,gender,anchor_age,anchor_year,anchor_year_group,dod\n",
-    "hosp/admissions": "subject_id,hadm_id,admittime,hospital_expire_flag\n",
+    "hosp/admissions": "subject_id,hadm_id,admittime,dischtime,deathtime,hospital_expire_flag\n",
 }
 
 
@@ -69,7 +69,7 @@ class RawMimic:
         for k in range(20):
             self.tables["icu/icustays"] += f"{k},{100 + k},{200 + k},PACU,PACU,2150-01-01 00:30:00,2150-01-03 00:30:00,2\n"
             self.tables["hosp/patients"] += f"{k},F,50,2148,2014 - 2016,\n"
-            self.tables["hosp/admissions"] += f"{k},{100 + k},2150-01-01 00:00:00,{int(k % 4 == 0)}\n"
+            self.tables["hosp/admissions"] += f"{k},{100 + k},2150-01-01 00:00:00,2150-01-05 00:00:00,,{int(k % 4 == 0)}\n"
             self.chart(k, "2150-01-01 00:30:00", "80")
 
     def chart(self, stay: int, time: str, value: str, item: int = 220045) -> None:

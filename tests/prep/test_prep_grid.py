@@ -5,12 +5,13 @@ import math
 import ibis
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_prep.concepts import Concepts, Place, Variable
-from data_prep.grid import hourly, to_arrays
+from data_prep.grid import Grid, hourly, to_arrays
 
 LIMITS = (-50.0, 60.0)
 KINDS = ("mean", "last", "sum", "max")
@@ -44,6 +45,18 @@ def to_events(rows: list[tuple[int, str, float, float]]) -> ibis.Table:
     return ibis.memtable(frame.assign(available_minute=frame["minute"]))
 
 
+def on_grid(
+    events: ibis.Table, concepts: Concepts, names: tuple[str, ...], steps: int, step_hours: float, start: float = 0.0, **options: bool
+) -> np.ndarray:
+    """The values of stays 1 and 2, [2, C, T]."""
+    grid = Grid(names, steps, step_hours)
+    windows = ibis.memtable(pd.DataFrame({"stay_id": [1, 2], "row": [0, 1], "start": [start, start]}))
+    cells = hourly(events, windows, concepts, "x", grid, **options).to_pyarrow()
+    values, mask = to_arrays(cells.to_batches(), grid, concepts, np.arange(2), np.full(2, steps, np.int32))
+    np.testing.assert_array_equal(mask == 1, np.isfinite(values))
+    return values
+
+
 def naive(rows: list[tuple[int, str, float, float]], kind: str, step_hours: float) -> dict[tuple[int, int], float]:
     """The rule written as a loop: {(stay, step): value}."""
     bins: dict[tuple[int, int], dict[int, list[tuple[float, float]]]] = {}
@@ -65,14 +78,12 @@ def naive(rows: list[tuple[int, str, float, float]], kind: str, step_hours: floa
 @given(rows=entries, step_hours=st.sampled_from([1.0, 0.5, 3.0]))
 def test_grid_is_the_loop(rows: list[tuple[int, str, float, float]], step_hours: float) -> None:
     steps = round(HOURS / step_hours)
-    cells = hourly(to_events(rows), CONCEPTS, "x", KINDS, steps, step_hours).to_pyarrow()
-    values, mask = to_arrays(cells, np.array([1, 2]), len(KINDS), steps)
+    values = on_grid(to_events(rows), CONCEPTS, KINDS, steps, step_hours)
     for channel, kind in enumerate(KINDS):
         expected = np.full((2, steps), np.nan)
         for (stay, step), value in naive(rows, kind, step_hours).items():
             expected[stay - 1, step] = value
         np.testing.assert_allclose(values[:, channel], expected, rtol=1e-6, atol=1e-5, err_msg=kind)
-    np.testing.assert_array_equal(mask == 1, np.isfinite(values))
 
 
 def test_bits_do_not_depend_on_the_order_of_events() -> None:
@@ -81,19 +92,54 @@ def test_bits_do_not_depend_on_the_order_of_events() -> None:
     results = set()
     for _ in range(4):
         rng.shuffle(rows)
-        results.add(tuple(hourly(to_events(rows), CONCEPTS, "x", KINDS, 3, 1.0).order_by("channel").to_pandas()["value"]))
+        results.add(on_grid(to_events(rows), CONCEPTS, KINDS, 3, 1.0).tobytes())
     assert len(results) == 1
 
 
 def test_a_preferred_place_that_is_implausible_gives_way() -> None:
-    cells = hourly(to_events([(1, "line", 5.0, 900.0), (1, "cuff", 6.0, 40.0)]), CONCEPTS, "x", ("mean",), 3, 1.0).to_pandas()
-    assert cells[["stay_id", "channel", "step", "value"]].to_numpy().tolist() == [[1, 0, 0, 40.0]]
+    values = on_grid(to_events([(1, "line", 5.0, 900.0), (1, "cuff", 6.0, 40.0)]), CONCEPTS, ("mean",), 3, 1.0)
+    assert np.argwhere(np.isfinite(values)).tolist() == [[0, 0, 0]]
+    assert values[0, 0, 0] == 40
 
 
 def test_what_becomes_known_after_the_window_is_left_out() -> None:
     late = to_events([(1, "line", 5.0, 10.0), (2, "line", 5.0, 20.0)])
     late = late.mutate(available_minute=(late.stay_id == 1).ifelse(180.0, 179.0))
-    assert hourly(late, CONCEPTS, "x", ("mean",), 3, 1.0).to_pandas()["stay_id"].tolist() == [2]
+    assert on_grid(late, CONCEPTS, ("mean",), 3, 1.0)[:, 0, 0].tolist() == pytest.approx([np.nan, 20.0], nan_ok=True)
+    assert on_grid(late, CONCEPTS, ("mean",), 3, 1.0, as_charted=True)[:, 0, 0].tolist() == [10.0, 20.0]
+
+
+def test_a_window_starts_where_it_says() -> None:
+    events = to_events([(1, "line", -30.0, 10.0), (1, "line", 45.0, 20.0), (2, "line", 100.0, 30.0), (2, "line", 150.0, 40.0)])
+    early = on_grid(events, CONCEPTS, ("mean",), 3, 1.0, start=-60.0)[:, 0]
+    np.testing.assert_array_equal(early, [[10, 20, np.nan], [np.nan, np.nan, 30]])
+    late = on_grid(events, CONCEPTS, ("mean",), 2, 1.0, start=45.0)[:, 0]
+    np.testing.assert_array_equal(late, [[20, np.nan], [30, 40]])
+
+
+def test_ties_go_by_when_it_was_known_then_order_then_value() -> None:
+    frame = pd.DataFrame({"stay_id": 1, "item": "cuff", "minute": 5.0, "available_minute": 6.0, "order": 1, "value": [1.0, 2.0, 3.0]})
+    for column, least in (("minute", 4.0), ("available_minute", 5.0), ("order", 0)):
+        tied = frame.assign(**{column: [least, least + 1, least]})
+        tied[column] = tied[column].astype(frame[column].dtype)
+        assert on_grid(ibis.memtable(tied), CONCEPTS, ("last",), 3, 1.0)[0, 0, 0] == 2
+    assert on_grid(ibis.memtable(frame), CONCEPTS, ("last",), 3, 1.0)[0, 0, 0] == 3
+
+
+def test_nothing_stands_beyond_a_rows_length_or_in_a_row_left_out() -> None:
+    grid = Grid(("mean",), 3, 1.0)
+    cells = pa.record_batch({"cell": [0, 1, 2, 3, 6], "rank": [0] * 5, "total": [1_000_000] * 5, "entries": [1] * 5})
+    values, mask = to_arrays([cells], grid, CONCEPTS, np.array([1, -1, 0]), np.array([3, 2], np.int32))
+    np.testing.assert_array_equal(mask[:, 0], [[1, 0, 0], [1, 1, 0]])
+    np.testing.assert_array_equal(values[1, 0], [1, 1, np.nan])
+
+
+def test_only_the_specimen_asked_for_counts() -> None:
+    variable = Variable("", "", (0, 200), "", "mean", 0.0, {"x": ((Place("gas", specimen="ART."),),)})
+    concepts = Concepts({"v": variable}, {"x": {}}, (), {}, "")
+    events = to_events([(1, "gas", 5.0, 90.0), (1, "gas", 6.0, 40.0), (2, "gas", 5.0, 50.0)])
+    kinds = events.mutate(specimen=ibis.cases((events.value == 90, "ART."), (events.value == 40, "VEN.")))
+    assert on_grid(kinds, concepts, ("v",), 3, 1.0)[:, 0, 0].tolist() == pytest.approx([90.0, np.nan], nan_ok=True)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +156,4 @@ def test_what_becomes_known_after_the_window_is_left_out() -> None:
 def test_conversions(convert: str, charted: float, expected: float) -> None:
     variable = Variable("", "", (0, 200), "", "last", 0.0, {"x": ((Place("line", convert=convert),),)})  # type: ignore[arg-type]
     concepts = Concepts({"v": variable}, {"x": {}}, (), {}, "")
-    assert hourly(to_events([(1, "line", 5.0, charted)]), concepts, "x", ("v",), 3, 1.0).to_pandas()["value"].item() == pytest.approx(
-        expected
-    )
+    assert on_grid(to_events([(1, "line", 5.0, charted)]), concepts, ("v",), 3, 1.0)[0, 0, 0] == pytest.approx(expected)

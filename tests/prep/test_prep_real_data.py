@@ -4,13 +4,14 @@ import io
 import tarfile
 from pathlib import Path
 
+import ibis
 import numpy as np
 import pandas as pd
 import pytest
 
 from data_prep import PrepareSettings, prepare
 from data_prep.concepts import load_concepts
-from data_prep.grid import hourly, to_arrays
+from data_prep.grid import Grid, hourly, to_arrays
 from data_prep.sources import open_source
 from tardiff.dataset import Dataset
 
@@ -110,8 +111,10 @@ def test_mimic_demo_every_vital_of_every_stay(real_data: Path) -> None:
     concepts = load_concepts()
     names = concepts.select("mimic_iv", "vitals")
     source = open_source("mimic-iv", raw, ())
-    cells = hourly(source.events(concepts.places("mimic_iv", names), 1440.0), concepts, "mimic_iv", names, 24, 1.0).to_pyarrow()
-    values, _ = to_arrays(cells, stays["stay_id"].to_numpy(), len(names), 24)
+    grid = Grid(names, 24, 1.0)
+    windows = ibis.memtable(stays[["stay_id"]].assign(row=np.arange(140), start=0.0))
+    cells = hourly(source.events(concepts.places("mimic_iv", names), 1440.0), windows, concepts, "mimic_iv", grid).to_pyarrow()
+    values, _ = to_arrays(cells.to_batches(), grid, concepts, np.arange(140), np.full(140, 24, np.int32))
     assert set(names) == set(MIMIC_PLACES)
     index = pd.MultiIndex.from_product([stays["stay_id"], np.arange(24.0)])
     for channel, name in enumerate(names):

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from data_prep.concepts import Concepts, load_concepts
-from data_prep.grid import hourly, to_arrays
+from data_prep.grid import Grid, hourly, to_arrays
 from data_prep.sources import SOURCES, Source, open_source
 from tardiff.errors import TardiffError
 
@@ -32,8 +32,11 @@ def backend() -> Iterator[None]:
 def grid(source: Source, concepts: Concepts, names: tuple[str, ...], stays: pd.DataFrame) -> np.ndarray:
     """Values [N, C, T] of the first day, stays in the order of their ids."""
     events = source.events(concepts.places(source.name, names), 60.0 * HOURS)
-    cells = hourly(events, concepts, source.name, names, HOURS, 1.0).to_pyarrow()
-    return to_arrays(cells, np.sort(stays["stay_id"].to_numpy()), len(names), HOURS)[0]
+    ids = np.sort(stays["stay_id"].to_numpy())
+    cells_of = Grid(names, HOURS, 1.0)
+    windows = ibis.memtable(pd.DataFrame({"stay_id": ids, "row": np.arange(len(ids)), "start": 0.0}))
+    cells = hourly(events, windows, concepts, source.name, cells_of).to_pyarrow()
+    return to_arrays(cells.to_batches(), cells_of, concepts, np.arange(len(ids)), np.full(len(ids), HOURS, np.int32))[0]
 
 
 class SourceContract:
@@ -75,10 +78,11 @@ class SourceContract:
         concepts = load_concepts()
         places = concepts.places(source.name, concepts.select(source.name, self.choice))
         events = source.events(places, 600.0)
-        assert events.schema() == ibis.schema(
-            {"stay_id": "int64", "item": "string", "minute": "float64", "available_minute": "float64", "value": "float64"}
-        )
-        rows = events.to_pandas()
+        required = {"stay_id": "int64", "item": "string", "minute": "float64", "available_minute": "float64", "value": "float64"}
+        optional = {"text": "string", "unit": "string", "specimen": "string", "order": "int64"}
+        found = {name: str(kind) for name, kind in events.schema().items()}
+        assert required.items() <= found.items() <= {**required, **optional}.items()
+        rows = events.select(*required).to_pandas()
         assert len(rows) > 0
         assert rows.notna().all(axis=None)
         assert set(rows["item"]) <= {place.item for place in places}

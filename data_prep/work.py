@@ -1,0 +1,107 @@
+"""Work in progress: `OUT.partial` keeps what an interrupted call has finished, so that the same call goes on from it."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ibis
+
+from data_prep.engine import write
+from tardiff.errors import TardiffError
+from tardiff.files import refuse_existing, write_json
+
+T = TypeVar("T")
+
+REQUEST = "request.json"
+
+
+class Work:
+    """The folder `OUT.partial`.
+
+    It appears together with its request (settings and raw files), and a call with another request starts over. Whatever
+    stands in it is whole: files are written under another name and renamed.
+    """
+
+    def __init__(self, out: Path, folder: Path) -> None:
+        self.out, self.folder = out, folder
+
+    def keep(self, scan: ibis.Table, name: str) -> ibis.Table:
+        """Evaluate a scan into the folder, unless an earlier call has; see `data_prep.sources.Keep`.
+
+        In a database of the user's nothing is kept: the table stays there, and is as cheap to read again as it ever was.
+        """
+        backend: Any = ibis.get_backend(scan)
+        if backend.name != "duckdb":
+            return scan
+        path = self.folder / f"{name}.parquet"
+        if not path.exists():
+            write(scan, path, f"reading {name}")
+        table: ibis.Table = backend.read_parquet(path)
+        return table
+
+    def publish(self, save: Callable[[Path], T]) -> T:
+        """Have the result saved inside the folder, give it its name, and remove the rest."""
+        result = self.folder / "result"
+        shutil.rmtree(result, ignore_errors=True)  # of a call that was killed here
+        saved = save(result)
+        os.rename(result, self.out)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return saved
+
+
+@contextmanager
+def work(out: str | Path, settings: Mapping[str, Any], files: Sequence[Path]) -> Iterator[Work]:
+    """Open `OUT.partial`, new or as an interrupted call left it; what cannot be done leaves nothing behind.
+
+    Args:
+        out: the folder that is to be made.
+        settings: what determines the result.
+        files: the raw files; their names, sizes and times of change are compared.
+
+    Raises:
+        TardiffError: `out` exists, or cannot be written, or something else is called `OUT.partial`.
+    """
+    out = Path(out)
+    refuse_existing(out)
+    folder = out.with_name(out.name + ".partial")
+    request = {"settings": dict(settings), "files": [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]}
+    request = json.loads(json.dumps(request, default=str))
+    try:
+        if folder.exists() and not _resumes(folder, request):
+            shutil.rmtree(folder)
+        if not folder.exists():
+            _begin(folder, request)
+        for file in folder.glob("*.tmp"):
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
+        yield Work(out, folder)
+    except (TardiffError, OSError) as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise TardiffError(f"{out}: cannot be written ({error.strerror or error})") from error
+        raise
+
+
+def _begin(folder: Path, request: Mapping[str, Any]) -> None:
+    new = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    write_json(new / REQUEST, request)
+    new.rename(folder)
+
+
+def _resumes(folder: Path, request: Mapping[str, Any]) -> bool:
+    try:
+        earlier = json.loads((folder / REQUEST).read_bytes())
+    except (OSError, ValueError) as error:
+        raise TardiffError(f"{folder}: exists, and is no unfinished `tardiff prepare`; remove it or choose another --out") from error
+    if earlier == request:
+        print(f"{folder}: going on where an earlier call stopped", file=sys.stderr)
+        return True
+    changed = "the settings" if earlier.get("settings") != request["settings"] else "the raw files"
+    print(f"{folder}: {changed} are not those of the earlier call; starting over", file=sys.stderr)
+    return False
