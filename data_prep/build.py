@@ -54,6 +54,9 @@ def _assemble(settings: PrepareSettings, partial: Work) -> Dataset:
     concepts, task, steps = load_concepts(), find_task(settings.task), _steps(settings)
     with engine(settings.connection, settings.memory, settings.threads, partial.folder / "spill") as backend:
         source = _open(settings, partial)
+        concepts = source.dictionary(concepts)
+        for remark in source.remarks():
+            print(f"warning: {remark}", file=sys.stderr)
         grid = Grid(concepts.select(source.name, settings.variables), steps, settings.step_hours)
         stays = source.stays().sort_values("stay_id", ignore_index=True)
         try:
@@ -102,10 +105,7 @@ def _open(settings: PrepareSettings, partial: Work) -> Source:
     if settings.source == "simulate":
         return open_source("mimic_iv", _simulated(settings, partial), sets)
     schemas = tuple(name.strip() for name in settings.schemas.split(",")) if settings.connection else ()
-    source = open_source(settings.source, settings.raw, sets, schemas)
-    for remark in source.remarks():
-        print(f"warning: {remark}", file=sys.stderr)
-    return source
+    return open_source(settings.source, settings.raw, sets, schemas)
 
 
 def _simulated(settings: PrepareSettings, partial: Work) -> Path:

@@ -14,11 +14,11 @@ class PrepareSettings:
     """Choices that turn raw records into a dataset folder."""
 
     source: Annotated[Positional[str], arg(metavar="SOURCE")]
-    """Where the records come from: physionet2012, physionet2019, mimic-iv or simulate."""
+    """Where the records come from: mimic-iv, eicu, physionet2012, physionet2019, meds, yaib, table or simulate."""
     out: str | Path
     """The dataset folder to make; it must not exist."""
     raw: str | Path | None = None
-    """The publisher's folder (not needed by simulate)."""
+    """The publisher's folder (not needed by simulate); for table, the folder with table.yaml."""
     connection: Annotated[str | None, arg(metavar="URL")] = None
     """Read the tables of a database instead: postgres://USER@HOST/DATABASE, or spark://MASTER."""
     schemas: str = "mimiciv_hosp,mimiciv_icu"
@@ -35,8 +35,9 @@ class PrepareSettings:
     """vitals, all, or names separated by commas."""
     task: str = "in_hospital_death"
     """What the label means."""
-    split: Literal["random", "by-set"] = "random"
-    """random: 70/15/15 of the patients, stratified; by-set: the last set is the test split (physionet2012, physionet2019)."""
+    split: Literal["random", "by-set", "publisher"] = "random"
+    """random: 70/15/15 of the patients, stratified; by-set: the last set is the test split (physionet2012, physionet2019);
+    publisher: the split that comes with the records (meds, table)."""
     sets: str | None = None
     """Which of the publisher's sets to read, separated by commas (a,b); all that are there if not given."""
     seed: int = 0

@@ -6,20 +6,22 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from tardiff.dataset import SPLITS
 from tardiff.errors import TardiffError
 
 RANDOM = {"train": 0.70, "validation": 0.15, "test": 0.15}
 BESIDE_A_TEST_SET = {"train": 0.80, "validation": 0.20}
 
 
-def split_patients(stays: pd.DataFrame, how: Literal["random", "by-set"], seed: int) -> "pd.Series[str]":
+def split_patients(stays: pd.DataFrame, how: Literal["random", "by-set", "publisher"], seed: int) -> "pd.Series[str]":
     """The split of each stay.
 
     "random" shares the patients out, stratified by the highest label that any of their stays has. "by-set" tests on the
-    last of the publisher's sets and shares the rest out between train and validation. The order of rows has no influence.
+    last of the publisher's sets and shares the rest out between train and validation. "publisher" takes the split that comes
+    with the records. The order of rows has no influence.
 
     Args:
-        stays: columns stay_id, subject_id, label, and set if the source has sets.
+        stays: columns stay_id, subject_id, label; set if the source has sets; split if the publisher has shared the patients out.
         how: the rule.
         seed: the seed of the shuffle.
 
@@ -27,8 +29,10 @@ def split_patients(stays: pd.DataFrame, how: Literal["random", "by-set"], seed: 
         train, validation or test, indexed as `stays`.
 
     Raises:
-        TardiffError: by-set without two sets.
+        TardiffError: by-set without two sets, or publisher without the publisher's split of every stay.
     """
+    if how == "publisher":
+        return _published(stays)
     if how == "random":
         return stays["subject_id"].map(_share_out(stays, RANDOM, seed))
     sets = sorted(stays["set"].unique()) if "set" in stays else []
@@ -37,6 +41,16 @@ def split_patients(stays: pd.DataFrame, how: Literal["random", "by-set"], seed: 
     test = stays["set"] == sets[-1]
     shared = stays["subject_id"].map(_share_out(stays[~test], BESIDE_A_TEST_SET, seed))
     return shared.where(~test, "test")
+
+
+def _published(stays: pd.DataFrame) -> "pd.Series[str]":
+    if "split" not in stays:
+        raise TardiffError("split: the records bring no split of their own; choose --split random")
+    unknown = ~stays["split"].isin(SPLITS)
+    if unknown.any():
+        stay, given = stays.loc[unknown, ["stay_id", "split"]].iloc[0]
+        raise TardiffError(f"split: stay {stay} is in split {given!r}, which is none of {', '.join(SPLITS)}; choose --split random")
+    return stays["split"]
 
 
 def _share_out(stays: pd.DataFrame, fractions: Mapping[str, float], seed: int) -> dict[int, str]:

@@ -21,12 +21,14 @@ Threads = Annotated[int | None, arg(metavar="N", help="Threads to compute with (
 def prepare(settings: OmitArgPrefixes[PrepareSettings]) -> None:
     """Turn raw ICU records into a dataset folder.
 
-    SOURCE is physionet2012 or physionet2019 (PhysioNet/CinC Challenges), mimic-iv, or simulate, which writes MIMIC-IV-shaped tables of
-    made-up patients and prepares those.
+    SOURCE is mimic-iv, eicu, physionet2012 or physionet2019 (PhysioNet/CinC Challenges), meds, yaib, table (any long table with
+    a table.yaml), or simulate, which writes MIMIC-IV-shaped tables of made-up patients and prepares those.
 
     For instance:
       tardiff prepare physionet2012 --raw physionet2012/ --split by-set --out data/p12
       tardiff prepare mimic-iv --raw mimic-iv-demo-2.2/ --out data/demo
+      tardiff prepare meds --raw mimic-iv-meds/ --split publisher --out data/meds
+      tardiff prepare table --raw my-hospital/ --variables all --out data/mine
       tardiff prepare simulate --stays 3000 --out data/simulated
     """
     from data_prep import prepare
@@ -206,23 +208,33 @@ def evaluate(
     print(f"\nwritten to {out}")
 
 
-def export(data: Data, out: Out) -> None:
-    """Write a dataset folder as a long table, CSV or Parquet by the file's name.
+def export(data: Data, out: Out, format: Literal["table", "meds"] = "table") -> None:
+    """Write a dataset folder as a long table (CSV or Parquet by the file's name), or as a MEDS 0.4 folder.
 
-    Columns: split, stay_id, label, hour (empty for a descriptor), variable, value.
+    Columns of the table: split, stay_id, label, hour (empty for a descriptor), variable, value. A MEDS folder goes back into
+    a dataset folder with `tardiff prepare meds`.
 
     For instance:
       tardiff export data/guided --out guided.csv
       tardiff export data/guided --out guided.parquet
+      tardiff export data/guided --format meds --out guided-meds
 
     Args:
         data: Dataset folder.
-        out: File to write, ending in .csv, .csv.gz or .parquet.
+        out: File to write, ending in .csv, .csv.gz or .parquet; for MEDS, the folder to write.
+        format: table or meds.
     """
     from tardiff.dataset import Dataset
+    from tardiff.files import refuse_existing
 
-    rows = Dataset.load(data).export(out)
-    print(f"{out}: {rows:,} values")
+    refuse_existing(out)
+    dataset = Dataset.load(data)
+    if format == "meds":
+        from tardiff.meds import export_meds
+
+        print(f"{out}: {export_meds(dataset, out):,} events")
+        return
+    print(f"{out}: {dataset.export(out):,} values")
 
 
 def demo(out: Out, settings: OmitArgPrefixes[DemoSettings] = DemoSettings()) -> None:

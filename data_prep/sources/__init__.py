@@ -8,10 +8,14 @@ from typing import ClassVar, Protocol
 import ibis
 import pandas as pd
 
-from data_prep.concepts import Place
+from data_prep.concepts import Concepts, Place
 from tardiff.errors import TardiffError
 
-SOURCES = {"mimic_iv": "MimicIV", "physionet2012": "PhysioNet2012", "physionet2019": "PhysioNet2019"}
+SOURCES = {
+    "mimic_iv": "MimicIV",
+    "physionet2012": "PhysioNet2012",
+    "physionet2019": "PhysioNet2019",
+}
 """Every source: its module in this package, which is also its name in `concepts.yaml`, and its class there."""
 DATABASES = ("mimic_iv",)
 """The sources that can also be read from a database."""
@@ -44,6 +48,13 @@ class Source(Protocol):
     def version(self) -> str:
         """The release of the data."""
 
+    def dictionary(self, concepts: Concepts) -> Concepts:
+        """The dictionary as this source can serve it: without places that are not there, with variables that only it knows.
+
+        Raises:
+            TardiffError: the source names a variable that cannot be.
+        """
+
     def stays(self) -> pd.DataFrame:
         """One row a stay, in any order.
 
@@ -54,7 +65,8 @@ class Source(Protocol):
         Outcomes, where the source can know them (float64, NaN where it did not happen or is unknown; minutes count from the
         start of the stay): death_minute; discharge_minute (end of the hospital stay); next_minute (start of the patient's
         next stay in intensive care); order (0 for a patient's first stay in time, then 1, ...); stays_in_admission (how
-        many such stays the hospital admission has); onset_minute (an event that the source itself stamps).
+        many such stays the hospital admission has); onset_minute (an event that the source itself stamps); given (a label
+        that comes with the records: 0, 1, ...). And split (str: train, validation or test), where the publisher has one.
 
         Raises:
             TardiffError: a file is missing or malformed.

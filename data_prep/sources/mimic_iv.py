@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import ibis
 import numpy as np
@@ -16,8 +16,9 @@ import pandas as pd
 import pyarrow as pa
 import yaml
 
-from data_prep.concepts import Place
+from data_prep.concepts import Concepts, Place
 from data_prep.sources import Keep, as_is
+from data_prep.sources.columns import ids, minutes_between, numbers, times, within_stays
 from data_prep.sources.tables import DatabaseTables, FileTables, Tables, among, number, seconds, text
 from tardiff.errors import TardiffError
 
@@ -98,6 +99,10 @@ class MimicIV:
                 return release
         return "3.x" if (self._patients["anchor_year_group"] == PANDEMIC_YEARS).any() else "2.x"
 
+    def dictionary(self, concepts: Concepts) -> Concepts:
+        """The whole dictionary; see `Source.dictionary`."""
+        return concepts
+
     def remarks(self) -> list[str]:
         """Tables whose number of rows is not the published one; big ones where it costs nothing to count."""
         releases = _releases()
@@ -116,9 +121,9 @@ class MimicIV:
         """One row a stay in intensive care; see `Source.stays`."""
         where = self._tables.where("admissions")
         frame = self._stays.merge(self._patients, on="subject_id", how="left").merge(self._admissions, on="hadm_id", how="left")
-        anchor = {name: _numbers(frame[name], self._tables.where("patients"), name) for name in ("anchor_age", "anchor_year")}
-        age = anchor["anchor_age"] + _times(frame["admittime"], where, "admittime").dt.year - anchor["anchor_year"]
-        died = _numbers(frame["hospital_expire_flag"], where, "hospital_expire_flag")
+        anchor = {name: numbers(frame[name], self._tables.where("patients"), name) for name in ("anchor_age", "anchor_year")}
+        age = anchor["anchor_age"] + times(frame["admittime"], where, "admittime").dt.year - anchor["anchor_year"]
+        died = numbers(frame["hospital_expire_flag"], where, "hospital_expire_flag")
         if not died.dropna().isin([0.0, 1.0]).all():
             raise TardiffError(f"{where}: hospital_expire_flag holds something other than 0 and 1; correct the file")
         intervals = self._intervals
@@ -129,14 +134,14 @@ class MimicIV:
             {
                 "stay_id": intervals["stay_id"],
                 "subject_id": intervals["subject_id"],
-                "minutes": _minutes(start, intervals["end"]).fillna(0.0),
+                "minutes": minutes_between(start, intervals["end"]).fillna(0.0),
                 "age": age,
                 "died": died,
                 "gender": frame["gender"],
                 "first_careunit": frame["first_careunit"],
-                "death_minute": _minutes(start, _times(frame["deathtime"], where, "deathtime")),
-                "discharge_minute": _minutes(start, _times(frame["dischtime"], where, "dischtime")),
-                "next_minute": _minutes(start, patient["start"].shift(-1)),
+                "death_minute": minutes_between(start, times(frame["deathtime"], where, "deathtime")),
+                "discharge_minute": minutes_between(start, times(frame["dischtime"], where, "dischtime")),
+                "next_minute": minutes_between(start, patient["start"].shift(-1)),
                 "order": patient.cumcount().astype("float64"),
                 "stays_in_admission": frame.groupby("hadm_id")["stay_id"].transform("size").astype("float64"),
             }
@@ -209,23 +214,14 @@ class MimicIV:
     def _keys(self, column: str, before: float) -> ibis.Table:
         """Where each stay begins: key, stay, start (seconds since 1970), and the minutes between which its entries lie.
 
-        A charted entry names its stay. A result names its patient, and belongs to the stay during which it was taken; what
-        was taken before a stay belongs to it unless an earlier stay was still going on.
+        A charted entry names its stay. A result names its patient; `within_stays` says which stay it belongs to.
         """
-        stays = self._intervals.dropna(subset=["start"]).sort_values(["subject_id", "start", "stay_id"])
-        since, until = pd.Series(-before, stays.index), pd.Series(np.inf, stays.index)
+        table = within_stays(self._intervals, before)
         if column == "subject_id":
-            patient = stays.groupby("subject_id")
-            until = _minutes(stays["start"], np.minimum(stays["end"], patient["start"].shift(-1).fillna(stays["end"]))).fillna(0.0)
-            since = _minutes(stays["start"], patient["end"].shift(1)).clip(lower=-before).fillna(-before).clip(upper=0.0)
-        table = {
-            "key": stays[column].to_numpy(),
-            "stay": stays["stay_id"].to_numpy(),
-            "start": ((stays["start"] - pd.Timestamp(0)) // pd.Timedelta(seconds=1)).to_numpy(np.int64),
-            "since": since.to_numpy(np.float64),
-            "until": until.to_numpy(np.float64),
-        }
-        return ibis.memtable(pa.table(table))
+            return ibis.memtable(table.rename_columns({"subject_id": "key"}))
+        rows = len(table)
+        reach = {"since": pa.array(np.full(rows, -before)), "until": pa.array(np.full(rows, np.inf))}
+        return ibis.memtable(pa.table({"key": table["stay"], **{name: table[name] for name in ("stay", "start")}, **reach}))
 
     @cached_property
     def _intervals(self) -> pd.DataFrame:
@@ -233,10 +229,10 @@ class MimicIV:
         where = self._tables.where("icustays")
         return pd.DataFrame(
             {
-                "stay_id": _ids(self._stays, "stay_id", where),
-                "subject_id": _ids(self._stays, "subject_id", where),
-                "start": _times(self._stays["intime"], where, "intime"),
-                "end": _times(self._stays["outtime"], where, "outtime"),
+                "stay_id": ids(self._stays, "stay_id", where),
+                "subject_id": ids(self._stays, "subject_id", where),
+                "start": times(self._stays["intime"], where, "intime"),
+                "end": times(self._stays["outtime"], where, "outtime"),
             }
         )
 
@@ -266,31 +262,3 @@ def _with_specimen(slim: ibis.Table) -> ibis.Table:
 def _releases() -> dict[str, dict[str, int]]:
     releases: dict[str, dict[str, int]] = yaml.safe_load(RELEASES.read_text())
     return releases
-
-
-def _minutes(start: Any, end: Any) -> Any:
-    return (end - start) / pd.Timedelta(minutes=1)
-
-
-def _times(column: "pd.Series[str]", where: str, name: str) -> "pd.Series[Any]":
-    times = pd.to_datetime(column.replace("", None), errors="coerce", format="ISO8601")
-    _refuse(column, times.isna(), where, name, "a time")
-    return times
-
-
-def _numbers(column: "pd.Series[str]", where: str, name: str) -> "pd.Series[float]":
-    numbers = pd.to_numeric(column.replace("", np.nan), errors="coerce").astype("float64")
-    _refuse(column, numbers.isna(), where, name, "a number")
-    return numbers
-
-
-def _refuse(column: "pd.Series[str]", missing: "pd.Series[bool]", where: str, name: str, what: str) -> None:
-    wrong = column[missing & column.notna() & (column != "")]
-    if len(wrong):
-        raise TardiffError(f"{where}: {name} {wrong.iloc[0]!r} is not {what}; correct or remove the row")
-
-
-def _ids(frame: pd.DataFrame, name: str, where: str) -> "pd.Series[int]":
-    if not frame[name].str.fullmatch(r"\d{1,18}").all():
-        raise TardiffError(f"{where}: {name} holds something that is not a whole number; correct or remove the row")
-    return frame[name].astype("int64")

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 from tqdm import tqdm
 
-from data_prep.concepts import Place
+from data_prep.concepts import Concepts, Place
 from data_prep.sources import Keep, as_is
 from data_prep.sources.records import records
 from tardiff.errors import TardiffError
@@ -70,6 +70,10 @@ class PhysioNet2012:
             which, record = without.iloc[0][["set", "stay_id"]]
             raise TardiffError(f"set-{which}/{record}.txt: the record has no row in Outcomes-{which}.txt; add it or leave the record out")
         return stays.assign(subject_id=stays["stay_id"], minutes=RECORDED_MINUTES, age=stays["Age"])
+
+    def dictionary(self, concepts: Concepts) -> Concepts:
+        """The whole dictionary; see `Source.dictionary`."""
+        return concepts
 
     def remarks(self) -> list[str]:
         """Nothing to say of these records."""

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 from tqdm import tqdm
 
-from data_prep.concepts import Place
+from data_prep.concepts import Concepts, Place
 from data_prep.sources import Keep, as_is
 from data_prep.sources.records import records
 from tardiff.errors import TardiffError
@@ -86,6 +86,10 @@ class PhysioNet2019:
                 "HospAdmTime": first["HospAdmTime"],
             }
         ).reset_index(drop=True)
+
+    def dictionary(self, concepts: Concepts) -> Concepts:
+        """The whole dictionary; see `Source.dictionary`."""
+        return concepts
 
     def remarks(self) -> list[str]:
         """Nothing to say of these records."""

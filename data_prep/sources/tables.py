@@ -94,8 +94,8 @@ class FileTables:
         path = self._find(name)
         return sum(pq.read_metadata(part).num_rows for part in _parts(path)) if path.suffix == ".parquet" else None
 
-    def unreadable(self, name: str, key: str, items: Sequence[str], kinds: Mapping[str, str]) -> TardiffError | None:
-        """The first row of a CSV table in which a column is not of its kind, among rows whose `key` is one of `items`."""
+    def unreadable(self, name: str, key: str, items: Sequence[str] | None, kinds: Mapping[str, str]) -> TardiffError | None:
+        """The first row of a CSV table in which a column is not of its kind, among rows whose `key` is one of `items` (None: all)."""
         path = self._find(name)
         if path.suffix == ".parquet":
             return None
@@ -106,7 +106,8 @@ class FileTables:
             numbered = lines.mutate(row=ibis.row_number() + 2)  # the header is row 1
             holds = [text(numbered[column]) for column in kinds]
             wrong = [held.notnull() & held.try_cast(kind).isnull() for held, kind in zip(holds, kinds.values(), strict=True)]
-            found = numbered.filter(among(numbered[key], items), ibis.or_(*wrong)).limit(1).to_pandas()
+            chosen = numbered.filter(among(numbered[key], items)) if items is not None else numbered
+            found = chosen.filter(ibis.or_(*wrong)).limit(1).to_pandas()
             for column, kind in kinds.items():
                 for row, value in zip(found["row"], found[column], strict=True):
                     if isinstance(value, str) and value and _try(connection, value, kind) is None:
@@ -124,9 +125,10 @@ class FileTables:
             for ending in ENDINGS:
                 if (path := place / f"{name}{ending}").exists():
                     return path
+        flat = f", nor in {self._raw} itself" if folder else ""
         raise TardiffError(
-            f"{self._raw / folder / name}.csv.gz: no such file (nor .csv, .parquet, nor in {self._raw} itself); "
-            f"--raw takes the folder that holds {' and '.join(sorted(set(self._folders.values())))}; get it from {self._home}"
+            f"{self._raw / folder / name}.csv.gz: no such file (nor .csv, .parquet{flat}); "
+            f"--raw takes the publisher's folder; get it from {self._home}"
         )
 
     def _check(self, path: Path, columns: Sequence[str]) -> list[str]:

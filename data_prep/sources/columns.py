@@ -1,0 +1,103 @@
+"""Columns of a raw table that were read as text, checked and converted; and which stay an entry belongs to."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from tardiff.errors import TardiffError
+
+FLAGS = {"1": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "false": 0.0, "no": 0.0}
+
+
+def times(column: "pd.Series[str]", where: str, name: str, first: int | None = None) -> "pd.Series[Any]":
+    """Times; what is empty is missing.
+
+    Args:
+        column: the text.
+        where: the file, for the message.
+        name: the column's name, for the message.
+        first: the number of the file's first row, if the column is still in the file's order.
+
+    Raises:
+        TardiffError: a text is not a time.
+    """
+    converted = pd.to_datetime(column.replace("", None), errors="coerce", format="ISO8601")
+    refuse(column, converted.isna(), where, name, "a time such as 2150-01-31 08:00:00", first)
+    return converted
+
+
+def numbers(column: "pd.Series[str]", where: str, name: str, first: int | None = None) -> "pd.Series[float]":
+    """Numbers (float64); what is empty is NaN. For the rest see `times`."""
+    converted = pd.to_numeric(column.replace("", np.nan), errors="coerce").astype("float64")
+    refuse(column, converted.isna(), where, name, "a number", first)
+    return converted
+
+
+def flags(column: "pd.Series[str]", where: str, name: str, first: int | None = None) -> "pd.Series[float]":
+    """1 or 0 (float64) for 1 and 0, true and false, yes and no; what is empty is NaN. For the rest see `times`."""
+    converted = column.str.lower().map(FLAGS).astype("float64")
+    refuse(column, converted.isna(), where, name, "1, 0, true, false, yes or no", first)
+    return converted
+
+
+def whole(column: "pd.Series[str]", where: str, name: str, first: int | None = None) -> "pd.Series[float]":
+    """Whole numbers (float64); what is empty is NaN. For the rest see `times`."""
+    converted = numbers(column, where, name, first)
+    refuse(column, converted % 1 != 0, where, name, "a whole number", first)
+    return converted
+
+
+def ids(frame: pd.DataFrame, name: str, where: str) -> "pd.Series[int]":
+    """A column of ids (int64), none of which may be missing. For the rest see `times`."""
+    wrong = ~frame[name].str.fullmatch(r"\d{1,18}")
+    if wrong.any():
+        raise TardiffError(f"{where}: {name} {frame[name][wrong].iloc[0]!r} is not a whole number; correct or remove the row")
+    return frame[name].astype("int64")
+
+
+def refuse(column: "pd.Series[str]", missing: "pd.Series[bool]", where: str, name: str, what: str, first: int | None = None) -> None:
+    """Refuse a column that holds a text which gave nothing; `first` as in `times`."""
+    wrong = (missing & column.notna() & (column != "")).to_numpy()
+    if wrong.any():
+        at = int(wrong.argmax())
+        row = "" if first is None else f"row {at + first}: "
+        raise TardiffError(f"{where}: {row}{name} {column.iloc[at]!r} is not {what}; correct or remove the row")
+
+
+def minutes_between(start: Any, end: Any) -> Any:
+    """Minutes from one time to another."""
+    return (end - start) / pd.Timedelta(minutes=1)
+
+
+def within_stays(stays: pd.DataFrame, before: float) -> pa.Table:
+    """When each stay began, and the minutes between which the entries of its patient are its own.
+
+    An entry belongs to the stay during which it was taken; what was taken before a stay belongs to it unless an earlier stay was
+    still going on.
+
+    Args:
+        stays: stay_id, subject_id, start, end.
+        before: how many minutes before the start count.
+
+    Returns:
+        Columns stay, subject_id, start (int64, seconds since 1970), since and until (float64).
+    """
+    stays = stays.dropna(subset=["start"]).sort_values(["subject_id", "start", "stay_id"])
+    patient = stays.groupby("subject_id")
+    until = minutes_between(stays["start"], np.minimum(stays["end"], patient["start"].shift(-1).fillna(stays["end"]))).fillna(0.0)
+    since = minutes_between(stays["start"], patient["end"].shift(1)).clip(lower=-before).fillna(-before).clip(upper=0.0)
+    columns = {
+        "stay": stays["stay_id"].to_numpy(np.int64),
+        "subject_id": stays["subject_id"].to_numpy(np.int64),
+        "start": epoch(stays["start"]).to_numpy(np.int64),
+        "since": since.to_numpy(np.float64),
+        "until": until.to_numpy(np.float64),
+    }
+    return pa.table(columns)
+
+
+def epoch(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Whole seconds since 1970."""
+    return (column - pd.Timestamp(0)) // pd.Timedelta(seconds=1)
