@@ -23,8 +23,9 @@ RESERVE = 0.15
 """Share of the cap that is left free, for what DuckDB does not count and for the batches that pass through Python."""
 BATCH = 1 << 18
 """Rows that pass through Python at a time."""
-SPARK_UTC = {"spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "true"}
-"""Times carry no zone; and what cannot be read is an error, not a missing value."""
+SPARK = {"spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "true", "spark.sql.execution.arrow.pyspark.enabled": "true"}
+"""Times carry no zone; what cannot be read is an error, not a missing value; tables cross over as Arrow."""
+SPARK_LOCAL = {"spark.sql.shuffle.partitions": "8", "spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}
 
 
 def bytes_of(size: str) -> int:
@@ -94,7 +95,8 @@ def _spark(master: str | None) -> Any:
     builder = SparkSession.builder.appName("tardiff")
     if master:
         builder = builder.master(master)
-    for key, value in SPARK_UTC.items():
+    on_one_machine = SPARK_LOCAL if (master or "").startswith("local") else {}
+    for key, value in {**SPARK, **on_one_machine}.items():
         builder = builder.config(key, value)
     return ibis.pyspark.connect(builder.getOrCreate())
 
