@@ -55,7 +55,7 @@ def _assemble(settings: PrepareSettings, partial: Work) -> Dataset:
     with engine(settings.connection, settings.memory, settings.threads, partial.folder / "spill") as backend:
         source = _open(settings, partial)
         concepts = source.dictionary(concepts)
-        for remark in source.remarks():
+        for remark in source.remarks() if settings.source != "simulate" else ():
             print(f"warning: {remark}", file=sys.stderr)
         grid = Grid(concepts.select(source.name, settings.variables), steps, settings.step_hours)
         stays = source.stays().sort_values("stay_id", ignore_index=True)

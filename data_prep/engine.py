@@ -123,7 +123,9 @@ def limits_error(error: Exception, out: str | Path) -> TardiffError | None:
     """What to say if the machine, not a file, is the reason."""
     message = " ".join(str(error).split())
     if re.search("No space left|max_temp_directory_size|Disk quota|[Ff]ile too large", message):
-        return TardiffError(f"{out}: cannot be written (the disk is full: {message[:200]}); make room or choose another --out")
+        return TardiffError(
+            f"{out}: cannot be written: the disk is full, or a limit of file sizes is reached; make room or choose another --out"
+        )
     if isinstance(error, duckdb.OutOfMemoryException):
         return TardiffError(f"memory: too little for this ({message[:200]}); give more with --memory")
     return None

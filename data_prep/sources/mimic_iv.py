@@ -19,7 +19,7 @@ import yaml
 from data_prep.concepts import Concepts, Place
 from data_prep.sources import Keep, as_is
 from data_prep.sources.columns import ids, minutes_between, numbers, times, within_stays
-from data_prep.sources.tables import DatabaseTables, FileTables, Tables, among, number, seconds, text
+from data_prep.sources.tables import DatabaseTables, FileTables, Tables, among, number, seconds, text, whole
 from tardiff.errors import TardiffError
 
 HOME = "https://physionet.org/content/mimiciv/"
@@ -169,14 +169,16 @@ class MimicIV:
 
     def explain(self, error: Exception) -> TardiffError:
         """Search the event tables for the first row that cannot be read."""
-        message = " ".join(str(error).split())
+        message = " ".join(str(error).split()).partition(" LINE 1:")[0]
         for name, items in self._in_use.items():
             table = EVENT_TABLES[name]
-            kinds = {table.value: "float64", "charttime": "timestamp", **({table.stored: "timestamp"} if table.stored else {})}
+            order = "timestamp" if table.order == "storetime" else "int64"
+            stored = {table.stored: "timestamp"} if table.stored else {}
+            kinds = {table.value: "float64", "charttime": "timestamp", **stored, table.key: "int64", table.order: order}
             if isinstance(self._tables, FileTables) and (found := self._tables.unreadable(name, "itemid", items, kinds)):
                 return found
         tables = ", ".join(self._tables.where(name) for name in self._in_use)
-        return TardiffError(f"{tables}: could not be read ({message[:300]})")
+        return TardiffError(f"{tables}: could not be read ({message[:200]})")
 
     def _slim(self, name: str, places: Sequence[Place], minutes: float, before: float) -> ibis.Table:
         """The entries of one table that matter: pruned columns, and nothing is parsed before the filter on items."""
@@ -192,7 +194,7 @@ class MimicIV:
         if texts:
             holds |= among(raw.itemid, texts)
         wanted = raw.filter(among(raw.itemid, [*items, *texts]), holds)
-        joined = wanted.mutate(key=number(wanted[table.key]).cast("int64")).inner_join(self._keys(table.key, before), "key")
+        joined = wanted.mutate(key=whole(wanted[table.key])).inner_join(self._keys(table.key, before), "key")
         minute = (seconds(joined.charttime) - joined.start).cast("float64") / 60
         stored = (seconds(joined[table.stored]) - joined.start).cast("float64") / 60 if table.stored else minute
         entries = joined.select(
@@ -201,7 +203,7 @@ class MimicIV:
             minute=minute,
             available_minute=ibis.coalesce(stored, minute),
             value=number(joined[table.value]),
-            order=seconds(joined[table.order]) if table.order == "storetime" else number(joined[table.order]).cast("int64"),
+            order=seconds(joined[table.order]) if table.order == "storetime" else whole(joined[table.order]),
             since=joined.since,
             until=joined.until,
             **({"text": text(joined[table.text])} if texts else {}),

@@ -111,7 +111,7 @@ class FileTables:
             for column, kind in kinds.items():
                 for row, value in zip(found["row"], found[column], strict=True):
                     if isinstance(value, str) and value and _try(connection, value, kind) is None:
-                        what = "a time" if kind == "timestamp" else "a number"
+                        what = {"timestamp": "a time", "int64": "a whole number"}.get(kind, "a number")
                         return TardiffError(f"{path}: row {row}: {column} {value!r} is not {what}; correct or remove the row")
         except duckdb.Error as error:
             return unreadable_file(path, error)
@@ -182,12 +182,13 @@ class DatabaseTables:
 
 
 def unreadable_file(path: Path, error: Exception) -> TardiffError:
-    """What DuckDB could not read, with the line if it names one."""
+    """What DuckDB could not read, with the row if it names one; never the row's content."""
     message = " ".join(str(error).split())
     if line := re.search(r"CSV Error on Line: (\d+)", message):
-        what = message[line.end() :].split("Possible")[0].strip()
-        return TardiffError(f"{path}: row {line[1]}: cannot be read ({what[:200]}); fetch the file again or correct the row")
-    return TardiffError(f"{path}: truncated or damaged ({message[:200]}); fetch it again")
+        columns = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message)
+        what = f"has {columns[2]} columns, the header {columns[1]}" if columns else 'is not CSV separated by commas and quoted by "'
+        return TardiffError(f"{path}: row {line[1]} {what}; correct the row or fetch the file again")
+    return TardiffError(f"{path}: truncated or damaged ({message.partition(': /')[0][:200]}); fetch it again")
 
 
 def _try(connection: Any, value: str, kind: str) -> Any:
@@ -209,6 +210,11 @@ def text(column: ir.Column) -> Any:
 def number(column: ir.Column) -> Any:
     """A column of numbers, or of numbers written as text, as float64."""
     return (text(column) if column.type().is_string() else column).cast("float64")
+
+
+def whole(column: ir.Column) -> Any:
+    """A column of whole numbers, or of whole numbers written as text, as int64."""
+    return (text(column) if column.type().is_string() else column).cast("int64")
 
 
 def seconds(column: ir.Column) -> Any:
