@@ -19,7 +19,7 @@ from tqdm import tqdm
 from data_prep.cohort import eligible, find_task
 from data_prep.concepts import Concepts, Descriptor, load_concepts
 from data_prep.engine import BATCH, database_errors, engine, limits_error, write
-from data_prep.grid import Grid, hourly, to_arrays
+from data_prep.grid import Grid, first_values, hourly, to_arrays
 from data_prep.settings import PrepareSettings
 from data_prep.sources import Source, open_source
 from data_prep.split import split_patients
@@ -28,7 +28,7 @@ from tardiff.dataset import SPLITS, Dataset, Manifest, Split
 from tardiff.errors import TardiffError
 
 SIMULATED_VERSION = "1"
-WITHOUT_EFFECT = ("out", "raw", "connection", "memory", "threads")
+WITHOUT_EFFECT = ("out", "raw", "connection", "concepts", "memory", "threads")
 """Settings that do not change what is made of the same records."""
 EVENTS_AT_ONCE = 8_000_000
 """Events that DuckDB aggregates in one pass; more stays than give so many are taken in turns, so that memory does not grow."""
@@ -45,19 +45,22 @@ def prepare(settings: PrepareSettings) -> Dataset:
     """
     find_task(settings.task)
     _steps(settings)
-    with work(settings.out, _request(settings), _raw_files(settings)) as partial:
-        dataset = _assemble(settings, partial)
+    concepts = load_concepts(settings.concepts).with_intubated(settings.gcs_intubated)
+    with work(settings.out, _request(settings, concepts), _raw_files(settings)) as partial:
+        dataset = _assemble(settings, partial, concepts)
         return partial.publish(dataset.save)
 
 
-def _assemble(settings: PrepareSettings, partial: Work) -> Dataset:
-    concepts, task, steps = load_concepts(), find_task(settings.task), _steps(settings)
+def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts) -> Dataset:
+    task, steps = find_task(settings.task), _steps(settings)
     with engine(settings.connection, settings.memory, settings.threads, partial.folder / "spill") as backend:
         source = _open(settings, partial)
         concepts = source.dictionary(concepts)
         for remark in source.remarks() if settings.source != "simulate" else ():
             print(f"warning: {remark}", file=sys.stderr)
-        grid = Grid(concepts.select(source.name, settings.variables), steps, settings.step_hours)
+        names = concepts.select(source.name, settings.variables)
+        parts, first = concepts.parts(source.name, names), concepts.first(source.name)
+        grid = Grid(names, steps, settings.step_hours, parts, first)
         stays = source.stays().sort_values("stay_id", ignore_index=True)
         try:
             cells = _cells(settings, partial, backend, source, concepts, stays, grid)
@@ -73,6 +76,8 @@ def _assemble(settings: PrepareSettings, partial: Work) -> Dataset:
     row[cohort.index] = np.arange(len(cohort))
     values, mask = to_arrays(_batches(cells), grid, concepts, row, length[cohort.index])
     descriptors = concepts.statics[source.name]
+    charted = first_values(_batches(cells), grid, len(stays))
+    cohort = cohort.assign(**{d.source_column: charted[d.variable][cohort.index] for d in descriptors if d.variable})
     rows = Split(
         values=values,
         mask=mask,
@@ -127,8 +132,8 @@ def _cells(
     if folder.exists():
         return folder
     before = 60.0 * settings.before_hours
-    events = source.events(concepts.places(source.name, grid.names), 60.0 * settings.hours, before, partial.keep)
-    _check_units(events, concepts, source, grid.names)
+    events = source.events(concepts.places(source.name, grid.channels), 60.0 * settings.hours, before, partial.keep)
+    _check_units(events, concepts, source, grid.channels)
     windows = pa.table({"stay_id": stays["stay_id"].to_numpy(), "row": np.arange(len(stays)), "start": np.full(len(stays), -before)})
     passes = math.ceil(events.count().execute() / EVENTS_AT_ONCE) if backend.name == "duckdb" else 1
     width = max(1, math.ceil(len(stays) / max(1, passes)))
@@ -142,15 +147,16 @@ def _cells(
 
 def _check_units(events: ibis.Table, concepts: Concepts, source: Source, names: Sequence[str]) -> None:
     """No item may be charted in a unit that the dictionary does not know."""
-    accepted = {place.item: place.units for place in concepts.places(source.name, names) if place.units}
+    accepted = {place.item: place.units for place in concepts.places(source.name, names)}
     if "unit" not in events.columns or not accepted:
         return
-    charted = events.filter(events.unit.notnull()).group_by("item", unit=events.unit.strip().lower()).aggregate(entries=events.count())
+    stated = events.filter(events.unit.notnull())
+    charted = stated.group_by("item", unit=stated.unit.strip().lower()).aggregate(entries=stated.count())
     for item, unit, entries in charted.order_by("item", "unit").to_pandas().itertuples(index=False):
         if item in accepted and unit and unit not in accepted[item]:
             raise TardiffError(
                 f"{source.name}: item {item} has {entries:,} entries in {unit!r}, expected {' or '.join(accepted[item])}; "
-                "correct the rows, or add the unit to the item in a dictionary of your own"
+                "correct the rows, or give the item's place in a dictionary of your own (--concepts) these units and a scale"
             )
 
 
@@ -165,7 +171,8 @@ def _observed(batches: Iterator[pa.RecordBatch], grid: Grid, length: NDArray[np.
     seen = np.zeros((len(length), grid.steps), bool)
     for batch in batches:
         row, place = np.divmod(batch["cell"].to_numpy(), grid.row_cells)
-        seen[row, place % grid.steps] = True
+        chosen = place // grid.steps < len(grid.names)
+        seen[row[chosen], place[chosen] % grid.steps] = True
     return (seen & (np.arange(grid.steps) < length[:, None])).sum(axis=1)
 
 
@@ -192,11 +199,11 @@ def _steps(settings: PrepareSettings) -> int:
     return round(hours / settings.step_hours)
 
 
-def _request(settings: PrepareSettings) -> dict[str, Any]:
+def _request(settings: PrepareSettings, concepts: Concepts) -> dict[str, Any]:
     """What decides whether interrupted work can be gone on with."""
     chosen = {name: value for name, value in asdict(settings).items() if name not in WITHOUT_EFFECT}
     place = settings.connection and settings.connection.rpartition("@")[2]  # without the password
-    return {**chosen, "dictionary": load_concepts().digest, "database": place}
+    return {**chosen, "dictionary": concepts.digest(), "database": place}
 
 
 def _raw_files(settings: PrepareSettings) -> list[Path]:
@@ -214,11 +221,12 @@ def _recorded(settings: PrepareSettings, source: Source, concepts: Concepts, nam
         "before_hours": settings.before_hours,
         "step_hours": settings.step_hours,
         "lab_time": settings.lab_time,
+        "gcs_intubated": settings.gcs_intubated,
         "variables": list(names),
         "task": settings.task,
         "split": settings.split,
         "sets": list(source.sets),
         "seed": settings.seed,
-        "dictionary": concepts.digest,
+        "dictionary": concepts.digest(),
         **({"stays": settings.stays} if settings.source == "simulate" else {}),
     }

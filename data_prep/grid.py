@@ -17,9 +17,13 @@ FIXED_POINT = 1e6
 UNOBSERVED = 255
 """Stands for the rank of a group of places where none has a value."""
 
+WORDS = pa.schema({"item": pa.string(), "channel": pa.int64(), "text": pa.string(), "number": pa.float64(), "known": pa.bool_()})
+
 CONVERSIONS: dict[str, Callable[[Any], Any]] = {
     # Some Celsius items hold Fahrenheit and the other way round, so the value decides: 60 °C and 60 °F are both impossible.
     "celsius": lambda value: (value >= 60).ifelse((value - 32) / 1.8, value),
+    # Fractions and percentages are charted under one item. What lies between them (litres a minute) is left for the limits to drop.
+    "fio2": lambda value: (value <= 1).ifelse(value * 100, value),
     # A pH of 735 is 7.35 charted without its decimal point.
     "ph": lambda value: value.between(650, 800).ifelse(value / 100, value),
 }
@@ -33,11 +37,20 @@ class Grid:
         names: the variables; a channel is a position in them.
         steps: how many steps.
         step_hours: width of a step.
+        parts: variables that are read for the sake of a sum only; channels after `names`.
+        first: variables of which a row has one value, the first before the window's end; channels after `parts`, in step 0.
     """
 
     names: tuple[str, ...]
     steps: int
     step_hours: float
+    parts: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The variable of every channel."""
+        return (*self.names, *self.parts, *self.first)
 
     @property
     def minutes(self) -> float:
@@ -47,7 +60,7 @@ class Grid:
     @property
     def row_cells(self) -> int:
         """How many cells a row has."""
-        return len(self.names) * self.steps
+        return len(self.channels) * self.steps
 
 
 def hourly(events: ibis.Table, windows: ibis.Table, concepts: Concepts, source: str, grid: Grid, as_charted: bool = False) -> ibis.Table:
@@ -55,7 +68,8 @@ def hourly(events: ibis.Table, windows: ibis.Table, concepts: Concepts, source: 
 
     Step k is half open: [k * step_hours, (k + 1) * step_hours) from the start of a window. An entry outside a variable's
     limits is missing before anything is aggregated. An entry that became known after its window is left out. "last" breaks
-    ties by minute, by when it became known, by `order`, then by value.
+    ties by minute, by when it became known, by `order`, then by value. A variable that is a sum of others has a value where
+    all of them have one in the same step.
 
     Numbers are whole millionths, and nothing is divided here, so that every database gives the same bits.
 
@@ -71,36 +85,56 @@ def hourly(events: ibis.Table, windows: ibis.Table, concepts: Concepts, source: 
         Columns cell (int64, (row * channels + channel) * steps + step), rank (int64, of the group of places; the lowest wins),
         total (int64, sum of the values in millionths) and entries (int64, how many they are).
     """
-    rules = ibis.memtable(_rules(concepts, source, grid.names))
+    rules = ibis.memtable(_rules(concepts, source, grid))
     placed = events.inner_join(windows, "stay_id").inner_join(rules, "item")
     since = placed.minute - placed.start
     known = since if as_charted else placed.available_minute - placed.start
-    inside = placed.filter(since >= 0, since < grid.minutes, known < grid.minutes, *_specimen(placed))
+    earliest = (since >= 0) | (placed.aggregation == "first") if grid.first else since >= 0
+    inside = placed.filter(earliest, since < grid.minutes, known < grid.minutes, *_specimen(placed))
     step = ((inside.minute - inside.start) / (60.0 * grid.step_hours)).floor().cast("int64")
-    values = inside.mutate(
-        cell=(inside["row"] * len(grid.names) + inside.channel) * grid.steps + step,
-        value=_converted(inside),
-    )
+    if grid.first:
+        step = (inside.aggregation == "first").ifelse(0, step)
+    cells = inside.mutate(cell=(inside["row"] * len(grid.channels) + inside.channel) * grid.steps + step)
+    numbers = _worded(cells, concepts, source, grid)
+    values = numbers.mutate(value=_converted(numbers))
     plausible = values.filter(values.value.between(values.low, values.high))
     entries = plausible.mutate(total=(plausible.value * plausible.sign * FIXED_POINT + 0.5).floor().cast("int64"))
-    kinds = {concepts.variables[name].aggregation for name in grid.names}
+    kinds = {concepts.variables[name].aggregation for name in (*grid.names, *grid.parts)}
+    late = ("minute", "available_minute", "order") if "order" in entries.columns else ("minute", "available_minute")
     parts = []
     if kinds & {"mean", "sum"}:
         parts.append(entries.filter(entries.aggregation.isin(["mean", "sum"])))
     if "last" in kinds:
-        late = ("minute", "available_minute", "order") if "order" in entries.columns else ("minute", "available_minute")
-        parts.append(_first(entries.filter(entries.aggregation == "last"), (*late, "total")))
+        parts.append(_best(entries.filter(entries.aggregation == "last"), ibis.desc, (*late, "total")))
     if "max" in kinds:
-        parts.append(_first(entries.filter(entries.aggregation == "max"), ("total",)))
+        parts.append(_best(entries.filter(entries.aggregation == "max"), ibis.desc, ("total",)))
+    if grid.first:
+        parts.append(_best(entries.filter(entries.aggregation == "first"), ibis.asc, (*late, "total")))
     columns = ("cell", "rank", "total")
     chosen = [part.select(*columns) for part in parts]
     together = ibis.union(*chosen) if len(chosen) > 1 else chosen[0]
-    return together.group_by("cell", "rank").aggregate(total=together.total.sum().cast("int64"), entries=together.count())
+    found = together.group_by("cell", "rank").aggregate(total=together.total.sum().cast("int64"), entries=together.count())
+    sums = [_summed(found, concepts, source, grid, name) for name in grid.names if concepts.variables[name].sum_of.get(source)]
+    return ibis.union(found, *sums) if sums else found
 
 
-def _first(entries: ibis.Table, descending: Sequence[str]) -> ibis.Table:
-    """Of each cell's entries in a group of places the one that is highest by these columns, one after the other."""
-    keys = [ibis.desc(entries[column], nulls_first=False) for column in descending]
+def _summed(found: ibis.Table, concepts: Concepts, source: str, grid: Grid, name: str) -> ibis.Table:
+    """The cells of a variable that is a sum of others: those of its parts, where all of them are there."""
+    parts = concepts.variables[name].sum_of[source]
+    channels = [grid.channels.index(part) for part in parts]
+    low, high = (round(limit * FIXED_POINT) for limit in concepts.variables[name].limits)
+    channel = (found.cell / grid.steps).floor().cast("int64") % len(grid.channels)
+    of_parts = found.mutate(channel=channel).filter(lambda table: table.channel.isin(channels))
+    shift = (grid.names.index(name) - of_parts.channel) * grid.steps
+    moved = of_parts.mutate(cell=of_parts.cell + shift)
+    sums = moved.group_by("cell").aggregate(rank=moved["rank"].min(), total=moved.total.sum().cast("int64"), there=moved.count())
+    whole = sums.filter(sums.there == len(parts), sums.total.between(low, high))
+    return whole.select("cell", "rank", "total", entries=ibis.literal(1, "int64"))
+
+
+def _best(entries: ibis.Table, direction: Callable[..., Any], columns: Sequence[str]) -> ibis.Table:
+    """Of each cell's entries in a group of places the one that comes first by these columns, one after the other."""
+    keys = [direction(entries[column], nulls_first=False) for column in columns]
     place = entries.mutate(place=ibis.row_number().over(group_by=["cell", "rank"], order_by=keys))
     return place.filter(place.place == 0)
 
@@ -133,6 +167,7 @@ def to_arrays(
         values float32 [N, C, T] (NaN unobserved) and mask uint8 [N, C, T].
     """
     shape = (len(length), len(grid.names), grid.steps)
+    row_cells = len(grid.names) * grid.steps
     values, best = np.full(shape, np.nan, np.float32), np.full(shape, UNOBSERVED, np.uint8)
     limits = np.array([concepts.variables[name].limits for name in grid.names])
     averaged = np.array([concepts.variables[name].aggregation == "mean" for name in grid.names])
@@ -140,9 +175,9 @@ def to_arrays(
         from_row, place = np.divmod(batch["cell"].to_numpy(), grid.row_cells)
         channel, step = np.divmod(place, grid.steps)
         to_row = row[from_row]
-        valid = to_row >= 0
+        valid = (to_row >= 0) & (channel < len(grid.names))
         valid[valid] = step[valid] < length[to_row[valid]]
-        at, channel = (to_row * grid.row_cells + place)[valid], channel[valid]
+        at, channel = (to_row * row_cells + place)[valid], channel[valid]
         rank, entries = batch["rank"].to_numpy()[valid], batch["entries"].to_numpy()[valid]
         value = batch["total"].to_numpy()[valid] / np.where(averaged[channel], entries, 1) / FIXED_POINT
         value = np.clip(value, limits[channel, 0], limits[channel, 1])
@@ -153,27 +188,61 @@ def to_arrays(
     return values, best
 
 
-def _rules(concepts: Concepts, source: str, names: tuple[str, ...]) -> pa.Table:
+def first_values(batches: Iterable[pa.RecordBatch], grid: Grid, rows: int) -> dict[str, NDArray[np.float64]]:
+    """The one value [rows] of each variable in `grid.first`, NaN where there is none; batches and grid as in `to_arrays`."""
+    values, best = np.full((len(grid.first), rows), np.nan), np.full((len(grid.first), rows), UNOBSERVED, np.int64)
+    before = len(grid.names) + len(grid.parts)
+    for batch in batches:
+        row, place = np.divmod(batch["cell"].to_numpy(), grid.row_cells)
+        channel, rank, total = place // grid.steps - before, batch["rank"].to_numpy(), batch["total"].to_numpy()
+        for group in np.unique(rank)[::-1]:
+            chosen = (channel >= 0) & (rank == group)
+            at = channel[chosen], row[chosen]
+            better = best[at] > group
+            at = at[0][better], at[1][better]
+            values[at], best[at] = total[chosen][better] / FIXED_POINT, group
+    return dict(zip(grid.first, values, strict=True))
+
+
+def _rules(concepts: Concepts, source: str, grid: Grid) -> pa.Table:
     """For each item and channel: how to convert it, what is plausible, and the rank of its group."""
     rows = [
         {
             "item": place.item,
             "channel": channel,
             "rank": rank,
+            "scale": place.scale,
             "convert": place.convert,
             "sign": place.sign,
             "needs": place.specimen,
-            "low": concepts.variables[name].limits[0],
-            "high": concepts.variables[name].limits[1],
-            "aggregation": concepts.variables[name].aggregation,
+            "low": (place.limits or concepts.variables[name].limits)[0],
+            "high": (place.limits or concepts.variables[name].limits)[1],
+            "aggregation": "first" if channel >= len(grid.names) + len(grid.parts) else concepts.variables[name].aggregation,
         }
-        for channel, name in enumerate(names)
+        for channel, name in enumerate(grid.channels)
         for rank, group in enumerate(concepts.variables[name].found[source])
         for place in group
     ]
     return pa.Table.from_pylist(rows)
 
 
+def _worded(entries: ibis.Table, concepts: Concepts, source: str, grid: Grid) -> ibis.Table:
+    """The entries, where a charted word that the dictionary knows stands for its number; null if it stands for none."""
+    words = [
+        {"item": place.item, "channel": channel, "text": text, "number": number, "known": True}
+        for channel, name in enumerate(grid.channels)
+        for group in concepts.variables[name].found[source]
+        for place in group
+        for text, number in place.texts.items()
+    ]
+    if not words or "text" not in entries.columns:
+        return entries
+    table = ibis.memtable(pa.Table.from_pylist(words, schema=WORDS))
+    joined = entries.left_join(table, ["item", "channel", "text"])
+    return joined.select(*entries.drop("value").columns, value=joined.known.fill_null(False).ifelse(joined.number, joined.value))
+
+
 def _converted(entries: ibis.Table) -> Any:
-    branches = [(entries.convert == name, convert(entries.value)) for name, convert in CONVERSIONS.items()]
-    return ibis.cases(*branches, else_=entries.value)
+    value = entries.value * entries.scale
+    branches = [(entries.convert == name, convert(value)) for name, convert in CONVERSIONS.items()]
+    return ibis.cases(*branches, else_=value)

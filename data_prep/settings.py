@@ -32,7 +32,12 @@ class PrepareSettings:
     lab_time: Literal["storetime", "charttime"] = "storetime"
     """storetime: a result counts only if it was known before the window's end; charttime: when the sample was taken."""
     variables: str = "vitals"
-    """vitals, all, or names separated by commas."""
+    """vitals (seven), tardiff (the same seven; with 24 hourly steps, the default, this is TarDiff's published setting), benchmark17
+    (the 17 of mimic3-benchmarks), all, or names separated by commas; `tardiff variables SOURCE` lists them."""
+    concepts: str | Path | None = None
+    """A YAML of your own, merged over the built-in dictionary of variables (docs/variables.md)."""
+    gcs_intubated: Literal["keep", "normal", "missing"] = "keep"
+    """The verbal score of intubated patients: keep 1 as charted, take it as normal, or leave it out."""
     task: str = "in_hospital_death"
     """What the label means."""
     split: Literal["random", "by-set", "publisher"] = "random"

@@ -3,7 +3,7 @@
 https://physionet.org/content/mimiciv/
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import yaml
 
-from data_prep.concepts import Concepts, Place
+from data_prep.concepts import Concepts, Place, check_items
 from data_prep.sources import Keep, as_is
 from data_prep.sources.columns import ids, minutes_between, numbers, times, within_stays
 from data_prep.sources.tables import DatabaseTables, FileTables, Tables, among, number, seconds, text, whole
@@ -149,7 +149,7 @@ class MimicIV:
 
     def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, keep: Keep = as_is) -> ibis.Table:
         """What was charted, measured and put out; see `Source.events`."""
-        self._check_labels(places)
+        self._check_items(places)
         by_table: dict[str, list[Place]] = {}
         for place in places:
             by_table.setdefault(place.table, []).append(place)
@@ -192,7 +192,7 @@ class MimicIV:
         raw = self._tables.table(name, tuple(columns))
         holds = text(raw[table.value]).notnull()
         if texts:
-            holds |= among(raw.itemid, texts)
+            holds |= among(raw.itemid, texts) & text(raw[table.text]).notnull()
         wanted = raw.filter(among(raw.itemid, [*items, *texts]), holds)
         joined = wanted.mutate(key=whole(wanted[table.key])).inner_join(self._keys(table.key, before), "key")
         minute = (seconds(joined.charttime) - joined.start).cast("float64") / 60
@@ -241,17 +241,12 @@ class MimicIV:
     def _counted(self) -> dict[str, int]:
         return {"icustays": len(self._stays), "patients": len(self._patients), "admissions": len(self._admissions)}
 
-    def _check_labels(self, places: Iterable[Place]) -> None:
-        """The publisher's own dictionary must call each item what ours calls it."""
-        places = [place for place in places if place.label]
-        for dictionary in sorted({EVENT_TABLES[place.table].dictionary for place in places}):
-            items = self._tables.frame(dictionary, ("itemid", "label")).set_index("itemid")["label"]
-            for place in places:
-                if EVENT_TABLES[place.table].dictionary == dictionary and items.get(place.item) != place.label:
-                    raise TardiffError(
-                        f"{self._tables.where(dictionary)}: item {place.item} is {items.get(place.item)!r}, expected {place.label!r}; "
-                        "this is not the MIMIC-IV that concepts.yaml describes"
-                    )
+    def _check_items(self, places: Sequence[Place]) -> None:
+        """The publisher's own dictionaries must call each item what ours calls it."""
+        for dictionary, columns in {"d_items": ("itemid", "label", "unitname"), "d_labitems": ("itemid", "label")}.items():
+            own = [place for place in places if EVENT_TABLES[place.table].dictionary == dictionary]
+            if own:
+                check_items(own, self._tables.frame(dictionary, columns), self._tables.where(dictionary))
 
 
 def _with_specimen(slim: ibis.Table) -> ibis.Table:

@@ -52,7 +52,8 @@ class Raw2012:
 
 TABLES = {
     "icu/d_items": "itemid,label,abbreviation,linksto,category,unitname,param_type,lownormalvalue,highnormalvalue\n"
-    "220045,Heart Rate,HR,,,,,,\n",
+    "220045,Heart Rate,HR,,,bpm,,,\n226512,Admission Weight (Kg),,,,kg,,,\n226531,Admission Weight (lbs.),,,,None,,,\n"
+    "224639,Daily Weight,,,,kg,,,\n226730,Height (cm),,,,cm,,,\n226707,Height,,,,Inch,,,\n",
     "icu/icustays": "subject_id,hadm_id,stay_id,first_careunit,last_careunit,intime,outtime,los\n",
     "icu/chartevents": "subject_id,hadm_id,stay_id,caregiver_id,charttime,storetime,itemid,value,valuenum,valueuom,warning\n",
     "hosp/patients": "subject_id,gender,anchor_age,anchor_year,anchor_year_group,dod\n",

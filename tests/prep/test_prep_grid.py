@@ -19,10 +19,6 @@ CONCEPTS = Concepts(
     variables={
         kind: Variable("", "", LIMITS, "", kind, 0.0, {"x": ((Place("line"), Place("drain", sign=-1)), (Place("cuff"),))}) for kind in KINDS
     },
-    sets={"x": {}},
-    orderings=(),
-    statics={},
-    digest="",
 )
 HOURS = 3
 
@@ -136,7 +132,7 @@ def test_nothing_stands_beyond_a_rows_length_or_in_a_row_left_out() -> None:
 
 def test_only_the_specimen_asked_for_counts() -> None:
     variable = Variable("", "", (0, 200), "", "mean", 0.0, {"x": ((Place("gas", specimen="ART."),),)})
-    concepts = Concepts({"v": variable}, {"x": {}}, (), {}, "")
+    concepts = Concepts({"v": variable})
     events = to_events([(1, "gas", 5.0, 90.0), (1, "gas", 6.0, 40.0), (2, "gas", 5.0, 50.0)])
     kinds = events.mutate(specimen=ibis.cases((events.value == 90, "ART."), (events.value == 40, "VEN.")))
     assert on_grid(kinds, concepts, ("v",), 3, 1.0)[:, 0, 0].tolist() == pytest.approx([90.0, np.nan], nan_ok=True)
@@ -148,6 +144,10 @@ def test_only_the_specimen_asked_for_counts() -> None:
         ("celsius", 37.2, 37.2),
         ("celsius", 98.6, 37.0),
         ("celsius", 59.9, 59.9),
+        ("fio2", 0.4, 40.0),
+        ("fio2", 40.0, 40.0),
+        ("fio2", 1.0, 100.0),
+        ("fio2", 6.0, 6.0),
         ("ph", 7.35, 7.35),
         ("ph", 735.0, 7.35),
         ("ph", 99.0, 99.0),
@@ -155,5 +155,5 @@ def test_only_the_specimen_asked_for_counts() -> None:
 )
 def test_conversions(convert: str, charted: float, expected: float) -> None:
     variable = Variable("", "", (0, 200), "", "last", 0.0, {"x": ((Place("line", convert=convert),),)})  # type: ignore[arg-type]
-    concepts = Concepts({"v": variable}, {"x": {}}, (), {}, "")
+    concepts = Concepts({"v": variable})
     assert on_grid(to_events([(1, "line", 5.0, charted)]), concepts, ("v",), 3, 1.0)[0, 0, 0] == pytest.approx(expected)

@@ -16,7 +16,15 @@ from data_prep.sources import open_source
 from tardiff.dataset import Dataset
 
 SUMMED, LARGEST = {"Urine"}, {"MechVent"}
-AVERAGED = {"HR", "SysABP", "DiasABP", "MAP", "NISysABP", "NIDiasABP", "NIMAP", "RespRate", "Temp"}
+AVERAGED = {"HR", "SysABP", "DiasABP", "MAP", "NISysABP", "NIDiasABP", "NIMAP", "RespRate", "Temp", "Glucose"}
+CHARTED_AS = {
+    **{"hr": "HR", "resp": "RespRate", "temp": "Temp", "sbp_arterial": "SysABP", "dbp_arterial": "DiasABP", "map_arterial": "MAP"},
+    **{"sbp_cuff": "NISysABP", "dbp_cuff": "NIDiasABP", "map_cuff": "NIMAP", "gcs": "GCS", "mech_vent": "MechVent", "fio2": "FiO2"},
+    **{"sao2": "SaO2", "ph": "pH", "pao2": "PaO2", "paco2": "PaCO2", "lactate": "Lactate", "glucose": "Glucose", "bun": "BUN"},
+    **{"creatinine": "Creatinine", "sodium": "Na", "potassium": "K", "bicarbonate": "HCO3", "magnesium": "Mg", "albumin": "Albumin"},
+    **{"bilirubin": "Bilirubin", "alp": "ALP", "alt": "ALT", "ast": "AST", "cholesterol": "Cholesterol", "troponin_i": "TroponinI"},
+    **{"troponin_t": "TroponinT", "wbc": "WBC", "hematocrit": "HCT", "platelets": "Platelets", "urine": "Urine", "weight": "Weight"},
+}
 
 
 def by_hand(lines: pd.DataFrame, limits: dict[str, tuple[float, float]]) -> dict[tuple[str, int], float]:
@@ -26,6 +34,8 @@ def by_hand(lines: pd.DataFrame, limits: dict[str, tuple[float, float]]) -> dict
         minute = int(time[:2]) * 60 + int(time[3:])
         if parameter == "pH" and 650 <= value <= 800:
             value /= 100
+        if parameter == "FiO2" and value <= 1:
+            value *= 100
         if parameter not in limits or value == -1 or minute >= 48 * 60:
             continue
         if limits[parameter][0] <= value <= limits[parameter][1]:
@@ -46,9 +56,10 @@ def by_hand(lines: pd.DataFrame, limits: dict[str, tuple[float, float]]) -> dict
 def test_physionet2012_all_37_variables(real_data: Path, tmp_path: Path) -> None:
     raw = real_data / "physionet2012"
     dataset = prepare(PrepareSettings("physionet2012", tmp_path / "out", raw, hours=48, variables="all", sets="a"))
-    names = dataset.manifest.channel_names
-    assert len(names) == 37
-    limits = {channel.name: channel.limits for channel in dataset.manifest.channels}
+    assert set(dataset.manifest.channel_names) == set(CHARTED_AS)
+    names = [CHARTED_AS[name] for name in dataset.manifest.channel_names]
+    assert len(set(names)) == 37
+    limits = {CHARTED_AS[channel.name]: channel.limits for channel in dataset.manifest.channels}
     rows = {int(stay): (split, i) for split in dataset.splits.values() for i, stay in enumerate(split.stay_id)}
     assert len(rows) > 3900
     outcomes = pd.read_csv(raw / "Outcomes-a.txt").set_index("RecordID")
@@ -136,7 +147,8 @@ def test_mimic_demo_urine_and_cohort(real_data: Path, tmp_path: Path) -> None:
     admissions = pd.read_csv(raw / "hosp/admissions.csv.gz").set_index("hadm_id")
     output = pd.read_csv(raw / "icu/outputevents.csv.gz", parse_dates=["charttime"])
     items = [226559, 226560, 226561, 226584, 226563, 226564, 226565, 226567, 226557, 226558, 227489, 227488]
-    output = output[output["itemid"].isin(items) & output["value"].between(0, 2000)]
+    bags = output["itemid"].isin([227488, 227489])  # irrigation comes in bags of 3 L
+    output = output[output["itemid"].isin(items) & output["value"].between(0, bags.map({True: 10_000, False: 2000}))]
     total = 0
     for split in dataset.splits.values():
         for i, stay in enumerate(split.stay_id):
