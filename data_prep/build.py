@@ -117,10 +117,9 @@ def _simulated(settings: PrepareSettings, partial: Work) -> Path:
     """The made-up tables, written once."""
     from data_prep.simulate import simulate
 
-    raw, unfinished = partial.folder / "raw", partial.folder / "raw.tmp"
+    raw = partial.folder / "raw"
     if not raw.exists():
-        simulate(unfinished, settings.stays, settings.seed)
-        unfinished.rename(raw)
+        simulate(raw, settings.stays, settings.seed)
     return raw
 
 

@@ -67,8 +67,10 @@ def work(out: str | Path, settings: Mapping[str, Any], files: Sequence[Path]) ->
         TardiffError: `out` exists, or cannot be written, or something else is called `OUT.partial`.
     """
     out = Path(out)
-    refuse_existing(out)
     folder = out.with_name(out.name + ".partial")
+    if out.exists() and (folder / REQUEST).exists():  # a call was killed when it had done all but tidy up
+        shutil.rmtree(folder)
+    refuse_existing(out)
     request = {"settings": dict(settings), "files": [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]}
     request = json.loads(json.dumps(request, default=str))
     try:

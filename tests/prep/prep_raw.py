@@ -56,6 +56,10 @@ TABLES = {
     "224639,Daily Weight,,,,kg,,,\n226730,Height (cm),,,,cm,,,\n226707,Height,,,,Inch,,,\n",
     "icu/icustays": "subject_id,hadm_id,stay_id,first_careunit,last_careunit,intime,outtime,los\n",
     "icu/chartevents": "subject_id,hadm_id,stay_id,caregiver_id,charttime,storetime,itemid,value,valuenum,valueuom,warning\n",
+    "icu/outputevents": "subject_id,hadm_id,stay_id,caregiver_id,charttime,storetime,itemid,value,valueuom\n",
+    "hosp/labevents": "labevent_id,subject_id,hadm_id,specimen_id,itemid,order_provider_id,charttime,storetime,value,valuenum,valueuom,"
+    "ref_range_lower,ref_range_upper,flag,priority,comments\n",
+    "hosp/d_labitems": "itemid,label,fluid,category\n50821,pO2,Blood,Blood Gas\n50912,Creatinine,Blood,Chemistry\n",
     "hosp/patients": "subject_id,gender,anchor_age,anchor_year,anchor_year_group,dod\n",
     "hosp/admissions": "subject_id,hadm_id,admittime,dischtime,deathtime,hospital_expire_flag\n",
 }
@@ -76,6 +80,12 @@ class RawMimic:
     def chart(self, stay: int, time: str, value: str, item: int = 220045) -> None:
         """Add a charted value to stay 200 + `stay`."""
         self.tables["icu/chartevents"] += f"{stay},{100 + stay},{200 + stay},,{time},,{item},{value},{value},,0\n"
+
+    def lab(self, subject: int, time: str, value: str, item: int = 50912, stored: str = "", specimen: int = 1, text: str = "") -> None:
+        """Add a laboratory result, which names no admission; the running number grows."""
+        number = self.tables["hosp/labevents"].count("\n")
+        what = f"{time},{stored},{text or value},{value},mg/dL"
+        self.tables["hosp/labevents"] += f'{number},{subject},,{specimen},{item},,{what},,,,,"a comment, with a comma"\n'
 
     def write(self) -> Path:
         """Write the tables."""
