@@ -13,8 +13,12 @@ from tardiff.errors import TardiffError
 
 SOURCES = {
     "mimic_iv": "MimicIV",
+    "eicu": "EICU",
     "physionet2012": "PhysioNet2012",
     "physionet2019": "PhysioNet2019",
+    "meds": "Meds",
+    "yaib": "Yaib",
+    "table": "Table",
 }
 """Every source: its module in this package, which is also its name in `concepts.yaml`, and its class there."""
 DATABASES = ("mimic_iv",)

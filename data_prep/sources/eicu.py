@@ -1,0 +1,196 @@
+"""eICU Collaborative Research Database 2.0: offsets in minutes from admission to the unit, in CSV, gzipped CSV or Parquet.
+
+https://physionet.org/content/eicu-crd/
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import ibis
+import pandas as pd
+
+from data_prep.concepts import Concepts, Place
+from data_prep.sources import Keep, as_is
+from data_prep.sources.columns import ids, numbers
+from data_prep.sources.tables import FileTables, number, text
+from tardiff.errors import TardiffError
+
+HOME = "https://physionet.org/content/eicu-crd/"
+TOP_AGE = "> 89"
+"""How the publisher hides ages from 90 on; they count as 90."""
+JOINT = "//"
+"""Between a nurse's label and name in an item."""
+PATIENT = (
+    "patientunitstayid",
+    "patienthealthsystemstayid",
+    "uniquepid",
+    "gender",
+    "age",
+    "admissionheight",
+    "admissionweight",
+    "unittype",
+    "unitvisitnumber",
+    "unitdischargeoffset",
+    "unitdischargestatus",
+    "hospitaldischargeyear",
+    "hospitaldischargeoffset",
+    "hospitaldischargestatus",
+)
+DIED = {"Alive": 0.0, "ALIVE": 0.0, "Expired": 1.0, "EXPIRED": 1.0}
+
+
+@dataclass(frozen=True)
+class EventTable:
+    """Which columns of a table hold what."""
+
+    minute: str
+    available: str = ""
+    """When the entry could be known; without it at once."""
+    value: str = ""
+    """Without it, every variable has a column of its own."""
+    item: tuple[str, ...] = ()
+
+
+EVENT_TABLES = {
+    "vitalPeriodic": EventTable("observationoffset"),
+    "vitalAperiodic": EventTable("observationoffset"),
+    "lab": EventTable("labresultoffset", "labresultrevisedoffset", "labresult", ("labname",)),
+    "nurseCharting": EventTable(
+        "nursingchartoffset",
+        "nursingchartentryoffset",
+        "nursingchartvalue",
+        ("nursingchartcelltypevallabel", "nursingchartcelltypevalname"),
+    ),
+}
+
+
+class EICU:
+    """Every stay in a unit counts; `uniquepid` says which are one patient's.
+
+    Of a patient's hospital stays only the year is known, so their order is known only where the years differ, and when a patient
+    came back is not known at all.
+    """
+
+    name: ClassVar[str] = "eicu"
+    version = "2.0"
+    sets: tuple[str, ...] = ()
+
+    def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
+        """Open the folder `raw`; there are no sets to choose from."""
+        if sets:
+            raise TardiffError(f"sets: {self.name} has none; leave --sets out")
+        self._tables = FileTables(raw, dict.fromkeys(("patient", "apachePatientResult", *EVENT_TABLES), ""), HOME)
+        self._patient = self._tables.frame("patient", PATIENT)
+        self._missing = tuple(name for name in EVENT_TABLES if not self._there(name))
+        self._lost: tuple[str, ...] = ()
+        self._in_use: dict[str, tuple[str, ...]] = {}
+
+    def dictionary(self, concepts: Concepts) -> Concepts:
+        """Without the places in tables that are missing; see `Source.dictionary`."""
+        kept = concepts.keeping(self.name, lambda place: place.table not in self._missing)
+        before, after = (dictionary.known(self.name) for dictionary in (concepts, kept))
+        self._lost = tuple(name for name in before if name not in after)
+        return kept
+
+    def remarks(self) -> list[str]:
+        """Which tables are missing, and what that costs; see `Source.remarks`."""
+        if not self._missing:
+            return []
+        lost = f"; no place is left for {', '.join(self._lost)}" if self._lost else ""
+        return [f"{', '.join(self._missing)}: no such tables in this folder, so it is prepared without them{lost}; get them from {HOME}"]
+
+    def stays(self) -> pd.DataFrame:
+        """One row a stay in a unit; see `Source.stays`."""
+        frame, where = self._patient, self._tables.where("patient")
+        number_of = {name: numbers(frame[name], where, name) for name in PATIENT if name.endswith(("offset", "height", "weight", "number"))}
+        stay_id = ids(frame, "patientunitstayid", where)
+        died = frame["hospitaldischargestatus"].map(DIED).fillna(stay_id.map(self._died_by_apache()))
+        died_in_unit = frame["unitdischargestatus"].map(DIED) == 1
+        died = died.mask(died.isna() & died_in_unit, 1.0)
+        unit_end, hospital_end = number_of["unitdischargeoffset"], number_of["hospitaldischargeoffset"]
+        return pd.DataFrame(
+            {
+                "stay_id": stay_id,
+                "subject_id": pd.Series(pd.factorize(frame["uniquepid"], sort=True)[0] + 1, frame.index, dtype="int64"),
+                "minutes": unit_end.fillna(0.0),
+                "unit_minutes": unit_end,
+                "age": numbers(frame["age"].replace(TOP_AGE, "90"), where, "age"),
+                "died": died,
+                "gender": frame["gender"],
+                "unittype": frame["unittype"],
+                "admissionheight": number_of["admissionheight"],
+                "admissionweight": number_of["admissionweight"],
+                "death_minute": unit_end.where(died_in_unit, hospital_end).where(died == 1),
+                "discharge_minute": hospital_end,
+                "order": self._order(number_of["unitvisitnumber"]),
+                "stays_in_admission": frame.groupby("patienthealthsystemstayid")["uniquepid"].transform("size").astype("float64"),
+            }
+        )
+
+    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, keep: Keep = as_is) -> ibis.Table:
+        """What was charted and measured; see `Source.events`."""
+        by_table: dict[str, set[str]] = {}
+        for place in places:
+            by_table.setdefault(place.table, set()).add(place.item)
+        self._in_use = {name: tuple(sorted(items)) for name, items in sorted(by_table.items())}
+        parts = [keep(self._slim(name, items, minutes, before), name) for name, items in self._in_use.items()]
+        return ibis.union(*parts) if len(parts) > 1 else parts[0]
+
+    def explain(self, error: Exception) -> TardiffError:
+        """Search the tables for the first row that cannot be read."""
+        for name, items in self._in_use.items():
+            table = EVENT_TABLES[name]
+            columns = [column for column in ("patientunitstayid", table.minute, table.available) if column]
+            columns += [] if table.item else list(items)
+            columns += [table.value] if name == "lab" else []  # a nurse may write words, which count as missing
+            if found := self._tables.unreadable(name, "patientunitstayid", None, dict.fromkeys(columns, "float64")):
+                return found
+        tables = ", ".join(self._tables.where(name) for name in self._in_use)
+        return TardiffError(f"{tables}: could not be read ({' '.join(str(error).split())[:300]})")
+
+    def _slim(self, name: str, items: tuple[str, ...], minutes: float, before: float) -> ibis.Table:
+        """The entries of one table that matter: pruned columns, and nothing is parsed before the filter on items."""
+        table = EVENT_TABLES[name]
+        columns = [column for column in ("patientunitstayid", table.minute, table.available, table.value, *table.item) if column]
+        raw = self._tables.table(name, columns if table.item else [*columns, *items])
+        if table.item:
+            joined = raw[table.item[0]]
+            for column in table.item[1:]:
+                joined = joined + JOINT + raw[column]
+            raw = raw.mutate(item=joined).filter(joined.isin(items))
+            raw = raw.mutate(value=number(raw[table.value]) if name == "lab" else text(raw[table.value]).try_cast("float64"))
+        else:
+            raw = raw.mutate(**{item: number(raw[item]) for item in items})
+            raw = raw.pivot_longer(ibis.selectors.cols(*items), names_to="item", values_to="value")
+        minute = number(raw[table.minute])
+        # A revision before the result itself occurs; what is known is known with the result at the earliest.
+        known = ibis.greatest(minute, number(raw[table.available]).fill_null(minute)) if table.available else minute
+        entries = raw.select(
+            stay_id=number(raw.patientunitstayid).cast("int64"), item=raw["item"], minute=minute, available_minute=known, value=raw["value"]
+        )
+        return entries.filter(entries.value.notnull(), entries.minute >= -before, entries.minute < minutes)
+
+    def _order(self, visit: "pd.Series[float]") -> "pd.Series[float]":
+        """0 for a patient's first stay in time; unknown where two hospital stays fall into one year."""
+        frame = self._patient.assign(visit=visit)
+        in_year = frame.groupby(["uniquepid", "hospitaldischargeyear"])["patienthealthsystemstayid"].transform("nunique")
+        unclear = (in_year > 1).groupby(frame["uniquepid"]).transform("any")
+        order = frame.sort_values(["uniquepid", "hospitaldischargeyear", "visit"]).groupby("uniquepid").cumcount()
+        return order.reindex(frame.index).astype("float64").where(~unclear)
+
+    def _died_by_apache(self) -> "pd.Series[float]":
+        """Outcome of the hospital stay by stay, for the few whose patient row is silent."""
+        if not self._there("apachePatientResult"):
+            return pd.Series(dtype="float64")
+        frame = self._tables.frame("apachePatientResult", ("patientunitstayid", "actualhospitalmortality"))
+        frame = frame.drop_duplicates("patientunitstayid")
+        stay_id = ids(frame, "patientunitstayid", self._tables.where("apachePatientResult"))
+        return frame["actualhospitalmortality"].map(DIED).set_axis(stay_id)
+
+    def _there(self, name: str) -> bool:
+        with suppress(TardiffError):
+            return bool(self._tables.where(name))
+        return False

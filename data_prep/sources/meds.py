@@ -1,0 +1,359 @@
+"""MEDS 0.4 folders: `data/**/*.parquet`, with the codes that MIMIC_IV_MEDS writes or those of `tardiff export --format meds`.
+
+https://github.com/Medical-Event-Data-Standard
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import ibis
+import msgspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_prep.concepts import Concepts, Descriptor, Place, Variable
+from data_prep.sources import Keep, as_is
+from data_prep.sources.columns import minutes_between, within_stays
+from data_prep.sources.mimic_iv import SPECIMEN_TYPE, MimicIV
+from tardiff.dataset import Channel, Static
+from tardiff.errors import TardiffError
+
+HOME = "https://github.com/Medical-Event-Data-Standard/meds"
+CORE = ("subject_id", "time", "code")
+STAY, ADMISSION_OF_STAY = "icustay_id", "hadm_id"
+"""Columns beyond the standard that MIMIC_IV_MEDS writes, and tardiff the first of them."""
+BIRTH, DEATH = "MEDS_BIRTH", "MEDS_DEATH"
+IN, OUT, HOME_AGAIN, SEX = "ICU_ADMISSION", "ICU_DISCHARGE", "HOSPITAL_DISCHARGE", "GENDER"
+OF_MIMIC = re.compile(r"(?:LAB//RESULT|LAB|SUBJECT_FLUID_OUTPUT)//(\d+)//(.*)")
+"""A charted item, a laboratory result (in some versions of MIMIC_IV_MEDS with the word RESULT) or an output: item id and unit."""
+UNKNOWN = "UNK"
+SPLITS = {"train": "train", "tuning": "validation", "held_out": "test"}
+
+
+class Meds:
+    """Stays in intensive care are ICU_ADMISSION to ICU_DISCHARGE; everything else is told by code and time.
+
+    MEDS knows one time for an event. MIMIC_IV_MEDS gives a laboratory result the time when it was stored, or in its first versions
+    when it was drawn; so laboratory values may stand later than in MIMIC-IV itself. It drops the number of the specimen: a
+    result counts as arterial if an arterial specimen of the same patient was reported at the same moment.
+    """
+
+    name: ClassVar[str] = "meds"
+    sets: tuple[str, ...] = ()
+
+    def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
+        """Open the folder `raw`; there are no sets to choose from."""
+        if sets:
+            raise TardiffError(f"sets: {self.name} has none (its splits are chosen with --split publisher); leave --sets out")
+        self._raw = raw
+        self._shards = sorted((raw / "data").rglob("*.parquet"))
+        if not self._shards:
+            raise TardiffError(f"{raw / 'data'}: holds no .parquet; --raw takes a MEDS folder ({HOME})")
+        schemas = {path: _schema(path) for path in self._shards}
+        for path, schema in schemas.items():
+            for column in CORE:
+                if column not in schema.names:
+                    raise TardiffError(f"{path}: there is no column {column}; a MEDS shard has {', '.join(CORE)}")
+        self._columns = tuple(name for name in schemas[self._shards[0]].names if all(name in schema.names for schema in schemas.values()))
+
+    @cached_property
+    def version(self) -> str:
+        """The data set and its version, as `metadata/dataset.json` has them."""
+        path = self._raw / "metadata" / "dataset.json"
+        if not path.is_file():
+            return "0.4"
+        try:
+            described = json.loads(path.read_bytes())
+            return f"{described.get('dataset_name', UNKNOWN)} {described.get('dataset_version', UNKNOWN)}"
+        except (UnicodeDecodeError, ValueError, AttributeError) as error:
+            raise TardiffError(f"{path}: not valid JSON ({error})") from error
+
+    def dictionary(self, concepts: Concepts) -> Concepts:
+        """The channels of an export of ours, or else the places of MIMIC-IV; see `Source.dictionary`."""
+        variables, statics = self._exported()
+        if variables:
+            return concepts.serving(self.name, variables, statics)
+        mimic = MimicIV.name
+        borrowed = {
+            name: msgspec.structs.replace(
+                variable,
+                found={**variable.found, self.name: variable.found[mimic]},
+                sum_of={**variable.sum_of, **({self.name: variable.sum_of[mimic]} if mimic in variable.sum_of else {})},
+            )
+            for name, variable in concepts.variables.items()
+            if mimic in variable.found
+        }
+        return concepts.serving(self.name, borrowed, concepts.statics[mimic], concepts.left_out.get(mimic, ()))
+
+    def remarks(self) -> list[str]:
+        """See `Source.remarks`."""
+        return []
+
+    def stays(self) -> pd.DataFrame:
+        """One row a stay in intensive care; see `Source.stays`."""
+        stays = self._intervals
+        patient = stays.groupby("subject_id")
+        discharge, died = self._discharges(stays)
+        death = stays["subject_id"].map(self._first(DEATH))
+        born = stays["subject_id"].map(self._first(BIRTH))
+        minutes = minutes_between(stays["start"], stays["end"])
+        day_of_death = death.dt.normalize() + pd.Timedelta(days=1)
+        told = self._told_by_admission(stays)
+        return pd.DataFrame(
+            {
+                "stay_id": stays["stay_id"],
+                "subject_id": stays["subject_id"],
+                "start": stays["start"],
+                "minutes": minutes.fillna(0.0),
+                "unit_minutes": minutes,
+                "age": _years(born, stays["start"]).fillna(told.get("age", np.nan)),
+                "died": died.where(died.isna() | (died == 1), (death <= discharge).astype("float64")),
+                "gender": stays["subject_id"].map(self._sexes()).fillna(""),
+                "first_careunit": stays["unit"],
+                "death_minute": minutes_between(stays["start"], death).where(died == 1),
+                "death_day_minute": minutes_between(stays["start"], day_of_death),
+                "discharge_minute": minutes_between(stays["start"], discharge),
+                "next_minute": minutes_between(stays["start"], patient["start"].shift(-1)),
+                "order": patient.cumcount().astype("float64"),
+                "stays_in_admission": discharge.groupby([stays["subject_id"], discharge]).transform("size").astype("float64"),
+                **{column: told[column] for column in told.columns if column != "age"},
+                **self._split_of(stays["subject_id"]),
+                **self._given(stays),
+            }
+        )
+
+    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, keep: Keep = as_is) -> ibis.Table:
+        """What has one of the wanted codes; see `Source.events`."""
+        typed = any(place.specimen for place in places)
+        items = {place.item for place in places} | ({SPECIMEN_TYPE} if typed else set())
+        schema = pa.schema([("code", pa.string()), ("item", pa.string()), ("unit", pa.string())])
+        codes = ibis.memtable(pa.Table.from_pylist(list(self._wanted(items)), schema))
+        texts = typed or any(place.text for place in places)
+        table = self._table([*CORE, "numeric_value", STAY, *(["text_value"] if texts else [])])
+        slim = keep(table.inner_join(codes, "code").drop("code"), "events")
+        if typed:
+            is_type = slim["item"] == SPECIMEN_TYPE
+            drawn = slim.filter(is_type).group_by("subject_id", "time").aggregate(specimen=lambda rows: rows.text_value.max())
+            slim = slim.filter(~is_type).left_join(drawn, ["subject_id", "time"]).drop("subject_id_right", "time_right")
+        joined = slim.inner_join(ibis.memtable(within_stays(self._intervals, before)), "subject_id")
+        minute = (joined.time.epoch_seconds().cast("int64") - joined.start).cast("float64") / 60
+        own = joined[STAY] == joined.stay if STAY in self._columns else ibis.null("boolean")
+        entries = joined.mutate(minute=minute, own=own)
+        during = entries.own.ifelse(
+            (entries.minute >= -before) & (entries.minute < minutes),
+            entries.own.isnull() & (entries.minute >= entries.since) & (entries.minute < entries.until) & (entries.minute < minutes),
+        )
+        entries = entries.filter(during.fill_null(False))
+        # Values are 32-bit in MEDS. By way of their shortest text, 36.6 is 36.6 again and 0.21 is inside limits that begin there.
+        value = entries.numeric_value.cast("string").cast("float64")
+        return entries.select(
+            stay_id=entries.stay,
+            item=entries["item"],
+            minute=entries.minute,
+            available_minute=entries.minute,
+            value=value.isnan().ifelse(ibis.null("float64"), value),
+            unit=entries.unit,
+            **({"text": entries.text_value} if texts else {}),
+            **({"specimen": entries.specimen} if typed else {}),
+        )
+
+    def explain(self, error: Exception) -> TardiffError:
+        """The shards are typed, so what goes wrong is a damaged file."""
+        return TardiffError(f"{self._raw / 'data'}: could not be read ({' '.join(str(error).split())[:300]}); fetch it again")
+
+    def _table(self, columns: Sequence[str]) -> ibis.Table:
+        """Some columns of every shard; a column that the standard makes optional and the folder lacks is null."""
+        table = ibis.read_parquet([str(path) for path in self._shards])
+        absent = {"numeric_value": "float32", "text_value": "string", STAY: "int64"}
+        return table.select(**{name: table[name] if name in self._columns else ibis.null(absent[name]) for name in columns})
+
+    @cached_property
+    def _marks(self) -> pd.DataFrame:
+        """Every event that tells of stays, births and deaths, sorted by patient and time: subject_id, time, kind, code, and ids."""
+        extra = [name for name in (STAY, ADMISSION_OF_STAY) if name in self._columns]
+        table = self._table_of_marks([*CORE, *extra])
+        try:
+            marks: pd.DataFrame = table.to_pandas()
+        except Exception as error:  # each database has its own
+            raise self.explain(error) from error
+        marks["kind"] = marks["code"].str.replace("//.*", "", regex=True)
+        marks["time"] = pd.to_datetime(marks["time"]).astype("datetime64[us]")
+        return marks.sort_values(["subject_id", "time", "code"], ignore_index=True)
+
+    def _table_of_marks(self, columns: Sequence[str]) -> ibis.Table:
+        table = ibis.read_parquet([str(path) for path in self._shards]).select(*columns)
+        kinds = [table.code.startswith(f"{kind}//") for kind in (IN, OUT, HOME_AGAIN, SEX)]
+        return table.filter(ibis.or_(table.code.isin([BIRTH, DEATH]), *kinds))
+
+    @cached_property
+    def _intervals(self) -> pd.DataFrame:
+        """stay_id, subject_id, start, end, unit and where known the hospital admission, by patient and time."""
+        marks = self._marks
+        starts = marks[marks["kind"] == IN].rename(columns={"time": "start"})
+        ends = marks[marks["kind"] == OUT].rename(columns={"time": "end"})
+        if starts.empty:
+            raise TardiffError(f"{self._raw}: no event has a code {IN}//...; without it there are no stays in intensive care")
+        if STAY in self._columns and starts[STAY].notna().all():
+            starts = starts.drop_duplicates(STAY)
+            stays = starts.merge(ends.drop_duplicates(STAY)[[STAY, "end"]], on=STAY, how="left")
+            stays["stay_id"] = stays[STAY].astype("int64")
+        else:
+            ends = ends[["subject_id", "end"]].sort_values("end")
+            stays = pd.merge_asof(starts.sort_values("start"), ends, left_on="start", right_on="end", by="subject_id", direction="forward")
+            stays = stays.sort_values(["subject_id", "start"], ignore_index=True)
+            stays["stay_id"] = np.arange(1, len(stays) + 1)
+        stays = stays.dropna(subset=["start"]).sort_values(["subject_id", "start", "stay_id"], ignore_index=True)
+        stays["unit"] = stays["code"].str.partition("//")[2]
+        return stays
+
+    def _discharges(self, stays: pd.DataFrame) -> "tuple[pd.Series[Any], pd.Series[float]]":
+        """When the hospital stay of each ended, and whether in death as far as that event tells."""
+        homes = self._marks[self._marks["kind"] == HOME_AGAIN]
+        homes = homes.assign(died=homes["code"].str.fullmatch(rf"{HOME_AGAIN}//DIED").astype("float64"))
+        if ADMISSION_OF_STAY in self._columns:
+            by_id = homes.drop_duplicates(ADMISSION_OF_STAY).set_index(ADMISSION_OF_STAY)
+            return stays[ADMISSION_OF_STAY].map(by_id["time"]), stays[ADMISSION_OF_STAY].map(by_id["died"])
+        homes = homes[["subject_id", "time", "died"]].sort_values("time")
+        left = stays.reset_index().sort_values("start")
+        found = pd.merge_asof(left, homes, left_on="start", right_on="time", by="subject_id", direction="forward", suffixes=("_in", ""))
+        found = found.set_index("index").reindex(stays.index)
+        return found["time"], found["died"]
+
+    def _first(self, code: str) -> "pd.Series[Any]":
+        """By patient, the first time of an event."""
+        rows = self._marks[self._marks["code"] == code]
+        return rows.groupby("subject_id")["time"].min()
+
+    def _sexes(self) -> "pd.Series[str]":
+        rows = self._marks[self._marks["kind"] == SEX].drop_duplicates("subject_id")
+        return rows.set_index("subject_id")["code"].str.partition("//")[2]
+
+    def _wanted(self, items: set[str]) -> Iterator[dict[str, str | None]]:
+        """Codes that mean one of the items, with the unit that MIMIC's carry."""
+        for code in self._codes["code"]:
+            if code in items:
+                yield {"code": code, "item": code, "unit": None}
+            elif (match := OF_MIMIC.fullmatch(code)) and match[1] in items:
+                yield {"code": code, "item": match[1], "unit": None if match[2] == UNKNOWN else match[2]}
+
+    @cached_property
+    def _codes(self) -> pd.DataFrame:
+        """Every code, and what an export of ours says of it (the empty text if nothing)."""
+        path = self._raw / "metadata" / "codes.parquet"
+        described = pd.DataFrame({"code": pd.Series(dtype=str), "tardiff": pd.Series(dtype=str)})
+        if path.is_file():
+            schema = _schema(path)
+            if "code" not in schema.names:
+                raise TardiffError(f"{path}: there is no column code")
+            described = pq.read_table(path, columns=[name for name in ("code", "tardiff") if name in schema.names]).to_pandas()
+        # The standard promises every code in codes.parquet, but not after further steps of processing.
+        present = self._table(["code"]).distinct().to_pandas()
+        return present.merge(described.reindex(columns=["code", "tardiff"]), on="code", how="outer").fillna("").sort_values("code")
+
+    def _exported(self) -> tuple[dict[str, Variable], tuple[Descriptor, ...]]:
+        """The channels and descriptors that an export of ours describes, in its order."""
+        path = self._raw / "metadata" / "codes.parquet"
+        if not path.is_file() or "tardiff" not in _schema(path).names:
+            return {}, ()
+        variables: dict[str, Variable] = {}
+        statics: dict[str, Descriptor] = {}
+        for row in pq.read_table(path, columns=["code", "tardiff"]).to_pylist():
+            if not row["tardiff"]:
+                continue
+            try:
+                described = _described(row["tardiff"])
+            except msgspec.MsgspecError as error:
+                raise TardiffError(f"{path}: code {row['code']}: column tardiff cannot be read ({error})") from error
+            if isinstance(described, Channel):
+                variables[described.name] = self._variable(described, row["code"])
+            else:
+                categories = {category: category for category in described.categories}
+                statics[described.name] = Descriptor(
+                    described.name, described.unit, described.kind, described.limits, categories, column=f"static {described.name}"
+                )
+        return variables, tuple(statics.values())
+
+    def _variable(self, channel: Channel, code: str) -> Variable:
+        return Variable(
+            label=channel.name,
+            unit=channel.unit,
+            limits=channel.limits,
+            limits_from="the data set that was exported",
+            aggregation=channel.aggregation,
+            normal=channel.normal,
+            kind=channel.kind,
+            found={self.name: ((Place(item=code),),)},
+        )
+
+    def _told_by_admission(self, stays: pd.DataFrame) -> pd.DataFrame:
+        """The descriptors of an export of ours: columns as `_exported` names them, and age where there is one."""
+        _, statics = self._exported()
+        told = pd.DataFrame(index=stays.index)
+        if not statics:
+            return told
+        prefixes = [f"{static.name}//" for static in statics]
+        table = self._table([*CORE, "numeric_value", STAY])
+        rows = table.filter(ibis.or_(*(table.code.startswith(prefix) for prefix in prefixes))).to_pandas().set_index(STAY)
+        for static, prefix in zip(statics, prefixes, strict=True):
+            own = rows[rows["code"].str.startswith(prefix)]
+            if static.kind == "categorical":
+                told[static.column] = stays["stay_id"].map(own["code"].str.slice(len(prefix))).fillna("")
+                continue
+            told[static.column] = stays["stay_id"].map(own["numeric_value"]).astype("float64")
+            if static.name.lower() == "age":
+                told["age"] = told[static.column]
+        return told
+
+    def _split_of(self, subjects: "pd.Series[int]") -> dict[str, "pd.Series[str]"]:
+        """Which of the publisher's splits each patient is in."""
+        path = self._raw / "metadata" / "subject_splits.parquet"
+        if not path.is_file():
+            return {}
+        if not {"subject_id", "split"} <= set(_schema(path).names):
+            raise TardiffError(f"{path}: expected the columns subject_id and split")
+        frame = pq.read_table(path, columns=["subject_id", "split"]).to_pandas().drop_duplicates("subject_id")
+        return {"split": subjects.map(frame.set_index("subject_id")["split"].map(SPLITS)).fillna("").astype(str)}
+
+    @property
+    def _label_files(self) -> list[Path]:
+        """The labels beside the data, if they are of one task."""
+        tasks = sorted(path for path in (self._raw / "labels").glob("*") if path.is_dir())
+        return sorted(tasks[0].rglob("*.parquet")) if len(tasks) == 1 else []
+
+    def _given(self, stays: pd.DataFrame) -> dict[str, "pd.Series[float]"]:
+        """The label of the last prediction made during each stay."""
+        if not self._label_files:
+            return {}
+        labels = pd.concat([pq.read_table(path).to_pandas() for path in self._label_files], ignore_index=True)
+        value = next((name for name in ("boolean_value", "integer_value") if name in labels), None)
+        if value is None or not {"subject_id", "prediction_time"} <= set(labels):
+            raise TardiffError(f"{self._label_files[0]}: expected subject_id, prediction_time and boolean_value or integer_value")
+        labels = labels.assign(prediction_time=labels["prediction_time"].astype("datetime64[us]")).sort_values("prediction_time")
+        left = stays[["subject_id", "start", "end"]].reset_index().dropna().sort_values("end")
+        found = pd.merge_asof(left, labels, left_on="end", right_on="prediction_time", by="subject_id").set_index("index")
+        inside = found["prediction_time"] >= found["start"]
+        return {"given": found[value].astype("float64").where(inside).reindex(stays.index)}
+
+
+def _described(text: str) -> Channel | Static:
+    is_channel = "aggregation" in msgspec.json.decode(text, type=dict)
+    return msgspec.json.decode(text, type=Channel) if is_channel else msgspec.json.decode(text, type=Static)
+
+
+def _schema(path: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(path)
+    except (OSError, pa.ArrowException) as error:
+        raise TardiffError(f"{path}: truncated or not Parquet ({error}); fetch it again") from error
+
+
+def _years(born: "pd.Series[Any]", at: "pd.Series[Any]") -> "pd.Series[float]":
+    """Whole years from one date to another."""
+    before_birthday = (at.dt.month * 100 + at.dt.day) < (born.dt.month * 100 + born.dt.day)
+    return (at.dt.year - born.dt.year - before_birthday).astype("float64").where(born.notna())
