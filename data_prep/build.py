@@ -19,7 +19,7 @@ from tqdm import tqdm
 from data_prep.cohort import eligible, find_task
 from data_prep.concepts import Concepts, Descriptor, load_concepts
 from data_prep.engine import BATCH, database_errors, engine, limits_error, write
-from data_prep.grid import Grid, first_values, hourly, to_arrays
+from data_prep.grid import LOOK_BACK, Grid, first_values, hourly, to_arrays
 from data_prep.settings import PrepareSettings
 from data_prep.sources import Source, open_source
 from data_prep.split import split_patients
@@ -131,7 +131,8 @@ def _cells(
     if folder.exists():
         return folder
     before = 60.0 * settings.before_hours
-    events = source.events(concepts.places(source.name, grid.channels), 60.0 * settings.hours, before, partial.keep)
+    reach = max(before, LOOK_BACK) if grid.first else before
+    events = source.events(concepts.places(source.name, grid.channels), 60.0 * settings.hours, reach, partial.keep)
     _check_units(events, concepts, source, grid.channels)
     windows = pa.table({"stay_id": stays["stay_id"].to_numpy(), "row": np.arange(len(stays)), "start": np.full(len(stays), -before)})
     passes = math.ceil(events.count().execute() / EVENTS_AT_ONCE) if backend.name == "duckdb" else 1

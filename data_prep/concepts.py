@@ -49,6 +49,8 @@ class Place(_Entry, frozen=True):
     sign: Literal[1, -1] = 1
     texts: dict[str, float | None] = {}
     """Numbers for charted words, which go before the number beside the word; null is missing."""
+    only_texts: bool = False
+    """A number beside the word is something else."""
     intubated: str = ""
     """The word that tells a tube instead of an answer."""
     specimen: str = ""

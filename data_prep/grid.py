@@ -14,6 +14,9 @@ from data_prep.concepts import Concepts
 FIXED_POINT = 1e6
 """Sums run over whole numbers of this fraction, so that no order of addition changes a bit. Six decimals are kept."""
 
+LOOK_BACK = 24 * 60.0
+"""Minutes before the start of a stay from which on a first value counts: weight and height are often charted on the way in."""
+
 UNOBSERVED = 255
 """Stands for the rank of a group of places where none has a value."""
 
@@ -38,7 +41,8 @@ class Grid:
         steps: how many steps.
         step_hours: width of a step.
         parts: variables that are read for the sake of a sum only; channels after `names`.
-        first: variables of which a row has one value, the first before the window's end; channels after `parts`, in step 0.
+        first: variables of which a row has one value, the first between `LOOK_BACK` and the window's end; channels after
+            `parts`, in step 0.
     """
 
     names: tuple[str, ...]
@@ -89,7 +93,9 @@ def hourly(events: ibis.Table, windows: ibis.Table, concepts: Concepts, source: 
     placed = events.inner_join(windows, "stay_id").inner_join(rules, "item")
     since = placed.minute - placed.start
     known = since if as_charted else placed.available_minute - placed.start
-    earliest = (since >= 0) | (placed.aggregation == "first") if grid.first else since >= 0
+    earliest = since >= 0
+    if grid.first:
+        earliest = (placed.aggregation == "first").ifelse(placed.minute >= -LOOK_BACK, earliest)
     inside = placed.filter(earliest, since < grid.minutes, known < grid.minutes, *_specimen(placed))
     step = ((inside.minute - inside.start) / (60.0 * grid.step_hours)).floor().cast("int64")
     if grid.first:
@@ -212,6 +218,7 @@ def _rules(concepts: Concepts, source: str, grid: Grid) -> pa.Table:
             "channel": channel,
             "rank": rank,
             "scale": place.scale,
+            "only_texts": place.only_texts,
             "convert": place.convert,
             "sign": place.sign,
             "needs": place.specimen,
@@ -239,7 +246,8 @@ def _worded(entries: ibis.Table, concepts: Concepts, source: str, grid: Grid) ->
         return entries
     table = ibis.memtable(pa.Table.from_pylist(words, schema=WORDS))
     joined = entries.left_join(table, ["item", "channel", "text"])
-    return joined.select(*entries.drop("value").columns, value=joined.known.fill_null(False).ifelse(joined.number, joined.value))
+    value = ibis.cases((joined.known.fill_null(False), joined.number), (joined.only_texts, ibis.null("float64")), else_=joined.value)
+    return joined.select(*entries.drop("value").columns, value=value)
 
 
 def _converted(entries: ibis.Table) -> Any:

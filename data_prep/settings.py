@@ -35,7 +35,7 @@ class PrepareSettings:
     """vitals (seven), tardiff (the same seven; with 24 hourly steps, the default, this is TarDiff's published setting), benchmark17
     (the 17 of mimic3-benchmarks), all, or names separated by commas; `tardiff variables SOURCE` lists them."""
     concepts: str | Path | None = None
-    """A YAML of your own, merged over the built-in dictionary of variables (docs/variables.md)."""
+    """A YAML of your own, merged over the built-in dictionary of variables; `tardiff variables --help` shows one."""
     gcs_intubated: Literal["keep", "normal", "missing"] = "keep"
     """The verbal score of intubated patients: keep 1 as charted, take it as normal, or leave it out."""
     task: str = "in_hospital_death"

@@ -53,6 +53,35 @@ def simulate(settings: OmitArgPrefixes[SimulateSettings]) -> None:
         print(f"  {n:>13,} rows  {table}")
 
 
+def variables(source: Annotated[Positional[str | None], arg(metavar="SOURCE")] = None, concepts: Path | None = None) -> None:
+    """List the variables that can be prepared: meaning, unit, plausible range, and where a source keeps them.
+
+    The dictionary is a YAML file, and a file of your own is merged over it (here, and by `tardiff prepare --concepts`). This
+    one adds a variable of MIMIC-IV and narrows the range of another:
+
+      variables:
+        crp: {label: C-reactive protein, unit: mg/L, limits: [0, 600], limits_from: our laboratory, aggregation: last, normal: 5}
+        hr: {limits: [20, 250], limits_from: our monitors}
+      found:
+        mimic_iv:
+          crp: {table: labevents, item: 50889, label: C-Reactive Protein}
+
+    The built-in file, data_prep/concepts.yaml, begins with what every field means.
+
+    For instance:
+      tardiff variables mimic-iv
+      tardiff variables mimic-iv --concepts my.yaml
+
+    Args:
+        source: List what this source has, with its items, and what the words of --variables choose; without it, everything.
+        concepts: A dictionary of your own.
+    """
+    from data_prep.concepts import load_concepts
+    from data_prep.variables import listing
+
+    print(listing(load_concepts(concepts), source))
+
+
 def train(data: Data, out: Out, settings: OmitArgPrefixes[TrainSettings] = TrainSettings(), threads: Threads = None) -> None:
     """Train the diffusion model on a dataset folder and write a pipeline folder.
 
@@ -254,6 +283,7 @@ def demo(out: Out, settings: OmitArgPrefixes[DemoSettings] = DemoSettings()) -> 
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "simulate": simulate,
+    "variables": variables,
     "prepare": prepare,
     "train": train,
     "fit-classifier": fit_classifier,

@@ -53,7 +53,9 @@ class Raw2012:
 TABLES = {
     "icu/d_items": "itemid,label,abbreviation,linksto,category,unitname,param_type,lownormalvalue,highnormalvalue\n"
     "220045,Heart Rate,HR,,,bpm,,,\n226512,Admission Weight (Kg),,,,kg,,,\n226531,Admission Weight (lbs.),,,,None,,,\n"
-    "224639,Daily Weight,,,,kg,,,\n226730,Height (cm),,,,cm,,,\n226707,Height,,,,Inch,,,\n",
+    "224639,Daily Weight,,,,kg,,,\n226730,Height (cm),,,,cm,,,\n226707,Height,,,,Inch,,,\n"
+    "220739,GCS - Eye Opening,,,,,,,\n223900,GCS - Verbal Response,,,,,,,\n223901,GCS - Motor Response,,,,,,,\n"
+    "223951,Capillary Refill R,,,,,,,\n224308,Capillary Refill L,,,,,,,\n",
     "icu/icustays": "subject_id,hadm_id,stay_id,first_careunit,last_careunit,intime,outtime,los\n",
     "icu/chartevents": "subject_id,hadm_id,stay_id,caregiver_id,charttime,storetime,itemid,value,valuenum,valueuom,warning\n",
     "icu/outputevents": "subject_id,hadm_id,stay_id,caregiver_id,charttime,storetime,itemid,value,valueuom\n",
@@ -77,9 +79,10 @@ class RawMimic:
             self.tables["hosp/admissions"] += f"{k},{100 + k},2150-01-01 00:00:00,2150-01-05 00:00:00,,{int(k % 4 == 0)}\n"
             self.chart(k, "2150-01-01 00:30:00", "80")
 
-    def chart(self, stay: int, time: str, value: str, item: int = 220045) -> None:
-        """Add a charted value to stay 200 + `stay`."""
-        self.tables["icu/chartevents"] += f"{stay},{100 + stay},{200 + stay},,{time},,{item},{value},{value},,0\n"
+    def chart(self, stay: int, time: str, value: str, item: int = 220045, text: str | None = None, unit: str = "") -> None:
+        """Add a charted value to stay 200 + `stay`; its text is the number if no other is given."""
+        words = value if text is None else text
+        self.tables["icu/chartevents"] += f"{stay},{100 + stay},{200 + stay},,{time},,{item},{words},{value},{unit},0\n"
 
     def lab(self, subject: int, time: str, value: str, item: int = 50912, stored: str = "", specimen: int = 1, text: str = "") -> None:
         """Add a laboratory result, which names no admission; the running number grows."""

@@ -1,11 +1,18 @@
 """The dictionary of variables: what is in it, what a file of one's own changes, and what is wrong with it."""
 
+import re
+import textwrap
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from prep_raw import RawMimic
 
+from data_prep import PrepareSettings, prepare
 from data_prep.concepts import check_items, load_concepts
+from tardiff import cli
 from tardiff.errors import TardiffError
 
 BENCHMARK17 = (
@@ -118,3 +125,59 @@ def test_items_are_checked() -> None:
         check_items(places, items(**{"224639": "Dry Weight"}), "d_items")
     with pytest.raises(TardiffError, match="224639"):
         check_items(places, items().iloc[:2], "d_items")
+
+
+def test_the_file_that_help_shows_is_one(tmp_path: Path) -> None:
+    shown = re.search(r"\n( +variables:\n.*?)\n\n", cli.variables.__doc__ or "", re.S)
+    assert shown is not None
+    concepts = load_concepts(own(tmp_path, textwrap.dedent(shown[1])))
+    assert concepts.select("mimic_iv", "crp,hr") == ("crp", "hr")
+
+
+def test_the_listing_has_every_place(capsys: pytest.CaptureFixture[str]) -> None:
+    concepts = load_concepts()
+    cli.main(["variables", "mimic-iv"])
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    for name in concepts.known("mimic_iv"):
+        items = [place.item for place in concepts.places("mimic_iv", [name])]
+        assert items or "sum of" in lines[name]
+        assert all(item in lines[name] for item in items)
+    cli.main(["variables"])
+    everything = capsys.readouterr().out
+    assert all(f"\n{name} " in everything for name in concepts.variables)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["variables", "nowhere"])
+    assert caught.value.code == 2
+
+
+CONSCIOUSNESS = "gcs_eye,gcs_verbal,gcs_motor,gcs,tube,capillary_refill"
+
+
+@pytest.mark.parametrize(("choice", "verbal", "total"), [("keep", 1, 10), ("normal", 5, 14), ("missing", np.nan, np.nan)])
+def test_mimic_words_and_the_intubated(choice: Any, verbal: float, total: float, raw_mimic: RawMimic, tmp_path: Path) -> None:
+    for stay in range(20):
+        raw_mimic.chart(stay, "2150-01-01 00:40:00", "", 220739, "To Speech")
+        raw_mimic.chart(stay, "2150-01-01 00:40:00", "1", 223900, "No Response-ETT")
+        raw_mimic.chart(stay, "2150-01-01 00:41:00", "6", 223901, "Obeys Commands")
+        raw_mimic.chart(stay, "2150-01-01 01:40:00", "4", 220739, "Spontaneously")
+        raw_mimic.chart(stay, "2150-01-01 01:45:00", "5", 223900, "Oriented")
+        raw_mimic.chart(stay, "2150-01-01 01:50:00", "", 223901, "Not a known answer")
+        raw_mimic.chart(stay, "2150-01-01 01:50:00", "", 224308, "Abnormal >3 Seconds")
+        raw_mimic.chart(stay, "2150-01-01 00:20:00", "200", 226531)
+    settings = PrepareSettings("mimic-iv", tmp_path / "out", raw_mimic.write(), variables=CONSCIOUSNESS, gcs_intubated=choice)
+    dataset = prepare(settings)
+    expected = [[3, 4], [verbal, 5], [6, np.nan], [total, np.nan], [1, 0], [np.nan, 1]]
+    np.testing.assert_array_equal(dataset.train.values[0, :, :2], expected)
+    weight = dataset.train.static[:, dataset.manifest.static_names.index("first_weight")]
+    np.testing.assert_allclose(weight, 90.718474, rtol=1e-6)
+    assert dataset.manifest.settings["gcs_intubated"] == choice
+
+
+def test_a_unit_that_the_dictionary_does_not_know(raw_mimic: RawMimic, tmp_path: Path) -> None:
+    raw_mimic.chart(3, "2150-01-01 02:00:00", "1.5", unit="Hz")
+    raw = raw_mimic.write()
+    with pytest.raises(TardiffError, match=r"220045.*'hz'.*bpm"):
+        prepare(PrepareSettings("mimic-iv", tmp_path / "out", raw, variables="hr"))
+    assert not (tmp_path / "out").exists()
+    accepted = own(tmp_path, "units: {bpm: [hz]}")
+    prepare(PrepareSettings("mimic-iv", tmp_path / "out", raw, variables="hr", concepts=accepted))

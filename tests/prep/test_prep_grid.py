@@ -1,6 +1,7 @@
 """The grid against a plain loop."""
 
 import math
+from typing import Any
 
 import ibis
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_prep.concepts import Concepts, Place, Variable
-from data_prep.grid import Grid, hourly, to_arrays
+from data_prep.grid import Grid, first_values, hourly, to_arrays
 
 LIMITS = (-50.0, 60.0)
 KINDS = ("mean", "last", "sum", "max")
@@ -42,10 +43,10 @@ def to_events(rows: list[tuple[int, str, float, float]]) -> ibis.Table:
 
 
 def on_grid(
-    events: ibis.Table, concepts: Concepts, names: tuple[str, ...], steps: int, step_hours: float, start: float = 0.0, **options: bool
+    events: ibis.Table, concepts: Concepts, names: tuple[str, ...], steps: int, step_hours: float, start: float = 0.0, **options: Any
 ) -> np.ndarray:
     """The values of stays 1 and 2, [2, C, T]."""
-    grid = Grid(names, steps, step_hours)
+    grid = Grid(names, steps, step_hours, options.pop("parts", ()))
     windows = ibis.memtable(pd.DataFrame({"stay_id": [1, 2], "row": [0, 1], "start": [start, start]}))
     cells = hourly(events, windows, concepts, "x", grid, **options).to_pyarrow()
     values, mask = to_arrays(cells.to_batches(), grid, concepts, np.arange(2), np.full(2, steps, np.int32))
@@ -136,6 +137,54 @@ def test_only_the_specimen_asked_for_counts() -> None:
     events = to_events([(1, "gas", 5.0, 90.0), (1, "gas", 6.0, 40.0), (2, "gas", 5.0, 50.0)])
     kinds = events.mutate(specimen=ibis.cases((events.value == 90, "ART."), (events.value == 40, "VEN.")))
     assert on_grid(kinds, concepts, ("v",), 3, 1.0)[:, 0, 0].tolist() == pytest.approx([90.0, np.nan], nan_ok=True)
+
+
+def test_a_sum_stands_where_all_its_parts_do_and_is_plausible() -> None:
+    part = {"x": ((Place("a"),),)}, {"x": ((Place("b"),),)}
+    first, second = (Variable("", "", (0, 9), "", "last", 0.0, found) for found in part)
+    total = Variable("", "", (3, 15), "", "last", 3.0, {"x": ()}, sum_of={"x": ("first", "second")})
+    concepts = Concepts({"first": first, "total": total, "second": second})
+    rows = [(1, "a", 5.0, 1.0), (1, "a", 6.0, 4.0), (1, "b", 50.0, 3.0), (1, "a", 70.0, 5.0), (1, "b", 130.0, 5.0)]
+    rows += [(2, "a", 5.0, 8.0), (2, "b", 5.0, 8.0), (2, "a", 70.0, 1.0), (2, "b", 70.0, 1.0), (2, "a", 130.0, 9.5), (2, "b", 130.0, 5.0)]
+    chosen = on_grid(to_events(rows), concepts, ("first", "total", "second"), 3, 1.0)
+    np.testing.assert_array_equal(chosen[:, 1], [[7, np.nan, np.nan], [np.nan, np.nan, np.nan]])
+    alone = on_grid(to_events(rows), concepts, ("total",), 3, 1.0, parts=concepts.parts("x", ("total",)))
+    np.testing.assert_array_equal(alone, chosen[:, 1:2])
+
+
+def test_words_stand_for_numbers() -> None:
+    scored = Place("verbal", texts={"Confused": 4.0, "Tube": 1.0, "Refused": None})
+    flag = Place("verbal", texts={"Tube": 1.0, "Confused": 0.0}, only_texts=True)
+    concepts = Concepts(
+        {
+            "score": Variable("", "", (1, 5), "", "last", 5.0, {"x": ((scored,),)}),
+            "tube": Variable("", "", (0, 1), "", "max", 0.0, {"x": ((flag,),)}),
+        }
+    )
+    events = to_events([(1, "verbal", 5.0, 3.0), (1, "verbal", 65.0, 3.0), (1, "verbal", 125.0, np.nan), (2, "verbal", 5.0, 1.0)])
+    texts = ibis.cases((events.minute == 65, "Confused"), (events.minute == 125, "Tube"), (events.stay_id == 2, "Refused"))
+    values = on_grid(events.mutate(text=texts), concepts, ("score", "tube"), 3, 1.0)
+    np.testing.assert_array_equal(values[0], [[3, 4, 1], [np.nan, 0, 1]])
+    assert np.isnan(values[1]).all()
+
+
+def test_a_place_has_its_own_scale_and_limits() -> None:
+    places = ((Place("pounds", scale=0.5), Place("bag", limits=(0, 500), sign=-1)),)
+    concepts = Concepts({"v": Variable("", "", (0, 100), "", "sum", 0.0, {"x": places})})
+    rows = [(1, "pounds", 5.0, 180.0), (1, "pounds", 6.0, 400.0), (1, "bag", 7.0, 60.0), (2, "pounds", 5.0, 100.0), (2, "bag", 5.0, 400.0)]
+    assert on_grid(to_events(rows), concepts, ("v",), 3, 1.0)[:, 0, 0].tolist() == [30.0, 0.0]
+
+
+def test_a_first_value_is_one_of_the_best_places_from_a_day_before_to_the_cutoff() -> None:
+    concepts = Concepts({"v": Variable("", "", (0, 100), "", "last", 0.0, {"x": ((Place("best"),), (Place("other"),))})})
+    grid = Grid(("v",), 3, 1.0, first=("v",))
+    rows = [(1, "best", 180.0, 1.0), (1, "other", 20.0, 2.0), (1, "other", 10.0, 3.0), (1, "other", -1441.0, 4.0)]
+    rows += [(2, "best", 90.0, 5.0), (2, "other", -1440.0, 6.0), (2, "best", -30.0, 700.0)]
+    windows = ibis.memtable(pd.DataFrame({"stay_id": [1, 2], "row": [0, 1], "start": 0.0}))
+    batches = hourly(to_events(rows), windows, concepts, "x", grid).to_pyarrow().to_batches()
+    assert first_values(batches, grid, 3)["v"].tolist() == pytest.approx([3.0, 5.0, np.nan], nan_ok=True)
+    values, _ = to_arrays(batches, grid, concepts, np.arange(2), np.full(2, 3, np.int32))
+    np.testing.assert_array_equal(values[:, 0], [[2, np.nan, np.nan], [np.nan, 5, np.nan]])
 
 
 @pytest.mark.parametrize(
