@@ -60,11 +60,11 @@ def variables(source: Annotated[Positional[str | None], arg(metavar="SOURCE")] =
     one adds a variable of MIMIC-IV and narrows the range of another:
 
       variables:
-        crp: {label: C-reactive protein, unit: mg/L, limits: [0, 600], limits_from: our laboratory, aggregation: last, normal: 5}
+        ldh: {label: Lactate dehydrogenase, unit: IU/L, limits: [1, 50000], limits_from: our laboratory, aggregation: last, normal: 200}
         hr: {limits: [20, 250], limits_from: our monitors}
       found:
         mimic_iv:
-          crp: {table: labevents, item: 50889, label: C-Reactive Protein}
+          ldh: {table: labevents, item: 50954, label: Lactate Dehydrogenase (LD)}
 
     The built-in file, data_prep/concepts.yaml, begins with what every field means.
 

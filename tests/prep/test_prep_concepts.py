@@ -44,21 +44,21 @@ def test_an_own_file_adds_and_changes(tmp_path: Path) -> None:
             tmp_path,
             """
             variables:
-              crp: {label: C-reactive protein, unit: mg/L, limits: [0, 600], limits_from: me, aggregation: last, normal: 5}
+              ldh: {label: Lactate dehydrogenase, unit: IU/L, limits: [1, 50000], limits_from: me, aggregation: last, normal: 200}
               hr: {limits: [20, 250], limits_from: me}
             found:
               mimic_iv:
-                crp: {table: labevents, item: 50889, label: C-Reactive Protein, units: [mg/L, mg%]}
+                ldh: {table: labevents, item: 50954, label: Lactate Dehydrogenase (LD), units: [IU/L, units]}
             units: {mg/dL: [mg%]}
-            sets: {mine: [hr, crp]}
+            sets: {mine: [hr, ldh]}
             """,
         )
     )
-    assert concepts.select("mimic_iv", "mine") == ("hr", "crp")
-    assert concepts.select("mimic_iv", "all")[-1] == "crp"
+    assert concepts.select("mimic_iv", "mine") == ("hr", "ldh")
+    assert concepts.select("mimic_iv", "all")[-1] == "ldh"
     heart = concepts.variables["hr"]
     assert (heart.limits, heart.aggregation, heart.found["mimic_iv"][0][0].item) == ((20, 250), "mean", "220045")
-    assert concepts.variables["crp"].found["mimic_iv"][0][0].units == ("mg/l", "mg%")
+    assert concepts.variables["ldh"].found["mimic_iv"][0][0].units == ("iu/l", "u/l", "units/l", "units")
     assert concepts.variables["creatinine"].found["mimic_iv"][0][0].units == ("mg/dl", "mg%")
 
 
@@ -77,7 +77,7 @@ def test_the_digest_is_of_the_meaning(tmp_path: Path) -> None:
         ("variables: {hr: {limits: [300, 1]}}", ("variables.hr", "not increasing")),
         ("variables: {hr: {normal: 400}}", ("variables.hr", "normal 400")),
         ("variables: {hr: 80}", ("variables.hr", "names")),
-        ("variables: {crp: {label: CRP}}", ("variables.crp", "unit")),
+        ("variables: {ldh: {label: LDH}}", ("variables.ldh", "unit")),
         ("variables: [hr]", ("variables",)),
         ("vitals: [hr]", ("'vitals'", "variables")),
         ("found: {mimic_iv: {pulse: {item: 1}}}", ("found.mimic_iv.pulse", "'pulse'")),
@@ -131,7 +131,7 @@ def test_the_file_that_help_shows_is_one(tmp_path: Path) -> None:
     shown = re.search(r"\n( +variables:\n.*?)\n\n", cli.variables.__doc__ or "", re.S)
     assert shown is not None
     concepts = load_concepts(own(tmp_path, textwrap.dedent(shown[1])))
-    assert concepts.select("mimic_iv", "crp,hr") == ("crp", "hr")
+    assert concepts.select("mimic_iv", "ldh,hr") == ("ldh", "hr")
 
 
 def test_the_listing_has_every_place(capsys: pytest.CaptureFixture[str]) -> None:
