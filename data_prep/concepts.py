@@ -190,28 +190,33 @@ class Concepts(_Entry, frozen=True):
         return msgspec.structs.replace(self, variables=variables)
 
     def keeping(self, source: str, wanted: Callable[[Place], bool]) -> "Concepts":
-        """The dictionary in which a source has only the places that `wanted` accepts, and the variables that these make."""
+        """The dictionary in which a source has only the places that `wanted` accepts, and the variables that these make.
+
+        Words that stand for several variables keep the members that are left.
+        """
         variables = {}
         for name in self.known(source):
             variable = self.variables[name]
-            kept = (tuple(place for place in group if wanted(place)) for group in variable.found[source])
-            if (groups := tuple(group for group in kept if group)) or source in variable.sum_of:
+            there = (tuple(place for place in group if wanted(place)) for group in variable.found[source])
+            if (groups := tuple(group for group in there if group)) or source in variable.sum_of:
                 variables[name] = msgspec.structs.replace(variable, found={**variable.found, source: groups})
         whole = {name: v for name, v in variables.items() if all(part in variables for part in v.sum_of.get(source, ()))}
-        return self.serving(source, whole, self.statics.get(source, ()), self.left_out.get(source, ()))
+        lost = set(self.known(source)) - set(whole)
+        words = {**self.sets, **self.sets_of.get(source, {})}
+        left = {word: tuple(name for name in names if name not in lost) for word, names in words.items() if lost.intersection(names)}
+        kept = self.serving(source, whole, self.statics.get(source, ()), self.left_out.get(source, ()))
+        return msgspec.structs.replace(kept, sets_of={**self.sets_of, source: {**self.sets_of.get(source, {}), **left}})
 
     def serving(self, source: str, variables: Mapping[str, Variable], statics: Iterable[Descriptor], left_out: Names = ()) -> "Concepts":
-        """The dictionary in which a source has these variables and no others; words for several keep the members that it has."""
+        """The dictionary in which a source has these variables and no others."""
         others = {
             name: msgspec.structs.replace(variable, found={other: groups for other, groups in variable.found.items() if other != source})
             for name, variable in self.variables.items()
             if name not in variables
         }
-        words = {**self.sets, **self.sets_of.get(source, {})}
         return msgspec.structs.replace(
             self,
             variables={**variables, **others},
-            sets_of={**self.sets_of, source: {word: tuple(name for name in names if name in variables) for word, names in words.items()}},
             left_out={**self.left_out, source: tuple(name for name in left_out if name in variables)},
             statics={**self.statics, source: tuple(each for each in statics if not each.variable or each.variable in variables)},
         )

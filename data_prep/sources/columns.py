@@ -24,6 +24,8 @@ def times(column: "pd.Series[str]", where: str, name: str, first: int | None = N
         TardiffError: a text is not a time.
     """
     converted = pd.to_datetime(column.replace("", None), errors="coerce", format="ISO8601")
+    if isinstance(converted.dtype, pd.DatetimeTZDtype):
+        raise TardiffError(f"{where}: {name} has times with a zone; write all times as local times without one")
     refuse(column, converted.isna(), where, name, "a time such as 2150-01-31 08:00:00", first)
     return converted
 

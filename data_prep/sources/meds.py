@@ -136,32 +136,28 @@ class Meds:
         codes = ibis.memtable(pa.Table.from_pylist(list(self._wanted(items)), schema))
         texts = typed or any(place.text for place in places)
         table = self._table([*CORE, "numeric_value", STAY, *(["text_value"] if texts else [])])
-        slim = keep(table.inner_join(codes, "code").drop("code"), "events")
-        if typed:
-            is_type = slim["item"] == SPECIMEN_TYPE
-            drawn = slim.filter(is_type).group_by("subject_id", "time").aggregate(specimen=lambda rows: rows.text_value.max())
-            slim = slim.filter(~is_type).left_join(drawn, ["subject_id", "time"]).drop("subject_id_right", "time_right")
-        joined = slim.inner_join(ibis.memtable(within_stays(self._intervals, before)), "subject_id")
+        joined = table.inner_join(codes, "code").inner_join(ibis.memtable(within_stays(self._intervals, before)), "subject_id")
         minute = (joined.time.epoch_seconds().cast("int64") - joined.start).cast("float64") / 60
-        own = joined[STAY] == joined.stay if STAY in self._columns else ibis.null("boolean")
-        entries = joined.mutate(minute=minute, own=own)
-        during = entries.own.ifelse(
-            (entries.minute >= -before) & (entries.minute < minutes),
-            entries.own.isnull() & (entries.minute >= entries.since) & (entries.minute < entries.until) & (entries.minute < minutes),
-        )
-        entries = entries.filter(during.fill_null(False))
+        # An event that names its stay belongs to it; another one to the stay of its patient during which it happened.
+        own = (joined[STAY] == joined.stay) & (minute >= -before)
+        its = joined[STAY].isnull() & (minute >= joined.since) & (minute < joined.until)
         # Values are 32-bit in MEDS. By way of their shortest text, 36.6 is 36.6 again and 0.21 is inside limits that begin there.
-        value = entries.numeric_value.cast("string").cast("float64")
-        return entries.select(
-            stay_id=entries.stay,
-            item=entries["item"],
-            minute=entries.minute,
-            available_minute=entries.minute,
+        value = joined.numeric_value.cast("string").cast("float64")
+        entries = joined.filter(minute < minutes, own.fill_null(False) | its).select(
+            stay_id=joined.stay,
+            item=joined["item"],
+            minute=minute,
+            available_minute=minute,
             value=value.isnan().ifelse(ibis.null("float64"), value),
-            unit=entries.unit,
-            **({"text": entries.text_value} if texts else {}),
-            **({"specimen": entries.specimen} if typed else {}),
+            unit=joined.unit,
+            **({"text": joined.text_value} if texts else {}),
         )
+        slim = keep(entries, "events")
+        if not typed:
+            return slim
+        is_type = slim["item"] == SPECIMEN_TYPE
+        kinds = slim.filter(is_type).group_by("stay_id", "minute").aggregate(specimen=lambda rows: rows.text.max())
+        return slim.filter(~is_type).left_join(kinds, ["stay_id", "minute"]).drop("stay_id_right", "minute_right")
 
     def explain(self, error: Exception) -> TardiffError:
         """The shards are typed, so what goes wrong is a damaged file."""

@@ -156,7 +156,7 @@ class Table:
             "subject_id": patient,
             "minutes": self._minutes(columns.end).fillna(0.0) if columns.end else pd.Series(np.inf, frame.index),
             "age": self._numbers(columns.age),
-            "died": flags(frame[columns.died], self._where, columns.died, 2) if columns.died else np.nan,
+            "died": flags(frame[columns.died], self._where, columns.died, self._first) if columns.died else np.nan,
         }
         for name, column in {"death_minute": columns.death, "discharge_minute": columns.discharge, "onset_minute": columns.onset}.items():
             if column:
@@ -166,7 +166,7 @@ class Table:
         if self._layout.times == "timestamps":
             found["start"] = self._starts
         if columns.label:
-            found["given"] = whole(frame[columns.label], self._where, columns.label, 2)
+            found["given"] = whole(frame[columns.label], self._where, columns.label, self._first)
         if columns.split:
             found["split"] = frame[columns.split]
         if columns.set:
@@ -221,6 +221,11 @@ class Table:
     def _where(self) -> str:
         return str(self._raw / self._layout.stays.file)
 
+    @property
+    def _first(self) -> int:
+        """The number of the first row of the table of stays: in CSV the header is row 1."""
+        return 1 if self._layout.stays.file.endswith(".parquet") else 2
+
     @cached_property
     def _frame(self) -> pd.DataFrame:
         """The table of stays, as text."""
@@ -232,11 +237,12 @@ class Table:
             raise TardiffError(f"{self._raw / LAYOUT}: stays.start: name the column with the start of the stay; times are timestamps")
         frame = self._tables.frame(layout.stays.file, list(dict.fromkeys(named)))
         stay = frame[layout.stays.stay]
-        wrong = stay.duplicated() | (stay == "")
-        if wrong.any():
-            row = int(wrong.to_numpy().argmax())
-            what = f"{stay[row]!r} has a row already" if stay[row] else "is empty"
-            raise TardiffError(f"{self._where}: row {row + 2}: {layout.stays.stay} {what}; correct or remove the row")
+        wrong = {f"{layout.stays.stay} is empty": stay == "", f"{layout.stays.stay} has a row already": stay.duplicated()}
+        if layout.stays.patient:
+            wrong[f"{layout.stays.patient} is empty"] = frame[layout.stays.patient] == ""
+        for what, rows in wrong.items():
+            if rows.any():
+                raise TardiffError(f"{self._where}: row {int(rows.to_numpy().argmax()) + self._first}: {what}; correct or remove the row")
         return frame
 
     @cached_property
@@ -246,17 +252,17 @@ class Table:
     @cached_property
     def _starts(self) -> "pd.Series[Any]":
         column = self._layout.stays.start
-        return times(self._frame[column], self._where, column, 2)
+        return times(self._frame[column], self._where, column, self._first)
 
     def _numbers(self, column: str) -> "pd.Series[float]":
         if not column:
             return pd.Series(np.nan, self._frame.index)
-        return numbers(self._frame[column], self._where, column, 2)
+        return numbers(self._frame[column], self._where, column, self._first)
 
     def _minutes(self, column: str) -> "pd.Series[float]":
         """A column of times, as minutes since the start of each stay."""
         if self._layout.times == "timestamps":
-            return minutes_between(self._starts, times(self._frame[column], self._where, column, 2))
+            return minutes_between(self._starts, times(self._frame[column], self._where, column, self._first))
         return self._numbers(column) * (SECONDS[self._layout.times] / 60)
 
     def _since(self, joined: ibis.Table, column: str) -> Any:

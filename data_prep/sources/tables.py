@@ -5,6 +5,7 @@ import gzip
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -121,9 +122,9 @@ class FileTables:
 
     def _find(self, name: str) -> Path:
         folder = self._folders[name]
-        for place in (self._raw / folder, self._raw):
+        for place, spelling in product((self._raw / folder, self._raw), (name, name.lower())):
             for ending in ENDINGS:
-                if (path := place / f"{name}{ending}").exists():
+                if (path := place / f"{spelling}{ending}").exists():
                     return path
         flat = f", nor in {self._raw} itself" if folder else ""
         raise TardiffError(

@@ -40,6 +40,7 @@ class Yaib:
         if sets:
             raise TardiffError(f"sets: {self.name} has none; leave --sets out")
         self._raw = raw
+        self._lost: tuple[str, ...] = ()
         schema = _schema(raw / HOURLY, ("stay_id", "time"))
         self._columns = tuple(schema.names)
         kind = schema.field("time").type
@@ -49,11 +50,14 @@ class Yaib:
 
     def dictionary(self, concepts: Concepts) -> Concepts:
         """The variables that have a column; see `Source.dictionary`."""
-        return concepts.keeping(self.name, lambda place: place.item in self._columns)
+        kept = concepts.keeping(self.name, lambda place: place.item in self._columns)
+        self._lost = tuple(name for name in concepts.known(self.name) if name not in kept.known(self.name))
+        return kept
 
     def remarks(self) -> list[str]:
         """See `Source.remarks`."""
-        return ["YAIB folders do not tell which stays are one patient's: stays count as patients, and one patient may be in two splits"]
+        lost = [f"{HOURLY} has no column for {', '.join(self._lost)}"] if self._lost else []
+        return [*lost, "YAIB folders do not tell which stays are one patient's: stays count as patients, one may be in two splits"]
 
     def stays(self) -> pd.DataFrame:
         """One row a stay; see `Source.stays`."""
