@@ -30,7 +30,7 @@ from tardiff.errors import TardiffError
 SIMULATED_VERSION = "1"
 WITHOUT_EFFECT = ("out", "raw", "connection", "concepts", "memory", "threads")
 """Settings that do not change what is made of the same records."""
-EVENTS_AT_ONCE = 8_000_000
+EVENTS_AT_ONCE = 4_000_000
 """Events that DuckDB aggregates in one pass; more stays than give so many are taken in turns, so that memory does not grow."""
 
 

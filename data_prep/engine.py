@@ -85,7 +85,14 @@ def _duckdb(memory: str, threads: int | None, scratch: Path) -> Any:
     limit = int(total * (1 - RESERVE)) - _resident()
     if limit < LEAST:
         raise TardiffError(f"memory: {memory} leaves DuckDB {max(limit, 0) // 10**6} MB and it needs {LEAST // 10**6}; give more")
-    options: dict[str, Any] = {"memory_limit": f"{limit // 10**6}MB", "temp_directory": str(scratch), "preserve_insertion_order": False}
+    options: dict[str, Any] = {
+        "memory_limit": f"{limit // 10**6}MB",
+        "temp_directory": str(scratch),
+        "preserve_insertion_order": False,
+        # The left side of a join streams and the right side is held in memory, as written: how long a compressed file
+        # is cannot be guessed, and DuckDB would hold the events to stream the stays.
+        "disabled_optimizers": "join_order,build_side_probe_side",
+    }
     return ibis.duckdb.connect(**options, **({"threads": threads} if threads else {}))
 
 
