@@ -47,6 +47,9 @@ def prepare(settings: PrepareSettings) -> Dataset:
     _steps(settings)
     concepts = load_concepts(settings.concepts).with_intubated(settings.gcs_intubated)
     with work(settings.out, _request(settings, concepts), _raw_files(settings)) as partial:
+        if partial.published:
+            partial.clear()
+            return Dataset.load(settings.out)
         dataset = _assemble(settings, partial, concepts)
         return partial.publish(dataset.save)
 

@@ -23,12 +23,17 @@ REQUEST = "request.json"
 class Work:
     """The folder `OUT.partial`.
 
+    Attributes:
+        out: the folder to be made.
+        folder: where work in progress stands.
+        published: an earlier call was killed between making `out` and clearing up: there is nothing left to do.
+
     It appears together with its request (settings and raw files), and a call with another request starts over. Whatever
     stands in it is whole: files are written under another name and renamed.
     """
 
-    def __init__(self, out: Path, folder: Path) -> None:
-        self.out, self.folder = out, folder
+    def __init__(self, out: Path, folder: Path, published: bool) -> None:
+        self.out, self.folder, self.published = out, folder, published
 
     def keep(self, scan: ibis.Table, name: str) -> ibis.Table:
         """Evaluate a scan into the folder, unless an earlier call has; see `data_prep.sources.Keep`.
@@ -50,8 +55,16 @@ class Work:
         shutil.rmtree(result, ignore_errors=True)  # of a call that was killed here
         saved = save(result)
         os.rename(result, self.out)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.clear()
         return saved
+
+    def clear(self) -> None:
+        """Remove the folder, the request last: as long as it stands, a later call knows whose work this was."""
+        for path in self.folder.iterdir():
+            if path.name != REQUEST:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        (self.folder / REQUEST).unlink()
+        self.folder.rmdir()
 
 
 @contextmanager
@@ -73,6 +86,10 @@ def work(out: str | Path, settings: Mapping[str, Any], files: Sequence[Path]) ->
     refuse_existing(out)
     request = {"settings": dict(settings), "files": [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]}
     request = json.loads(json.dumps(request, default=str))
+    if out.exists() and folder.exists() and _earlier(folder) == request:
+        yield Work(out, folder, published=True)
+        return
+    refuse_existing(out)
     try:
         if folder.exists() and not _resumes(folder, request):
             shutil.rmtree(folder)
@@ -80,7 +97,7 @@ def work(out: str | Path, settings: Mapping[str, Any], files: Sequence[Path]) ->
             _begin(folder, request)
         for file in folder.glob("*.tmp"):
             shutil.rmtree(file) if file.is_dir() else file.unlink()
-        yield Work(out, folder)
+        yield Work(out, folder, published=False)
     except (TardiffError, OSError) as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError):
@@ -96,11 +113,18 @@ def _begin(folder: Path, request: Mapping[str, Any]) -> None:
     new.rename(folder)
 
 
-def _resumes(folder: Path, request: Mapping[str, Any]) -> bool:
+def _earlier(folder: Path) -> Any:
+    """The request of the call that made the folder; None if it is of no such call."""
     try:
-        earlier = json.loads((folder / REQUEST).read_bytes())
-    except (OSError, ValueError) as error:
-        raise TardiffError(f"{folder}: exists, and is no unfinished `tardiff prepare`; remove it or choose another --out") from error
+        return json.loads((folder / REQUEST).read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _resumes(folder: Path, request: Mapping[str, Any]) -> bool:
+    earlier = _earlier(folder)
+    if earlier is None:
+        raise TardiffError(f"{folder}: exists, and is no unfinished `tardiff prepare`; remove it or choose another --out")
     if earlier == request:
         print(f"{folder}: going on where an earlier call stopped", file=sys.stderr)
         return True

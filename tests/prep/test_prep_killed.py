@@ -1,0 +1,121 @@
+"""kill -9 at any moment: the next call finishes the work, and nobody ever sees a folder that is not whole.
+
+TARDIFF_KILLS says how often (8 if not given); the moments are drawn from the whole time that a straight run takes.
+"""
+
+import hashlib
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from data_prep import PrepareSettings, prepare
+from data_prep.simulate import simulate
+from data_prep.work import Work
+from tardiff.errors import TardiffError
+
+KILLS = int(os.environ.get("TARDIFF_KILLS", "8"))
+FILES = {"manifest.json", "train.safetensors", "validation.safetensors", "test.safetensors"}
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("killed") / "raw"
+    simulate(path, 300, 5, ballast=3)
+    return path
+
+
+def started(settings: PrepareSettings, target: Callable[[PrepareSettings], Any] = prepare) -> BaseProcess:
+    """A process of its own that prepares; what it needs has been imported before."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["data_prep.build", "data_prep.sources.mimic_iv"])
+    process = context.Process(target=target, args=(settings,), daemon=True)
+    process.start()
+    return process
+
+
+def digest(folder: Path) -> str:
+    assert {path.name for path in folder.iterdir()} == FILES, "a folder that is not whole"
+    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in sorted(FILES))).hexdigest()
+
+
+def stage(partial: Path) -> str:
+    """What had been finished when the process was killed."""
+    if not partial.exists():
+        return "before or after the work"
+    names = {path.name for path in partial.iterdir()}
+    for name, what in (("result", "while writing"), ("cells", "after aggregating"), ("cells.tmp", "while aggregating")):
+        if name in names:
+            return what
+    return "while reading"
+
+
+def test_killed_at_random_moments(raw: Path, tmp_path: Path) -> None:
+    settings = PrepareSettings("mimic-iv", tmp_path / "out", raw, variables="all")
+    out, partial = tmp_path / "out", tmp_path / "out.partial"
+    straight = started(settings)
+    straight.join()
+    assert straight.exitcode == 0
+    expected = digest(out)
+    shutil.rmtree(out)
+    begun = time.perf_counter()
+    straight = started(settings)
+    straight.join()
+    duration = time.perf_counter() - begun
+    assert digest(out) == expected
+    shutil.rmtree(out)
+    rng = np.random.default_rng(0)
+    killed: Counter[str] = Counter()
+    finished = 0
+    while killed.total() < KILLS or not finished:
+        process = started(settings)
+        until = time.perf_counter() + (rng.uniform(0, duration) if killed.total() < KILLS else 60)
+        while process.is_alive() and time.perf_counter() < until:
+            time.sleep(0.001)
+            if out.exists():
+                assert digest(out) == expected
+        if process.is_alive():
+            process.kill()
+            killed[stage(partial)] += 1
+        else:
+            assert process.exitcode == 0
+        process.join()
+        if out.exists() and not partial.exists():
+            assert digest(out) == expected
+            assert [path.name for path in tmp_path.iterdir()] == ["out"], "something is left behind"
+            shutil.rmtree(out)
+            finished += 1
+    print(f"killed {killed.total()} times: {dict(killed)}; finished {finished} times; a straight run takes {duration:.2f} s")
+
+
+def prepare_and_die(settings: PrepareSettings) -> None:
+    """Killed between giving the folder its name and clearing up."""
+    Work.clear = lambda self: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+    prepare(settings)
+
+
+def test_killed_after_the_last_step(raw: Path, tmp_path: Path) -> None:
+    settings = PrepareSettings("mimic-iv", tmp_path / "out", raw)
+    process = started(settings, prepare_and_die)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.partial"]
+    expected = digest(tmp_path / "out")
+    other = replace(settings, hours=12)
+    with pytest.raises(TardiffError, match="exists already"):
+        prepare(other)
+    prepare(settings)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert digest(tmp_path / "out") == expected
+    with pytest.raises(TardiffError, match="exists already"):
+        prepare(settings)
