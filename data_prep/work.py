@@ -81,19 +81,16 @@ def work(out: str | Path, settings: Mapping[str, Any], files: Sequence[Path]) ->
     """
     out = Path(out)
     folder = out.with_name(out.name + ".partial")
-    if out.exists() and (folder / REQUEST).exists():  # a call was killed when it had done all but tidy up
-        shutil.rmtree(folder)
-    refuse_existing(out)
     request = {"settings": dict(settings), "files": [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]}
     request = json.loads(json.dumps(request, default=str))
     if out.exists() and folder.exists() and _earlier(folder) == request:
         yield Work(out, folder, published=True)
         return
     refuse_existing(out)
+    resumed = folder.exists() and _resumes(folder, request)
     try:
-        if folder.exists() and not _resumes(folder, request):
-            shutil.rmtree(folder)
-        if not folder.exists():
+        if not resumed:
+            shutil.rmtree(folder, ignore_errors=True)
             _begin(folder, request)
         for file in folder.glob("*.tmp"):
             shutil.rmtree(file) if file.is_dir() else file.unlink()
@@ -108,9 +105,13 @@ def work(out: str | Path, settings: Mapping[str, Any], files: Sequence[Path]) ->
 def _begin(folder: Path, request: Mapping[str, Any]) -> None:
     new = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    write_json(new / REQUEST, request)
-    new.rename(folder)
+    try:
+        new.mkdir(parents=True)
+        write_json(new / REQUEST, request)
+        new.rename(folder)
+    except OSError:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
 
 
 def _earlier(folder: Path) -> Any:

@@ -207,13 +207,16 @@ class Dataset:
         """Check, then write to `path`, whole or not at all; returns the data set with its manifest completed.
 
         Raises:
-            TardiffError: `path` exists, or the data break the contract.
+            TardiffError: `path` exists or cannot be written, or the data break the contract.
         """
         complete = self.completed()
         complete._check(str(path))
         with new_folder(path) as folder:
             for name, split in complete.splits.items():
-                save_file({key: np.ascontiguousarray(array) for key, array in split.arrays().items()}, folder / f"{name}.safetensors")
+                try:
+                    save_file({key: np.ascontiguousarray(array) for key, array in split.arrays().items()}, folder / f"{name}.safetensors")
+                except SafetensorError as error:  # a full disk
+                    raise TardiffError(f"{path}: cannot be written ({error}); make room or choose another --out") from error
             write_struct(folder / "manifest.json", complete.manifest)
         return complete
 

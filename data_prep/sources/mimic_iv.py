@@ -19,7 +19,7 @@ import yaml
 from data_prep.concepts import Concepts, Place, check_items
 from data_prep.sources import Keep, as_is
 from data_prep.sources.columns import ids, minutes_between, numbers, times, within_stays
-from data_prep.sources.tables import DatabaseTables, FileTables, Tables, among, number, seconds, text, whole
+from data_prep.sources.tables import DatabaseTables, FileTables, Tables, among, distinct, number, seconds, text, whole
 from tardiff.errors import TardiffError
 
 HOME = "https://physionet.org/content/mimiciv/"
@@ -85,9 +85,9 @@ class MimicIV:
             raise TardiffError(f"sets: {self.name} has none; leave --sets out")
         self._tables = tables
         self.sets: tuple[str, ...] = ()
-        self._stays = tables.frame("icustays", ("subject_id", "hadm_id", "stay_id", "first_careunit", "intime", "outtime"))
-        self._patients = tables.frame("patients", ("subject_id", "gender", "anchor_age", "anchor_year", "anchor_year_group"))
-        self._admissions = tables.frame("admissions", ("hadm_id", "admittime", "dischtime", "deathtime", "hospital_expire_flag"))
+        self._stays = _rows(tables, "icustays", "stay_id", "subject_id", "hadm_id", "first_careunit", "intime", "outtime")
+        self._patients = _rows(tables, "patients", "subject_id", "gender", "anchor_age", "anchor_year", "anchor_year_group")
+        self._admissions = _rows(tables, "admissions", "hadm_id", "admittime", "dischtime", "deathtime", "hospital_expire_flag")
         self._in_use: dict[str, tuple[str, ...]] = {}
 
     @cached_property
@@ -243,10 +243,15 @@ class MimicIV:
 
     def _check_items(self, places: Sequence[Place]) -> None:
         """The publisher's own dictionaries must call each item what ours calls it."""
-        for dictionary, columns in {"d_items": ("itemid", "label", "unitname"), "d_labitems": ("itemid", "label")}.items():
+        for dictionary, columns in {"d_items": ("label", "unitname"), "d_labitems": ("label",)}.items():
             own = [place for place in places if EVENT_TABLES[place.table].dictionary == dictionary]
             if own:
-                check_items(own, self._tables.frame(dictionary, columns), self._tables.where(dictionary))
+                check_items(own, _rows(self._tables, dictionary, "itemid", *columns), self._tables.where(dictionary))
+
+
+def _rows(tables: Tables, name: str, key: str, *columns: str) -> pd.DataFrame:
+    """A small table, which has one row for each `key`."""
+    return distinct(tables.frame(name, (key, *columns)), key, tables.where(name))
 
 
 def _with_specimen(slim: ibis.Table) -> ibis.Table:

@@ -14,6 +14,7 @@ import ibis
 import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from tardiff.errors import TardiffError
@@ -68,10 +69,7 @@ class FileTables:
         self._check(path, columns)
         if path.suffix == ".parquet":
             return as_text(self.table(name, columns))
-        try:
-            return pd.read_csv(path, usecols=list(columns), dtype=str, keep_default_na=False)
-        except (OSError, EOFError, zlib.error, ValueError) as error:
-            raise TardiffError(f"{path}: truncated or damaged ({error}); fetch it again") from error
+        return _read_whole(path, columns)
 
     def table(self, name: str, columns: Sequence[str]) -> ibis.Table:
         """See `Tables`."""
@@ -190,6 +188,43 @@ def unreadable_file(path: Path, error: Exception) -> TardiffError:
         what = f"has {columns[2]} columns, the header {columns[1]}" if columns else 'is not CSV separated by commas and quoted by "'
         return TardiffError(f"{path}: row {line[1]} {what}; correct the row or fetch the file again")
     return TardiffError(f"{path}: truncated or damaged ({message.partition(': /')[0][:200]}); fetch it again")
+
+
+def distinct(frame: pd.DataFrame, column: str, where: str) -> pd.DataFrame:
+    """The frame, if no two rows have the same `column`.
+
+    Raises:
+        TardiffError: two have, naming the value.
+    """
+    twice = frame[column].duplicated()
+    if twice.any():
+        raise TardiffError(f"{where}: {column} {frame[column][twice].iloc[0]!r} stands in more than one row; remove all but one")
+    return frame
+
+
+def _read_whole(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Some columns of a small CSV file, as text. Arrow reads it, for it counts the columns of every row."""
+    wrong: list[pa_csv.InvalidRow] = []
+
+    def refuse(row: pa_csv.InvalidRow) -> str:
+        wrong.append(row)
+        return "error"
+
+    kinds = dict.fromkeys(columns, pa.string())
+    try:
+        table = pa_csv.read_csv(
+            path,
+            pa_csv.ReadOptions(use_threads=False),  # else rows have no numbers
+            pa_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=refuse),
+            pa_csv.ConvertOptions(column_types=kinds, include_columns=list(columns), strings_can_be_null=False),
+        )
+    except (pa.ArrowException, OSError) as error:
+        if wrong:
+            found = f"row {wrong[0].number} has {wrong[0].actual_columns} columns, the header {wrong[0].expected_columns}"
+            raise TardiffError(f"{path}: {found}; correct the row or fetch the file again") from error
+        raise TardiffError(f"{path}: truncated or damaged ({' '.join(str(error).split())[:200]}); fetch it again") from error
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
 
 
 def _try(connection: Any, value: str, kind: str) -> Any:

@@ -1,6 +1,10 @@
 """Bad input gives one line that names what is wrong, and leaves no folder behind."""
 
 import gzip
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +12,7 @@ import pytest
 from prep_raw import Raw2012, RawMimic
 
 from data_prep import PrepareSettings, prepare
+from data_prep.simulate import simulate
 from tardiff.errors import TardiffError
 
 
@@ -150,3 +155,132 @@ def test_mimic_text_for_a_number_or_time(time: str, value: str, words: tuple[str
 def test_mimic_an_item_that_means_something_else(raw_mimic: RawMimic) -> None:
     raw_mimic.tables["icu/d_items"] = raw_mimic.tables["icu/d_items"].replace("Heart Rate", "Heart Rhythm")
     refused(raw_mimic.write(), "d_items.csv.gz", "220045", "'Heart Rhythm'", source="mimic_iv", variables="hr")
+
+
+def semicolons(text: str) -> str:
+    return text.replace(",", ";")
+
+
+def semicolons_below_the_header(text: str) -> str:
+    header, rows = text.split("\n", 1)
+    return header + "\n" + semicolons(rows)
+
+
+def a_short_row(text: str) -> str:
+    return text + "1,2\n"
+
+
+def a_long_row(text: str) -> str:
+    return text + text.splitlines()[-1] + ",9,9\n"
+
+
+def an_open_quote(text: str) -> str:
+    return text + text.splitlines()[-1].replace(",", ',"', 1) + "\n"
+
+
+@pytest.mark.parametrize("table", ["icu/chartevents", "hosp/labevents", "icu/icustays", "hosp/patients", "hosp/admissions", "icu/d_items"])
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (semicolons, ("header", "separated by commas")),
+        (semicolons_below_the_header, ("row 2 ", "1 columns")),
+        (a_short_row, ("row", "2 columns")),
+        (a_long_row, ("row", "columns, the header")),
+        (an_open_quote, ("row",)),
+    ],
+)
+def test_mimic_rows(damage: Callable[[str], str], words: tuple[str, ...], table: str, raw_mimic: RawMimic) -> None:
+    raw_mimic.lab(3, "2150-01-01 02:00:00", "1.5", stored="2150-01-01 03:00:00")
+    raw_mimic.tables[table] = damage(raw_mimic.tables[table])
+    message = refused(raw_mimic.write(), f"{table}.csv.gz", *words, source="mimic_iv", variables="hr,creatinine")
+    assert "2150" not in message, "no patient's row is shown"
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        *(("icu/icustays", column) for column in ("stay_id", "subject_id", "hadm_id", "intime", "outtime")),
+        *(("icu/chartevents", column) for column in ("stay_id", "itemid", "charttime", "valuenum", "valueuom")),
+        *(("hosp/labevents", column) for column in ("subject_id", "charttime", "storetime", "specimen_id", "labevent_id")),
+        *(("hosp/admissions", column) for column in ("admittime", "hospital_expire_flag")),
+        ("hosp/patients", "anchor_year"),
+        ("icu/d_items", "label"),
+    ],
+)
+def test_mimic_a_column_missing(table: str, column: str, raw_mimic: RawMimic) -> None:
+    raw_mimic.tables[table] = raw_mimic.tables[table].replace(column, f"no_{column}", 1)
+    words = (f"{table}.csv.gz", f"no column {column}", "physionet.org")
+    refused(raw_mimic.write(), *words, source="mimic_iv", variables="hr,creatinine,pao2")
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ("icu/icustays", "stay_id '219'"),
+        ("hosp/patients", "subject_id '19'"),
+        ("hosp/admissions", "hadm_id '119'"),
+        ("hosp/d_labitems", "itemid '50912'"),
+    ],
+)
+def test_mimic_a_row_that_stands_twice(table: str, key: str, raw_mimic: RawMimic) -> None:
+    raw_mimic.tables[table] += raw_mimic.tables[table].splitlines()[-1] + "\n"
+    refused(raw_mimic.write(), f"{table}.csv.gz", key, "more than one row", source="mimic_iv", variables="hr,creatinine")
+
+
+def test_mimic_an_unknown_unit(raw_mimic: RawMimic) -> None:
+    raw_mimic.lab(3, "2150-01-01 02:00:00", "133", stored="2150-01-01 03:00:00")
+    raw_mimic.tables["hosp/labevents"] = raw_mimic.tables["hosp/labevents"].replace("mg/dL", "umol/L")
+    refused(raw_mimic.write(), "50912", "'umol/l'", "mg/dl", "--concepts", source="mimic_iv", variables="creatinine")
+
+
+def test_what_stands_in_the_way_is_not_removed(raw_mimic: RawMimic) -> None:
+    raw, notes = raw_mimic.write(), raw_mimic.root.parent / "out.partial" / "notes.txt"
+    notes.parent.mkdir()
+    notes.write_text("mine")
+    with pytest.raises(TardiffError, match=r"out\.partial: exists, and is no unfinished"):
+        prepare(PrepareSettings("mimic-iv", notes.parent.with_suffix(""), raw, variables="hr"))
+    assert notes.read_text() == "mine"
+
+
+def prepared_elsewhere(raw: Path, out: Path, most_bytes: int | None = None) -> list[str]:
+    """Prepare in a process of its own that must fail with status 2; gives what it wrote to standard error."""
+
+    def limit() -> None:
+        if most_bytes:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+
+    command = [sys.executable, "-m", "tardiff", "prepare", "mimic-iv", "--raw", str(raw), "--out", str(out)]
+    run = subprocess.run(command, preexec_fn=limit, capture_output=True, text=True)
+    assert run.returncode == 2, run.stderr
+    return run.stderr.splitlines()
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    raw = tmp_path_factory.mktemp("simulated") / "raw"
+    simulate(raw, 200)
+    return raw
+
+
+@pytest.mark.parametrize("most_bytes", [10, 60_000])
+def test_a_file_that_cannot_grow(most_bytes: int, simulated: Path, tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    error = prepared_elsewhere(simulated, tmp_path / "made" / "out", most_bytes)
+    assert error[-1].startswith(f"tardiff: error: {tmp_path / 'made' / 'out'}")
+    assert "cannot be written" in error[-1]
+    assert list((tmp_path / "made").iterdir()) == []
+
+
+@pytest.mark.parametrize("size", ["100k", "450k"])
+def test_a_disk_that_fills_up(size: str, simulated: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("a small disk can only be mounted by root")
+    try:
+        error = prepared_elsewhere(simulated, disk / "out")
+        assert error[-1].startswith(f"tardiff: error: {disk / 'out'}")
+        assert "cannot be written" in error[-1]
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", disk], check=True)
