@@ -37,7 +37,7 @@ class PrepareSettings:
     concepts: str | Path | None = None
     """A YAML of your own, merged over the built-in dictionary of variables; `tardiff variables --help` shows one."""
     gcs_intubated: Literal["keep", "normal", "missing"] = "keep"
-    """The verbal score of intubated patients: keep 1 as charted, take it as normal, or leave it out."""
+    """The verbal score of intubated patients: keep 1 as charted, take it as normal, or leave it out (docs/variables.md)."""
     task: str = "in_hospital_death"
     """What the label means."""
     split: Literal["random", "by-set", "publisher"] = "random"

@@ -127,11 +127,15 @@ def test_items_are_checked() -> None:
         check_items(places, items().iloc[:2], "d_items")
 
 
-def test_the_file_that_help_shows_is_one(tmp_path: Path) -> None:
-    shown = re.search(r"\n( +variables:\n.*?)\n\n", cli.variables.__doc__ or "", re.S)
-    assert shown is not None
-    concepts = load_concepts(own(tmp_path, textwrap.dedent(shown[1])))
-    assert concepts.select("mimic_iv", "ldh,hr") == ("ldh", "hr")
+def test_the_files_that_help_and_document_show_are_some(tmp_path: Path) -> None:
+    help_text = re.search(r"\n( +variables:\n.*?)\n\n", cli.variables.__doc__ or "", re.S)
+    document = re.search(r"```yaml\n(.*?)```", (Path(__file__).parents[2] / "docs" / "variables.md").read_text(), re.S)
+    assert help_text is not None
+    assert document is not None
+    for shown in (textwrap.dedent(help_text[1]), document[1]):
+        concepts = load_concepts(own(tmp_path, shown))
+        assert concepts.select("mimic_iv", "ldh,hr") == ("ldh", "hr")
+        assert concepts.variables["hr"].limits == (20, 250)
 
 
 def test_the_listing_has_every_place(capsys: pytest.CaptureFixture[str]) -> None:
