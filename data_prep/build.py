@@ -1,5 +1,6 @@
 """The whole way from raw records to a dataset folder."""
 
+import hashlib
 import math
 import os
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import ibis
+import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -16,13 +18,17 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from data_prep.cohort import eligible, find_task
+from data_prep.cohort import check_columns, eligible
 from data_prep.concepts import Concepts, Descriptor, load_concepts
 from data_prep.engine import BATCH, database_errors, engine, limits_error, write
-from data_prep.grid import LOOK_BACK, Grid, first_values, hourly, to_arrays
+from data_prep.grid import LOOK_BACK, Grid, first_values, hourly, plausible, to_arrays
+from data_prep.kidney import HISTORY, kidney, variables_of
+from data_prep.onsets import read_onsets
+from data_prep.origins import origins
 from data_prep.settings import PrepareSettings
 from data_prep.sources import Source, open_source
 from data_prep.split import split_patients
+from data_prep.tasks import NamedTask, find_task
 from data_prep.work import Work, work
 from tardiff.dataset import SPLITS, Dataset, Manifest, Split
 from tardiff.errors import TardiffError
@@ -30,6 +36,8 @@ from tardiff.errors import TardiffError
 SIMULATED_VERSION = "1"
 WITHOUT_EFFECT = ("out", "raw", "connection", "concepts", "memory", "threads")
 """Settings that do not change what is made of the same records."""
+COHORT = ("stays_of_patient", "min_age", "max_age", "min_stay_hours", "max_stay_hours", "min_coverage")
+"""Settings that limit the cohort."""
 EVENTS_AT_ONCE = 4_000_000
 """Events that DuckDB aggregates in one pass; more stays than give so many are taken in turns, so that memory does not grow."""
 
@@ -43,19 +51,19 @@ def prepare(settings: PrepareSettings) -> Dataset:
     Raises:
         TardiffError: a setting or a raw file is wrong, or `out` exists.
     """
-    find_task(settings.task)
+    named = find_task(settings.task)
     _steps(settings)
     concepts = load_concepts(settings.concepts).with_intubated(settings.gcs_intubated)
-    with work(settings.out, _request(settings, concepts), _raw_files(settings)) as partial:
+    with work(settings.out, _request(settings, concepts, named), _raw_files(settings)) as partial:
         if partial.published:
             partial.clear()
             return Dataset.load(settings.out)
-        dataset = _assemble(settings, partial, concepts)
+        dataset = _assemble(settings, partial, concepts, named)
         return partial.publish(dataset.save)
 
 
-def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts) -> Dataset:
-    task, steps = find_task(settings.task), _steps(settings)
+def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, named: NamedTask) -> Dataset:
+    steps = _steps(settings)
     with engine(settings.connection, settings.memory, settings.threads, partial.folder / "spill") as backend:
         source = _open(settings, partial)
         concepts = source.dictionary(concepts)
@@ -64,14 +72,22 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts) -> D
         names = concepts.select(source.name, settings.variables)
         parts, first = concepts.parts(source.name, names), concepts.first(source.name)
         grid = Grid(names, steps, settings.step_hours, parts, first)
-        stays = source.stays().sort_values("stay_id", ignore_index=True)
+        stays = _stays(settings, source, named)
+        needed = variables_of(named, concepts, source.name)
+        start = stays["origin_minute"] - 60.0 * (settings.hours + settings.before_hours)
+        windows = pa.table({"stay_id": stays["stay_id"].to_numpy(), "row": np.arange(len(stays)), "start": start.to_numpy()})
         try:
-            cells = _cells(settings, partial, backend, source, concepts, stays, grid)
+            events = _events(settings, partial, source, concepts, grid, named, needed, stays)
+            cells = _cells(settings, partial, backend, source, concepts, events, windows, grid)
+            if needed:
+                entries = plausible(events, concepts, source.name, needed).to_pandas()
+                entries["variable"] = pd.Categorical.from_codes(entries["channel"], needed)
+                stays = stays.assign(**kidney(stays, entries, named.task.horizon_minutes))
         except database_errors() as error:
             raise limits_error(error, settings.out) or source.explain(error) from error
-    length = np.clip(np.ceil((stays["minutes"] + 60 * settings.before_hours) / (60 * settings.step_hours)), 1, steps).to_numpy(np.int32)
-    observed = _observed(_batches(cells), grid, length)
-    cohort, attrition = eligible(stays, task, settings.hours, observed > 0)
+    length = np.clip(np.ceil((stays["minutes"] - start) / (60 * settings.step_hours)), 1, steps).to_numpy(np.int32)
+    coverage = _observed(_batches(cells), grid, length) / length
+    cohort, attrition = eligible(stays.assign(coverage=coverage), named, settings)
     assigned = split_patients(cohort, settings.split, settings.seed)
     cohort = pd.concat([cohort[assigned == name] for name in SPLITS])
     sizes = [int((assigned == name).sum()) for name in SPLITS]
@@ -89,7 +105,7 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts) -> D
         stay_id=np.array(cohort["stay_id"], np.int64),
         subject_id=np.array(cohort["subject_id"], np.int64),
         length=length[cohort.index],
-        origin_minute=np.full(len(cohort), round(60 * settings.hours), np.int64),
+        origin_minute=np.array(cohort["origin_minute"], np.int64),
     )
     simulated = settings.source == "simulate"
     manifest = Manifest(
@@ -99,10 +115,10 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts) -> D
         statics=tuple(descriptor.static() for descriptor in descriptors),
         step_hours=settings.step_hours,
         steps=steps,
-        task=task.task,
+        task=named.described(settings.hours),
         orderings=concepts.chains(grid.names),
         attrition=attrition,
-        settings=_recorded(settings, source, concepts, grid.names),
+        settings=_recorded(settings, source, concepts, grid.names, named),
     )
     edges = np.cumsum([0, *sizes])
     return Dataset(manifest, {name: rows.take(slice(edges[i], edges[i + 1])) for i, name in enumerate(SPLITS)})
@@ -126,22 +142,55 @@ def _simulated(settings: PrepareSettings, partial: Work) -> Path:
     return raw
 
 
+def _stays(settings: PrepareSettings, source: Source, named: NamedTask) -> pd.DataFrame:
+    """The source's stays with the user's onsets and the minute at which each one's prediction is made."""
+    stays = source.stays().sort_values("stay_id", ignore_index=True)
+    if settings.onset is not None:
+        stays = stays.assign(onset_minute=read_onsets(settings.onset, stays))
+    check_columns(stays, named, settings, source.name)
+    return stays.assign(origin_minute=origins(named.task, stays, settings.hours, settings.seed))
+
+
+def _events(
+    settings: PrepareSettings,
+    partial: Work,
+    source: Source,
+    concepts: Concepts,
+    grid: Grid,
+    named: NamedTask,
+    needed: tuple[str, ...],
+    stays: pd.DataFrame,
+) -> ibis.Table:
+    """What the grid and the task's own columns are made of, in one scan of each raw table."""
+    last, before = float(stays["origin_minute"].max()), 60.0 * settings.before_hours
+    if grid.first:
+        before = max(before, LOOK_BACK)
+    if needed:
+        last, before = last + named.task.horizon_minutes + 1, max(before, HISTORY)
+    names = tuple(dict.fromkeys([*grid.channels, *needed]))
+    events = source.events(concepts.places(source.name, names), last, before, partial.keep)
+    _check_units(events, concepts, source, names)
+    return events
+
+
 def _cells(
-    settings: PrepareSettings, partial: Work, backend: Any, source: Source, concepts: Concepts, stays: pd.DataFrame, grid: Grid
+    settings: PrepareSettings,
+    partial: Work,
+    backend: Any,
+    source: Source,
+    concepts: Concepts,
+    events: ibis.Table,
+    windows: pa.Table,
+    grid: Grid,
 ) -> Path:
     """The observed cells of the grid, of every stay, as a folder of Parquet files."""
     folder, unfinished = partial.folder / "cells", partial.folder / "cells.tmp"
     if folder.exists():
         return folder
-    before = 60.0 * settings.before_hours
-    reach = max(before, LOOK_BACK) if grid.first else before
-    events = source.events(concepts.places(source.name, grid.channels), 60.0 * settings.hours, reach, partial.keep)
-    _check_units(events, concepts, source, grid.channels)
-    windows = pa.table({"stay_id": stays["stay_id"].to_numpy(), "row": np.arange(len(stays)), "start": np.full(len(stays), -before)})
     passes = math.ceil(events.count().execute() / EVENTS_AT_ONCE) if backend.name == "duckdb" else 1
-    width = max(1, math.ceil(len(stays) / max(1, passes)))
+    width = max(1, math.ceil(len(windows) / max(1, passes)))
     unfinished.mkdir()
-    for first in tqdm(range(0, len(stays), width), desc="aggregating", unit="pass", disable=None):
+    for first in tqdm(range(0, len(windows), width), desc="aggregating", unit="pass", disable=None):
         part = ibis.memtable(windows.slice(first, width))
         write(hourly(events, part, concepts, source.name, grid, settings.lab_time == "charttime"), unfinished / f"{first:08d}.parquet")
     unfinished.rename(folder)
@@ -202,22 +251,24 @@ def _steps(settings: PrepareSettings) -> int:
     return round(hours / settings.step_hours)
 
 
-def _request(settings: PrepareSettings, concepts: Concepts) -> dict[str, Any]:
+def _request(settings: PrepareSettings, concepts: Concepts, named: NamedTask) -> dict[str, Any]:
     """What decides whether interrupted work can be gone on with."""
     chosen = {name: value for name, value in asdict(settings).items() if name not in WITHOUT_EFFECT}
     place = settings.connection and settings.connection.rpartition("@")[2]  # without the password
-    return {**chosen, "dictionary": concepts.digest(), "database": place}
+    return {**chosen, "task": msgspec.to_builtins(named), "dictionary": concepts.digest(), "database": place}
 
 
 def _raw_files(settings: PrepareSettings) -> list[Path]:
+    onset = [Path(settings.onset)] if settings.onset is not None and Path(settings.onset).is_file() else []
     if settings.raw is None or settings.source == "simulate":
-        return []
+        return onset
     out = Path(settings.out).absolute()
     aside = (str(out) + os.sep, str(out) + ".partial" + os.sep)
-    return [path for path in sorted(Path(settings.raw).rglob("*")) if path.is_file() and not str(path.absolute()).startswith(aside)]
+    raw = [path for path in sorted(Path(settings.raw).rglob("*")) if path.is_file() and not str(path.absolute()).startswith(aside)]
+    return raw + onset
 
 
-def _recorded(settings: PrepareSettings, source: Source, concepts: Concepts, names: tuple[str, ...]) -> dict[str, object]:
+def _recorded(settings: PrepareSettings, source: Source, concepts: Concepts, names: tuple[str, ...], named: NamedTask) -> dict[str, object]:
     """Everything that determines the content, and no path."""
     return {
         "hours": settings.hours,
@@ -226,7 +277,9 @@ def _recorded(settings: PrepareSettings, source: Source, concepts: Concepts, nam
         "lab_time": settings.lab_time,
         "gcs_intubated": settings.gcs_intubated,
         "variables": list(names),
-        "task": settings.task,
+        "task": {"name": named.name, **msgspec.to_builtins(named.task)},
+        "onset": hashlib.sha256(Path(settings.onset).read_bytes()).hexdigest() if settings.onset is not None else None,
+        **{name: getattr(settings, name) for name in COHORT},
         "split": settings.split,
         "sets": list(source.sets),
         "seed": settings.seed,

@@ -1,55 +1,45 @@
-"""Which stays are eligible, and what their label is."""
+"""Which stays are eligible, and what their label is. Every rule is counted, and says whether it looks ahead."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tardiff.dataset import AttritionStep, Task
+from data_prep.kidney import VARIABLES
+from data_prep.settings import PrepareSettings
+from data_prep.tasks import TASKS, TRUE, UNKNOWN, NamedTask, Task, load_tasks, truth
+from tardiff.dataset import AttritionStep
 from tardiff.errors import TardiffError
 
-ADULT_YEARS = 18
+LATER = frozenset({"origin_minute", "coverage", *VARIABLES})
+"""Columns that are computed after the source has given its stays."""
 
 
-@dataclass(frozen=True)
-class LabelledTask:
-    """A task and how a stay's outcome becomes its label (an index into the classes; NaN if unknown)."""
-
-    task: Task
-    label: Callable[[pd.DataFrame], "pd.Series[float]"]
-
-
-TASKS = {
-    "in_hospital_death": LabelledTask(
-        Task("in_hospital_death", "1 if the patient died before leaving the hospital", ("survived", "died")),
-        lambda stays: stays["died"],
-    )
-}
-
-
-def find_task(name: str) -> LabelledTask:
-    """A task by name.
+def check_columns(stays: pd.DataFrame, named: NamedTask, settings: PrepareSettings, source: str) -> None:
+    """The source knows what the task asks for.
 
     Raises:
-        TardiffError: there is no such task.
+        TardiffError: naming the task, the column and the source.
     """
-    if name not in TASKS:
-        raise TardiffError(f"task: {name!r} is not known; choose {', '.join(TASKS)}")
-    return TASKS[name]
+    missing = sorted(named.task.columns - set(stays.columns) - LATER)
+    if missing:
+        able = [name for name, task in load_tasks(TASKS).items() if task.columns <= set(stays.columns) | LATER]
+        hint = "give the onsets with --onset" if missing[0] == "onset_minute" else f"its tasks are {', '.join(able)}"
+        raise TardiffError(f"task {named.name}: needs the column {missing[0]}, which the stays of {source} do not have; {hint}")
+    if settings.onset is not None and "onset_minute" not in named.task.columns:
+        raise TardiffError(f"onset: the task {named.name} reads no onset_minute; leave --onset out or choose sepsis3")
+    if settings.stays_of_patient == "first" and "order" not in stays:
+        raise TardiffError(f"stays_of_patient first: the stays of {source} have no order in time; choose all")
 
 
-def eligible(
-    stays: pd.DataFrame, task: LabelledTask, hours: float, observed: NDArray[np.bool_]
-) -> tuple[pd.DataFrame, tuple[AttritionStep, ...]]:
+def eligible(stays: pd.DataFrame, named: NamedTask, settings: PrepareSettings) -> tuple[pd.DataFrame, tuple[AttritionStep, ...]]:
     """Apply the rules one after the other.
 
     Args:
-        stays: as `Source.stays` gives them.
-        task: gives the label.
-        hours: length of the observation window.
-        observed: [N] whether a stay has any selected variable in the window.
+        stays: as `Source.stays` gives them, with the columns of `LATER` that the task reads, origin_minute and coverage.
+        named: gives label and rules.
+        settings: the limits that hold for every task.
 
     Returns:
         The stays that remain, with an int64 column `label`, and how many remained after each rule.
@@ -57,20 +47,39 @@ def eligible(
     Raises:
         TardiffError: no stay remains, naming the rule.
     """
-    label = task.label(stays)
-    rules = (
-        ("every stay", pd.Series(True, stays.index), False),
-        (f"age at least {ADULT_YEARS} where known", ~(stays["age"] < ADULT_YEARS), False),
-        ("the outcome is known", label.notna(), True),
-        (f"the stay lasts at least {hours:g} h", stays["minutes"] >= hours * 60, True),
-        ("a selected variable is observed in the window", pd.Series(observed, stays.index), False),
-    )
-    kept = pd.Series(True, stays.index)
+    lengths = {"window": 60.0 * settings.hours, "horizon": named.task.horizon_minutes}
+    label = truth(named.task.label, stays, lengths)
+    kept = np.ones(len(stays), bool)
     steps = []
-    for rule, holds, looks_ahead in rules:
+    for rule, holds, looks_ahead in _rules(stays, named.task, settings, label, lengths):
         kept &= holds
         left = stays[kept]
         steps.append(AttritionStep(rule, len(left), left["subject_id"].nunique(), looks_ahead))
         if left.empty:
             raise TardiffError(f"cohort: no stay is left after the rule {rule!r}; check the raw files, --hours and --variables")
-    return stays[kept].assign(label=label[kept].astype("int64")), tuple(steps)
+    if named.task.origin != "window" and (stays["origin_minute"][kept] < lengths["window"]).any():
+        raise TardiffError(f"task {named.name}: keeps stays that are shorter than the window; add a rule, origin_minute at_least window")
+    return stays[kept].assign(label=label[kept].astype(np.int64)), tuple(steps)
+
+
+def _rules(
+    stays: pd.DataFrame, task: Task, settings: PrepareSettings, label: NDArray[np.float64], lengths: dict[str, float]
+) -> Iterator[tuple[str, NDArray[np.bool_], bool]]:
+    """Each rule's text, whether it holds [N], and whether it looks ahead."""
+    age, minutes, coverage = (stays[name].to_numpy(np.float64) for name in ("age", "minutes", "coverage"))
+    yield "every stay", np.ones(len(stays), bool), False
+    if settings.stays_of_patient == "first":
+        yield "the patient's first stay", stays["order"].to_numpy() == 0, False
+    yield f"age at least {settings.min_age:g} where known", ~(age < settings.min_age), False
+    if settings.max_age is not None:
+        yield f"age at most {settings.max_age:g} where known", ~(age > settings.max_age), False
+    if settings.min_stay_hours is not None:
+        yield f"at least {settings.min_stay_hours:g} h long", minutes >= 60 * settings.min_stay_hours, True
+    if settings.max_stay_hours is not None:
+        yield f"at most {settings.max_stay_hours:g} h long", minutes <= 60 * settings.max_stay_hours, True
+    yield "the outcome is known", label != UNKNOWN, True
+    for rule in task.keep:
+        yield task.say(rule.rule, settings.hours), truth(rule.when, stays, lengths) == TRUE, rule.looks_ahead
+    yield "a selected variable is observed in the window", coverage > 0, False
+    if settings.min_coverage > 0:
+        yield f"something observed in at least {settings.min_coverage:.0%} of the window", coverage >= settings.min_coverage, False

@@ -89,22 +89,19 @@ def hourly(events: ibis.Table, windows: ibis.Table, concepts: Concepts, source: 
         Columns cell (int64, (row * channels + channel) * steps + step), rank (int64, of the group of places; the lowest wins),
         total (int64, sum of the values in millionths) and entries (int64, how many they are).
     """
-    rules = ibis.memtable(_rules(concepts, source, grid))
-    placed = events.inner_join(windows, "stay_id").inner_join(rules, "item")
+    placed = _placed(events.inner_join(windows, "stay_id"), concepts, source, grid)
     since = placed.minute - placed.start
     known = since if as_charted else placed.available_minute - placed.start
     earliest = since >= 0
     if grid.first:
         earliest = (placed.aggregation == "first").ifelse(placed.minute >= -LOOK_BACK, earliest)
-    inside = placed.filter(earliest, since < grid.minutes, known < grid.minutes, *_specimen(placed))
+    inside = placed.filter(earliest, since < grid.minutes, known < grid.minutes)
     step = ((inside.minute - inside.start) / (60.0 * grid.step_hours)).floor().cast("int64")
     if grid.first:
         step = (inside.aggregation == "first").ifelse(0, step)
     cells = inside.mutate(cell=(inside["row"] * len(grid.channels) + inside.channel) * grid.steps + step)
-    numbers = _worded(cells, concepts, source, grid)
-    values = numbers.mutate(value=_converted(numbers))
-    plausible = values.filter(values.value.between(values.low, values.high))
-    entries = plausible.mutate(total=(plausible.value * plausible.sign * FIXED_POINT + 0.5).floor().cast("int64"))
+    signed = _plausible(cells, concepts, source, grid)
+    entries = signed.mutate(total=(signed.value * signed.sign * FIXED_POINT + 0.5).floor().cast("int64"))
     kinds = {concepts.variables[name].aggregation for name in (*grid.names, *grid.parts)}
     late = ("minute", "available_minute", "order") if "order" in entries.columns else ("minute", "available_minute")
     parts = []
@@ -122,6 +119,37 @@ def hourly(events: ibis.Table, windows: ibis.Table, concepts: Concepts, source: 
     found = together.group_by("cell", "rank").aggregate(total=together.total.sum().cast("int64"), entries=together.count())
     sums = [_summed(found, concepts, source, grid, name) for name in grid.names if concepts.variables[name].sum_of.get(source)]
     return ibis.union(found, *sums) if sums else found
+
+
+def plausible(events: ibis.Table, concepts: Concepts, source: str, names: tuple[str, ...]) -> ibis.Table:
+    """The entries of some variables that lie within their limits, whenever they were charted.
+
+    Args:
+        events: as `Source.events` gives them.
+        concepts: the dictionary.
+        source: the source's key in it.
+        names: the variables.
+
+    Returns:
+        Columns stay_id, channel (a position in `names`), minute, value.
+    """
+    grid = Grid(names, 1, 1.0)
+    entries = _plausible(_placed(events, concepts, source, grid), concepts, source, grid)
+    return entries.select("stay_id", "channel", "minute", value=entries.value * entries.sign)
+
+
+def _placed(events: ibis.Table, concepts: Concepts, source: str, grid: Grid) -> ibis.Table:
+    """Each entry once for every channel that it serves, with the rules for it there."""
+    placed = events.inner_join(ibis.memtable(_rules(concepts, source, grid)), "item")
+    arterial = _specimen(placed)
+    return placed.filter(*arterial) if arterial else placed
+
+
+def _plausible(placed: ibis.Table, concepts: Concepts, source: str, grid: Grid) -> ibis.Table:
+    """What `_placed` gives, with numbers for words, converted, and within limits."""
+    numbers = _worded(placed, concepts, source, grid)
+    values = numbers.mutate(value=_converted(numbers))
+    return values.filter(values.value.between(values.low, values.high))
 
 
 def _summed(found: ibis.Table, concepts: Concepts, source: str, grid: Grid, name: str) -> ibis.Table:

@@ -39,7 +39,22 @@ class PrepareSettings:
     gcs_intubated: Literal["keep", "normal", "missing"] = "keep"
     """The verbal score of intubated patients: keep 1 as charted, take it as normal, or leave it out (docs/variables.md)."""
     task: str = "in_hospital_death"
-    """What the label means."""
+    """What the label means: a task's name (in_hospital_death, los_3d, los_7d, hospital_los_3d, hospital_los_7d, readmission_30d,
+    decompensation, aki, aki_creatinine, sepsis3), or a YAML file with a task of your own (see docs/tasks.md)."""
+    onset: str | Path | None = None
+    """Table of onsets for the task sepsis3, .csv or .parquet: stay_id and onset_minute or onset_time."""
+    stays_of_patient: Literal["all", "first"] = "all"
+    """Which of a patient's stays may have a row."""
+    min_age: float = 18
+    """Youngest age, in years; unknown ages are kept."""
+    max_age: float | None = None
+    """Oldest age, in years; unknown ages are kept."""
+    min_stay_hours: float | None = None
+    """Shortest stay. The table of attrition says that such a rule looks ahead."""
+    max_stay_hours: float | None = None
+    """Longest stay. The table of attrition says that such a rule looks ahead."""
+    min_coverage: float = 0.0
+    """Least share of the window's steps in which a selected variable is observed, 0 to 1."""
     split: Literal["random", "by-set", "publisher"] = "random"
     """random: 70/15/15 of the patients, stratified; by-set: the last set is the test split (physionet2012, physionet2019);
     publisher: the split that comes with the records (meds, table)."""
@@ -57,7 +72,11 @@ class PrepareSettings:
     def __post_init__(self) -> None:
         check_range(self, 0, MAX_SEED, "seed")
         check_range(self, 1, ANY, "stays", "hours")
-        check_range(self, 0, ANY, "before_hours")
+        check_range(self, 0, ANY, "before_hours", "min_age")
+        check_range(self, 0, 1, "min_coverage")
+        for limit in ("max_age", "min_stay_hours", "max_stay_hours"):
+            if getattr(self, limit) is not None:
+                check_range(self, 0, ANY, limit)
         if self.threads is not None:
             check_range(self, 1, ANY, "threads")
 

@@ -82,6 +82,38 @@ def variables(source: Annotated[Positional[str | None], arg(metavar="SOURCE")] =
     print(listing(load_concepts(concepts), source))
 
 
+def audit(data: Data, run: UseAppendAction[tuple[Path, ...]] = (), json: Path | None = None, seed: int = 0) -> None:
+    """Look for leaks in a dataset folder: what would make a model look better than it is.
+
+    Checks for patients in two splits, records that occur twice, values after the cutoff, statistics taken from test rows, rules
+    of the cohort that look ahead, class balance and missingness by split; and shows how far the mask alone, the length alone and
+    the time of the prediction alone predict the label on validation rows. Exit status 1 if there is a trap.
+
+    For instance:
+      tardiff audit data/p12 --json p12-audit.json
+      tardiff audit data/p12 --run runs/p12 --run runs/p12-gru
+
+    Args:
+        data: Dataset folder.
+        run: Pipeline or classifier folder that was made from it; repeat for more. What it fitted must come from training rows.
+        json: File to write the findings to.
+        seed: Seed of the intervals.
+    """
+    from dataclasses import asdict
+
+    from tardiff.audit import audit, table
+    from tardiff.files import refuse_existing, write_json
+
+    if json is not None:
+        refuse_existing(json)
+    findings = audit(data, run, seed)
+    if json is not None:
+        write_json(json, [asdict(finding) for finding in findings])
+    print(table(findings))
+    if any(finding.status == "fail" for finding in findings):
+        sys.exit(1)
+
+
 def train(data: Data, out: Out, settings: OmitArgPrefixes[TrainSettings] = TrainSettings(), threads: Threads = None) -> None:
     """Train the diffusion model on a dataset folder and write a pipeline folder.
 
@@ -285,6 +317,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "simulate": simulate,
     "variables": variables,
     "prepare": prepare,
+    "audit": audit,
     "train": train,
     "fit-classifier": fit_classifier,
     "sample": sample,

@@ -86,7 +86,7 @@ class MimicIV:
         self._tables = tables
         self.sets: tuple[str, ...] = ()
         self._stays = _rows(tables, "icustays", "stay_id", "subject_id", "hadm_id", "first_careunit", "intime", "outtime")
-        self._patients = _rows(tables, "patients", "subject_id", "gender", "anchor_age", "anchor_year", "anchor_year_group")
+        self._patients = _rows(tables, "patients", "subject_id", "gender", "anchor_age", "anchor_year", "anchor_year_group", "dod")
         self._admissions = _rows(tables, "admissions", "hadm_id", "admittime", "dischtime", "deathtime", "hospital_expire_flag")
         self._in_use: dict[str, tuple[str, ...]] = {}
 
@@ -130,16 +130,21 @@ class MimicIV:
         start = intervals["start"]
         by_time = intervals.sort_values(["subject_id", "start", "stay_id"])
         patient = by_time.groupby("subject_id")
+        minutes = minutes_between(start, intervals["end"])
+        day_of_death = times(frame["dod"], self._tables.where("patients"), "dod").dt.normalize() + pd.Timedelta(days=1)
         return pd.DataFrame(
             {
                 "stay_id": intervals["stay_id"],
                 "subject_id": intervals["subject_id"],
-                "minutes": minutes_between(start, intervals["end"]).fillna(0.0),
+                "start": start,
+                "minutes": minutes.fillna(0.0),
+                "unit_minutes": minutes,
                 "age": age,
                 "died": died,
                 "gender": frame["gender"],
                 "first_careunit": frame["first_careunit"],
                 "death_minute": minutes_between(start, times(frame["deathtime"], where, "deathtime")),
+                "death_day_minute": minutes_between(start, day_of_death),
                 "discharge_minute": minutes_between(start, times(frame["dischtime"], where, "dischtime")),
                 "next_minute": minutes_between(start, patient["start"].shift(-1)),
                 "order": patient.cumcount().astype("float64"),

@@ -26,6 +26,9 @@ from tardiff.errors import TardiffError
 HEADER = b"Time,Parameter,Value"
 OUTCOME_HEADER = ["RecordID", "SAPS-I", "SOFA", "Length_of_stay", "Survival", "In-hospital_death"]
 DESCRIPTORS = ("Age", "Gender", "Height", "ICUType", "Weight")
+DAYS = {"Length_of_stay": "discharge_minute", "Survival": "death_day_minute"}
+"""What the outcomes give in whole days since admission to the unit, and the column that it becomes."""
+MINUTES_A_DAY = 1440.0
 MISSING = -1.0
 RECORDED_MINUTES = 48 * 60.0
 RECORD = re.compile(r"(\d{1,18})\.txt")
@@ -37,7 +40,9 @@ COLUMNS = {"time": pa.dictionary(pa.int32(), pa.string()), "parameter": pa.dicti
 class PhysioNet2012:
     """The publisher's folder: `set-a.tar.gz` or an unpacked `set-a/`, with `Outcomes-a.txt`; the same for b and c.
 
-    One record is one patient, so `subject_id` is the record's id. -1 stands for missing.
+    One record is one patient, so `subject_id` is the record's id. -1 stands for missing. The first 48 h of a stay are recorded;
+    the outcomes tell when the patient left the hospital and when he died in whole days only, and never how long he was in the
+    unit: `discharge_minute` and `death_day_minute` are such days in minutes.
     """
 
     name: ClassVar[str] = "physionet2012"
@@ -69,7 +74,7 @@ class PhysioNet2012:
         if len(without):
             which, record = without.iloc[0][["set", "stay_id"]]
             raise TardiffError(f"set-{which}/{record}.txt: the record has no row in Outcomes-{which}.txt; add it or leave the record out")
-        return stays.assign(subject_id=stays["stay_id"], minutes=RECORDED_MINUTES, age=stays["Age"])
+        return stays.assign(subject_id=stays["stay_id"], minutes=RECORDED_MINUTES, age=stays["Age"], order=0.0)
 
     def dictionary(self, concepts: Concepts) -> Concepts:
         """The whole dictionary; see `Source.dictionary`."""
@@ -182,7 +187,7 @@ def _is_number(text: str) -> bool:
 
 
 def _read_outcomes(raw: Path, name: str) -> pd.DataFrame:
-    """Columns set, stay_id, died. A row that cannot be read is an error."""
+    """Columns set, stay_id, died, discharge_minute, death_day_minute. A row that cannot be read is an error."""
     path = raw / f"Outcomes-{name}.txt"
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -192,11 +197,20 @@ def _read_outcomes(raw: Path, name: str) -> pd.DataFrame:
         raise TardiffError(f"{path}: cannot be read ({error})") from error
     if list(frame.columns) != OUTCOME_HEADER:
         raise TardiffError(f"{path}: the header is not {','.join(OUTCOME_HEADER)}; fetch the file again")
-    for column, pattern in {"RecordID": r"\d{1,18}", "In-hospital_death": "[01]"}.items():
+    for column, pattern in {"RecordID": r"\d{1,18}", "In-hospital_death": "[01]", **dict.fromkeys(DAYS, r"-?\d{1,6}")}.items():
         wrong = ~frame[column].str.fullmatch(pattern)
         if wrong.any():
             row = int(wrong.to_numpy().argmax())
             raise TardiffError(f"{path}: line {row + 2}: {column} {frame[column][row]!r} cannot be read; correct or remove the line")
     if frame["RecordID"].duplicated().any():
         raise TardiffError(f"{path}: line {int(frame['RecordID'].duplicated().to_numpy().argmax()) + 2}: the record has a row already")
-    return pd.DataFrame({"set": name, "stay_id": frame["RecordID"].astype("int64"), "died": frame["In-hospital_death"].astype("float64")})
+    # -1 is unknown or never; one record of set b says that its patient died 23 days before admission.
+    days = {column: frame[column].astype("float64").where(lambda day: day >= 0) for column in DAYS}
+    return pd.DataFrame(
+        {
+            "set": name,
+            "stay_id": frame["RecordID"].astype("int64"),
+            "died": frame["In-hospital_death"].astype("float64"),
+            **{minute: MINUTES_A_DAY * days[column] for column, minute in DAYS.items()},
+        }
+    )

@@ -78,6 +78,7 @@ class PhysioNet2019:
                 "subject_id": first.index,
                 "set": first["set"],
                 "minutes": by_stay["minute"].max() + 60,
+                "order": 0.0,
                 "age": first["Age"],
                 "died": np.nan,
                 "onset_minute": hours[hours[SEPSIS] == 1].groupby("stay_id")["minute"].min().reindex(first.index),

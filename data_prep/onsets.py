@@ -1,0 +1,64 @@
+"""The user's own table of onsets (of sepsis, say): a CSV or Parquet file with one row a stay."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tardiff.errors import TardiffError
+
+
+def read_onsets(path: str | Path, stays: pd.DataFrame) -> "pd.Series[float]":
+    """Minutes from the start of each stay to its onset, NaN for a stay without one; indexed as `stays`.
+
+    The file has a column stay_id and either onset_minute (since the start of the stay) or onset_time. An empty onset is none; rows
+    of stays that the source does not have are passed over.
+
+    Args:
+        path: a .csv, .csv.gz or .parquet file.
+        stays: columns stay_id, and start (a time) if the file gives times.
+
+    Raises:
+        TardiffError: the file cannot be read, naming its column or row that is wrong.
+    """
+    table = _read(Path(path))
+    name = next((name for name in ("onset_minute", "onset_time") if name in table), None)
+    if "stay_id" not in table or name is None:
+        raise TardiffError(f"{path}: has the columns {', '.join(map(str, table))}; expected stay_id and onset_minute or onset_time")
+    ids = pd.to_numeric(table["stay_id"], errors="coerce")
+    _refuse(path, "stay_id", table["stay_id"], ids.isna() | (ids % 1 != 0), "a whole number")
+    if ids.duplicated().any():
+        raise TardiffError(
+            f"{path}: row {int(ids.duplicated().to_numpy().argmax()) + 2}: the stay has a row already; give one onset a stay"
+        )
+    if not ids.isin(stays["stay_id"]).any():
+        raise TardiffError(f"{path}: holds no stay of this source; is it made from the same release?")
+    given = table[name].set_axis(ids.astype("int64"))
+    by_stay = given.reindex(stays["stay_id"]).set_axis(stays.index)
+    if name == "onset_minute":
+        minutes = pd.to_numeric(by_stay, errors="coerce")
+        _refuse(path, name, by_stay, minutes.isna() & by_stay.notna() | np.isinf(minutes), "a number of minutes")
+        return minutes.astype("float64")
+    if "start" not in stays:
+        raise TardiffError(f"{path}: gives onset_time, but this source has no times of day; give onset_minute since the start of the stay")
+    times = pd.to_datetime(by_stay, errors="coerce", format=None if by_stay.dtype.kind == "M" else "ISO8601")
+    _refuse(path, name, by_stay, times.isna() & by_stay.notna(), "a time such as 2150-01-31 12:30:00")
+    return (times - stays["start"]) / pd.Timedelta(minutes=1)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        if path.name.endswith((".csv", ".csv.gz")):
+            return pd.read_csv(path)
+    except FileNotFoundError as error:
+        raise TardiffError(f"{path}: no such file; --onset takes a table with stay_id and onset_minute or onset_time") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise TardiffError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]})") from error
+    raise TardiffError(f"{path}: the name must end in .csv, .csv.gz or .parquet")
+
+
+def _refuse(path: str | Path, name: str, column: "pd.Series[object]", wrong: "pd.Series[bool]", what: str) -> None:
+    if wrong.any():
+        raise TardiffError(f"{path}: {name} {column[wrong].iloc[0]!r} is not {what}; correct or remove the row")

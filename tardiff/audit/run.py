@@ -1,0 +1,85 @@
+"""The whole audit of a dataset folder, and of what was fitted on it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tardiff.audit.finding import Finding
+from tardiff.audit.shortcuts import SHORTCUTS
+from tardiff.audit.traps import (
+    after_the_cutoff,
+    class_balance,
+    duplicated_rows,
+    fitted_on_every_row,
+    look_ahead,
+    missingness_drift,
+    shared_patients,
+)
+from tardiff.codec import Codec
+from tardiff.dataset import Dataset, Split
+from tardiff.errors import TardiffError
+from tardiff.statics import StaticModel
+
+TRAPS = (shared_patients, duplicated_rows, after_the_cutoff, fitted_on_every_row, look_ahead, class_balance, missingness_drift)
+CARDS = {"card.json": "pipeline", "classifier.json": "classifier"}
+
+
+def audit(data: str | Path | Dataset, runs: Sequence[str | Path] = (), seed: int = 0) -> list[Finding]:
+    """Look for every trap.
+
+    Args:
+        data: a dataset folder, or the data set itself.
+        runs: pipeline and classifier folders that were made from it.
+        seed: of the bootstrap.
+
+    Raises:
+        TardiffError: a folder cannot be read, or was made from other data.
+    """
+    dataset = data if isinstance(data, Dataset) else Dataset.load(data, strict=False)
+    findings = [look(dataset) for look in TRAPS]
+    findings += [_shortcut(look, dataset, seed) for look in SHORTCUTS]
+    return findings + [fitted_on_train(dataset, Path(run)) for run in runs]
+
+
+def fitted_on_train(data: Dataset, run: Path) -> Finding:
+    """What a pipeline or classifier folder has fitted on data must be what its training rows give, to the last digit.
+
+    Raises:
+        TardiffError: it is no such folder, or was made from other data.
+    """
+    card = next((name for name in CARDS if (run / name).is_file()), None)
+    if card is None:
+        raise TardiffError(f"{run}: neither a pipeline folder (card.json) nor a classifier folder (classifier.json)")
+    trap = f"statistics in {CARDS[card]} {run.name}"
+    if _data_hash(run / card) != data.manifest.content_hash:
+        raise TardiffError(f"{run}: was made from another data set (data_hash in {card} is not its content_hash)")
+    codec = Codec.load(run / "codec.json")
+    if codec.digest() == Codec.fit(data.train, data.manifest).digest():
+        if card == "card.json" and StaticModel.load(run / "statics.json") != StaticModel.fit(data.train, data.manifest):
+            return Finding(trap, "fail", "statics.json is not what the training rows give")
+        return Finding(trap, "pass", "fitted on the training rows, to the last digit")
+    others = [name for name in data.splits if name != "train"]
+    for more in [[name] for name in others] + [others]:
+        rows = Split.concatenate([data.train, *(data.splits[name] for name in more)])
+        if codec.digest() == Codec.fit(rows, data.manifest).digest():
+            return Finding(trap, "fail", f"codec.json was fitted on train and {' and '.join(more)} rows")
+    return Finding(trap, "fail", "codec.json is not what the training rows give")
+
+
+def _shortcut(look: Any, data: Dataset, seed: int) -> Finding:
+    """A shortcut needs a validation split, and two classes in it and in training."""
+    name = look.__name__.replace("_", " ")
+    if "validation" not in data.splits or len(data.manifest.task.classes) != 2:
+        return Finding(f"{name} predicts the label", "skip", "needs a validation split and two classes")
+    if any(len(set(data.splits[split].label.tolist())) < 2 for split in ("train", "validation")):
+        return Finding(f"{name} predicts the label", "skip", "train or validation has one class only")
+    finding: Finding = look(data, seed)
+    return finding
+
+
+def _data_hash(path: Path) -> object:
+    try:
+        return json.loads(path.read_bytes()).get("data_hash")
+    except (ValueError, AttributeError) as error:
+        raise TardiffError(f"{path}: damaged ({error})") from error
