@@ -40,7 +40,7 @@ class PrepareSettings:
     """The verbal score of intubated patients: keep 1 as charted, take it as normal, or leave it out (docs/variables.md)."""
     task: str = "in_hospital_death"
     """What the label means: a task's name (in_hospital_death, los_3d, los_7d, hospital_los_3d, hospital_los_7d, readmission_30d,
-    decompensation, aki, aki_creatinine, sepsis3), or a YAML file with a task of your own (see docs/tasks.md)."""
+    decompensation, aki, aki_creatinine, sepsis3, given), or a YAML file with a task of your own (see docs/tasks.md)."""
     onset: str | Path | None = None
     """Table of onsets for the task sepsis3, .csv or .parquet: stay_id and onset_minute or onset_time."""
     stays_of_patient: Literal["all", "first"] = "all"

@@ -100,8 +100,7 @@ class Meds:
         stays = self._intervals
         patient = stays.groupby("subject_id")
         discharge, died = self._discharges(stays)
-        death = stays["subject_id"].map(self._first(DEATH))
-        born = stays["subject_id"].map(self._first(BIRTH))
+        death, born = (self._first(code).reindex(stays["subject_id"]).set_axis(stays.index) for code in (DEATH, BIRTH))
         minutes = minutes_between(stays["start"], stays["end"])
         day_of_death = death.dt.normalize() + pd.Timedelta(days=1)
         told = self._told_by_admission(stays)
@@ -205,7 +204,7 @@ class Meds:
             stays = stays.sort_values(["subject_id", "start"], ignore_index=True)
             stays["stay_id"] = np.arange(1, len(stays) + 1)
         stays = stays.dropna(subset=["start"]).sort_values(["subject_id", "start", "stay_id"], ignore_index=True)
-        stays["unit"] = stays["code"].str.partition("//")[2]
+        stays["unit"] = stays["code"].str.extract("//(.*)", expand=False)
         return stays
 
     def _discharges(self, stays: pd.DataFrame) -> "tuple[pd.Series[Any], pd.Series[float]]":
@@ -228,7 +227,7 @@ class Meds:
 
     def _sexes(self) -> "pd.Series[str]":
         rows = self._marks[self._marks["kind"] == SEX].drop_duplicates("subject_id")
-        return rows.set_index("subject_id")["code"].str.partition("//")[2]
+        return rows.set_index("subject_id")["code"].str.extract("//(.*)", expand=False)
 
     def _wanted(self, items: set[str]) -> Iterator[dict[str, str | None]]:
         """Codes that mean one of the items, with the unit that MIMIC's carry."""
