@@ -391,9 +391,20 @@ class _Files:
         raise TardiffError(f"{path if path != CONCEPTS else path.name}: {entry}: {problem}")
 
 
+class _Loader(yaml.SafeLoader):
+    """Safe, and a name that stands twice is an error: YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.constructor.ConstructorError(problem=f"{name!r} stands twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _read(path: Path) -> Raw:
     try:
-        raw = yaml.safe_load(path.read_bytes())
+        raw = yaml.load(path.read_bytes(), _Loader)
     except OSError as error:
         raise TardiffError(f"{path}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -62,6 +62,16 @@ def test_an_own_file_adds_and_changes(tmp_path: Path) -> None:
     assert concepts.variables["creatinine"].found["mimic_iv"][0][0].units == ("mg/dl", "mg%")
 
 
+def test_descriptors_are_replaced_by_name(tmp_path: Path) -> None:
+    plain = load_concepts().statics["mimic_iv"]
+    text = "statics: {mimic_iv: [{name: age, unit: years, limits: [40, 120]}, {name: first_lactate, variable: lactate}]}"
+    statics = load_concepts(own(tmp_path, text)).statics["mimic_iv"]
+    assert [each.name for each in statics] == [*(each.name for each in plain), "first_lactate"]
+    assert statics[0].limits == (40, 120)
+    assert (statics[-1].unit, statics[-1].limits) == ("mmol/L", (0.1, 30))
+    assert load_concepts(own(tmp_path, text)).statics["physionet2012"] == load_concepts().statics["physionet2012"]
+
+
 def test_the_digest_is_of_the_meaning(tmp_path: Path) -> None:
     plain = load_concepts().digest()
     assert load_concepts(own(tmp_path, "# a comment\nvariables: {hr: {limits: [1,   300.0]}}\n")).digest() == plain
@@ -93,6 +103,9 @@ def test_the_digest_is_of_the_meaning(tmp_path: Path) -> None:
         ("statics: {mimic_iv: [{name: shoe, variable: shoe_size}]}", ("statics.mimic_iv", "'shoe_size'")),
         ("statics: {mimic_iv: [{nmae: shoe}]}", ("statics.mimic_iv",)),
         ("variables: {hr: ", ("YAML",)),
+        ("variables: {hr: {normal: 80}, hr: {normal: 90}}", ("'hr' stands twice", "line 1")),
+        ("variables:", ("variables",)),
+        ("", ("sections",)),
         ("variables: {hr: !!python/object/apply:os.system [true]}", ("YAML",)),
     ],
 )
