@@ -17,11 +17,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_prep.concepts import Concepts, Descriptor, Place, Variable
+from data_prep.concepts import Concepts, Place
 from data_prep.sources import Keep, as_is
 from data_prep.sources.columns import minutes_between, within_stays
+from data_prep.sources.meds_exported import exported, read_schema
 from data_prep.sources.mimic_iv import SPECIMEN_TYPE, MimicIV
-from tardiff.dataset import Channel, Static
 from tardiff.errors import TardiffError
 
 HOME = "https://github.com/Medical-Event-Data-Standard/meds"
@@ -55,7 +55,7 @@ class Meds:
         self._shards = sorted((raw / "data").rglob("*.parquet"))
         if not self._shards:
             raise TardiffError(f"{raw / 'data'}: holds no .parquet; --raw takes a MEDS folder ({HOME})")
-        schemas = {path: _schema(path) for path in self._shards}
+        schemas = {path: read_schema(path) for path in self._shards}
         for path, schema in schemas.items():
             for column in CORE:
                 if column not in schema.names:
@@ -76,7 +76,7 @@ class Meds:
 
     def dictionary(self, concepts: Concepts) -> Concepts:
         """The channels of an export of ours, or else the places of MIMIC-IV; see `Source.dictionary`."""
-        variables, statics = self._exported()
+        variables, statics = exported(self._raw, self.name)
         if variables:
             return concepts.serving(self.name, variables, statics)
         mimic = MimicIV.name
@@ -212,7 +212,7 @@ class Meds:
         homes = self._marks[self._marks["kind"] == HOME_AGAIN]
         homes = homes.assign(died=homes["code"].str.fullmatch(rf"{HOME_AGAIN}//DIED").astype("float64"))
         if ADMISSION_OF_STAY in self._columns:
-            by_id = homes.drop_duplicates(ADMISSION_OF_STAY).set_index(ADMISSION_OF_STAY)
+            by_id = homes.dropna(subset=[ADMISSION_OF_STAY]).drop_duplicates(ADMISSION_OF_STAY).set_index(ADMISSION_OF_STAY)
             return stays[ADMISSION_OF_STAY].map(by_id["time"]), stays[ADMISSION_OF_STAY].map(by_id["died"])
         homes = homes[["subject_id", "time", "died"]].sort_values("time")
         left = stays.reset_index().sort_values("start")
@@ -230,65 +230,16 @@ class Meds:
         return rows.set_index("subject_id")["code"].str.extract("//(.*)", expand=False)
 
     def _wanted(self, items: set[str]) -> Iterator[dict[str, str | None]]:
-        """Codes that mean one of the items, with the unit that MIMIC's carry."""
-        for code in self._codes["code"]:
+        """Codes of the data that mean one of the items, with the unit that MIMIC's carry."""
+        for code in sorted(self._table(["code"]).distinct().to_pandas()["code"].dropna()):
             if code in items:
                 yield {"code": code, "item": code, "unit": None}
             elif (match := OF_MIMIC.fullmatch(code)) and match[1] in items:
                 yield {"code": code, "item": match[1], "unit": None if match[2] == UNKNOWN else match[2]}
 
-    @cached_property
-    def _codes(self) -> pd.DataFrame:
-        """Every code, and what an export of ours says of it (the empty text if nothing)."""
-        path = self._raw / "metadata" / "codes.parquet"
-        described = pd.DataFrame({"code": pd.Series(dtype=str), "tardiff": pd.Series(dtype=str)})
-        if path.is_file():
-            schema = _schema(path)
-            if "code" not in schema.names:
-                raise TardiffError(f"{path}: there is no column code")
-            described = pq.read_table(path, columns=[name for name in ("code", "tardiff") if name in schema.names]).to_pandas()
-        # The standard promises every code in codes.parquet, but not after further steps of processing.
-        present = self._table(["code"]).distinct().to_pandas()
-        return present.merge(described.reindex(columns=["code", "tardiff"]), on="code", how="outer").fillna("").sort_values("code")
-
-    def _exported(self) -> tuple[dict[str, Variable], tuple[Descriptor, ...]]:
-        """The channels and descriptors that an export of ours describes, in its order."""
-        path = self._raw / "metadata" / "codes.parquet"
-        if not path.is_file() or "tardiff" not in _schema(path).names:
-            return {}, ()
-        variables: dict[str, Variable] = {}
-        statics: dict[str, Descriptor] = {}
-        for row in pq.read_table(path, columns=["code", "tardiff"]).to_pylist():
-            if not row["tardiff"]:
-                continue
-            try:
-                described = _described(row["tardiff"])
-            except msgspec.MsgspecError as error:
-                raise TardiffError(f"{path}: code {row['code']}: column tardiff cannot be read ({error})") from error
-            if isinstance(described, Channel):
-                variables[described.name] = self._variable(described, row["code"])
-            else:
-                categories = {category: category for category in described.categories}
-                statics[described.name] = Descriptor(
-                    described.name, described.unit, described.kind, described.limits, categories, column=f"static {described.name}"
-                )
-        return variables, tuple(statics.values())
-
-    def _variable(self, channel: Channel, code: str) -> Variable:
-        return Variable(
-            label=channel.name,
-            unit=channel.unit,
-            limits=channel.limits,
-            limits_from="the data set that was exported",
-            aggregation=channel.aggregation,
-            normal=channel.normal,
-            kind=channel.kind,
-            found={self.name: ((Place(item=code),),)},
-        )
-
     def _told_by_admission(self, stays: pd.DataFrame) -> pd.DataFrame:
-        """The descriptors of an export of ours: columns as `_exported` names them, and age where there is one."""
-        _, statics = self._exported()
+        """The descriptors of an export of ours: columns as `exported` names them, and age where there is one."""
+        _, statics = exported(self._raw, self.name)
         told = pd.DataFrame(index=stays.index)
         if not statics:
             return told
@@ -297,6 +248,7 @@ class Meds:
         rows = table.filter(ibis.or_(*(table.code.startswith(prefix) for prefix in prefixes))).to_pandas().set_index(STAY)
         for static, prefix in zip(statics, prefixes, strict=True):
             own = rows[rows["code"].str.startswith(prefix)]
+            own = own[~own.index.duplicated()]
             if static.kind == "categorical":
                 told[static.column] = stays["stay_id"].map(own["code"].str.slice(len(prefix))).fillna("")
                 continue
@@ -310,7 +262,7 @@ class Meds:
         path = self._raw / "metadata" / "subject_splits.parquet"
         if not path.is_file():
             return {}
-        if not {"subject_id", "split"} <= set(_schema(path).names):
+        if not {"subject_id", "split"} <= set(read_schema(path).names):
             raise TardiffError(f"{path}: expected the columns subject_id and split")
         frame = pq.read_table(path, columns=["subject_id", "split"]).to_pandas().drop_duplicates("subject_id")
         return {"split": subjects.map(frame.set_index("subject_id")["split"].map(SPLITS)).fillna("").astype(str)}
@@ -334,18 +286,6 @@ class Meds:
         found = pd.merge_asof(left, labels, left_on="end", right_on="prediction_time", by="subject_id").set_index("index")
         inside = found["prediction_time"] >= found["start"]
         return {"given": found[value].astype("float64").where(inside).reindex(stays.index)}
-
-
-def _described(text: str) -> Channel | Static:
-    is_channel = "aggregation" in msgspec.json.decode(text, type=dict)
-    return msgspec.json.decode(text, type=Channel) if is_channel else msgspec.json.decode(text, type=Static)
-
-
-def _schema(path: Path) -> pa.Schema:
-    try:
-        return pq.read_schema(path)
-    except (OSError, pa.ArrowException) as error:
-        raise TardiffError(f"{path}: truncated or not Parquet ({error}); fetch it again") from error
 
 
 def _years(born: "pd.Series[Any]", at: "pd.Series[Any]") -> "pd.Series[float]":

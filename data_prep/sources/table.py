@@ -1,97 +1,25 @@
 """Any long table: a row an entry (stay, time, variable, value), a table of stays, and `table.yaml`, which says what is what."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import ibis
 import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import yaml
 
-from data_prep.concepts import Concepts, Descriptor, Place, Variable
+from data_prep.concepts import Concepts, Place, Variable
 from data_prep.sources import Keep, as_is
 from data_prep.sources.columns import epoch, flags, minutes_between, numbers, times, whole
+from data_prep.sources.table_layout import LAYOUT, own_variable, read_layout
 from data_prep.sources.tables import FileTables, number, seconds, text
 from tardiff.errors import TardiffError
 
-LAYOUT = "table.yaml"
 SECONDS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0, "days": 86400.0}
 ENDINGS = (".csv", ".csv.gz", ".parquet")
-
-
-class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of the layout's entries: immutable, and a misspelt field is an error."""
-
-
-class Events(_Entry, frozen=True):
-    """The long table: its file and what its columns are called."""
-
-    file: str
-    stay: str
-    time: str
-    variable: str
-    value: str
-    available: str = ""
-    """When the entry could be known, if that was later."""
-    words_are_missing: bool = False
-    """Whether a value that is not a number is missing; otherwise it is an error."""
-
-
-class Stays(_Entry, frozen=True):
-    """The table of stays: its file and what its columns are called. What is empty is not there."""
-
-    file: str
-    stay: str
-    patient: str = ""
-    start: str = ""
-    """When the stay began; needed if times are timestamps."""
-    end: str = ""
-    """When the stay ended; if times are numbers, how long it was."""
-    age: str = ""
-    died: str = ""
-    death: str = ""
-    discharge: str = ""
-    """When the hospital stay ended."""
-    onset: str = ""
-    """When an event of your own happened."""
-    label: str = ""
-    """A label of your own: 0, 1, ..."""
-    split: str = ""
-    """train, validation or test."""
-    set: str = ""
-
-
-class Item(_Entry, frozen=True):
-    """What a name in the long table means: a concept of the dictionary, or a variable that is described here."""
-
-    concept: str = ""
-    label: str = ""
-    unit: str = ""
-    limits: tuple[float, float] | None = None
-    aggregation: Literal["mean", "last", "sum", "max"] | None = None
-    normal: float | None = None
-    kind: Literal["numeric", "ordinal"] = "numeric"
-    scale: float = 1.0
-    convert: Literal["", "celsius", "fio2", "ph"] = ""
-    texts: dict[str, float | None] = {}
-    name: str = ""
-    """What the channel is called, if not as in the table."""
-
-
-class Layout(_Entry, frozen=True):
-    """The whole of `table.yaml`."""
-
-    events: Events
-    stays: Stays
-    variables: dict[str, Item]
-    times: Literal["timestamps", "seconds", "minutes", "hours", "days"]
-    """Timestamps, or numbers since the start of the stay."""
-    descriptors: tuple[Descriptor, ...] = ()
-    version: str = "1"
 
 
 class Table:
@@ -102,7 +30,7 @@ class Table:
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
         """Open the folder `raw`; without `sets`, every set that the stays have."""
         self._raw = raw
-        self._layout = layout = _read_layout(raw / LAYOUT)
+        self._layout = layout = read_layout(raw / LAYOUT)
         self._tables = _Files(raw)
         self._chosen = sets
         column = layout.stays.set
@@ -133,7 +61,7 @@ class Table:
             elif name in concepts.variables:
                 raise TardiffError(f"{entry}: {name!r} is the name of a concept; write concept: {name}, or give it another name")
             else:
-                variables[name] = _own(meaning, name, entry)
+                variables[name] = own_variable(meaning, name, entry)
             places.setdefault(name, []).append(Place(item=item, scale=meaning.scale, convert=meaning.convert, texts=meaning.texts))
         found = {
             name: msgspec.structs.replace(variable, found={**variable.found, self.name: (tuple(places[name]),)})
@@ -285,50 +213,6 @@ class _Files(FileTables):
         if not path.exists():
             raise TardiffError(f"{path}: no such file, though {LAYOUT} names it")
         return path
-
-
-def _own(meaning: Item, name: str, entry: str) -> Variable:
-    """A variable that the layout describes."""
-    for field in ("unit", "limits", "aggregation", "normal"):
-        if getattr(meaning, field) in (None, ""):
-            raise TardiffError(
-                f"{entry}: {field} is missing; a variable needs unit, limits, aggregation and normal, or the name of a concept"
-            )
-    assert meaning.limits is not None
-    assert meaning.aggregation is not None
-    assert meaning.normal is not None
-    low, high = meaning.limits
-    if not (low < high and low <= meaning.normal <= high):
-        raise TardiffError(f"{entry}: limits {low:g}, {high:g} must increase and hold the normal value {meaning.normal:g}")
-    return Variable(
-        label=meaning.label or name,
-        unit=meaning.unit,
-        limits=meaning.limits,
-        limits_from=LAYOUT,
-        aggregation=meaning.aggregation,
-        normal=meaning.normal,
-        kind=meaning.kind,
-    )
-
-
-def _read_layout(path: Path) -> Layout:
-    try:
-        raw = yaml.safe_load(path.read_bytes())
-    except FileNotFoundError as error:
-        raise TardiffError(f"{path}: no such file; it says what your tables hold (docs/sources.md shows one)") from error
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TardiffError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
-    try:
-        return msgspec.convert(_with_text_keys(raw), Layout)
-    except msgspec.ValidationError as error:
-        raise TardiffError(f"{path}: {error}") from error
-
-
-def _with_text_keys(raw: Any) -> Any:
-    """Item ids may be written as numbers."""
-    if isinstance(raw, Mapping) and isinstance(raw.get("variables"), Mapping):
-        return {**raw, "variables": {str(item): meaning for item, meaning in raw["variables"].items()}}
-    return raw
 
 
 def _whole(column: "pd.Series[str]") -> "pd.Series[int]":
