@@ -17,7 +17,6 @@ import pytest
 from prep_meds import write_meds
 from prep_small import LAYOUT, STAYS, charted, write_table, write_yaib
 
-import data_prep as prep_package
 from data_prep import PrepareSettings, prepare
 from data_prep.concepts import Concepts, Place, load_concepts
 from data_prep.grid import Grid, hourly, to_arrays
@@ -39,7 +38,6 @@ OUTCOMES = (
     "given",
 )
 HOURS = 24
-TASKS_ARE_DATA = Path(prep_package.__file__).with_name("tasks.yaml").exists()
 
 
 @pytest.fixture(autouse=True)
@@ -167,8 +165,6 @@ class SourceContract:
         return Place(place.item, place.table, place.label, place.units, specimen=place.specimen) == place
 
     def test_the_folder_is_the_same_twice_and_nobody_is_in_two_splits(self, raw: Path, tmp_path: Path) -> None:
-        if self.task != "in_hospital_death" and not TASKS_ARE_DATA:
-            pytest.skip("needs tasks.yaml")
         for name in "ab":
             prepare(self.settings(raw, tmp_path / name))
         files = sorted(path.name for path in (tmp_path / "a").iterdir())
@@ -195,7 +191,7 @@ class SourceContract:
 class TestPhysioNet2012(SourceContract):
     name = "physionet2012"
 
-    @pytest.fixture
+    @pytest.fixture(scope="class")
     def source(self, real_data: Path) -> Source:
         return open_source(self.name, real_data / "physionet2012", ("a",))
 
@@ -449,7 +445,6 @@ class TestMeds(SourceContract):
             open_source("meds", tmp_path, ()).stays()
 
 
-@pytest.mark.skipif(not TASKS_ARE_DATA, reason="needs tasks.yaml")
 def test_out_as_meds_and_in_again(real_data: Path, tmp_path: Path) -> None:
     """Channels, values, descriptors, labels and splits of a real data set come back; values to the millionth that cells hold."""
     settings = PrepareSettings("physionet2012", tmp_path / "data", real_data / "physionet2012", sets="a", variables="all")
@@ -570,7 +565,6 @@ class TestTable(SourceContract):
         assert there.stays()["order"].max() == 1
         assert there.stays()["next_minute"].notna().sum() == 4
 
-    @pytest.mark.skipif(not TASKS_ARE_DATA, reason="needs tasks.yaml")
     def test_own_label_and_split(self, raw: Path, tmp_path: Path) -> None:
         dataset = prepare(PrepareSettings("table", tmp_path / "out", raw, variables="hr", task="given", split="publisher"))
         stays = pd.read_csv(raw / "stays.csv").set_index("stay")
