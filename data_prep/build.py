@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from data_prep.cohort import check_columns, eligible
 from data_prep.concepts import Concepts, Descriptor, load_concepts
-from data_prep.engine import BATCH, database_errors, engine, limits_error, write
+from data_prep.engine import BATCH, check_fits, database_errors, engine, limits_error, write
 from data_prep.grid import LOOK_BACK, Grid, first_values, hourly, plausible, to_arrays
 from data_prep.kidney import HISTORY, kidney, variables_of
 from data_prep.onsets import read_onsets
@@ -93,6 +93,7 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
     sizes = [int((assigned == name).sum()) for name in SPLITS]
     row = np.full(len(stays), -1, np.int64)
     row[cohort.index] = np.arange(len(cohort))
+    check_fits(settings.memory, 5 * len(cohort) * len(grid.names) * steps, "the arrays")
     values, mask = to_arrays(_batches(cells), grid, concepts, row, length[cohort.index])
     descriptors = concepts.statics[source.name]
     charted = first_values(_batches(cells), grid, len(stays))
@@ -199,7 +200,9 @@ def _cells(
 
 def _check_units(events: ibis.Table, concepts: Concepts, source: Source, names: Sequence[str]) -> None:
     """No item may be charted in a unit that the dictionary does not know."""
-    accepted = {place.item: place.units for place in concepts.places(source.name, names)}
+    places = concepts.places(source.name, names)
+    accepted = {place.item: place.units for place in places}
+    tables = {place.item: f" of {place.table}" if place.table else "" for place in places}
     if "unit" not in events.columns or not accepted:
         return
     stated = events.filter(events.unit.notnull())
@@ -207,7 +210,7 @@ def _check_units(events: ibis.Table, concepts: Concepts, source: Source, names: 
     for item, unit, entries in charted.order_by("item", "unit").to_pandas().itertuples(index=False):
         if item in accepted and unit and unit not in accepted[item]:
             raise TardiffError(
-                f"{source.name}: item {item} has {entries:,} entries in {unit!r}, expected {' or '.join(accepted[item])}; "
+                f"{source.name}: item {item}{tables[item]} has {entries:,} entries in {unit!r}, expected {' or '.join(accepted[item])}; "
                 "correct the rows, or give the item's place in a dictionary of your own (--concepts) these units and a scale"
             )
 

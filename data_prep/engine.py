@@ -21,6 +21,8 @@ LEAST = 256 * 10**6
 """What DuckDB needs to read a compressed file at all."""
 RESERVE = 0.15
 """Share of the cap that is left free, for what DuckDB does not count and for the batches that pass through Python."""
+ROOM_TO_WRITE = 1.25
+"""How much of its size an array takes while it is checked and written."""
 BATCH = 1 << 18
 """Rows that pass through Python at a time."""
 SPARK = {"spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "true", "spark.sql.execution.arrow.pyspark.enabled": "true"}
@@ -62,6 +64,20 @@ def engine(connection: str | None, memory: str, threads: int | None, scratch: Pa
     finally:
         ibis.options.default_backend = before
         backend.disconnect()
+
+
+def check_fits(memory: str, size: int, what: str) -> None:
+    """Refuse, before it is filled, what would not fit into `memory` beside what the process holds already.
+
+    Raises:
+        TardiffError: naming how much is needed.
+    """
+    needed = _resident() + int(size * ROOM_TO_WRITE)
+    if needed > bytes_of(memory):
+        raise TardiffError(
+            f"memory: {what} take {size / 1e9:.1f} GB, the whole process {needed / 1e9:.1f} GB, more than {memory}; "
+            "choose fewer --variables or --hours, or give more --memory"
+        )
 
 
 def _connect(connection: str | None, memory: str, threads: int | None, scratch: Path) -> Any:

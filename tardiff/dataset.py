@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from tardiff.errors import TardiffError
-from tardiff.files import new_file, new_folder, read_struct, refuse_existing, write_struct
+from tardiff.files import new_file, new_folder, read_struct, refuse_existing, write_arrays, write_struct
 
 SCHEMA = 2
 SPLITS = ("train", "validation", "test")
@@ -217,10 +217,7 @@ class Dataset:
         complete._check(str(path), strict=True)
         with new_folder(path) as folder:
             for name, split in complete.splits.items():
-                try:
-                    save_file({key: np.ascontiguousarray(array) for key, array in split.arrays().items()}, folder / f"{name}.safetensors")
-                except SafetensorError as error:  # a full disk
-                    raise TardiffError(f"{path}: cannot be written ({error}); make room or choose another --out") from error
+                write_arrays(folder / f"{name}.safetensors", split.arrays())
             write_struct(folder / "manifest.json", complete.manifest)
         return complete
 
@@ -351,13 +348,15 @@ def _check_split(split: Split, manifest: Manifest, where: str) -> None:
             raise TardiffError(f"{where}.{name}: shape {array.shape}, expected {shapes.get(name, (rows,))}")
     if split.mask.size and split.mask.max() > 1:
         raise TardiffError(f"{where}.mask: holds {split.mask.max()}, expected 0 and 1 only")
-    wrong = np.isfinite(split.values) != (split.mask == 1)
-    if wrong.any():
-        row, channel, step = np.argwhere(wrong)[0]
-        raise TardiffError(
-            f"{where}.values: row {row}, channel {manifest.channels[channel].name}, step {step}: "
-            "observed entries must be finite and unobserved ones NaN"
-        )
+    for first in range(0, rows, 4096):  # a part at a time, for the arrays may fill the memory
+        part = slice(first, first + 4096)
+        wrong = np.isfinite(split.values[part]) != (split.mask[part] == 1)
+        if wrong.any():
+            row, channel, step = np.argwhere(wrong)[0]
+            raise TardiffError(
+                f"{where}.values: row {first + row}, channel {manifest.channels[channel].name}, step {step}: "
+                "observed entries must be finite and unobserved ones NaN"
+            )
     if np.isinf(split.static).any():
         raise TardiffError(f"{where}.static: row {np.argwhere(np.isinf(split.static))[0][0]} is infinite")
     for s, static in enumerate(manifest.statics):

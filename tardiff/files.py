@@ -4,12 +4,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from tardiff.errors import TardiffError
 
@@ -86,6 +88,32 @@ def replace_file(path: str | Path, content: bytes | str) -> None:
 def write_json(path: str | Path, content: Any) -> None:
     """Write `content` as indented JSON (NaN and infinity refused), atomically."""
     replace_file(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+TENSOR_TYPES = ("int64", "I64"), ("float32", "F32"), ("int32", "I32"), ("uint8", "U8")
+"""Types of arrays and what safetensors calls them, in the order in which it stores them."""
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write a safetensors file, as `safetensors.numpy.save_file` does but without a copy of the arrays in memory.
+
+    Format: https://huggingface.co/docs/safetensors (length of the header, header, arrays).
+    """
+    names = dict(TENSOR_TYPES)
+    order = [kind for kind, _ in TENSOR_TYPES]
+    chosen = sorted(arrays, key=lambda name: (order.index(arrays[name].dtype.name), name))
+    header, offset = {}, 0
+    for name in chosen:
+        array = arrays[name]
+        header[name] = {"dtype": names[array.dtype.name], "shape": array.shape, "data_offsets": (offset, offset + array.nbytes)}
+        offset += array.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with Path(path).open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in chosen:
+            if arrays[name].size:
+                file.write(np.ascontiguousarray(arrays[name]).data.cast("B"))
 
 
 def write_struct(path: str | Path, record: msgspec.Struct) -> None:

@@ -1,10 +1,12 @@
 import json
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tardiff.dataset import Task
 from tardiff.errors import TardiffError
-from tardiff.files import new_file, new_folder, read_struct, replace_file, write_json, write_struct
+from tardiff.files import new_file, new_folder, read_struct, replace_file, write_arrays, write_json, write_struct
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):
@@ -71,3 +73,18 @@ def test_a_record_is_read_back_or_its_fault_named(tmp_path):
             read_struct(tmp_path / "a.json", Task)
     with pytest.raises(TardiffError, match="no such file"):
         read_struct(tmp_path / "none.json", Task)
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_arrays_are_written_as_safetensors_writes_them(rows, tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {
+        "values": rng.normal(size=(rows, 2, 5)).astype(np.float32),
+        "mask": rng.integers(0, 2, (rows, 2, 5)).astype(np.uint8),
+        "static": rng.normal(size=(5, 2 * rows)).astype(np.float32).T[::2],  # not contiguous
+        "label": rng.integers(0, 2, rows),
+        "length": np.full(rows, 5, np.int32),
+    }
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, tmp_path / "expected")
+    write_arrays(tmp_path / "written", arrays)
+    assert (tmp_path / "written").read_bytes() == (tmp_path / "expected").read_bytes()

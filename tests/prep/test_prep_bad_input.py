@@ -271,7 +271,7 @@ def test_a_file_that_cannot_grow(most_bytes: int, simulated: Path, tmp_path: Pat
     assert list((tmp_path / "made").iterdir()) == []
 
 
-@pytest.mark.parametrize("size", ["100k", "450k"])
+@pytest.mark.parametrize("size", ["100k", "300k"])
 def test_a_disk_that_fills_up(size: str, simulated: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
