@@ -22,7 +22,10 @@ def listing(concepts: Concepts, source: str | None = None) -> str:
     known = concepts.known(key)
     if not known:
         sources = sorted({found for variable in concepts.variables.values() for found in variable.found})
-        raise TardiffError(f"source: the dictionary has no {source!r}; choose {', '.join(sources)}")
+        raise TardiffError(
+            f"source: the dictionary has no {source!r}; choose {', '.join(sources)} "
+            "(meds and simulate have the variables of mimic_iv, a table has its own)"
+        )
     rows = [(*HEADER, "found as"), *((*_row(concepts, name), _places(concepts, key, name)) for name in known)]
     choices = concepts.choices(key).items()
     words = [f"--variables {word}: {', '.join(names)}" for word, names in choices if set(names) <= set(known)]
