@@ -1,4 +1,4 @@
-"""What the README tells people to type must work."""
+"""What the README and the documents tell people to type must work."""
 
 import functools
 import re
@@ -11,7 +11,11 @@ from tardiff import cli
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()
-DOCUMENTS = {"README.md": TEXT, **{name: command.__doc__ or "" for name, command in cli.COMMANDS.items()}}
+DOCUMENTS = {
+    "README.md": TEXT,
+    **{path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))},
+    **{name: command.__doc__ or "" for name, command in cli.COMMANDS.items()},
+}
 
 
 def commands():

@@ -63,16 +63,17 @@ class Source(Protocol):
         """One row a stay, in any order.
 
         Columns: stay_id, subject_id (int64); minutes (float64, how long the stay is recorded); age (float64, years, NaN
-        unknown); died (float64, 1 or 0, NaN unknown); set (str, where there are sets); and each descriptor of
-        `concepts.yaml` under the source's own column name, numbers as float64 and codes as str.
+        unknown); set (str, where there are sets); and each descriptor of `concepts.yaml` under the source's own column name,
+        numbers as float64 and codes as str.
 
         Outcomes, where the source can know them (float64, NaN where it did not happen or is unknown; minutes count from the
-        start of the stay): unit_minutes (length of the stay in the unit, even if only a part is recorded); death_minute;
-        death_day_minute (end of the day of death, for a death that may be known to the day only); discharge_minute (end of
-        the hospital stay); next_minute (start of the patient's next stay in intensive care); order (0 for a patient's
-        first stay in time, then 1, ...); stays_in_admission (how many such stays the hospital admission has); onset_minute
-        (an event that the source itself stamps); given (a label that comes with the records: 0, 1, ...). And split (str: train,
-        validation or test), where the publisher has one; start (a time), where the source has times of day.
+        start of the stay): died (1 or 0, in hospital); unit_minutes (length of the stay in the unit, even if only a part is
+        recorded); death_minute; death_day_minute (end of the day of death, for a death that may be known to the day only);
+        discharge_minute (end of the hospital stay); next_minute (start of the patient's next stay in intensive care); order
+        (0 for a patient's first stay in time, then 1, ...); stays_in_admission (how many such stays the hospital admission
+        has); onset_minute (an event that the source itself stamps); given (a label that comes with the records: 0, 1, ...).
+        And split (str: train, validation or test), where the publisher has one; start (a time), where the source has times
+        of day. What a source cannot know has no column.
 
         Raises:
             TardiffError: a file is missing or malformed.

@@ -96,36 +96,20 @@ class Meds:
         return []
 
     def stays(self) -> pd.DataFrame:
-        """One row a stay in intensive care; see `Source.stays`."""
+        """One row a stay in intensive care; see `Source.stays`. The calendar of an export of ours is made up, so nothing is told by it."""
         stays = self._intervals
-        patient = stays.groupby("subject_id")
-        discharge, died = self._discharges(stays)
-        death, born = (self._first(code).reindex(stays["subject_id"]).set_axis(stays.index) for code in (DEATH, BIRTH))
-        minutes = minutes_between(stays["start"], stays["end"])
-        day_of_death = death.dt.normalize() + pd.Timedelta(days=1)
         told = self._told_by_admission(stays)
-        return pd.DataFrame(
-            {
-                "stay_id": stays["stay_id"],
-                "subject_id": stays["subject_id"],
-                "start": stays["start"],
-                "minutes": minutes.fillna(0.0),
-                "unit_minutes": minutes,
-                "age": _years(born, stays["start"]).fillna(told.get("age", np.nan)),
-                "died": died.where(died.isna() | (died == 1), (death <= discharge).astype("float64")),
-                "gender": stays["subject_id"].map(self._sexes()).fillna(""),
-                "first_careunit": stays["unit"],
-                "death_minute": minutes_between(stays["start"], death).where(died == 1),
-                "death_day_minute": minutes_between(stays["start"], day_of_death),
-                "discharge_minute": minutes_between(stays["start"], discharge),
-                "next_minute": minutes_between(stays["start"], patient["start"].shift(-1)),
-                "order": patient.cumcount().astype("float64"),
-                "stays_in_admission": discharge.groupby([stays["subject_id"], discharge]).transform("size").astype("float64"),
-                **{column: told[column] for column in told.columns if column != "age"},
-                **self._split_of(stays["subject_id"]),
-                **self._given(stays),
-            }
-        )
+        known = {
+            "stay_id": stays["stay_id"],
+            "subject_id": stays["subject_id"],
+            "minutes": minutes_between(stays["start"], stays["end"]).fillna(0.0),
+            "age": self._ages(stays).fillna(told.get("age", np.nan)),
+        }
+        if not exported(self._raw, self.name)[0]:
+            known |= {"gender": stays["subject_id"].map(self._sexes()).fillna(""), "first_careunit": stays["unit"]}
+            known |= self._outcomes(stays)
+        known |= {column: told[column] for column in told.columns if column != "age"}
+        return pd.DataFrame({**known, **self._split_of(stays["subject_id"]), **self._given(stays)})
 
     def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, keep: Keep = as_is) -> ibis.Table:
         """What has one of the wanted codes; see `Source.events`."""
@@ -207,6 +191,33 @@ class Meds:
         stays["unit"] = stays["code"].str.extract("//(.*)", expand=False)
         return stays
 
+    def _ages(self, stays: pd.DataFrame) -> "pd.Series[float]":
+        """Whole years from birth to the start of each stay."""
+        born, at = self._first(BIRTH).reindex(stays["subject_id"]).set_axis(stays.index), stays["start"]
+        before_birthday = (at.dt.month * 100 + at.dt.day) < (born.dt.month * 100 + born.dt.day)
+        return (at.dt.year - born.dt.year - before_birthday).astype("float64").where(born.notna())
+
+    def _outcomes(self, stays: pd.DataFrame) -> "dict[str, pd.Series[Any]]":
+        """What became of the patients, as far as the folder has events that tell."""
+        start, patient = stays["start"], stays.groupby("subject_id")
+        known = {
+            "start": start,
+            "unit_minutes": minutes_between(start, stays["end"]),
+            "next_minute": minutes_between(start, patient["start"].shift(-1)),
+            "order": patient.cumcount().astype("float64"),
+        }
+        death = self._first(DEATH).reindex(stays["subject_id"]).set_axis(stays.index)
+        if death.notna().any():
+            known["death_day_minute"] = minutes_between(start, death.dt.normalize() + pd.Timedelta(days=1))
+        discharge, died = self._discharges(stays)
+        if discharge.notna().any():
+            died = died.where(died.isna() | (died == 1), (death <= discharge).astype("float64"))
+            known["died"] = died
+            known["death_minute"] = minutes_between(start, death).where(died == 1)
+            known["discharge_minute"] = minutes_between(start, discharge)
+            known["stays_in_admission"] = discharge.groupby([stays["subject_id"], discharge]).transform("size").astype("float64")
+        return known
+
     def _discharges(self, stays: pd.DataFrame) -> "tuple[pd.Series[Any], pd.Series[float]]":
         """When the hospital stay of each ended, and whether in death as far as that event tells."""
         homes = self._marks[self._marks["kind"] == HOME_AGAIN]
@@ -286,9 +297,3 @@ class Meds:
         found = pd.merge_asof(left, labels, left_on="end", right_on="prediction_time", by="subject_id").set_index("index")
         inside = found["prediction_time"] >= found["start"]
         return {"given": found[value].astype("float64").where(inside).reindex(stays.index)}
-
-
-def _years(born: "pd.Series[Any]", at: "pd.Series[Any]") -> "pd.Series[float]":
-    """Whole years from one date to another."""
-    before_birthday = (at.dt.month * 100 + at.dt.day) < (born.dt.month * 100 + born.dt.day)
-    return (at.dt.year - born.dt.year - before_birthday).astype("float64").where(born.notna())

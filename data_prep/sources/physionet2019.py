@@ -80,7 +80,6 @@ class PhysioNet2019:
                 "minutes": by_stay["minute"].max() + 60,
                 "order": 0.0,
                 "age": first["Age"],
-                "died": np.nan,
                 "onset_minute": hours[hours[SEPSIS] == 1].groupby("stay_id")["minute"].min().reindex(first.index),
                 "Gender": first["Gender"].map(lambda number: "" if pd.isna(number) else f"{number:g}"),
                 "Unit": unit,

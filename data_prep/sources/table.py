@@ -84,8 +84,9 @@ class Table:
             "subject_id": patient,
             "minutes": self._minutes(columns.end).fillna(0.0) if columns.end else pd.Series(np.inf, frame.index),
             "age": self._numbers(columns.age),
-            "died": flags(frame[columns.died], self._where, columns.died, self._first) if columns.died else np.nan,
         }
+        if columns.died:
+            found["died"] = flags(frame[columns.died], self._where, columns.died, self._first)
         for name, column in {"death_minute": columns.death, "discharge_minute": columns.discharge, "onset_minute": columns.onset}.items():
             if column:
                 found[name] = self._minutes(column)

@@ -73,7 +73,6 @@ class Yaib:
                 "stay_id": stay_id,
                 "subject_id": stay_id,
                 "minutes": (stay_id.map(hours) * self._minutes + 60).fillna(0.0).astype("float64"),
-                "died": np.nan,
                 **number,
                 "sex": static["sex"].astype(object).where(static["sex"].notna(), "").astype(str),
                 **self._outcomes(stay_id),

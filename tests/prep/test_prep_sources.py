@@ -27,6 +27,7 @@ from tardiff.errors import TardiffError
 from tardiff.meds import export_meds
 
 OUTCOMES = (
+    "died",
     "unit_minutes",
     "death_minute",
     "death_day_minute",
@@ -92,10 +93,11 @@ class SourceContract:
         assert stays["stay_id"].is_unique
         for column in ("stay_id", "subject_id"):
             assert stays[column].dtype == np.int64
-        for column in ("minutes", "age", "died", *(name for name in OUTCOMES if name in stays)):
+        for column in ("minutes", "age", *(name for name in OUTCOMES if name in stays)):
             assert stays[column].dtype == np.float64, column
         assert (stays["minutes"] >= 0).all()
-        assert stays["died"].dropna().isin([0, 1]).all()
+        assert "died" not in stays or stays["died"].dropna().isin([0, 1]).all()
+        assert all(stays[name].notna().any() for name in OUTCOMES if name in stays), "what a source cannot know has no column"
         assert stays["age"].dropna().between(0, 120).all()
         if source.sets:
             assert set(stays["set"]) == set(source.sets)
@@ -451,6 +453,7 @@ def test_out_as_meds_and_in_again(real_data: Path, tmp_path: Path) -> None:
     dataset = prepare(settings)
     export_meds(dataset, tmp_path / "meds")
     again = prepare(PrepareSettings("meds", tmp_path / "again", tmp_path / "meds", task="given", split="publisher", variables="all"))
+    assert "order" not in open_source("meds", tmp_path / "meds", ()).stays(), "the calendar of an export tells nothing"
     assert again.manifest.channels == dataset.manifest.channels
     assert again.manifest.statics == dataset.manifest.statics
     for name, split in dataset.splits.items():
