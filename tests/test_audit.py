@@ -212,10 +212,20 @@ def test_an_hour_that_tells_the_label() -> None:
     assert statuses(fair)[trap] == "pass"
 
 
-def test_without_a_validation_split_shortcuts_are_skipped() -> None:
-    data = Dataset(clean().manifest, {"train": clean().train})
-    skipped = [trap for trap, status in statuses(data).items() if status == "skip"]
-    assert len(skipped) == 5
+def test_what_cannot_be_told_is_skipped() -> None:
+    data = clean()
+    alone = statuses(Dataset(data.manifest, {"train": data.train}))
+    assert [trap for trap, status in alone.items() if status == "skip"] == [
+        STATISTICS,
+        "missingness drift",
+        "mask alone predicts the label",
+        PADDING,
+        "time of the prediction predicts the label",
+    ]
+    validation = data.splits["validation"]
+    few = np.concatenate([np.flatnonzero(validation.label == 1)[:9], np.flatnonzero(validation.label == 0)])
+    findings = {f.trap: f for f in audit(Dataset(data.manifest, {**data.splits, "validation": validation.take(few)}))}
+    assert findings[PADDING].said == "validation has 9 rows of class died; 10 are needed to tell"
 
 
 def test_what_was_fitted_must_come_from_training_rows(toy, run, clf, tmp_path, capsys) -> None:

@@ -3,10 +3,9 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tardiff.audit.finding import Finding
-from tardiff.audit.shortcuts import SHORTCUTS
+from tardiff.audit.shortcuts import shortcuts
 from tardiff.audit.traps import (
     after_the_cutoff,
     class_balance,
@@ -38,7 +37,7 @@ def audit(data: str | Path | Dataset, runs: Sequence[str | Path] = (), seed: int
     """
     dataset = data if isinstance(data, Dataset) else Dataset.load(data, strict=False)
     findings = [look(dataset) for look in TRAPS]
-    findings += [_shortcut(look, dataset, seed) for look in SHORTCUTS]
+    findings += shortcuts(dataset, seed)
     return findings + [fitted_on_train(dataset, Path(run)) for run in runs]
 
 
@@ -65,17 +64,6 @@ def fitted_on_train(data: Dataset, run: Path) -> Finding:
         if codec.digest() == Codec.fit(rows, data.manifest).digest():
             return Finding(trap, "fail", f"codec.json was fitted on train and {' and '.join(more)} rows")
     return Finding(trap, "fail", "codec.json is not what the training rows give")
-
-
-def _shortcut(look: Any, data: Dataset, seed: int) -> Finding:
-    """A shortcut needs a validation split, and two classes in it and in training."""
-    name = look.__name__.replace("_", " ")
-    if "validation" not in data.splits or len(data.manifest.task.classes) != 2:
-        return Finding(f"{name} predicts the label", "skip", "needs a validation split and two classes")
-    if any(len(set(data.splits[split].label.tolist())) < 2 for split in ("train", "validation")):
-        return Finding(f"{name} predicts the label", "skip", "train or validation has one class only")
-    finding: Finding = look(data, seed)
-    return finding
 
 
 def _data_hash(path: Path) -> object:

@@ -30,16 +30,15 @@ FEW = 10
 Scores = dict[str, dict[str, Any]]
 
 
-def mask_alone(data: Dataset, seed: int) -> Finding:
+def mask_alone(trap: str, data: Dataset, seed: int) -> Finding:
     """What is observed, and when, tells how sick a patient is thought to be; it must not be all that a model reads."""
-    trap = "mask alone predicts the label"
     codec = Codec.fit(data.train, data.manifest)
     train, validation = Rows.of(data.train, codec), Rows.of(data.split("validation"), codec)
     scores = {}
-    for name in ("mask-only", "logistic"):
+    for name in ("mask-only", "logistic", "trees"):
         probability = fit_predict(name, train, validation, validation, seed)[:, 1]
         scores[name] = _judged(probability, data.split("validation"), seed)
-    mask, whole = scores["mask-only"], scores["logistic"]
+    mask, whole = scores["mask-only"], max(scores["logistic"], scores["trees"], key=lambda score: score["auroc"]["value"])
     said = f"mask alone {_said(mask)}; whole record {_said(whole)}"
     gain = mask["auroc"]["value"] - 0.5
     gain_of_all = max(whole["auroc"]["value"] - 0.5, 1e-9)
@@ -51,9 +50,8 @@ def mask_alone(data: Dataset, seed: int) -> Finding:
     return Finding(trap, "pass", said, numbers)
 
 
-def ending_alone(data: Dataset, seed: int) -> Finding:
+def ending_alone(trap: str, data: Dataset, seed: int) -> Finding:
     """Padding after death or discharge tells the label by where it begins, be it marked (length), silent or filled."""
-    trap = "length or padding predicts the label"
     train, validation = data.train, data.split("validation")
     features = {name: _endings(split) for name, split in (("train", train), ("validation", validation))}
     if not (features["train"] != features["train"][0]).any():
@@ -80,9 +78,8 @@ def ending_alone(data: Dataset, seed: int) -> Finding:
     return Finding(trap, "warn" if score["auroc"]["low"] > 0.5 else "pass", said, numbers)
 
 
-def origin_alone(data: Dataset, seed: int) -> Finding:
+def origin_alone(trap: str, data: Dataset, seed: int) -> Finding:
     """The minute at which the prediction is made should tell little more than how risk changes with time."""
-    trap = "time of the prediction predicts the label"
     train, validation = data.train, data.split("validation")
     if len(np.unique(train.origin_minute)) == 1:
         return Finding(trap, "pass", "every prediction is made at the same minute")
@@ -92,7 +89,30 @@ def origin_alone(data: Dataset, seed: int) -> Finding:
     return Finding(trap, "fail" if low > 0.75 else "warn" if low > TOLD else "pass", f"it alone {_said(score)}", {"origin": score})
 
 
-SHORTCUTS: tuple[Callable[[Dataset, int], Finding], ...] = (mask_alone, ending_alone, origin_alone)
+SHORTCUTS: dict[str, Callable[[str, Dataset, int], Finding]] = {
+    "mask alone predicts the label": mask_alone,
+    "length or padding predicts the label": ending_alone,
+    "time of the prediction predicts the label": origin_alone,
+}
+
+
+def shortcuts(data: Dataset, seed: int) -> list[Finding]:
+    """Every shortcut, if there are rows enough of both classes to fit and to judge a model."""
+    problem = _too_little(data)
+    if problem is not None:
+        return [Finding(trap, "skip", problem) for trap in SHORTCUTS]
+    return [look(trap, data, seed) for trap, look in SHORTCUTS.items()]
+
+
+def _too_little(data: Dataset) -> str | None:
+    classes = data.manifest.task.classes
+    if "validation" not in data.splits or len(classes) != 2:
+        return "needs a validation split and two classes"
+    for name in ("train", "validation"):
+        counts = np.bincount(data.splits[name].label, minlength=2)
+        if counts.min() < FEW:
+            return f"{name} has {counts.min()} rows of class {classes[int(counts.argmin())]}; {FEW} are needed to tell"
+    return None
 
 
 def _endings(split: Split) -> NDArray[np.float64]:
