@@ -16,7 +16,7 @@ from data_prep.simulate.charting import chartevents, outputevents
 from data_prep.simulate.laboratory import labevents
 from data_prep.simulate.patients import admissions, draw_stays, icustays, patients
 from data_prep.simulate.physiology import draw_course
-from data_prep.simulate.tables import Files, items, lab_items
+from data_prep.simulate.tables import Files, d_items, d_labitems
 from tardiff.errors import TardiffError
 from tardiff.files import new_folder
 
@@ -45,8 +45,8 @@ def simulate(raw: str | Path, stays: int, seed: int = 0, ballast: int = 0) -> di
         raise TardiffError(f"stays {stays}, ballast {ballast}: ask for at least 1 stay and no negative ballast")
     with new_folder(raw) as folder, ExitStack() as stack:
         files = Files(folder, stack)
-        files.append("icu/d_items", items())
-        files.append("hosp/d_labitems", lab_items())
+        files.append("icu/d_items", d_items())
+        files.append("hosp/d_labitems", d_labitems())
         writer = stack.enter_context(ThreadPoolExecutor(1))
         pending: Future[None] | None = None
         with tqdm(total=stays, desc="simulating", unit=" stays", disable=None) as bar:

@@ -78,8 +78,8 @@ class Rows:
 
     def _numbers(self, position: Integers, value: Floats) -> pa.Array:
         """Numbers and scores; a finding has no number."""
-        finding = np.array([bool(item.words) and item in OTHERS for item in self._items])
-        score = np.array([bool(item.words) for item in self._items])
+        finding = np.array([bool(item.words) and not item.scored for item in self._items])
+        score = np.array([item.scored for item in self._items])
         return pa.array(np.where(score[position], np.maximum(value, 1), value), mask=finding[position])
 
 
@@ -119,6 +119,9 @@ def chartevents(rng: np.random.Generator, stays: Stays, course: Course, ballast:
     chart(four_hourly & fahrenheit, 223761, in_fahrenheit)
     chart(four_hourly & ~fahrenheit, 223762, np.where(rng.random(len(slot)) < 0.05, in_fahrenheit, vitals["temp"]))
     _chart_scores(rng, chart, course, four_hourly)
+    slow = np.where(rng.random(len(slot)) < 0.05 + 0.2 * (course.severity > 1.5), 2.0, 1.0)
+    chart(four_hourly & (slot % 16 == 0), 223951, slow)
+    chart(four_hourly & (slot % 16 == 8), 224308, slow)
     _chart_oxygen(rng, chart, stays, course, four_hourly)
     _chart_glucose(rng, chart, stays, course, charted)
     _chart_size(rng, chart, stays, course, charted)
@@ -175,11 +178,12 @@ def outputevents(rng: np.random.Generator, stays: Stays, course: Course) -> dict
     failed = course.kidneys(stay, slot / 2)
     volume = np.exp(rng.normal(4.4, 0.5, len(slot)) - 0.2 * course.severity - 1.5 * failed).round()
     at, eight = inside & (slot % 2 == 0), inside & (slot % 8 == 0)
-    site = rng.choice([226559, 226560, 226561, 226584, 226565], len(stays), p=[0.75, 0.12, 0.07, 0.03, 0.03])[stay]
+    sites = np.array([226559, 226560, 226561, 226567, 226584, 226563, 226564, 226565, 226557, 226558])
+    site = rng.choice(sites, len(stays), p=[0.7, 0.12, 0.07, 0.03, *[0.08 / 6] * 6])[stay]
     irrigated = stays.every(30, 5)[stay]
     rows = Rows(OUTPUTS, course, minute)
     rows.chart(at & (site == 226559), 226559, volume)
-    for item in (226560, 226561, 226584, 226565):
+    for item in sites[1:]:
         rows.chart(eight & (site == item), item, 4 * volume)
     rows.chart(eight & irrigated, 227488, volume + 100)
     rows.chart(eight & irrigated, 227489, 2 * volume + 100)

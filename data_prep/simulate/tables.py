@@ -93,7 +93,7 @@ def _named(arrow: pa.Table) -> Iterator[tuple[str, pa.Array]]:
     return ((name, column.combine_chunks()) for name, column in zip(arrow.column_names, arrow.columns, strict=True))
 
 
-def items() -> dict[str, Any]:
+def d_items() -> dict[str, Any]:
     """icu/d_items: what is simulated, and whatever else the variable dictionary looks for."""
     known = {item.id: (item.label, table, item.unit) for table in _EVENTS for item in _EVENTS[table]}
     rows = {**{item: (label, table, "") for item, label, table in _places() if table in _EVENTS}, **known}
@@ -110,7 +110,7 @@ def items() -> dict[str, Any]:
     }
 
 
-def lab_items() -> dict[str, Any]:
+def d_labitems() -> dict[str, Any]:
     """hosp/d_labitems, in the same way."""
     known = {lab.id: (lab.label, "Other Body Fluid" if lab.panel == OTHER_FLUID else "Blood", lab.category) for lab in LABS}
     white = {item: (label, "Blood", category) for item, (label, category) in WHITE_CELLS.items()}

@@ -202,7 +202,9 @@ def test_memory_does_not_grow(tmp_path: Path) -> None:
 
 def test_a_prepared_folder_is_byte_identical(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        prepare(PrepareSettings("simulate", tmp_path / name, stays=200, variables="all", seed=2))
+        dataset = prepare(PrepareSettings("simulate", tmp_path / name, stays=200, variables="all", seed=2))
+    seen = Split.concatenate([dataset.split(name) for name in dataset.splits]).mask.any(axis=(0, 2))
+    assert [name for name, any_value in zip(dataset.manifest.channel_names, seen, strict=True) if not any_value] == []
     files = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert files == ["manifest.json", "test.safetensors", "train.safetensors", "validation.safetensors"]
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in files)
