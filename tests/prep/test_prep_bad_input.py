@@ -271,16 +271,21 @@ def test_a_file_that_cannot_grow(most_bytes: int, simulated: Path, tmp_path: Pat
     assert list((tmp_path / "made").iterdir()) == []
 
 
-@pytest.mark.parametrize("size", ["100k", "300k"])
-def test_a_disk_that_fills_up(size: str, simulated: Path, tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
+def test_a_disk_that_fills_up(simulated: Path, tmp_path: Path) -> None:
+    """From one that holds next to nothing to the first that is large enough, so that it fills up at every stage of the work."""
+    disk, failures, size = tmp_path / "disk", [], 50_000
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], capture_output=True).returncode:
-        pytest.skip("a small disk can only be mounted by root")
-    try:
-        error = prepared_elsewhere(simulated, disk / "out")
-        assert error[-1].startswith(f"tardiff: error: {disk / 'out'}")
-        assert "cannot be written" in error[-1]
-        assert list(disk.iterdir()) == []
-    finally:
-        subprocess.run(["umount", disk], check=True)
+    while True:
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], capture_output=True).returncode:
+            pytest.skip("a small disk can only be mounted by root")
+        try:
+            prepare(PrepareSettings("mimic-iv", disk / "out", simulated))
+            break
+        except TardiffError as error:
+            failures.append(str(error))
+            assert list(disk.iterdir()) == []
+        finally:
+            subprocess.run(["umount", disk], check=True)
+        size = int(1.2 * size)
+    assert len(failures) > 5
+    assert all(message.startswith(str(disk / "out")) and "cannot be written" in message for message in failures), failures

@@ -1,6 +1,6 @@
 """kill -9 at any moment: the next call finishes the work, and nobody ever sees a folder that is not whole.
 
-TARDIFF_KILLS says how often (8 if not given); the moments are drawn from the whole time that a straight run takes.
+TARDIFF_KILLS says how often (8 if not given).
 """
 
 import hashlib
@@ -50,40 +50,58 @@ def digest(folder: Path) -> str:
 
 
 def stage(partial: Path) -> str:
-    """What had been finished when the process was killed."""
-    if not partial.exists():
-        return "before or after the work"
-    names = {path.name for path in partial.iterdir()}
-    for name, what in (("result", "while writing"), ("cells", "after aggregating"), ("cells.tmp", "while aggregating")):
-        if name in names:
+    """What was under way, or had been finished, when the process was killed."""
+    names = listing(partial)
+    for word, what in (("result", "writing"), ("cells.tmp", "aggregating"), ("cells", "after aggregating"), (".tmp", "reading")):
+        if any(word in name.removeprefix(str(partial)) for name in names):
             return what
-    return "while reading"
+    return "between two tables" if names else "before or after the work"
 
 
-def test_killed_at_random_moments(raw: Path, tmp_path: Path) -> None:
+def listing(partial: Path) -> frozenset[str]:
+    """Names of everything in the folder; a folder that vanishes meanwhile has none."""
+    try:
+        return frozenset(str(path) for path in partial.rglob("*"))
+    except OSError:
+        return frozenset()
+
+
+def watched(process: BaseProcess, out: Path, expected: str | None, seconds: float, changes: int) -> int:
+    """Wait until the process ends, so many seconds have passed, or files have come or gone so many times; gives how many times.
+
+    Meanwhile any folder `out` that appears must be whole.
+    """
+    until, seen, counted = time.perf_counter() + seconds, frozenset[str](), 0
+    while process.is_alive() and time.perf_counter() < until and counted < changes:
+        now = listing(out.with_name("out.partial"))
+        counted, seen = counted + (now != seen), now
+        if expected and out.exists():
+            assert digest(out) == expected
+    return counted
+
+
+def test_killed_at_any_moment(raw: Path, tmp_path: Path) -> None:
+    """Half of the moments are drawn from the time of a straight run, half from the changes that it makes among its files."""
     settings = PrepareSettings("mimic-iv", tmp_path / "out", raw, variables="all")
     out, partial = tmp_path / "out", tmp_path / "out.partial"
-    straight = started(settings)
-    straight.join()
-    assert straight.exitcode == 0
-    expected = digest(out)
-    shutil.rmtree(out)
     begun = time.perf_counter()
     straight = started(settings)
+    most_changes = watched(straight, out, None, 600, 10_000)
     straight.join()
     duration = time.perf_counter() - begun
-    assert digest(out) == expected
+    assert straight.exitcode == 0
+    expected = digest(out)
     shutil.rmtree(out)
     rng = np.random.default_rng(0)
     killed: Counter[str] = Counter()
     finished = 0
     while killed.total() < KILLS or not finished:
         process = started(settings)
-        until = time.perf_counter() + (rng.uniform(0, duration) if killed.total() < KILLS else 60)
-        while process.is_alive() and time.perf_counter() < until:
-            time.sleep(0.001)
-            if out.exists():
-                assert digest(out) == expected
+        last = killed.total() >= KILLS
+        by_time = rng.random() < 0.5
+        seconds = rng.uniform(0, duration) if by_time and not last else 600
+        changes = 10_000 if by_time or last else int(rng.integers(1, most_changes + 1))
+        watched(process, out, expected, seconds, changes)
         if process.is_alive():
             process.kill()
             killed[stage(partial)] += 1
