@@ -1,6 +1,6 @@
 """kill -9 at any moment: the next call finishes the work, and nobody ever sees a folder that is not whole.
 
-TARDIFF_KILLS says how often (8 if not given).
+TARDIFF_KILLS says how often (6 if not given).
 """
 
 import hashlib
@@ -24,14 +24,14 @@ from data_prep.simulate import simulate
 from data_prep.work import Work
 from tardiff.errors import TardiffError
 
-KILLS = int(os.environ.get("TARDIFF_KILLS", "8"))
+KILLS = int(os.environ.get("TARDIFF_KILLS", "6"))
 FILES = {"manifest.json", "train.safetensors", "validation.safetensors", "test.safetensors"}
 
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("killed") / "raw"
-    simulate(path, 300, 5, ballast=3)
+    simulate(path, 150, 5, ballast=2)
     return path
 
 
