@@ -15,7 +15,7 @@ import pandas as pd
 from data_prep.concepts import Concepts, Place
 from data_prep.sources import Keep, as_is
 from data_prep.sources.columns import ids, numbers
-from data_prep.sources.tables import FileTables, number, text
+from data_prep.sources.tables import FileTables, number, text, whole
 from tardiff.errors import TardiffError
 
 HOME = "https://physionet.org/content/eicu-crd/"
@@ -152,26 +152,26 @@ class EICU:
         return TardiffError(f"{tables}: could not be read ({' '.join(str(error).split())[:300]})")
 
     def _slim(self, name: str, items: tuple[str, ...], minutes: float, before: float) -> ibis.Table:
-        """The entries of one table that matter: pruned columns, and nothing is parsed before the filter on items."""
+        """The entries of one table that matter: pruned columns, and values are parsed after the filters on item and time."""
         table = EVENT_TABLES[name]
         columns = [column for column in ("patientunitstayid", table.minute, table.available, table.value, *table.item) if column]
         raw = self._tables.table(name, columns if table.item else [*columns, *items])
         if table.item:
-            joined = raw[table.item[0]]
+            item = raw[table.item[0]]
             for column in table.item[1:]:
-                joined = joined + JOINT + raw[column]
-            raw = raw.mutate(item=joined).filter(joined.isin(items))
+                item = item + JOINT + raw[column]
+            raw = raw.mutate(item=item).filter(item.isin(items))
+        raw = raw.mutate(minute=number(raw[table.minute]))
+        raw = raw.filter(raw.minute >= -before, raw.minute < minutes)
+        if table.item:
             raw = raw.mutate(value=number(raw[table.value]) if name == "lab" else text(raw[table.value]).try_cast("float64"))
         else:
             raw = raw.mutate(**{item: number(raw[item]) for item in items})
             raw = raw.pivot_longer(ibis.selectors.cols(*items), names_to="item", values_to="value")
-        minute = number(raw[table.minute])
         # A revision before the result itself occurs; what is known is known with the result at the earliest.
-        known = ibis.greatest(minute, number(raw[table.available]).fill_null(minute)) if table.available else minute
-        entries = raw.select(
-            stay_id=number(raw.patientunitstayid).cast("int64"), item=raw["item"], minute=minute, available_minute=known, value=raw["value"]
-        )
-        return entries.filter(entries.value.notnull(), entries.minute >= -before, entries.minute < minutes)
+        known = ibis.greatest(raw.minute, number(raw[table.available]).fill_null(raw.minute)) if table.available else raw.minute
+        entries = raw.filter(raw["value"].notnull())
+        return entries.select("item", "minute", "value", stay_id=whole(entries.patientunitstayid), available_minute=known)
 
     def _order(self, visit: "pd.Series[float]") -> "pd.Series[float]":
         """0 for a patient's first stay in time; unknown where two hospital stays fall into one year."""
