@@ -682,6 +682,23 @@ def test_2019_sets_hours_and_onset(tmp_path: Path) -> None:
     assert open_source("physionet2019", tmp_path, ("b",)).stays()["stay_id"].tolist() == [100001]
 
 
+def test_2019_by_set_tests_on_the_other_hospital(tmp_path: Path) -> None:
+    raw = Raw2019(tmp_path / "raw")
+    for first, name in ((1, "A"), (100001, "B")):
+        for record in range(first, first + 40):
+            onset = 30 if record % 2 else 999
+            raw.add(record, *(f"{60 + hour}|60|1|NaN|NaN|-3|{hour}|{int(hour >= onset)}" for hour in range(1, 41)), name=name)
+    settings = PrepareSettings("physionet2019", tmp_path / "out", raw.root, variables="hr", task="sepsis3", split="by-set")
+    dataset = prepare(settings)
+    assert (dataset.split("test").stay_id > 100000).all()
+    assert (dataset.train.stay_id < 100000).all()
+    # The onset is the start of hour 30, and the label looks 12 hours ahead of an hour drawn for each record.
+    for split in dataset.splits.values():
+        assert (split.origin_minute >= 1440).all()
+        expected = (split.stay_id % 2 == 1) & (29 * 60 - split.origin_minute <= 720)
+        np.testing.assert_array_equal(split.label == 1, expected)
+
+
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
