@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from tardiff.errors import TardiffError
 from tardiff.settings import ClassifierSettings
 from tardiff.sinusoids import sinusoids
+from tardiff.summaries import SUMMARIES, summary
 
 EPOCHS_KEPT = (1, 2, 3, 5, 8, 13, 21, 34)  # of the trajectory: dense where the weights move most
 
@@ -72,6 +73,19 @@ class GRUEncoder(nn.Module):
         return rearrange(last, "direction b h -> b (direction h)")
 
 
+class LSTMEncoder(nn.Module):
+    """Last hidden state of a bidirectional LSTM."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(channels, width // 2, batch_first=True, bidirectional=True)
+
+    def forward(self, seen: Tensor) -> Tensor:
+        """[b, c, t] to [b, width]."""
+        _, (last, _) = self.lstm(rearrange(seen, "b c t -> b t c"))
+        return rearrange(last, "direction b h -> b (direction h)")
+
+
 class TCNEncoder(nn.Module):
     """Dilated temporal convolutions (arXiv 1803.01271, not causal), averaged over time."""
 
@@ -106,7 +120,29 @@ class TransformerEncoder(nn.Module):
         return reduce(self.layer(h), "b t c -> b c", "mean")
 
 
-ENCODERS: dict[str, Callable[[int, int], nn.Module]] = {"gru": GRUEncoder, "tcn": TCNEncoder, "transformer": TransformerEncoder}
+class SummaryEncoder(nn.Module):
+    """Seven summary features a channel, standardised: with the linear head, a logistic regression whose influence is exact.
+
+    It has no weights of its own, and `SUMMARIES` * C outputs.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.standardise = nn.BatchNorm1d(width, affine=False, momentum=None)
+
+    def forward(self, seen: Tensor) -> Tensor:
+        """[b, c, t] to [b, width]."""
+        value, mask = seen.chunk(2, dim=1)
+        return self.standardise(summary(value, mask.mean(-1)))
+
+
+ENCODERS: dict[str, Callable[[int, int], nn.Module]] = {
+    "gru": GRUEncoder,
+    "lstm": LSTMEncoder,
+    "tcn": TCNEncoder,
+    "transformer": TransformerEncoder,
+    "summary": SummaryEncoder,
+}
 
 
 def build(settings: ClassifierSettings, channels: int, classes: int) -> Classifier:
@@ -119,7 +155,8 @@ def build(settings: ClassifierSettings, channels: int, classes: int) -> Classifi
     """
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        return Classifier(ENCODERS[settings.architecture](channels, settings.width), settings.width, classes, settings.dropout)
+        width = SUMMARIES * channels // 2 if settings.architecture == "summary" else settings.width
+        return Classifier(ENCODERS[settings.architecture](channels, width), width, classes, settings.dropout)
 
 
 @dataclass

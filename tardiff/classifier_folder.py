@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tardiff.classifier import Classifier, State, auprc, build, fit
 from tardiff.codec import Codec
-from tardiff.dataset import Dataset, Split
+from tardiff.dataset import Dataset, Split, Task
 from tardiff.errors import TardiffError
 from tardiff.files import new_folder, read_struct, write_struct
 from tardiff.influence import at_checkpoints, class_gradients, class_spreads
@@ -24,7 +24,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What `classifier.json` says."""
 
     settings: dict[str, Any]
-    classes: tuple[str, ...]
+    task: Task
     data_hash: str
     guidance_set: str
     guidance_counts: tuple[int, ...]
@@ -82,14 +82,14 @@ class ClassifierFolder:
         except msgspec.MsgspecError as error:
             raise TardiffError(f"{path / 'classifier.json'}: {error}") from error
         codec = Codec.load(path / "codec.json")
-        classifier = build(settings, 2 * len(codec.channels), len(card.classes)).eval()
+        classifier = build(settings, 2 * len(codec.channels), len(card.task.classes)).eval()
         try:
             classifier.load_state_dict(_read(path / "model.safetensors"))
         except RuntimeError as error:
             raise TardiffError(f"{path / 'model.safetensors'}: does not fit classifier.json; fit the classifier again") from error
         shapes = {name: parameter.shape for name, parameter in classifier.state_dict().items()}
         trajectory = _listed(path / "trajectory.safetensors", len(card.epochs), shapes)
-        by_class = {name: torch.Size((len(card.classes), *shape)) for name, shape in shapes.items()}
+        by_class = {name: torch.Size((len(card.task.classes), *p.shape)) for name, p in classifier.named_parameters()}
         return cls(card, codec, classifier, trajectory, _listed(path / "guidance.safetensors", len(card.epochs), by_class))
 
     def checkpoints(self) -> list[Classifier]:
@@ -98,7 +98,11 @@ class ClassifierFolder:
 
 
 def fit_classifier(
-    data: Dataset, settings: ClassifierSettings, guidance_set: str = "train", on_epoch: Callable[[dict[str, Any]], None] | None = None
+    data: Dataset,
+    settings: ClassifierSettings,
+    guidance_set: str = "train",
+    on_epoch: Callable[[dict[str, Any]], None] | None = None,
+    codec: Codec | None = None,
 ) -> ClassifierFolder:
     """Train a classifier on a data set's training rows and take the gradients of its guidance rows.
 
@@ -107,13 +111,14 @@ def fit_classifier(
         settings: architecture and optimizer.
         guidance_set: name of the split whose rows guidance shall serve.
         on_epoch: called with each epoch's history entry.
+        codec: the space to read records in: that of a generator which learnt from other rows; None fits one on the training rows.
 
     Raises:
         TardiffError: a split is missing, or guidance would use test rows.
     """
     if guidance_set == "test":
         raise TardiffError("--guidance-set test: guidance must never see test rows; use train or validation")
-    codec = Codec.fit(data.train, data.manifest)
+    codec = codec or Codec.fit(data.train, data.manifest)
     classes = len(data.manifest.task.classes)
     validation = _rows(codec, data.split("validation"))
     result = fit(*_rows(codec, data.train), validation, settings, classes, on_epoch)
@@ -122,7 +127,7 @@ def fit_classifier(
     gradients = [class_gradients(c, guidance_seen, guidance_label, classes) for c in checkpoints]
     card = Card(
         settings=asdict(settings),
-        classes=data.manifest.task.classes,
+        task=data.manifest.task,
         data_hash=data.manifest.content_hash,
         guidance_set=guidance_set,
         guidance_counts=tuple(torch.bincount(guidance_label, minlength=classes).tolist()),

@@ -11,7 +11,15 @@ from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from data_prep.settings import PrepareSettings, SimulateSettings
 from tardiff.errors import TardiffError
-from tardiff.settings import ClassifierSettings, DemoSettings, EvaluateSettings, GuidanceSettings, SamplerSettings, TrainSettings
+from tardiff.settings import (
+    ClassifierSettings,
+    DemoSettings,
+    EvaluateSettings,
+    GuidanceSettings,
+    SamplerSettings,
+    SelectionSettings,
+    TrainSettings,
+)
 
 Data = Annotated[Positional[Path], arg(metavar="DATA")]
 Out = Annotated[Path, arg(metavar="PATH")]
@@ -114,7 +122,9 @@ def audit(data: Data, run: UseAppendAction[tuple[Path, ...]] = (), json: Path | 
         sys.exit(1)
 
 
-def train(data: Data, out: Out, settings: OmitArgPrefixes[TrainSettings] = TrainSettings(), threads: Threads = None) -> None:
+def train(
+    data: Data, out: Out, labels: bool = True, settings: OmitArgPrefixes[TrainSettings] = TrainSettings(), threads: Threads = None
+) -> None:
     """Train the diffusion model on a dataset folder and write a pipeline folder.
 
     Interrupted, the same command goes on from OUT.partial and ends in the same weights.
@@ -126,12 +136,14 @@ def train(data: Data, out: Out, settings: OmitArgPrefixes[TrainSettings] = Train
     Args:
         data: Dataset folder.
         out: Pipeline folder to write.
+        labels: Learn what each label looks like. Without, one generator serves many tasks: a guide gives its samples their label.
     """
     use_threads(threads)
     from tardiff.dataset import Dataset
     from tardiff.training import train
 
-    pipeline = train(Dataset.load(data), out, settings)
+    dataset = Dataset.load(data)
+    pipeline = train(dataset if labels else dataset.unlabelled(), out, settings)
     last = pipeline.card.history[-1]
     print(f"{out}: {settings.steps} steps, " + ", ".join(f"{name.replace('_', ' ')} {last[name]:.3f}" for name in last if name != "step"))
 
@@ -140,6 +152,7 @@ def fit_classifier(
     data: Data,
     out: Out,
     guidance_set: Literal["train", "validation"] = "train",
+    run: Path | None = None,
     settings: OmitArgPrefixes[ClassifierSettings] = ClassifierSettings(),
     threads: Threads = None,
 ) -> None:
@@ -156,22 +169,25 @@ def fit_classifier(
         data: Dataset folder.
         out: Classifier folder to write.
         guidance_set: Split whose rows guidance serves.
+        run: Pipeline folder that the classifier shall guide, if it learnt from other rows than DATA's (without labels, say).
     """
     use_threads(threads)
     from tqdm import tqdm
 
     from tardiff import classifier_folder
+    from tardiff.codec import Codec
     from tardiff.dataset import Dataset
     from tardiff.files import refuse_existing
 
     refuse_existing(out)
+    codec = Codec.load(run / "codec.json") if run else None
     with tqdm(total=settings.epochs, desc="fit", unit="epoch") as bar:
 
         def show(entry: dict[str, float]) -> None:
             bar.set_postfix(loss=f"{entry['loss']:.3f}", auprc=f"{entry['validation_auprc']:.3f}", refresh=False)
             bar.update()
 
-        folder = classifier_folder.fit_classifier(Dataset.load(data), settings, guidance_set, show)
+        folder = classifier_folder.fit_classifier(Dataset.load(data), settings, guidance_set, show, codec)
     folder.save(out)
     print(f"{out}: {settings.architecture}, best epoch {folder.card.epochs[-1]}, validation AUPRC {folder.card.validation_auprc:.3f}")
 
@@ -180,10 +196,12 @@ def sample(
     run: Annotated[Positional[Path], arg(metavar="RUN")],
     out: Out,
     n: int,
-    classifier: Path | None = None,
+    classifier: UseAppendAction[tuple[Path, ...]] = (),
     label_ratio: str = "train",
     guidance: OmitArgPrefixes[GuidanceSettings] = GuidanceSettings(),
     sampler: OmitArgPrefixes[SamplerSettings] = SamplerSettings(),
+    selection: OmitArgPrefixes[SelectionSettings] = SelectionSettings(),
+    data: Path | None = None,
     seed: int = 0,
     threads: Threads = None,
 ) -> None:
@@ -197,13 +215,15 @@ def sample(
         run: Pipeline folder.
         out: Dataset folder to write; it has a training split only.
         n: Rows.
-        classifier: Classifier folder that guidance serves.
+        classifier: Classifier folder that guidance serves; repeat for an ensemble.
         label_ratio: train (as in training), balanced, or the share of the last class (0.5).
+        data: Dataset folder whose validation rows choose the strength (`--strength auto`) or the samples (`--select shapley`).
         seed: Seed of labels and noise. Sample i depends on its label and the seed alone; --batch-size never changes it, and --n
             only through the labels.
     """
     use_threads(threads)
     from tardiff.classifier_folder import ClassifierFolder
+    from tardiff.dataset import Dataset
     from tardiff.files import refuse_existing
     from tardiff.pipeline import TarDiffPipeline
     from tardiff.synthesis import synthesise
@@ -212,13 +232,17 @@ def sample(
     result = synthesise(
         TarDiffPipeline.from_pretrained(run),
         n,
-        classifier=ClassifierFolder.load(classifier) if classifier else None,
+        classifier=[ClassifierFolder.load(path) for path in classifier],
         guidance=guidance,
         sampler=sampler,
+        selection=selection,
+        data=Dataset.load(data) if data else None,
         label_ratio=label_ratio,
         seed=seed,
     )
     describe(result.dataset.save(out), out)
+    if result.choice is not None:
+        print(result.choice)
     moved = result.movement
     if moved is not None:
         peak = max(moved.steps, key=lambda record: record["ratio"])

@@ -63,6 +63,15 @@ def _interpolate(x: NDArray[np.floating], xs: tuple[float, ...], ys: tuple[float
     return np.where(x > xs[-1], ys[-1] + high * (x - xs[-1]), result)
 
 
+def _lookup(x: Tensor, xs: tuple[float, ...], ys: tuple[float, ...]) -> Tensor:
+    """`_interpolate` for tensors."""
+    knots, levels = (torch.tensor(k, dtype=torch.float64, device=x.device) for k in (xs, ys))
+    x = x.double()
+    left = (torch.searchsorted(knots, x.contiguous()) - 1).clamp(0, len(xs) - 2)
+    share = (x - knots[left]) / (knots[left + 1] - knots[left])
+    return levels[left] + share * (levels[left + 1] - levels[left])
+
+
 class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The transform of one data set, fitted on its training rows only."""
 
@@ -155,10 +164,33 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         normal = torch.tensor([m.to_score(np.array(c.normal)) for c, m in zip(self.channels, self.maps, strict=True)])
         return torch.where(last >= 0, filled, normal.to(value)[:, None])
 
-    def bounds(self) -> Tensor:
-        """Largest magnitude a clean x can have, [2 C, 1]: of the scores, and 1 of the bits."""
-        count = len(self.channels)
-        return torch.cat([torch.full((count, 1), Z_LIMIT), torch.ones(count, 1)])
+    def project(self, x: Tensor) -> Tensor:
+        """The nearest possible x, [B, 2 C, T], row by row.
+
+        Scores lie within the physiologic limits and bits within +-1; observed members of a chain of `orderings` (diastolic,
+        mean, systolic) are in order.
+        """
+        value, bits = x.chunk(2, dim=1)
+        low, high = (
+            torch.tensor([m.to_score(np.array(c.limits[end])) for c, m in zip(self.channels, self.maps, strict=True)]).to(value)[:, None]
+            for end in (0, 1)
+        )
+        value = value.clamp(low, high)
+        seen = bits > torch.tensor(self.thresholds, dtype=bits.dtype, device=bits.device)[:, None]
+        for chain in self.orderings:
+            members = [self._index(name) for name in chain]
+            value[:, members] = self._in_order(value[:, members], seen[:, members], members)
+        return torch.cat([value, bits.clamp(-1, 1)], dim=1)
+
+    def _in_order(self, score: Tensor, seen: Tensor, members: list[int]) -> Tensor:
+        """Scores of a chain, [B, members, T]: what is out of order in physical units changes places; the rest keeps its bits."""
+        maps = [self.maps[c] for c in members]
+        physical = torch.stack([_lookup(score[:, k], m.score, m.value) for k, m in enumerate(maps)], dim=1)
+        ranked = torch.where(seen, physical, torch.inf).sort(dim=1).values
+        target = ranked.gather(1, (seen.long().cumsum(1) - 1).clamp(min=0))
+        moved = seen & (target != physical)
+        back = torch.stack([_lookup(target[:, k], m.value, m.score).clamp(-Z_LIMIT, Z_LIMIT) for k, m in enumerate(maps)], dim=1)
+        return torch.where(moved, back.to(score), score)
 
     def _index(self, name: str) -> int:
         return [channel.name for channel in self.channels].index(name)

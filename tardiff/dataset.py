@@ -5,7 +5,7 @@ A folder holds `manifest.json` and one safetensors file a split. Opening one che
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,6 +67,9 @@ class Task(_Strict, frozen=True):
     name: str
     rule: str
     classes: tuple[str, ...]
+
+
+UNLABELLED = Task("unlabelled", "no label was read", ("any",))
 
 
 class SplitInfo(_Strict, frozen=True):
@@ -220,6 +223,11 @@ class Dataset:
                 write_arrays(folder / f"{name}.safetensors", split.arrays())
             write_struct(folder / "manifest.json", complete.manifest)
         return complete
+
+    def unlabelled(self) -> "Dataset":
+        """The same rows, whose labels are gone: one class that says nothing, so that one generator can serve many tasks."""
+        splits = {name: replace(split, label=np.zeros_like(split.label)) for name, split in self.splits.items()}
+        return Dataset(msgspec.structs.replace(self.manifest, task=UNLABELLED), splits).completed()
 
     def frame(self) -> pd.DataFrame:
         """Every known descriptor and every observed value as one row of a long table.

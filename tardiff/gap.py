@@ -36,7 +36,7 @@ def measure_gap(folder: ClassifierFolder, see: Callable[[Tensor], Tensor], x: Te
         x: unguided samples, [N, 2 C, T].
         label: [N]; every class must occur.
     """
-    checkpoints, classes, seen = folder.checkpoints(), len(folder.card.classes), see(x)
+    checkpoints, classes, seen = folder.checkpoints(), len(folder.card.task.classes), see(x)
     real = [last_layer(gradients) for gradients in folder.gradients]
     whole = gap_directions(real, [last_layer(class_gradients(c, seen, label, classes)) for c in checkpoints])
     believed = []

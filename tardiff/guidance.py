@@ -1,7 +1,7 @@
 """Guides: an objective's gradient, scaled once. The sampler applies the change once, to the clean estimate."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from tardiff.classifier import Classifier
 from tardiff.influence import Objective
-from tardiff.sampling import Step
+from tardiff.sampling import Denoiser, Step
 
 INERT = 1e-3
 
@@ -30,6 +30,7 @@ class GradientGuide:
         clip: largest |g / size|.
         class_size: root mean square of the gradient for each class, [classes]; None takes each sample's own.
         kept: share of each class's direction that stands above chance (`gap` only).
+        through: take the gradient through the denoiser, over x_t.
     """
 
     objective: Objective
@@ -39,25 +40,39 @@ class GradientGuide:
     clip: float
     class_size: Tensor | None = None
     kept: tuple[float, ...] | None = None
+    through: bool = False
 
-    def __call__(self, x0_hat: Tensor, label: Tensor, step: Step) -> Tensor:
-        """[b, c, t] to a change of the same shape."""
-        if self.strength == 0 or step.index >= self.window * step.count:
-            return torch.zeros_like(x0_hat)
-        gradient = gradient_over_x(self.objective, self.see, x0_hat, label)
+    def acts(self, step: Step) -> bool:
+        """Within the window, unless the strength is 0."""
+        return self.strength > 0 and step.index < self.window * step.count
+
+    def __call__(self, x0_hat: Tensor, label: Tensor, step: Step, x_t: Tensor) -> Tensor:
+        """x0_hat and x_t [b, c, t] to a change of x0_hat."""
+        gradient = gradient_over_x(self.objective, self.see, x0_hat, label, x_t if self.through else None)
         size = root_mean_square(gradient) if self.class_size is None else self.class_size[label]
         unit = gradient / size.clamp(min=1e-12)[:, None, None]
         return self.strength * step.sigma * unit.clamp(-self.clip, self.clip)
 
 
-def gradient_over_x(objective: Objective, see: Callable[[Tensor], Tensor], x0_hat: Tensor, label: Tensor) -> Tensor:
+def gradient_over_x(
+    objective: Objective, see: Callable[[Tensor], Tensor], x0_hat: Tensor, label: Tensor, x_t: Tensor | None = None
+) -> Tensor:
     """Gradient of each sample's objective over its own entries, [b, c, t].
 
     The objective is summed, not averaged, so that a sample's gradient does not depend on its neighbours.
+
+    Args:
+        objective: (seen, label) -> [b].
+        see: codec space to what the classifier sees.
+        x0_hat: [b, c, t].
+        label: [b].
+        x_t: what x0_hat was computed from, to go on through the denoiser to it: its Jacobian is the covariance of x0 given
+            x_t over sigma^2 (times alpha), so the gradient keeps to directions in which patients do vary.
     """
     with torch.enable_grad():
-        x = x0_hat.detach().requires_grad_(True)
-        return torch.autograd.grad(objective(see(x), label).sum(), x)[0]
+        if x_t is None:
+            x0_hat = x_t = x0_hat.detach().requires_grad_(True)
+        return torch.autograd.grad(objective(see(x0_hat), label).sum(), x_t)[0]
 
 
 def class_gradient_sizes(objective: Objective, see: Callable[[Tensor], Tensor], x: Tensor, label: Tensor, classes: int) -> Tensor:
@@ -72,6 +87,13 @@ def root_mean_square(x: Tensor) -> Tensor:
     return x.square().mean(dim=(1, 2)).sqrt()
 
 
+def mean_of(objectives: Sequence[Objective]) -> Objective:
+    """The mean of several objectives (an ensemble of classifiers); of one, that one."""
+    if len(objectives) == 1:
+        return objectives[0]
+    return lambda seen, label: torch.stack([objective(seen, label).sum() for objective in objectives]).mean()
+
+
 def log_probability(classifier: Classifier) -> Objective:
     """Classifier guidance's objective (Dhariwal & Nichol, arXiv 2105.05233): log p(label | seen), [b]."""
 
@@ -79,6 +101,35 @@ def log_probability(classifier: Classifier) -> Objective:
         return -F.cross_entropy(classifier.logits(seen), label, reduction="none")
 
     return objective
+
+
+def classifier_free(denoiser: Denoiser, unconditional: int, scale: float) -> Denoiser:
+    """Classifier-free guidance (Ho & Salimans, arXiv 2207.12598): a denoiser that exaggerates what the label changes.
+
+    v = v_unconditional + scale (v_label - v_unconditional).
+
+    Args:
+        denoiser: trained with label dropout.
+        unconditional: the label that stands for none; descriptors are dropped with it, as in training.
+        scale: 1 is the denoiser itself, 0 ignores the label.
+    """
+    if scale == 1:
+        return denoiser
+
+    def guided(x_t: Tensor, timestep: Tensor, label: Tensor, static: Tensor | None) -> Tensor:
+        plain = denoiser(x_t, timestep, torch.full_like(label, unconditional), None if static is None else torch.zeros_like(static))
+        return plain if scale == 0 else plain + scale * (denoiser(x_t, timestep, label, static) - plain)
+
+    return guided
+
+
+def label_free(denoiser: Denoiser) -> Denoiser:
+    """A denoiser that learnt without labels, for samplers and guides that have some."""
+
+    def blind(x_t: Tensor, timestep: Tensor, label: Tensor, static: Tensor | None) -> Tensor:
+        return denoiser(x_t, timestep, torch.zeros_like(label), static)
+
+    return blind
 
 
 def rounded(number: float) -> float:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from tardiff.classifier import Classifier, State
 
 Objective = Callable[[Tensor, Tensor], Tensor]
-"""(seen [b, 2 C, t], label [b]) -> what a guide ascends, [b]."""
+"""(seen [b, 2 C, t], label [b]) -> what a guide ascends: a number a sample, [b], or their sum."""
 
 
 def class_gradients(classifier: Classifier, seen: Tensor, label: Tensor, classes: int, batch_size: int = 512) -> dict[str, Tensor]:
@@ -80,6 +80,11 @@ def cosine_influence(residual: Tensor, h: Tensor, v: Tensor) -> Tensor:
     """
     size = residual.norm(dim=1) * h.norm(dim=1) * v.flatten(1).norm(dim=1)
     return raw_influence(residual, h, v) / size.clamp(min=1e-12)
+
+
+def fixed_influence(residual: Tensor, h: Tensor, v: Tensor) -> Tensor:
+    """Raw influence with each sample's residual held as it is, [b]: only what the record shows can change it, not its contradiction."""
+    return raw_influence(residual.detach(), h, v)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from tardiff.codec import Codec
 from tardiff.dataset import Dataset, Manifest, Split, Task
 from tardiff.errors import TardiffError
 from tardiff.files import new_folder, read_struct, write_struct
+from tardiff.guidance import classifier_free, label_free
 from tardiff.sampling import Callback, Guide, dpm_solver, sample
 from tardiff.settings import SamplerSettings
 from tardiff.statics import StaticModel
@@ -40,6 +41,10 @@ class Samples:
     mask: NDArray[np.uint8]
     static: NDArray[np.float32]
     label: NDArray[np.int64]
+
+    def take(self, rows: NDArray[np.intp]) -> "Samples":
+        """The rows given by an index array."""
+        return Samples(self.x[torch.from_numpy(rows)], self.values[rows], self.mask[rows], self.static[rows], self.label[rows])
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,6 +83,11 @@ class TarDiffPipeline(DiffusionPipeline):
     def classes(self) -> tuple[str, ...]:
         """Names of the labels."""
         return self.card.task.classes
+
+    @property
+    def labelled(self) -> bool:
+        """False if it learnt without labels; then only a guide makes a sample fit its label."""
+        return len(self.classes) > 1
 
     def with_codec(self, codec: Codec) -> "TarDiffPipeline":
         """The same generator with another codec (its thresholds fitted, say)."""
@@ -136,10 +146,11 @@ class TarDiffPipeline(DiffusionPipeline):
             progress: title of a progress bar; None shows none.
         """
         settings = settings or SamplerSettings()
-        static = self.statics.sample(label, seeds)
+        known = label if self.labelled else np.zeros_like(label)
+        static = self.statics.sample(known, seeds)
         scheduler = dpm_solver(settings.eta) if settings.sampler == "dpm" else {"ddim": self.scheduler, "ode": "ode"}[settings.sampler]
         x = sample(
-            self.unet,
+            classifier_free(self.unet, len(self.classes), settings.label_scale) if self.labelled else label_free(self.unet),
             scheduler,
             torch.from_numpy(label).to(self.device),
             shape=(2 * len(self.codec.channels), self.codec.steps),
@@ -148,7 +159,8 @@ class TarDiffPipeline(DiffusionPipeline):
             steps=settings.steps,
             eta=settings.eta,
             guide=guide,
-            bounds=self.codec.bounds().to(self.device),
+            recurrence=settings.recurrence,
+            project=self.codec.project,
             batch_size=settings.batch_size,
             callback=callback,
             progress=progress,
@@ -156,12 +168,13 @@ class TarDiffPipeline(DiffusionPipeline):
         values, mask = self.codec.decode(x)
         return Samples(x, values, mask, static, label)
 
-    def dataset(self, samples: Samples, settings: dict[str, Any]) -> Dataset:
+    def dataset(self, samples: Samples, settings: dict[str, Any], task: Task | None = None) -> Dataset:
         """Samples as a data set with a training split, ready to be saved.
 
         Args:
             samples: what calling the pipeline gave.
             settings: how they were made, for the manifest.
+            task: what the labels mean; None is the task that the generator was trained with.
         """
         rows = len(samples.label)
         number = np.arange(rows, dtype=np.int64)
@@ -172,7 +185,7 @@ class TarDiffPipeline(DiffusionPipeline):
             statics=self.statics.statics,
             step_hours=self.card.step_hours,
             steps=self.codec.steps,
-            task=self.card.task,
+            task=task or self.card.task,
             orderings=self.codec.orderings,
             settings=settings,
             synthetic=True,

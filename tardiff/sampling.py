@@ -4,7 +4,9 @@ Sample i depends on seeds[i] alone, bit for bit: its noise is keyed by its seed,
 in chunks of one fixed, padded size, so that no kernel ever sees how many rows were asked for.
 """
 
+import copy
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -26,6 +28,10 @@ Denoiser = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 """(x_t [b, c, t], timestep [b], label [b], static [b, s] or None) -> v [b, c, t]."""
 
 
+Projection = Callable[[Tensor], Tensor]
+"""x0 [b, c, t] to the nearest one that can be (physiologic limits, say)."""
+
+
 @dataclass(frozen=True)
 class Step:
     """One reverse step: its place, and the noise it starts from (x_t = alpha x0 + sigma eps)."""
@@ -40,8 +46,15 @@ class Step:
 class Guide(Protocol):
     """What steers the sampler. It says how the clean estimate should change; the sampler applies that once."""
 
-    def __call__(self, x0_hat: Tensor, label: Tensor, step: Step) -> Tensor:
-        """[b, c, t] to a change of the same shape."""
+    @property
+    def through(self) -> bool:
+        """True if it wants the gradient through the denoiser; then `x0_hat` comes with its graph down to `x_t`."""
+
+    def acts(self, step: Step) -> bool:
+        """Whether it changes anything at this step."""
+
+    def __call__(self, x0_hat: Tensor, label: Tensor, step: Step, x_t: Tensor) -> Tensor:
+        """x0_hat and x_t [b, c, t] to a change of x0_hat."""
 
 
 Callback = Callable[[Step, Tensor, Tensor, Tensor], None]
@@ -50,49 +63,53 @@ Callback = Callable[[Step, Tensor, Tensor, Tensor], None]
 
 @dataclass(frozen=True)
 class Model:
-    """The denoiser with its conditions, guide and bounds: all that a solver needs to know.
+    """The denoiser with its conditions, guide and projection: all that a solver needs to know.
 
     Attributes:
         denoiser: predicts v.
         label: [b].
         static: encoded descriptors [b, s], or None.
         guide: None is unguided.
-        bounds: largest magnitude of the clean estimate, broadcastable to [b, channels, time]; None is unbounded.
+        project: what keeps the clean estimate possible, row by row; None leaves it as it is.
     """
 
     denoiser: Denoiser
     label: Tensor
     static: Tensor | None = None
     guide: Guide | None = None
-    bounds: Tensor | None = None
+    project: Projection | None = None
 
     @torch.no_grad()
     def velocity(self, x: Tensor, step: Step) -> tuple[Tensor, Tensor]:
-        """v at x_t after guidance and bounds, and the guide's change; both [b, c, t].
+        """v at x_t after guidance and projection, and the guide's change; both [b, c, t].
 
         The clean estimate x0_hat = alpha x - sigma v is edited, then turned back into v: no solver has to know.
         """
-        timestep = torch.full((len(x),), step.timestep, device=x.device)
-        v = in_chunks(self.denoiser, x, timestep, self.label, self.static)
-        x0_hat = step.alpha * x - step.sigma * v
-        change = torch.zeros_like(x)
-        if self.guide is not None:
-            guide = self.guide
-            change = in_chunks(lambda x0, label: guide(x0, label, step), x0_hat, self.label)
-            x0_hat = x0_hat + change
-        if self.bounds is not None:
-            x0_hat = x0_hat.clamp(-self.bounds, self.bounds)
+        x0_hat, change = in_chunks(lambda *arguments: self._predict(step, *arguments), x, self.label, self.static)
+        x0_hat = x0_hat + change
+        if self.project is not None:
+            x0_hat = self.project(x0_hat)
         return (step.alpha * x - x0_hat) / step.sigma, change
 
+    def _predict(self, step: Step, x: Tensor, label: Tensor, static: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The clean estimate and its change, of one chunk."""
+        guide = self.guide if self.guide is not None and self.guide.acts(step) else None
+        timestep = torch.full((len(x),), step.timestep, device=x.device)
+        with torch.set_grad_enabled(guide is not None and guide.through):
+            x = x.detach().requires_grad_(torch.is_grad_enabled())
+            x0_hat = step.alpha * x - step.sigma * self.denoiser(x, timestep, label, static)
+        change = torch.zeros_like(x) if guide is None else guide(x0_hat, label, step, x)
+        return x0_hat.detach(), change
 
-def in_chunks(function: Callable[..., Tensor], *arguments: Tensor | None) -> Tensor:
+
+def in_chunks(function: Callable[..., tuple[Tensor, ...]], *arguments: Tensor | None) -> tuple[Tensor, ...]:
     """Apply a row-wise function in chunks of exactly `CHUNK` rows, the last one padded by repeating its last row."""
     first = arguments[0]
     assert first is not None
     rows = len(first)
     index = torch.arange(-(-rows // CHUNK) * CHUNK, device=first.device).clamp(max=rows - 1)
     parts = [function(*(None if a is None else a[part] for a in arguments)) for part in index.split(CHUNK)]
-    return torch.cat(parts)[:rows]
+    return tuple(torch.cat(part)[:rows] for part in zip(*parts, strict=True))
 
 
 def sample(
@@ -106,7 +123,8 @@ def sample(
     steps: int = 20,
     eta: float = 1.0,
     guide: Guide | None = None,
-    bounds: Tensor | None = None,
+    recurrence: int = 1,
+    project: Projection | None = None,
     batch_size: int = 256,
     callback: Callback | None = None,
     progress: str | None = None,
@@ -123,7 +141,9 @@ def sample(
         steps: reverse steps.
         eta: fresh noise of DDIM, 0 .. 1; schedulers without it ignore it.
         guide: None is unguided.
-        bounds: largest magnitude of the clean estimate, broadcastable to [N, channels, time].
+        recurrence: times each guided step is run: after all but the last, its result is noised again to where the step began
+            (FreeDoM's time travel, arXiv 2303.09833), so that the model can settle with the guide. "ode" has none.
+        project: what keeps the clean estimate possible; None leaves it as it is.
         batch_size: rows carried together; it bounds memory and never changes a sample.
         callback: called after every step of every batch.
         progress: title of a progress bar; None shows none.
@@ -146,32 +166,54 @@ def sample(
 
         for start in range(0, len(label), batch_size):
             rows = slice(start, start + batch_size)
-            model = Model(denoiser, label[rows], None if static is None else static[rows], guide, bounds)
+            model = Model(denoiser, label[rows], None if static is None else static[rows], guide, project)
             x = normal("start", seeds[rows], 0, shape).to(label.device)
             if scheduler == "ode":
                 parts.append(_flow(model, x, steps, (ANGLES[-1], ANGLES[0]), report))
             else:
-                parts.append(_reverse(model, scheduler, x, steps, eta, seeds[rows], report))
+                parts.append(_reverse(model, scheduler, x, steps, eta, recurrence, seeds[rows], report))
     return torch.cat(parts)
 
 
-def _reverse(model: Model, scheduler: Any, x: Tensor, steps: int, eta: float, seeds: Sequence[int], report: Callback) -> Tensor:
+def _reverse(
+    model: Model, scheduler: Any, x: Tensor, steps: int, eta: float, recurrence: int, seeds: Sequence[int], report: Callback
+) -> Tensor:
     scheduler.set_timesteps(steps)
-    accepted = inspect.signature(scheduler.step).parameters
-    options: dict[str, Any] = {"eta": eta} if "eta" in accepted else {}
     x = x * scheduler.init_noise_sigma
-    for index, timestep in enumerate(scheduler.timesteps):
-        step = _step_at(float(timestep), index, len(scheduler.timesteps))
-        if "variance_noise" in accepted:
-            options["variance_noise"] = normal("step", seeds, index, x.shape[1:]).to(x.device)
-        v, change = model.velocity(scheduler.scale_model_input(x, timestep), step)
-        before = torch.get_rng_state()
-        x_next = scheduler.step(v, timestep, x, **options, return_dict=False)[0]
-        if not torch.equal(before, torch.get_rng_state()):
-            raise TardiffError(f"{type(scheduler).__name__} draws its own noise, so samples could not be repeated; use DDIM with eta = 1")
+    places = [_step_at(float(t), index, len(scheduler.timesteps)) for index, t in enumerate(scheduler.timesteps)]
+    for step, after in zip(places, [*places[1:], None], strict=True):
+        guided = model.guide is not None and model.guide.acts(step)
+        for trip in range(1, recurrence if guided and after is not None else 1):
+            x_next, _ = _solver_step(model, copy.deepcopy(scheduler), x, step, eta, normal(f"step-{trip}", seeds, step.index, x.shape[1:]))
+            assert after is not None
+            x = _noised_again(x_next, after, step, normal(f"again-{trip}", seeds, step.index, x.shape[1:]).to(x.device))
+        x_next, change = _solver_step(model, scheduler, x, step, eta, normal("step", seeds, step.index, x.shape[1:]))
         report(step, x, x_next, change)
         x = x_next
     return x
+
+
+def _solver_step(model: Model, scheduler: Any, x: Tensor, step: Step, eta: float, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """x after one step of the scheduler, and the guide's change.
+
+    Raises:
+        TardiffError: the scheduler draws noise of its own, which no seed could reach.
+    """
+    accepted = inspect.signature(scheduler.step).parameters
+    offered = {"eta": eta, "variance_noise": noise.to(x.device)}
+    timestep = scheduler.timesteps[step.index]
+    v, change = model.velocity(scheduler.scale_model_input(x, timestep), step)
+    before = torch.get_rng_state()
+    x_next = scheduler.step(v, timestep, x, **{k: o for k, o in offered.items() if k in accepted}, return_dict=False)[0]
+    if not torch.equal(before, torch.get_rng_state()):
+        raise TardiffError(f"{type(scheduler).__name__} draws its own noise, so samples could not be repeated; use DDIM with eta = 1")
+    return x_next, change
+
+
+def _noised_again(x: Tensor, now: Step, then: Step, eps: Tensor) -> Tensor:
+    """From the noise level of `now` forward to the higher one of `then`: q(x_then | x_now)."""
+    scale = then.alpha / now.alpha
+    return scale * x + math.sqrt(max(0.0, then.sigma**2 - (scale * now.sigma) ** 2)) * eps
 
 
 def dpm_solver(eta: float) -> DPMSolverMultistepScheduler:

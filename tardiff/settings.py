@@ -71,8 +71,8 @@ class TrainSettings:
 class ClassifierSettings:
     """How a downstream classifier is built and trained."""
 
-    architecture: Literal["gru", "tcn", "transformer"] = "gru"
-    """Network that reads values and mask over time."""
+    architecture: Literal["gru", "lstm", "tcn", "transformer", "summary"] = "gru"
+    """Network that reads values and mask over time; `summary` is a logistic regression on summary features."""
     width: int = 64
     """Hidden units."""
     dropout: float = 0.2
@@ -106,15 +106,24 @@ class ClassifierSettings:
 class GuidanceSettings:
     """Which guide steers the sampler, and how strongly."""
 
-    guidance: Literal["none", "classifier", "influence"] = "influence"
+    guidance: Literal["none", "classifier", "influence", "published"] = "influence"
     """`influence` follows the influence of a sample on the classifier's loss on the guidance set; `classifier` follows
-    the log-probability of the label (a control)."""
-    form: Literal["gap", "raw", "cosine"] = "gap"
+    the log-probability of the label (a control); `published` is the rule of TarDiff's release, step by step, which does nothing."""
+    form: Literal["gap", "raw", "cosine", "fixed"] = "gap"
     """Influence objective. `gap`: towards what the real guidance rows teach and unguided samples do not yet, as far as that
-    stands above chance; `raw`: the published one; `cosine`: raw with each sample's gradient normalised."""
-    strength: float = 0.3
+    stands above chance; `raw`: the published formula; `cosine`: raw with each sample's gradient normalised; `fixed`: raw with
+    each sample's residual held fixed."""
+    along: Literal["trajectory", "final"] = "trajectory"
+    """Checkpoints of the classifier whose influence is summed up: those along its training, or its final weights only."""
+    gradient: Literal["last-layer", "auto", "finite-difference", "double-backward"] = "last-layer"
+    """Parameters that influence runs through: the last layer's (closed form), or all of them, by a finite difference, by double
+    backward, or (`auto`) by the difference where it agrees with double backward (only with --form raw)."""
+    through: bool = False
+    """Take the gradient through the denoiser as well (two to three times the time of a guided step)."""
+    strength: float | Literal["auto"] = 0.3
     """Root mean square of the change to the clean estimate, in units of the step's noise level sigma; of `gap`, the part
-    above chance moves samples by its share of that. 0 is unguided."""
+    above chance moves samples by its share of that. 0 is unguided; `auto` tries some on real validation rows (--data) and
+    stays unguided unless one helps."""
     window: float = 0.4
     """Share of the reverse steps that are guided, counted from pure noise."""
     clip: float = 3.0
@@ -123,10 +132,25 @@ class GuidanceSettings:
     """Unguided samples from which `gap` learns what the sampler delivers already."""
 
     def __post_init__(self) -> None:
-        check_range(self, 0, ANY, "strength")
+        if self.strength != "auto":
+            check_range(self, 0, ANY, "strength")
         check_range(self, 0, 1, "window")
         check_range(self, TINY, ANY, "clip")
         check_range(self, 32, 2**20, "pilot")
+
+
+@dataclass(frozen=True)
+class SelectionSettings:
+    """Choosing among more samples than are wanted: guidance's rival at equal compute."""
+
+    select: Literal["none", "influence", "shapley"] = "none"
+    """Keep, of each label, the samples of highest `influence` (cosine, along the classifier's training) or of highest
+    K-nearest-neighbour `shapley` value for real validation rows (--data) in the classifier's embedding."""
+    select_from: int = 4
+    """Samples drawn for each one that is kept."""
+
+    def __post_init__(self) -> None:
+        check_range(self, 2, 1000, "select_from")
 
 
 @dataclass(frozen=True)
@@ -139,12 +163,18 @@ class SamplerSettings:
     """Reverse steps."""
     eta: float = 1.0
     """Share of fresh noise: 1 is stochastic, 0 deterministic; `ddim` takes what lies between, `ode` has none."""
+    recurrence: int = 1
+    """Times each guided step is run; above 1 its result is noised again and the step repeated."""
+    label_scale: float = 1.0
+    """Classifier-free guidance: 1 follows the label as it was learnt, above 1 exaggerates what it changes, 0 ignores it."""
     batch_size: int = 256
     """Rows carried through the reverse process together. It bounds memory and never changes a sample."""
 
     def __post_init__(self) -> None:
         check_range(self, 1, 1000, "steps")
+        check_range(self, 1, 20, "recurrence")
         check_range(self, 0, 1, "eta")
+        check_range(self, 0, ANY, "label_scale")
         check_range(self, 1, ANY, "batch_size")
 
 

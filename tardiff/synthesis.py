@@ -1,7 +1,7 @@
 """From a pipeline and a classifier to a synthetic data set: labels, guide, samples, and what guidance did."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,16 +9,17 @@ import torch
 from numpy.typing import NDArray
 
 from tardiff.classifier_folder import ClassifierFolder
-from tardiff.dataset import Dataset
+from tardiff.dataset import Dataset, Split
 from tardiff.errors import TardiffError
-from tardiff.gap import measure_gap
-from tardiff.guidance import GradientGuide, GuidanceLog, log_probability, rounded
-from tardiff.influence import InfluenceObjective, cosine_influence, guidance_directions, last_layer, raw_influence
-from tardiff.noise import row_seeds, stream
-from tardiff.pipeline import TarDiffPipeline
-from tardiff.settings import GuidanceSettings, SamplerSettings
+from tardiff.guidance import GradientGuide, GuidanceLog, rounded
+from tardiff.guides import build_guide, influence_objective, served_task
+from tardiff.labels import draw_labels
+from tardiff.noise import row_seeds
+from tardiff.pipeline import Samples, TarDiffPipeline
+from tardiff.selection import best_of_each_class, influence_scores, knn_shapley
+from tardiff.settings import GuidanceSettings, SamplerSettings, SelectionSettings
+from tardiff.strength import Choice, choose_strength
 
-PILOT_ROWS = 2**29  # row numbers that no user's sample has
 COMPARED_ROWS = 128
 
 
@@ -45,21 +46,24 @@ class Movement:
 
 @dataclass(frozen=True)
 class Synthesis:
-    """A synthetic data set and how guidance moved it (None if it was unguided)."""
+    """A synthetic data set, how guidance moved it (None if it was unguided), and how its strength was chosen (None if given)."""
 
     dataset: Dataset
     movement: Movement | None
+    choice: Choice | None = None
 
 
 def synthesise(
     pipeline: TarDiffPipeline,
     n: int,
     *,
-    classifier: ClassifierFolder | None = None,
+    classifier: ClassifierFolder | Sequence[ClassifierFolder] = (),
     guidance: GuidanceSettings | None = None,
     sampler: SamplerSettings | None = None,
+    selection: SelectionSettings | None = None,
     label_ratio: str = "train",
     seed: int = 0,
+    data: Dataset | None = None,
     progress: bool = True,
 ) -> Synthesis:
     """Sample a synthetic data set.
@@ -67,109 +71,108 @@ def synthesise(
     Args:
         pipeline: a trained generator.
         n: rows.
-        classifier: what guidance serves; not needed for `guidance="none"`.
+        classifier: what guidance serves, one or several (their mean is followed); not needed for `guidance="none"`.
         guidance: form, strength and window; the default settings if None.
         sampler: solver and steps.
-        label_ratio: "train", "balanced", or the share of the last class as a number.
+        selection: whether to choose among more samples; the default settings (no) if None.
+        label_ratio: "train", "balanced", or the share of the last class as a number. For a generator that learnt without
+            labels, "train" is the share in the classifier's guidance rows.
         seed: sample i of a seed is the same whatever `n` and the batch size are, as long as its label is.
+        data: real records whose validation rows choose the strength ("auto") or judge samples ("shapley").
         progress: show progress bars.
 
     Raises:
-        TardiffError: no classifier to guide with, one fitted on other data, or a label ratio that makes no sense.
+        TardiffError: no classifier to guide with, one fitted on other data, a label ratio that makes no sense, or no data to
+            choose by.
     """
-    guidance = guidance or GuidanceSettings()
-    sampler = sampler or SamplerSettings()
-    label = draw_labels(label_ratio, pipeline.card.class_counts, n, seed)
-    guide = build_guide(pipeline, classifier, guidance, sampler, seed, progress)
+    guidance, sampler, selection = guidance or GuidanceSettings(), sampler or SamplerSettings(), selection or SelectionSettings()
+    folders = [classifier] if isinstance(classifier, ClassifierFolder) else list(classifier)
+    task = served_task(pipeline, folders)
+    many = n * selection.select_from if selection.select != "none" else n
+    counts = pipeline.card.class_counts if pipeline.labelled else folders[0].card.guidance_counts
+    label, seeds = draw_labels(label_ratio, counts, many, seed), row_seeds(seed, range(many))
+
+    guide = build_guide(pipeline, folders, guidance, sampler, seed, progress)
+    choice = None
+    if guidance.strength == "auto" and isinstance(guide, GradientGuide):
+        guide, choice = _strengthened(pipeline, guide, label, seeds, sampler, data, seed, progress)
     log = GuidanceLog()
-    seeds = row_seeds(seed, range(n))
     samples = pipeline(label, seeds, sampler, guide, log, "sample" if progress else None)
+    if selection.select != "none":
+        chosen = _selected(samples, pipeline, folders, selection, data, draw_labels(label_ratio, counts, n, seed))
+        samples, seeds = samples.take(chosen), [seeds[row] for row in chosen]
     movement = None
     if guide is not None:
         few = slice(0, min(n, COMPARED_ROWS))
-        unguided = pipeline(label[few], seeds[few], sampler)
-        channels = len(pipeline.codec.channels)
-        difference = (samples.x[few] - unguided.x)[:, :channels].square().mean().sqrt()
-        flipped = float((samples.mask[few] != unguided.mask).mean())
-        movement = Movement(len(unguided.label), rounded(float(difference)), rounded(flipped), log.summary(), log.inert, guide.kept)
+        movement = compare(pipeline, samples, pipeline(samples.label[few], seeds[few], sampler), log, getattr(guide, "kept", None))
     settings: dict[str, Any] = {
         "n": n,
         "seed": seed,
         "label_ratio": label_ratio,
         "sampler": {k: v for k, v in asdict(sampler).items() if k != "batch_size"},
         "guidance": asdict(guidance) if guide is not None else {"guidance": "none"},
+        "selection": asdict(selection),
         "generator": pipeline.card.data_hash,
+        "classifiers": [folder.card.data_hash for folder in folders] if guide is not None else [],
+        "strength": asdict(choice) if choice else None,
         "movement": asdict(movement) if movement else None,
     }
-    return Synthesis(pipeline.dataset(samples, settings), movement)
+    return Synthesis(pipeline.dataset(samples, settings, task), movement, choice)
 
 
-def draw_labels(label_ratio: str, class_counts: Sequence[int], n: int, seed: int) -> NDArray[np.int64]:
-    """Labels [n] in the wanted shares (rounded to whole rows), in an order drawn from the seed.
-
-    Args:
-        label_ratio: "train" (as in training), "balanced", or the share of the last class, the others as in training.
-        class_counts: training rows of each class.
-        n: rows.
-        seed: of the order.
-
-    Raises:
-        TardiffError: `n` is not positive, or `label_ratio` is neither a word known here nor a number in 0 .. 1.
-    """
-    if n < 1:
-        raise TardiffError(f"--n {n}: at least one row is needed")
-    counts = np.array(class_counts, dtype=float)
-    if label_ratio == "train":
-        share = counts / counts.sum()
-    elif label_ratio == "balanced":
-        share = np.full(len(counts), 1 / len(counts))
-    else:
-        try:
-            last = float(label_ratio)
-        except ValueError:
-            last = float("nan")
-        if not 0 <= last <= 1:
-            raise TardiffError(f"--label-ratio {label_ratio}: give train, balanced, or the last class's share between 0 and 1")
-        share = np.append(counts[:-1] / counts[:-1].sum() * (1 - last), last)
-    edges = np.rint(np.cumsum(share) * n).astype(int)
-    label = np.repeat(np.arange(len(share)), np.diff(edges, prepend=0)).astype(np.int64)
-    return stream("label", seed).permutation(label)
-
-
-def build_guide(
+def _strengthened(
     pipeline: TarDiffPipeline,
-    classifier: ClassifierFolder | None,
-    guidance: GuidanceSettings,
+    guide: GradientGuide,
+    label: NDArray[np.int64],
+    seeds: list[int],
     sampler: SamplerSettings,
+    data: Dataset | None,
     seed: int,
-    progress: bool = False,
-) -> GradientGuide | None:
-    """The guide that the settings describe, or None for no guidance.
+    progress: bool,
+) -> tuple[GradientGuide | None, Choice]:
+    """The guide at the strength that validation rows choose; None for unguided."""
+    if data is None:
+        raise TardiffError("--strength auto needs --data, whose validation rows choose")
 
-    Raises:
-        TardiffError: as `synthesise`.
-    """
-    if guidance.guidance == "none":
-        return None
-    if classifier is None:
-        raise TardiffError(
-            f"--guidance {guidance.guidance} needs --classifier (make one with `tardiff fit-classifier`, or use --guidance none)"
-        )
-    if classifier.codec.digest() != pipeline.codec.digest():
-        raise TardiffError(
-            "--classifier was fitted on other data than the generator; fit it on the data set that the generator was trained on"
-        )
-    see = pipeline.codec.seen
-    options: dict[str, Any] = {"see": see, "strength": guidance.strength, "window": guidance.window, "clip": guidance.clip}
-    if guidance.guidance == "classifier":
-        return GradientGuide(log_probability(classifier.classifier), **options)
-    if guidance.form == "gap":
-        label = draw_labels("balanced", pipeline.card.class_counts, guidance.pilot, seed)
-        seeds = row_seeds(seed, range(PILOT_ROWS, PILOT_ROWS + len(label)))
-        pilot = pipeline(label, seeds, sampler, progress="pilot" if progress else None)
-        gap = measure_gap(classifier, see, pilot.x, torch.from_numpy(label))
-        return GradientGuide(gap.objective, **options, class_size=gap.class_size, kept=gap.kept)
-    form = {"raw": raw_influence, "cosine": cosine_influence}[guidance.form]
-    gradients = [last_layer(g) for g in classifier.gradients]
-    directions = guidance_directions(gradients, torch.tensor(classifier.card.guidance_counts, dtype=torch.float32))
-    return GradientGuide(InfluenceObjective(classifier.checkpoints(), directions, form), **options)
+    def draw(strength: float) -> Split:
+        drawn = pipeline(label, seeds, sampler, replace(guide, strength=strength))
+        return pipeline.dataset(drawn, {}).train
+
+    choice = choose_strength(draw, pipeline.codec, data, seed, progress=progress)
+    return (replace(guide, strength=choice.strength) if choice.strength else None), choice
+
+
+def _selected(
+    samples: Samples,
+    pipeline: TarDiffPipeline,
+    folders: Sequence[ClassifierFolder],
+    selection: SelectionSettings,
+    data: Dataset | None,
+    wanted: NDArray[np.int64],
+) -> NDArray[np.intp]:
+    """Rows to keep: of each label as many as are wanted."""
+    if not folders:
+        raise TardiffError(f"--select {selection.select} needs --classifier")
+    seen = pipeline.codec.seen(samples.x)
+    if selection.select == "influence":
+        objective = influence_objective(folders[0], GuidanceSettings(form="cosine"), pipeline.codec.seen)
+        score = influence_scores(objective, seen, torch.from_numpy(samples.label))
+    else:
+        if data is None:
+            raise TardiffError("--select shapley needs --data, whose validation rows judge")
+        judge = data.split("validation")
+        embed = folders[0].classifier.embedding
+        with torch.no_grad():
+            ours, theirs = (embed(s).numpy() for s in (seen, pipeline.codec.seen(pipeline.codec.encode(judge))))
+        score = knn_shapley(ours, samples.label, theirs, judge.label)
+    return best_of_each_class(score, samples.label, np.bincount(wanted, minlength=int(samples.label.max()) + 1))
+
+
+def compare(
+    pipeline: TarDiffPipeline, guided: Samples, unguided: Samples, log: GuidanceLog, kept: tuple[float, ...] | None = None
+) -> Movement:
+    """How far guided samples lie from unguided ones of the same seeds, of which there may be fewer."""
+    rows, channels = len(unguided.label), len(pipeline.codec.channels)
+    difference = (guided.x[:rows] - unguided.x)[:, :channels].square().mean().sqrt()
+    flipped = float((guided.mask[:rows] != unguided.mask).mean())
+    return Movement(rows, rounded(float(difference)), rounded(flipped), log.summary(), log.inert, kept)

@@ -31,7 +31,7 @@ class TestEveryArchitecture:
     def test_interface(self, architecture, rows):
         classifier = build(ClassifierSettings(architecture, width=16), 8, 3).eval()
         seen, label = rows["test"]
-        assert classifier.embedding(seen).shape == (120, 16)
+        assert classifier.embedding(seen).shape == (120, 28 if architecture == "summary" else 16)
         assert classifier.logits(seen).shape == (120, 3)
         loss = classifier.loss(seen, label)
         torch.testing.assert_close(loss, -classifier.logits(seen).log_softmax(1)[torch.arange(120), label])

@@ -157,3 +157,31 @@ def test_other_shapes_are_refused(toy, codec):
     cut = type(short)(**{**short.arrays(), "values": short.values[..., :5], "mask": short.mask[..., :5]})
     with pytest.raises(TardiffError, match="shape"):
         codec.encode(cut)
+
+
+class TestProjection:
+    """What keeps a clean estimate possible."""
+
+    def test_limits_and_order_hold_in_physical_units(self, codec):
+        x = 3 * torch.randn(50, 8, 10, generator=torch.Generator().manual_seed(0))
+        projected = codec.project(x)
+        _values, mask = codec.decode(projected)
+        raw = np.stack([m.to_value(projected[:, c].double().numpy()) for c, m in enumerate(codec.maps)], axis=1)
+        for c, channel in enumerate(codec.channels):
+            assert raw[:, c].min() >= channel.limits[0] - 1e-2
+            assert raw[:, c].max() <= channel.limits[1] + 1e-2
+        both = (mask[:, 1] == 1) & (mask[:, 2] == 1)
+        assert both.any()
+        assert (raw[:, 1] <= raw[:, 2] + 1e-2)[both].all()
+        assert projected[:, 4:].abs().max() <= 1
+
+    def test_possible_records_stay_as_they_are(self, toy, codec):
+        x = codec.encode(toy[1].train)
+        values = toy[1].train.values
+        possible = ~((values[:, 1] > values[:, 2]).any(axis=1)) & (x[:, :4].abs().amax(dim=(1, 2)) < 3.9).numpy()
+        assert possible.sum() > 50
+        assert torch.equal(codec.project(x)[torch.from_numpy(possible)], x[torch.from_numpy(possible)])
+
+    def test_twice_is_once(self, codec):
+        x = codec.project(3 * torch.randn(50, 8, 10, generator=torch.Generator().manual_seed(1)))
+        torch.testing.assert_close(codec.project(x), x, atol=1e-5, rtol=1e-5)

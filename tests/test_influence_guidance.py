@@ -174,27 +174,28 @@ def guide(classifier, **changes):
 
 def test_strength_0_and_steps_beyond_the_window_change_nothing(classifier, batch):
     late = Step(index=5, count=10, timestep=400.0, alpha=0.8, sigma=0.6)
-    assert not guide(classifier, strength=0.0)(*batch, STEP).any()
-    assert not guide(classifier)(*batch, late).any()
-    assert guide(classifier)(*batch, STEP).any()
+    assert not guide(classifier, strength=0.0).acts(STEP)
+    assert not guide(classifier).acts(late)
+    assert guide(classifier).acts(STEP)
 
 
 def test_change_has_the_stated_size(classifier, batch):
-    change = guide(classifier, clip=1e9)(*batch, STEP)
+    change = guide(classifier, clip=1e9)(*batch, STEP, batch[0])
     torch.testing.assert_close(root_mean_square(change), torch.full((40,), 0.2 * 0.95))
-    assert guide(classifier, clip=0.5)(*batch, STEP).abs().max() <= 0.5 * 0.2 * 0.95 + 1e-6
+    assert guide(classifier, clip=0.5)(*batch, STEP, batch[0]).abs().max() <= 0.5 * 0.2 * 0.95 + 1e-6
 
 
 def test_a_sample_is_guided_alike_in_any_batch(classifier, batch):
     seen, label = batch
-    together = guide(classifier)(seen, label, STEP)
-    for i in (0, 11):
-        torch.testing.assert_close(guide(classifier)(seen[i : i + 1], label[i : i + 1], STEP), together[i : i + 1], atol=1e-6, rtol=1e-5)
+    together = guide(classifier)(seen, label, STEP, seen)
+    for one in (slice(0, 1), slice(11, 12)):
+        alone = guide(classifier)(seen[one], label[one], STEP, seen[one])
+        torch.testing.assert_close(alone, together[one], atol=1e-6, rtol=1e-5)
 
 
 def test_classifier_guidance_raises_the_labels_probability(classifier, batch):
     seen, label = batch
-    moved = seen + guide(classifier)(seen, label, STEP)
+    moved = seen + guide(classifier)(seen, label, STEP, seen)
     assert (classifier.loss(moved, label) < classifier.loss(seen, label)).all()
 
 
@@ -218,8 +219,8 @@ def test_class_size_is_one_constant_a_class_so_that_the_change_fades(classifier,
     gradient = gradient_over_x(objective, lambda x: x, seen, label)
     assert sizes[1] == pytest.approx(float(gradient[label == 1].square().mean().sqrt()), rel=1e-5)
     assert sizes[2] == 1
-    fading = GradientGuide(lambda s, y: 1e-3 * objective(s, y), lambda x: x, 0.2, 0.5, 1e9, sizes)(seen, label, STEP)
-    full = GradientGuide(objective, lambda x: x, 0.2, 0.5, 1e9, sizes)(seen, label, STEP)
+    fading = GradientGuide(lambda s, y: 1e-3 * objective(s, y), lambda x: x, 0.2, 0.5, 1e9, sizes)(seen, label, STEP, seen)
+    full = GradientGuide(objective, lambda x: x, 0.2, 0.5, 1e9, sizes)(seen, label, STEP, seen)
     torch.testing.assert_close(fading, 1e-3 * full)
 
 

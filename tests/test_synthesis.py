@@ -6,15 +6,17 @@ import torch
 
 from tardiff.dataset import Dataset
 from tardiff.errors import TardiffError
+from tardiff.guides import build_guide
+from tardiff.labels import draw_labels
 from tardiff.noise import row_seeds
 from tardiff.settings import ClassifierSettings, GuidanceSettings, SamplerSettings
-from tardiff.synthesis import build_guide, draw_labels, synthesise
+from tardiff.synthesis import synthesise
 
 NONE = GuidanceSettings(guidance="none")
 
 
 def draw(run, clf, guidance, **options):
-    return synthesise(run[1], 100, classifier=clf and clf[1], guidance=guidance, progress=False, **options)
+    return synthesise(run[1], 100, classifier=clf[1] if clf else (), guidance=guidance, progress=False, **options)
 
 
 def settings_of(**changes):
@@ -23,11 +25,13 @@ def settings_of(**changes):
 
 ALL = [
     settings_of(guidance="classifier"),
-    *(settings_of(form=form) for form in ("gap", "raw", "cosine")),
+    *(settings_of(form=form) for form in ("gap", "raw", "cosine", "fixed")),
+    settings_of(form="raw", along="final", gradient="finite-difference"),
+    settings_of(form="raw", along="final", through=True),
 ]
 
 
-@pytest.mark.parametrize("guidance", ALL, ids=lambda g: f"{g.guidance}-{g.form}")
+@pytest.mark.parametrize("guidance", ALL, ids=lambda g: f"{g.guidance}-{g.form}-{g.gradient}{'-through' * g.through}")
 class TestEveryGuide:
     def test_strength_0_is_unguided_bit_for_bit(self, guidance, run, clf):
         zero = draw(run, clf, dataclasses.replace(guidance, strength=0.0))
@@ -52,7 +56,7 @@ class TestEveryGuide:
         assert strong > 1.5 * weak
 
     def test_a_guided_sample_does_not_depend_on_the_batch(self, guidance, run, clf):
-        guide = build_guide(run[1], clf[1], guidance, SamplerSettings(), seed=0)
+        guide = build_guide(run[1], [clf[1]], guidance, SamplerSettings(), seed=0)
         label, seeds = np.arange(100) % 2, row_seeds(0, range(100))
         whole = run[1](label, seeds, SamplerSettings(steps=6), guide).x
         assert torch.equal(run[1](label, seeds, SamplerSettings(steps=6, batch_size=9), guide).x, whole)
@@ -129,7 +133,7 @@ def test_a_classifier_of_other_data_is_refused(run, tmp_path):
     from tests.conftest import make_dataset
 
     other = fit_classifier(make_dataset(100).save(tmp_path / "data"), ClassifierSettings(width=8, epochs=1))
-    with pytest.raises(TardiffError, match="fitted on other data"):
+    with pytest.raises(TardiffError, match="reads another space"):
         draw(run, (None, other), settings_of())
 
 

@@ -57,7 +57,9 @@ class Rows:
         )
 
 
-def fit_predict(name: str, train: Rows, validation: Rows, test: Rows, seed: int, classes: int = 2) -> Probability:
+def fit_predict(
+    name: str, train: Rows, validation: Rows, test: Rows, seed: int, classes: int = 2, *, balanced: bool = False
+) -> Probability:
     """Train evaluator `name` and return its class probabilities of the test rows, [n_test, classes].
 
     Args:
@@ -67,6 +69,7 @@ def fit_predict(name: str, train: Rows, validation: Rows, test: Rows, seed: int,
         test: rows to predict; their labels are never read.
         seed: of weights, order, dropout and feature subsampling.
         classes: number of labels.
+        balanced: weigh the classes equally in the loss.
 
     Raises:
         TardiffError: there is no such evaluator, or the training rows have one class only.
@@ -76,21 +79,27 @@ def fit_predict(name: str, train: Rows, validation: Rows, test: Rows, seed: int,
     present = np.unique(train.label)
     if len(present) < 2:
         raise TardiffError(f"evaluator {name}: every training row has class {present[0]}; two classes are needed")
-    return EVALUATORS[name](train, validation, test, seed, classes)
+    return EVALUATORS[name](train, validation, test, seed, classes, balanced)
 
 
-def _gru(train: Rows, validation: Rows, test: Rows, seed: int, classes: int) -> Probability:
-    settings = ClassifierSettings(batch_size=128, seed=seed)  # half the time of 64 a pass, and no worse
+def _gru(train: Rows, validation: Rows, test: Rows, seed: int, classes: int, balanced: bool) -> Probability:
+    settings = ClassifierSettings(batch_size=128, class_weights=balanced, seed=seed)  # half the time of 64 a pass, and no worse
     seen, label = torch.tensor(train.seen), torch.tensor(train.label)
     stop_on = torch.tensor(validation.seen), torch.tensor(validation.label)
     return classifier.fit(seen, label, stop_on, settings, classes).classifier.probability(torch.tensor(test.seen))
 
 
-def _trees(train: Rows, validation: Rows, test: Rows, seed: int, classes: int) -> Probability:
+def _trees(train: Rows, validation: Rows, test: Rows, seed: int, classes: int, balanced: bool) -> Probability:
     # Half of the features at each split makes the trees depend on the seed. scikit-learn's own early stopping would cut its
     # validation rows from the training rows; here they are given, so every stage is scored on them instead.
     model = HistGradientBoostingClassifier(
-        learning_rate=0.05, max_leaf_nodes=15, max_iter=150, max_features=0.5, early_stopping=False, random_state=seed
+        learning_rate=0.05,
+        max_leaf_nodes=15,
+        max_iter=150,
+        max_features=0.5,
+        early_stopping=False,
+        class_weight=_class_weight(balanced),
+        random_state=seed,
     ).fit(train.features, train.label)
     losses = [
         _log_loss(_all_classes(p, model.classes_, classes), validation.label) for p in model.staged_predict_proba(validation.features)
@@ -101,12 +110,17 @@ def _trees(train: Rows, validation: Rows, test: Rows, seed: int, classes: int) -
 
 
 def _logistic_on(read: Callable[[Rows], NDArray[np.float64]]) -> Callable[..., Probability]:
-    def evaluator(train: Rows, validation: Rows, test: Rows, seed: int, classes: int) -> Probability:
+    def evaluator(train: Rows, validation: Rows, test: Rows, seed: int, classes: int, balanced: bool) -> Probability:
         # A convex problem: it needs no rows to stop on, and its seed only chose the rows.
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)).fit(read(train), train.label)
+        regression = LogisticRegression(C=0.1, max_iter=1000, class_weight=_class_weight(balanced))
+        model = make_pipeline(StandardScaler(), regression).fit(read(train), train.label)
         return _all_classes(model.predict_proba(read(test)), model.classes_, classes)
 
     return evaluator
+
+
+def _class_weight(balanced: bool) -> str | None:
+    return "balanced" if balanced else None
 
 
 def _log_loss(probability: Probability, label: NDArray[np.int64]) -> float:
@@ -120,7 +134,7 @@ def _all_classes(probability: Probability, present: NDArray[np.int64], classes: 
     return full
 
 
-EVALUATORS: dict[str, Callable[[Rows, Rows, Rows, int, int], Probability]] = {
+EVALUATORS: dict[str, Callable[[Rows, Rows, Rows, int, int, bool], Probability]] = {
     "gru": _gru,
     "trees": _trees,
     "logistic": _logistic_on(lambda rows: rows.features),

@@ -1,0 +1,97 @@
+"""Every cell of the comparison, one line of JSON each; what stands in the file is not run again.
+
+python experiments/guidance/run.py --data runs/p12/data --work runs/guidance --judged-on validation --seeds 0 1
+python experiments/guidance/run.py --data runs/p12/data --work runs/guidance --judged-on test --seeds 0 1 2 3 4
+"""
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from baselines import BASELINES
+from cells import Bench, Recipe, run_cell
+from regimes import REGIMES, build
+
+from tardiff.dataset import Dataset
+from tardiff.settings import GuidanceSettings
+
+HERE = Path(__file__).parent
+
+
+def influence(form: str, strength: float = 0.3, **options: object) -> Recipe:
+    """Influence guidance by all classifiers together."""
+    return Recipe(GuidanceSettings(form=form, strength=strength, pilot=512, **options))  # type: ignore[arg-type]
+
+
+CLASSIFIER = GuidanceSettings(guidance="classifier", strength=0.3)
+RECIPES: dict[str, Recipe] = {
+    "unguided": Recipe(),
+    "classifier-free 2": Recipe(label_scale=2.0),
+    "classifier 0.3, one": Recipe(CLASSIFIER, ensemble=False),
+    "classifier 0.3": Recipe(CLASSIFIER),
+    "classifier 0.6": Recipe(replace(CLASSIFIER, strength=0.6)),
+    "published": Recipe(GuidanceSettings(guidance="published"), ensemble=False),
+    "raw 0.3": influence("raw"),
+    "cosine 0.3": influence("cosine"),
+    "fixed 0.3": influence("fixed"),
+    "gap 0.3": influence("gap"),
+    "selection by influence": Recipe(select="influence", ensemble=False),
+    "selection by Shapley value": Recipe(select="shapley", ensemble=False),
+}
+PSEUDO = {"pseudo-labels, one": Recipe(pseudo=True, ensemble=False), "pseudo-labels": Recipe(pseudo=True)}
+SIZE = {"all": 1.0, "scarce": 5.0, "imbalanced": 1.0, "few-labels": 5.0}
+
+
+def rows_of(regime: str) -> dict[str, Recipe | str]:
+    """The rows of a regime's table. Without labels a generator has no class to sample: pseudo-labels stand for unguided."""
+    made = {name: replace(recipe, size=SIZE[regime]) for name, recipe in {**RECIPES, **PSEUDO}.items()}
+    if regime == "few-labels":
+        made = {name: recipe for name, recipe in made.items() if name not in ("unguided", "classifier-free 2", "published")}
+    else:
+        made = {name: recipe for name, recipe in made.items() if name not in PSEUDO}
+        other = 1.0 if SIZE[regime] > 1 else 5.0
+        made[f"unguided, {other:g} x"] = Recipe(size=other)
+    return {**{name: name for name in BASELINES}, **made}
+
+
+def main() -> None:
+    """Run what is asked for and not there yet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="dataset folder of PhysioNet 2012, split by set")
+    parser.add_argument("--work", type=Path, required=True, help="folder for generators and classifiers")
+    parser.add_argument("--judged-on", choices=("validation", "test"), required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", required=True)
+    parser.add_argument("--regimes", nargs="+", choices=REGIMES, default=REGIMES)
+    parser.add_argument("--rows", nargs="+", help="names of rows (default: all)")
+    parser.add_argument("--results", type=Path, default=HERE / "results.jsonl")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no cell after so many")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    end = time.monotonic() + 60 * options.minutes
+    data = Dataset.load(options.data)
+    options.work.mkdir(parents=True, exist_ok=True)
+    for seed in options.seeds:
+        for regime in options.regimes:
+            bench = Bench(build(data, regime, seed, options.judged_on), regime, seed, options.work)
+            for name, recipe in rows_of(regime).items():
+                key = {"judged_on": options.judged_on, "regime": regime, "seed": seed, "row": name}
+                if (options.rows and name not in options.rows) or time.monotonic() > end or _there(options.results, key):
+                    continue
+                result = run_cell(bench, recipe)
+                with options.results.open("a") as file:
+                    file.write(json.dumps(key | result) + "\n")
+                shown = result.get("tstr", result["tsrtr"])
+                print(regime, seed, name, {model: shown[model]["auprc"] for model in shown}, f"{result['seconds']:.0f} s", flush=True)
+
+
+def _there(results: Path, key: dict[str, object]) -> bool:
+    if not results.exists():
+        return False
+    return any(key.items() <= json.loads(line).items() for line in results.read_text().splitlines())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""Guides beyond the plain ones: ensembles, generators without labels, the published rule, a strength that is chosen, selection."""
+
+import dataclasses
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from tardiff.classifier_folder import ClassifierFolder, fit_classifier
+from tardiff.dataset import Dataset
+from tardiff.direction import weights_hash
+from tardiff.errors import TardiffError
+from tardiff.guidance import gradient_over_x, mean_of
+from tardiff.guides import build_guide
+from tardiff.noise import row_seeds
+from tardiff.pipeline import TarDiffPipeline
+from tardiff.sampling import Step
+from tardiff.settings import ClassifierSettings, GuidanceSettings, SamplerSettings, SelectionSettings, TrainSettings
+from tardiff.strength import choose_strength
+from tardiff.synthesis import synthesise
+from tardiff.training import train
+
+from .conftest import tiny_training
+
+STEP = Step(index=0, count=10, timestep=900.0, alpha=0.3, sigma=0.95)
+CLASSIFIER = GuidanceSettings(guidance="classifier", strength=1.0, window=1.0)
+
+
+@pytest.fixture(scope="module")
+def label_free(toy, tmp_path_factory):
+    """A generator that learnt without labels."""
+    path = tmp_path_factory.mktemp("free") / "run"
+    train(toy[1].unlabelled(), path, tiny_training(TrainSettings), progress=False)
+    return TarDiffPipeline.from_pretrained(path)
+
+
+@pytest.fixture(scope="module")
+def served(toy, label_free):
+    """A classifier of the labelled half of the rows, in the space of the generator that read them all."""
+    data = toy[1]
+    half = Dataset(data.manifest, {**data.splits, "train": data.train.take(np.arange(0, len(data.train), 2))}).completed()
+    return fit_classifier(half, ClassifierSettings(width=16, epochs=6), codec=label_free.codec)
+
+
+class TestWithoutLabels:
+    def test_labels_change_nothing_unless_a_guide_acts(self, label_free):
+        seeds = row_seeds(0, range(20))
+        zeros, ones = (label_free(np.full(20, label), seeds).x for label in (0, 1))
+        assert torch.equal(zeros, ones)
+
+    def test_a_guide_gives_samples_their_label(self, label_free, served, toy):
+        def right(guidance):
+            result = synthesise(label_free, 200, classifier=served, guidance=guidance, label_ratio="balanced", progress=False)
+            seen = served.codec.seen(label_free.codec.encode(result.dataset.train))
+            return float(np.mean(served.classifier.probability(seen).argmax(1) == result.dataset.train.label))
+
+        assert right(CLASSIFIER) > right(dataclasses.replace(CLASSIFIER, guidance="none")) + 0.1
+
+    def test_the_samples_serve_the_classifiers_task(self, label_free, served, toy, tmp_path):
+        result = synthesise(label_free, 60, classifier=served, guidance=CLASSIFIER, progress=False)
+        assert result.dataset.manifest.task == toy[1].manifest.task
+        share = np.mean(result.dataset.train.label)
+        assert share == pytest.approx(served.card.guidance_counts[1] / sum(served.card.guidance_counts), abs=0.02)
+        assert Dataset.load(result.dataset.save(tmp_path / "s") and tmp_path / "s").train.label.sum() == result.dataset.train.label.sum()
+
+    def test_what_cannot_be_sampled_says_so(self, label_free, clf):
+        with pytest.raises(TardiffError, match="learnt without labels"):
+            synthesise(label_free, 10, guidance=GuidanceSettings(guidance="none"), progress=False)
+        other = dataclasses.replace(clf[1], codec=other_space(clf[1].codec))
+        with pytest.raises(TardiffError, match="another space"):
+            synthesise(label_free, 10, classifier=other, progress=False)
+
+
+def other_space(codec):
+    return msgspec.structs.replace(codec, observed_rate=tuple(rate / 2 for rate in codec.observed_rate))
+
+
+class TestEnsemble:
+    def test_the_mean_of_objectives_has_the_mean_gradient(self):
+        def first(seen, label):
+            return seen.square().sum(dim=(1, 2))
+
+        def second(seen, label):
+            return (seen * label[:, None, None]).sum()
+
+        x, label = torch.randn(4, 2, 3), torch.tensor([0, 1, 2, 3])
+        both = gradient_over_x(mean_of([first, second]), lambda z: z, x, label)
+        torch.testing.assert_close(both, (2 * x + label[:, None, None]) / 2)
+
+    def test_several_classifiers_guide_and_any_batch_gives_the_same_sample(self, run, clf, toy):
+        other = fit_classifier(toy[1], ClassifierSettings(architecture="summary", epochs=4))
+        guidance = GuidanceSettings(form="cosine", strength=0.3)
+        guide = build_guide(run[1], [clf[1], other], guidance, SamplerSettings(), 0)
+        label, seeds = np.arange(70) % 2, row_seeds(0, range(70))
+        whole = run[1](label, seeds, SamplerSettings(steps=5), guide).x
+        assert torch.equal(run[1](label[66:], seeds[66:], SamplerSettings(steps=5), guide).x, whole[66:])
+        alone = build_guide(run[1], [clf[1]], guidance, SamplerSettings(), 0)
+        assert not torch.equal(run[1](label, seeds, SamplerSettings(steps=5), alone).x, whole)
+
+    def test_a_classifier_of_another_task_is_refused(self, run, clf):
+        card = msgspec.structs.replace(clf[1].card, task=msgspec.structs.replace(clf[1].card.task, name="other"))
+        with pytest.raises(TardiffError, match="serves the task 'other'"):
+            synthesise(run[1], 10, classifier=dataclasses.replace(clf[1], card=card), progress=False)
+
+
+class TestPublishedRule:
+    def test_follows_the_release_step_by_step(self, run, clf):
+        """alpha g with g = alpha grad <normalised gradient of the batch-mean loss, normalised v>, and x shrunk by 1 - alpha."""
+        guide = build_guide(run[1], [clf[1]], GuidanceSettings(guidance="published"), SamplerSettings(), 0)
+        codec, classifier = run[1].codec, clf[1].classifier
+        x, label = torch.randn(6, 8, 10, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 2
+        parameters = list(classifier.parameters())
+        counts = torch.tensor(clf[1].card.guidance_counts, dtype=torch.float32)
+        v = torch.cat([torch.tensordot(counts, g, dims=1).flatten() for g in clf[1].gradients[-1].values()])
+        inputs = x.clone().requires_grad_(True)
+        loss = classifier.loss(codec.seen(inputs), label).mean()
+        g = torch.cat([t.flatten() for t in torch.autograd.grad(loss, parameters, create_graph=True)])
+        gradient = 1e-5 * torch.autograd.grad((g / (g.norm() + 1e-6) * (v / v.norm())).sum(), inputs)[0]
+        by_hand = (1 - 1e-5) * x + 1e-5 * gradient
+        torch.testing.assert_close(x + guide(x, label, STEP, x), by_hand, atol=1e-9, rtol=1e-6)
+        # a sample's guidance depends on its neighbours, which is one of its faults
+        assert not torch.allclose(guide.gradient(x, label)[:2], guide.gradient(x[:2], label[:2]), rtol=1e-2)
+
+    def test_is_inert(self, run, clf):
+        result = synthesise(run[1], 64, classifier=clf[1], guidance=GuidanceSettings(guidance="published"), progress=False)
+        assert result.movement.inert
+        assert result.movement.value < 1e-3
+
+
+class TestChosenStrength:
+    """Samples are the toy's own rows, more or less spoilt, so that it is known which strength helps."""
+
+    def test_takes_what_helps_and_falls_back_when_nothing_does(self, toy, run):
+        data = toy[1]
+
+        def draw(helpful):
+            def rows(strength):
+                share = strength if helpful else 1 - strength
+                wrong = np.random.default_rng(0).random(len(data.train)) > share
+                label = np.where(wrong, np.random.default_rng(1).permutation(data.train.label), data.train.label)
+                return dataclasses.replace(data.train, label=label)
+
+            return rows
+
+        better = choose_strength(draw(True), run[1].codec, data, seed=0, candidates=(0.3, 1.0))
+        assert better.strength == 1.0
+        assert better.curve[-1].low > 0
+        worse = choose_strength(draw(False), run[1].codec, data, seed=0, candidates=(0.3, 1.0))
+        assert worse.strength == 0.0
+        assert "unguided" in str(worse)
+
+    def test_unguided_when_nothing_helps_and_data_are_needed(self, run, clf, toy):
+        auto = GuidanceSettings(guidance="classifier", strength="auto")
+        with pytest.raises(TardiffError, match="--data"):
+            synthesise(run[1], 40, classifier=clf[1], guidance=auto, progress=False)
+        result = synthesise(run[1], 80, classifier=clf[1], guidance=auto, data=toy[1], progress=False)
+        assert len(result.choice.curve) == 4
+        if result.choice.strength == 0:
+            unguided = synthesise(run[1], 80, guidance=GuidanceSettings(guidance="none"), progress=False)
+            np.testing.assert_array_equal(result.dataset.train.values, unguided.dataset.train.values)
+
+
+class TestSelection:
+    @pytest.mark.parametrize("select", ["influence", "shapley"])
+    def test_keeps_as_many_of_each_label_and_only_drawn_samples(self, select, run, clf, toy):
+        none = GuidanceSettings(guidance="none")
+        selection = SelectionSettings(select=select, select_from=3)
+        result = synthesise(run[1], 50, classifier=clf[1], guidance=none, selection=selection, data=toy[1], progress=False)
+        plain = synthesise(run[1], 50, guidance=none, progress=False)
+        assert np.bincount(result.dataset.train.label).tolist() == np.bincount(plain.dataset.train.label).tolist()
+        pool = synthesise(run[1], 150, guidance=none, progress=False).dataset.train.values
+        drawn = {row.tobytes() for row in np.nan_to_num(pool, nan=-1)}
+        assert all(row.tobytes() in drawn for row in np.nan_to_num(result.dataset.train.values, nan=-1))
+
+
+def test_a_folder_remembers_what_it_was(clf, tmp_path):
+    clf[1].save(tmp_path / "c")
+    back = ClassifierFolder.load(tmp_path / "c")
+    assert weights_hash(back.classifier) == weights_hash(clf[1].classifier)
+    assert back.card.task == clf[1].card.task
