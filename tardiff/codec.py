@@ -164,6 +164,11 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         normal = torch.tensor([m.to_score(np.array(c.normal)) for c, m in zip(self.channels, self.maps, strict=True)])
         return torch.where(last >= 0, filled, normal.to(value)[:, None])
 
+    def clamp(self, x: Tensor) -> Tensor:
+        """x with scores within +-`Z_LIMIT` and bits within +-1, [B, 2 C, T]."""
+        value, bits = x.chunk(2, dim=1)
+        return torch.cat([value.clamp(-Z_LIMIT, Z_LIMIT), bits.clamp(-1, 1)], dim=1)
+
     def project(self, x: Tensor) -> Tensor:
         """The nearest possible x, [B, 2 C, T], row by row.
 

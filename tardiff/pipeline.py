@@ -160,7 +160,7 @@ class TarDiffPipeline(DiffusionPipeline):
             eta=settings.eta,
             guide=guide,
             recurrence=settings.recurrence,
-            project=self.codec.project,
+            project=self.codec.project if settings.project else self.codec.clamp,
             batch_size=settings.batch_size,
             callback=callback,
             progress=progress,

@@ -163,6 +163,8 @@ class SamplerSettings:
     """Reverse steps."""
     eta: float = 1.0
     """Share of fresh noise: 1 is stochastic, 0 deterministic; `ddim` takes what lies between, `ode` has none."""
+    project: bool = False
+    """Keep the clean estimate within physiologic limits, and pressures in order, at every step (not only when it is decoded)."""
     recurrence: int = 1
     """Times each guided step is run; above 1 its result is noised again and the step repeated."""
     label_scale: float = 1.0

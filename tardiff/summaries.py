@@ -21,10 +21,11 @@ def summary(value: Tensor, observed: Tensor) -> Tensor:
     """
     time = torch.arange(value.shape[-1], dtype=value.dtype, device=value.device)
     time = time - time.mean()
-    centred = value - value.mean(-1, keepdim=True)
+    variance = value.var(-1, correction=0)
+    varies = variance > 0  # the root of a constant record's variance has no gradient
     blocks = (
         value.mean(-1),
-        (centred.square().mean(-1) + TINY).sqrt(),
+        torch.where(varies, variance, 1.0).sqrt() * varies,
         value.amin(-1),
         value.amax(-1),
         value[..., -LAST_STEPS:].mean(-1),
@@ -33,5 +34,3 @@ def summary(value: Tensor, observed: Tensor) -> Tensor:
     )
     return torch.cat(blocks, dim=1)
 
-
-TINY = 1e-12  # a constant record has a standard deviation of 0, whose gradient would be infinite

@@ -179,3 +179,18 @@ def test_a_folder_remembers_what_it_was(clf, tmp_path):
     back = ClassifierFolder.load(tmp_path / "c")
     assert weights_hash(back.classifier) == weights_hash(clf[1].classifier)
     assert back.card.task == clf[1].card.task
+
+
+def test_projected_samples_need_no_repair(run):
+    """With projection at every step, pressures come out in order; without, decoding has to sort some."""
+    label, seeds = np.arange(200) % 2, row_seeds(0, range(200))
+    codec = run[1].codec
+
+    def out_of_order(project):
+        x = run[1](label, seeds, SamplerSettings(steps=6, project=project)).x
+        physical = [codec.maps[c].to_value(x[:, c].double().numpy()) for c in (1, 2)]
+        seen = (x[:, 5] > codec.thresholds[1]) & (x[:, 6] > codec.thresholds[2])
+        return float((physical[0] > physical[1] + 1e-3)[seen.numpy()].mean())
+
+    assert out_of_order(True) == 0
+    assert out_of_order(False) > 0
