@@ -33,4 +33,3 @@ def summary(value: Tensor, observed: Tensor) -> Tensor:
         observed,
     )
     return torch.cat(blocks, dim=1)
-
