@@ -182,15 +182,15 @@ def test_a_folder_remembers_what_it_was(clf, tmp_path):
 
 
 def test_projected_samples_need_no_repair(run):
-    """With projection at every step, pressures come out in order; without, decoding has to sort some."""
+    """The toy's pressures seldom cross, so they are asked for upside down: only projection at every step brings that about."""
     label, seeds = np.arange(200) % 2, row_seeds(0, range(200))
-    codec = run[1].codec
+    codec = msgspec.structs.replace(run[1].codec, orderings=(("sbp", "dbp"),))
 
     def out_of_order(project):
-        x = run[1](label, seeds, SamplerSettings(steps=6, project=project)).x
-        physical = [codec.maps[c].to_value(x[:, c].double().numpy()) for c in (1, 2)]
+        x = run[1].with_codec(codec)(label, seeds, SamplerSettings(steps=6, project=project)).x
+        dbp, sbp = (codec.maps[c].to_value(x[:, c].double().numpy()) for c in (1, 2))
         seen = (x[:, 5] > codec.thresholds[1]) & (x[:, 6] > codec.thresholds[2])
-        return float((physical[0] > physical[1] + 1e-3)[seen.numpy()].mean())
+        return float((sbp > dbp + 1e-3)[seen.numpy()].mean())
 
     assert out_of_order(True) == 0
-    assert out_of_order(False) > 0
+    assert out_of_order(False) > 0.9
