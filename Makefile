@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= runs/demo
 EXTRAS ?= test
+# What influence directions are tested against. It asks for torchvision, which nothing here needs and whose build may not fit PyTorch's.
+ORACLE := curvlinops-for-pytorch backpack-for-pytorch einconv unfoldNd
 
 .PHONY: demo test check install
 
@@ -23,4 +25,5 @@ install: .venv/.installed
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "installing into .venv; PyTorch is large, this takes a few minutes"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps $(ORACLE)
 	touch $@
