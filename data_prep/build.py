@@ -4,7 +4,7 @@ import hashlib
 import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,13 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from data_prep.cells import check_units, in_turns, observed, read_cells, write_cells
 from data_prep.cohort import check_columns, eligible
 from data_prep.concepts import Concepts, Descriptor, load_concepts
-from data_prep.engine import BATCH, check_fits, database_errors, engine, limits_error, write
-from data_prep.grid import LOOK_BACK, Grid, first_values, hourly, plausible, to_arrays
+from data_prep.engine import check_fits, database_errors, engine, limits_error
+from data_prep.grid import LOOK_BACK, Grid, first_values, plausible, to_arrays
 from data_prep.kidney import HISTORY, kidney, variables_of
 from data_prep.onsets import read_onsets
 from data_prep.origins import origins
@@ -38,8 +37,6 @@ WITHOUT_EFFECT = ("out", "raw", "connection", "concepts", "memory", "threads")
 """Settings that do not change what is made of the same records."""
 COHORT = ("stays_of_patient", "min_age", "max_age", "min_stay_hours", "max_stay_hours", "min_coverage")
 """Settings that limit the cohort."""
-EVENTS_AT_ONCE = 4_000_000
-"""Events that DuckDB aggregates in one pass; more stays than give so many are taken in turns, so that memory does not grow."""
 
 
 def prepare(settings: PrepareSettings) -> Dataset:
@@ -64,7 +61,7 @@ def prepare(settings: PrepareSettings) -> Dataset:
 
 def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, named: NamedTask) -> Dataset:
     steps = _steps(settings)
-    with engine(settings.connection, settings.memory, settings.threads, partial.folder / "spill") as backend:
+    with engine(settings.connection, settings.memory, settings.threads, partial.folder / "spill"):
         source = _open(settings, partial)
         concepts = source.dictionary(concepts)
         for remark in source.remarks() if settings.source != "simulate" else ():
@@ -78,15 +75,13 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
         windows = pa.table({"stay_id": stays["stay_id"].to_numpy(), "row": np.arange(len(stays)), "start": start.to_numpy()})
         try:
             events = _events(settings, partial, source, concepts, grid, named, needed, stays)
-            cells = _cells(settings, partial, backend, source, concepts, events, windows, grid)
+            cells = write_cells(partial.folder, events, windows, concepts, source.name, grid, settings.lab_time == "charttime")
             if needed:
-                entries = plausible(events, concepts, source.name, needed).to_pandas()
-                entries["variable"] = pd.Categorical.from_codes(entries["channel"], needed)
-                stays = stays.assign(**kidney(stays, entries, named.task.horizon_minutes))
+                stays = stays.join(_computed(named, concepts, source, needed, events, windows, stays))
         except database_errors() as error:
             raise limits_error(error, settings.out) or source.explain(error) from error
     length = np.clip(np.ceil((stays["minutes"] - start) / (60 * settings.step_hours)), 1, steps).to_numpy(np.int32)
-    coverage = _observed(_batches(cells), grid, length) / length
+    coverage = observed(read_cells(cells), grid, length) / length
     cohort, attrition = eligible(stays.assign(coverage=coverage), named, settings)
     assigned = split_patients(cohort, settings.split, settings.seed)
     cohort = pd.concat([cohort[assigned == name] for name in SPLITS])
@@ -94,9 +89,9 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
     row = np.full(len(stays), -1, np.int64)
     row[cohort.index] = np.arange(len(cohort))
     check_fits(settings.memory, 5 * len(cohort) * len(grid.names) * steps, "the arrays")
-    values, mask = to_arrays(_batches(cells), grid, concepts, row, length[cohort.index])
+    values, mask = to_arrays(read_cells(cells), grid, concepts, row, length[cohort.index])
     descriptors = concepts.statics[source.name]
-    charted = first_values(_batches(cells), grid, len(stays))
+    charted = first_values(read_cells(cells), grid, len(stays))
     cohort = cohort.assign(**{d.source_column: charted[d.variable][cohort.index] for d in descriptors if d.variable})
     rows = Split(
         values=values,
@@ -170,65 +165,27 @@ def _events(
         last, before = last + named.task.horizon_minutes + 1, max(before, HISTORY)
     names = tuple(dict.fromkeys([*grid.channels, *needed]))
     events = source.events(concepts.places(source.name, names), last, before, partial.keep)
-    _check_units(events, concepts, source, names)
+    check_units(events, concepts, source.name, names)
     return events
 
 
-def _cells(
-    settings: PrepareSettings,
-    partial: Work,
-    backend: Any,
-    source: Source,
+def _computed(
+    named: NamedTask,
     concepts: Concepts,
+    source: Source,
+    needed: tuple[str, ...],
     events: ibis.Table,
     windows: pa.Table,
-    grid: Grid,
-) -> Path:
-    """The observed cells of the grid, of every stay, as a folder of Parquet files."""
-    folder, unfinished = partial.folder / "cells", partial.folder / "cells.tmp"
-    if folder.exists():
-        return folder
-    passes = math.ceil(events.count().execute() / EVENTS_AT_ONCE) if backend.name == "duckdb" else 1
-    width = max(1, math.ceil(len(windows) / max(1, passes)))
-    unfinished.mkdir()
-    for first in tqdm(range(0, len(windows), width), desc="aggregating", unit="pass", disable=None):
-        part = ibis.memtable(windows.slice(first, width))
-        write(hourly(events, part, concepts, source.name, grid, settings.lab_time == "charttime"), unfinished / f"{first:08d}.parquet")
-    unfinished.rename(folder)
-    return folder
-
-
-def _check_units(events: ibis.Table, concepts: Concepts, source: Source, names: Sequence[str]) -> None:
-    """No item may be charted in a unit that the dictionary does not know."""
-    places = concepts.places(source.name, names)
-    accepted = {place.item: place.units for place in places}
-    tables = {place.item: f" of {place.table}" if place.table else "" for place in places}
-    if "unit" not in events.columns or not accepted:
-        return
-    stated = events.filter(events.unit.notnull())
-    charted = stated.group_by("item", unit=stated.unit.strip().lower()).aggregate(entries=stated.count())
-    for item, unit, entries in charted.order_by("item", "unit").to_pandas().itertuples(index=False):
-        if item in accepted and unit and unit not in accepted[item]:
-            raise TardiffError(
-                f"{source.name}: item {item}{tables[item]} has {entries:,} entries in {unit!r}, expected {' or '.join(accepted[item])}; "
-                "correct the rows, or give the item's place in a dictionary of your own (--concepts) these units and a scale"
-            )
-
-
-def _batches(cells: Path) -> Iterator[pa.RecordBatch]:
-    for path in sorted(cells.iterdir()):
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(BATCH)
-
-
-def _observed(batches: Iterator[pa.RecordBatch], grid: Grid, length: NDArray[np.int32]) -> NDArray[np.int64]:
-    """[N] in how many of its valid steps a row has anything."""
-    seen = np.zeros((len(length), grid.steps), bool)
-    for batch in batches:
-        row, place = np.divmod(batch["cell"].to_numpy(), grid.row_cells)
-        chosen = place // grid.steps < len(grid.names)
-        seen[row[chosen], place[chosen] % grid.steps] = True
-    return (seen & (np.arange(grid.steps) < length[:, None])).sum(axis=1)
+    stays: pd.DataFrame,
+) -> pd.DataFrame:
+    """The columns of a task that are computed from events, indexed as `stays`."""
+    columns = []
+    for part in in_turns(events, windows):
+        of_part = events.semi_join(ibis.memtable(part.select(["stay_id"])), "stay_id")
+        entries = plausible(of_part, concepts, source.name, needed).to_pandas()
+        entries["variable"] = pd.Categorical.from_codes(entries["channel"], needed)
+        columns.append(kidney(stays.iloc[part["row"].to_numpy()], entries, named.task.horizon_minutes))
+    return pd.concat(columns)
 
 
 def _static(stays: pd.DataFrame, descriptors: Sequence[Descriptor]) -> NDArray[np.float32]:
