@@ -1,6 +1,6 @@
 """Every cell of the comparison, one line of JSON each; what stands in the file is not run again.
 
-python experiments/guidance/run.py --data runs/p12/data --work runs/guidance --judged-on validation --seeds 0 1
+python experiments/guidance/run.py --data runs/p12/data --work runs/guidance --judged-on validation --quick --seeds 0 1 2 3 4 5
 python experiments/guidance/run.py --data runs/p12/data --work runs/guidance --judged-on test --seeds 0 1 2 3 4
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from baselines import BASELINES
-from cells import Bench, Recipe, run_cell
+from cells import MODELS, QUICK, Bench, Recipe, run_cell
 from regimes import REGIMES, build
 
 from tardiff.dataset import Dataset
@@ -66,9 +66,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--regimes", nargs="+", choices=REGIMES, default=REGIMES)
     parser.add_argument("--rows", nargs="+", help="names of rows (default: all)")
-    parser.add_argument("--results", type=Path, default=HERE / "results.jsonl")
+    parser.add_argument("--quick", action="store_true", help="trees and logistic regression judge, into screening.jsonl")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start no cell after so many")
     options = parser.parse_args()
+    results = HERE / ("screening.jsonl" if options.quick else "results.jsonl")
     torch.set_num_threads(1)
     end = time.monotonic() + 60 * options.minutes
     data = Dataset.load(options.data)
@@ -78,10 +79,10 @@ def main() -> None:
             bench = Bench(build(data, regime, seed, options.judged_on), regime, seed, options.work)
             for name, recipe in rows_of(regime).items():
                 key = {"judged_on": options.judged_on, "regime": regime, "seed": seed, "row": name}
-                if (options.rows and name not in options.rows) or time.monotonic() > end or _there(options.results, key):
+                if (options.rows and name not in options.rows) or time.monotonic() > end or _there(results, key):
                     continue
-                result = run_cell(bench, recipe)
-                with options.results.open("a") as file:
+                result = run_cell(bench, recipe, QUICK if options.quick else MODELS)
+                with results.open("a") as file:
                     file.write(json.dumps(key | result) + "\n")
                 shown = result.get("tstr", result["tsrtr"])
                 print(regime, seed, name, {model: shown[model]["auprc"] for model in shown}, f"{result['seconds']:.0f} s", flush=True)

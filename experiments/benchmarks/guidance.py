@@ -1,0 +1,88 @@
+"""What guidance costs: guided against unguided sampling, by objective and by way of taking the gradient, in one run.
+
+Every guide samples the same rows as its unguided neighbour in time; the ratio is of medians over the repeats. The pilot of `gap` is
+drawn once a data set, not once a sample, so it is timed apart. Then the default guide at growing numbers of samples.
+
+    python experiments/benchmarks/guidance.py --run RUN --classifier CLF --out guidance.json
+"""
+
+import argparse
+import platform
+import resource
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tardiff.classifier_folder import ClassifierFolder
+from tardiff.files import write_json
+from tardiff.guides import build_guide
+from tardiff.labels import draw_labels
+from tardiff.noise import row_seeds
+from tardiff.pipeline import TarDiffPipeline
+from tardiff.sampling import Guide
+from tardiff.settings import GuidanceSettings, SamplerSettings
+
+WAYS = {
+    "default": GuidanceSettings(),
+    "classifier": GuidanceSettings(guidance="classifier"),
+    "raw, last layer": GuidanceSettings(form="raw"),
+    "cosine, last layer": GuidanceSettings(form="cosine"),
+    "raw, last layer, final weights": GuidanceSettings(form="raw", along="final"),
+    "raw, finite difference, final weights": GuidanceSettings(form="raw", along="final", gradient="finite-difference"),
+    "raw, double backward, final weights": GuidanceSettings(form="raw", along="final", gradient="double-backward"),
+    "raw, last layer, final weights, through the denoiser": GuidanceSettings(form="raw", along="final", through=True),
+    "raw, last layer, final weights, all steps": GuidanceSettings(form="raw", along="final", window=1.0),
+    "published": GuidanceSettings(guidance="published"),
+}
+SIZES = (256, 512, 1024, 2048)
+
+
+def main() -> None:
+    """Time every way."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, help="pipeline folder")
+    parser.add_argument("--classifier", type=Path, required=True, help="classifier folder")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--rows", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    pipeline, folder = TarDiffPipeline.from_pretrained(options.run), ClassifierFolder.load(options.classifier)
+    draw(pipeline, None, 64)  # warm up
+
+    ways: dict[str, Any] = {}
+    for name, settings in WAYS.items():
+        start = time.perf_counter()
+        guide = build_guide(pipeline, [folder], settings, SamplerSettings(), seed=0)
+        prepared = time.perf_counter() - start
+        pairs = [(draw(pipeline, None, options.rows), draw(pipeline, guide, options.rows)) for _ in range(options.repeats)]
+        unguided, guided = (statistics.median(times) for times in zip(*pairs, strict=True))
+        ways[name] = {"unguided": unguided, "guided": guided, "ratio": guided / unguided, "preparation": prepared}
+        print(f"{name:<55} {guided:6.2f} s  {guided / unguided:5.2f} x unguided   (prepared in {prepared:.1f} s)", flush=True)
+
+    guide = build_guide(pipeline, [folder], GuidanceSettings(), SamplerSettings(), seed=0)
+    growth = []
+    for rows in SIZES:
+        seconds = draw(pipeline, guide, rows)
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        growth.append({"rows": rows, "seconds": seconds, "milliseconds_a_row": 1000 * seconds / rows, "peak_mb": memory})
+        print(f"{rows:>6,} rows  {seconds:6.1f} s  {1000 * seconds / rows:5.1f} ms a row  peak {memory:,.0f} MB", flush=True)
+    machine = {"processor": platform.processor() or platform.machine(), "torch": torch.__version__, "threads": 1}
+    write_json(options.out, {"machine": machine, "rows": options.rows, "ways": ways, "growth": growth})
+
+
+def draw(pipeline: TarDiffPipeline, guide: Guide | None, rows: int) -> float:
+    """Seconds to sample."""
+    label = draw_labels("train", pipeline.card.class_counts, rows, seed=0)
+    start = time.perf_counter()
+    samples = pipeline(label, row_seeds(0, range(rows)), SamplerSettings(), guide)
+    assert np.isfinite(samples.x.numpy()).all()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
