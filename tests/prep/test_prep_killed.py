@@ -73,6 +73,7 @@ def watched(process: BaseProcess, out: Path, expected: str | None, seconds: floa
     """
     until, seen, counted = time.perf_counter() + seconds, frozenset[str](), 0
     while process.is_alive() and time.perf_counter() < until and counted < changes:
+        time.sleep(0.001)
         now = listing(out.with_name("out.partial"))
         counted, seen = counted + (now != seen), now
         if expected and out.exists():
