@@ -233,6 +233,14 @@ def test_mimic_an_unknown_unit(raw_mimic: RawMimic) -> None:
     refused(raw_mimic.write(), "50912", "'umol/l'", "mg/dl", "--concepts", source="mimic_iv", variables="creatinine")
 
 
+def test_a_table_without_rows_is_remarked(raw_mimic: RawMimic, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = raw_mimic.write()
+    prepare(PrepareSettings("mimic-iv", tmp_path / "one", raw, variables="hr,creatinine"))
+    assert "warning: no row has a value of creatinine;" in capsys.readouterr().err
+    raw_mimic.tables["icu/chartevents"] = raw_mimic.tables["icu/chartevents"].split("\n")[0] + "\n"
+    refused(raw_mimic.write(), "no stay is left", "observed", source="mimic_iv", variables="hr,creatinine")
+
+
 def test_what_stands_in_the_way_is_not_removed(raw_mimic: RawMimic) -> None:
     raw, notes = raw_mimic.write(), raw_mimic.root.parent / "out.partial" / "notes.txt"
     notes.parent.mkdir()
