@@ -19,8 +19,8 @@ from tardiff.errors import TardiffError
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 LEAST = 256 * 10**6
 """What DuckDB needs to read a compressed file at all."""
-RESERVE = 0.15
-"""Share of the cap that is left free, for what DuckDB does not count and for the batches that pass through Python."""
+RESERVE = (0.1, 150 * 10**6)
+"""What is left free, a share of the cap and bytes: for what DuckDB does not count, and for the batches that pass through Python."""
 ROOM_TO_WRITE = 1.25
 """How much of its size an array takes while it is checked and written."""
 BATCH = 1 << 18
@@ -98,7 +98,7 @@ def _connect(connection: str | None, memory: str, threads: int | None, scratch: 
 
 def _duckdb(memory: str, threads: int | None, scratch: Path) -> Any:
     total = bytes_of(memory)
-    limit = int(total * (1 - RESERVE)) - _resident()
+    limit = int(total * (1 - RESERVE[0])) - RESERVE[1] - _resident()
     if limit < LEAST:
         raise TardiffError(f"memory: {memory} leaves DuckDB {max(limit, 0) // 10**6} MB and it needs {LEAST // 10**6}; give more")
     options: dict[str, Any] = {
