@@ -80,6 +80,9 @@ def _rules(
     yield "the outcome is known", label != UNKNOWN, True
     for rule in task.keep:
         yield task.say(rule.rule, settings.hours), truth(rule.when, stays, lengths) == TRUE, rule.looks_ahead
+    if "death_minute" in stays:  # of those who die in a unit, the stay ends hours later
+        dead = stays["death_minute"].to_numpy(np.float64) <= stays["origin_minute"].to_numpy(np.float64)
+        yield "the patient is alive at the end of the window, where the time of death is known", ~dead, False
     yield "a selected variable is observed in the window", coverage > 0, False
     if settings.min_coverage > 0:
         yield f"something observed in at least {settings.min_coverage:.0%} of the window", coverage >= settings.min_coverage, False

@@ -186,7 +186,7 @@ def test_the_documented_task(demo: Path, stays: pd.DataFrame, tmp_path: Path) ->
     there = stays[alone & (stays["hours"] >= 48) & stays["first_careunit"].isin(units)]
     assert labels(data) == there["hospital_expire_flag"].to_dict()
     assert data.manifest.task.name == "benchmark_mortality"
-    assert [step.looks_ahead for step in data.manifest.attrition] == [False, False, True, True, True, False, False]
+    assert [step.looks_ahead for step in data.manifest.attrition] == [False, False, True, True, True, False, False, False]
     assert data.manifest.settings["task"]["keep"][1]["when"] == {"column": "minutes", "at_least": "window"}
 
 
