@@ -37,6 +37,10 @@ WITHOUT_EFFECT = ("out", "raw", "connection", "concepts", "memory", "threads")
 """Settings that do not change what is made of the same records."""
 COHORT = ("stays_of_patient", "min_age", "max_age", "min_stay_hours", "max_stay_hours", "min_coverage")
 """Settings that limit the cohort."""
+SHORTEST_STEP = 1 / 60
+"""Hours."""
+FLAGS_A_STEP = 3
+"""Bytes that counting the observed steps takes for each step of each stay."""
 
 
 def prepare(settings: PrepareSettings) -> Dataset:
@@ -70,6 +74,7 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
         parts, first = concepts.parts(source.name, names), concepts.first(source.name)
         grid = Grid(names, steps, settings.step_hours, parts, first)
         stays = _stays(settings, source, named)
+        check_fits(settings.memory, FLAGS_A_STEP * len(stays) * steps, "the steps of every stay")
         needed = variables_of(named, concepts, source.name)
         start = stays["origin_minute"] - 60.0 * (settings.hours + settings.before_hours)
         windows = pa.table({"stay_id": stays["stay_id"].to_numpy(), "row": np.arange(len(stays)), "start": start.to_numpy()})
@@ -205,8 +210,8 @@ def _static(stays: pd.DataFrame, descriptors: Sequence[Descriptor]) -> NDArray[n
 
 def _steps(settings: PrepareSettings) -> int:
     hours = settings.hours + settings.before_hours
-    if settings.hours <= 0 or settings.before_hours < 0 or not settings.step_hours > 0:
-        raise TardiffError(f"hours {settings.hours}, step_hours {settings.step_hours}: both must be above 0")
+    if not SHORTEST_STEP <= settings.step_hours <= settings.hours:
+        raise TardiffError(f"step_hours: {settings.step_hours} is not between a minute and the window of {settings.hours} h")
     for part in (settings.hours, settings.before_hours):
         if not math.isclose(part / settings.step_hours, round(part / settings.step_hours), abs_tol=1e-9):
             raise TardiffError(f"step_hours: {settings.step_hours} does not divide the window of {part} h")

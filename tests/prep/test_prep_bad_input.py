@@ -115,6 +115,9 @@ def test_choices(raw2012: Raw2012) -> None:
         ({"sets": "c"}, ("set-c", "a")),
         ({"split": "by-set"}, ("by-set",)),
         ({"step_hours": 0.7}, ("step_hours", "0.7")),
+        ({"step_hours": float("inf")}, ("step_hours", "inf")),
+        ({"step_hours": 1e-9}, ("step_hours", "a minute")),
+        ({"hours": 10**9}, ("memory", "the steps of every stay")),
         ({"hours": 72}, ("no stay is left", "72 h")),
         ({"source": "epic"}, ("'epic'", "physionet2012")),
     ):
