@@ -148,6 +148,8 @@ def _simulated(settings: PrepareSettings, partial: Work) -> Path:
 def _stays(settings: PrepareSettings, source: Source, named: NamedTask) -> pd.DataFrame:
     """The source's stays with the user's onsets and the minute at which each one's prediction is made."""
     stays = source.stays().sort_values("stay_id", ignore_index=True)
+    if stays.empty:
+        raise TardiffError(f"{settings.source}: there are no stays; is the table that lists them whole?")
     if settings.onset is not None:
         stays = stays.assign(onset_minute=read_onsets(settings.onset, stays))
     check_columns(stays, named, settings, source.name)

@@ -21,8 +21,8 @@ from tardiff.errors import TardiffError
 TASKS = Path(__file__).with_name("tasks.yaml")
 DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(min|h|d)")
 MINUTES = {"min": 1.0, "h": 60.0, "d": 1440.0}
-AHEAD = frozenset({"died", "minutes", "unit_minutes", "stays_in_admission"})
-"""Columns that say what is known only when the stay is over; so do all times of events (`_minute`)."""
+AHEAD = frozenset({"died", "minutes", "unit_minutes", "stays_in_admission", "given"})
+"""Columns that say what is known only when the stay is over, or is the label itself; so do all times of events (`_minute`)."""
 
 FALSE, UNKNOWN, TRUE = 0.0, 0.5, 1.0
 """Truth values: `all` is their minimum, `any` their maximum (Kleene's logic)."""

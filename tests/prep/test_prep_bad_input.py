@@ -147,6 +147,13 @@ def test_mimic_tables(table: str, raw_mimic: RawMimic) -> None:
     refused(raw, str(path), "no such file", source="mimic_iv", variables="hr")
 
 
+def test_mimic_without_stays(raw_mimic: RawMimic) -> None:
+    raw = raw_mimic.write()
+    path = raw / "icu" / "icustays.csv.gz"
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()).splitlines(keepends=True)[0]))
+    refused(raw, "no stays", source="mimic_iv", variables="hr", task="aki_creatinine")
+
+
 @pytest.mark.parametrize(
     ("time", "value", "words"), [("2150-01-01 02:00:00", "fast", ("'fast'", "valuenum")), ("noon", "80", ("'noon'", "charttime"))]
 )

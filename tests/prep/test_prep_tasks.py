@@ -262,6 +262,7 @@ def test_a_users_task(tmp_path: Path) -> None:
         ("{column: gender, equals: M}", "{all: [{column: age, under: 3}]}", ("quick_death", "under", "when.all[0]")),
         ("{column: gender, equals: M}", "died == 1", ("quick_death", "keep[0].when", "object")),
         ("{column: gender, equals: M}", "{column: died, equals: 1}", ("quick_death.keep[0]", "looks_ahead: false", "died")),
+        ("{column: gender, equals: M}", "{column: given, equals: 1}", ("quick_death.keep[0]", "looks_ahead: false", "given")),
         ("      looks_ahead: false\n", "", ("quick_death", "looks_ahead", "keep[0]")),
         ("[lives, dies]", "[lives]", ("quick_death", "classes")),
         ("[lives, dies]", "[dies, dies]", ("quick_death.classes", "same")),
