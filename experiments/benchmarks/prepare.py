@@ -230,17 +230,23 @@ def table(results: dict[str, Any], choices: list[str]) -> str:
 
 
 def extrapolated(results: dict[str, Any], choices: list[str]) -> list[str]:
-    """Seconds for the whole of MIMIC-IV 3.1: the line through the two largest sizes, continued."""
+    """Minutes for the whole of MIMIC-IV 3.1: the line through the two largest sizes, over the rows of the tables that are read."""
     if len(results["sizes"]) < 2:
         return []
     small, large = list(results["sizes"].values())[-2:]
     lines = []
-    for name in (f"{job} {variables}" for variables in choices for job in ("scan", "prepare")):
-        seconds = [statistics.median(one["seconds"] for one in result["runs"][name]) for result in (small, large)]
-        rows = [result["rows"]["chartevents"] for result in (small, large)]
-        slope = (seconds[1] - seconds[0]) / (rows[1] - rows[0])
-        whole = seconds[1] + slope * (FULL["chartevents"] - rows[1])
-        lines.append(f"{name}: {slope * 1e6:.2f} s a million rows; {FULL['chartevents'] / 1e6:.0f} M rows: {whole / 60:.1f} minutes")
+    for variables in choices:
+        read = [Path(path).name.removesuffix(".csv.gz") for path in places(variables)]
+        rows = [sum(result["rows"][table] for table in read) for result in (small, large)]
+        full = sum(FULL[table] for table in read)
+        for job in ("scan", "prepare"):
+            seconds = [statistics.median(one["seconds"] for one in result["runs"][f"{job} {variables}"]) for result in (small, large)]
+            slope = (seconds[1] - seconds[0]) / (rows[1] - rows[0])
+            minutes = (seconds[1] + slope * (full - rows[1])) / 60
+            lines.append(
+                f"{job} {variables}: {slope * 1e6:.2f} s a million rows; {minutes:.1f} minutes for the {full / 1e6:.0f} M rows of "
+                f"{', '.join(read)}"
+            )
     return lines
 
 
