@@ -105,6 +105,20 @@ def test_limits_and_normal_values_of_all_rows() -> None:
     assert statuses(channel(data, limits=(float(train.min()), float(train.max()))))[STATISTICS] == "pass"
 
 
+def test_a_written_range_that_only_a_test_row_reaches() -> None:
+    """Oxygen from 21 to 100 %: whoever breathes the pure one may be in any split."""
+    data = everywhere(clean(), lambda split: replace(split, values=np.clip(split.values, 21, 99)))
+    values = data.splits["test"].values.copy()
+    first = tuple(np.argwhere(data.splits["test"].mask[:, 0] == 1)[0])
+    values[first[0], 0, first[1]] = 100
+    lowest = data.train.values.copy()
+    lowest[tuple(np.insert(np.argwhere(data.train.mask[:, 0] == 1)[0], 1, 0))] = 21
+    whole = channel(changed(changed(data, values=values), "train", values=lowest), limits=(21.0, 100.0))
+    assert (pooled(whole).min(), pooled(whole).max()) == (21, 100)
+    assert observed(whole.train).max() < 100
+    assert statuses(whole)[STATISTICS] == "pass"
+
+
 def test_values_scaled_by_all_rows() -> None:
     data = clean()
 

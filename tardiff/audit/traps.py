@@ -173,7 +173,8 @@ def _signs(values: NDArray[np.float64], limits: tuple[float, float] | None, norm
         signs.add("standardised")
     if (values.min(), values.max()) == (0.0, 1.0) and len(np.unique(values)) > 2:
         signs.add("scaled to 0..1")
-    if limits is not None and np.allclose(limits, (values.min(), values.max()), rtol=EXACT, atol=0) and spread > 0:
+    # A range of whole numbers (21 to 100 % of oxygen) is one that somebody wrote, and that values reach by themselves.
+    if limits is not None and any(limit % 1 for limit in limits) and np.allclose(limits, (values.min(), values.max()), rtol=EXACT, atol=0):
         signs.add("limits are the extremes")
     if normal is not None and abs(normal - mean) <= hair:
         signs.add("normal value is the mean")
