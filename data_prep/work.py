@@ -53,7 +53,10 @@ class Work:
         """Have the result saved inside the folder, give it its name, and remove the rest."""
         result = self.folder / "result"
         shutil.rmtree(result, ignore_errors=True)  # of a call that was killed here
-        saved = save(result)
+        try:
+            saved = save(result)
+        except TardiffError as error:  # the user has never heard of `result`
+            raise TardiffError(str(error).replace(str(result), str(self.out))) from error
         os.rename(result, self.out)
         self.clear()
         return saved

@@ -95,7 +95,7 @@ def test_2012_outcomes(raw2012: Raw2012) -> None:
 def test_2012_cohort_left_empty_or_one_sided(raw2012: Raw2012, tmp_path: Path) -> None:
     for record in range(10):
         raw2012.add(record, "00:10,HR,80\n")
-    refused(raw2012.write(), "'died'")
+    refused(raw2012.write(), "out: no training row has class 'died'")
     children = Raw2012(tmp_path / "children")
     children.add(1, "00:10,HR,80\n", age=16)
     (tmp_path / "made").rmdir()
