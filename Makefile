@@ -4,7 +4,7 @@ BIN := .venv/bin
 OUT ?= runs/demo
 EXTRAS ?= test
 # What influence directions are tested against. It asks for torchvision, which nothing here needs and whose build may not fit PyTorch's.
-ORACLE := curvlinops-for-pytorch backpack-for-pytorch einconv unfoldNd
+ORACLE := curvlinops-for-pytorch backpack-for-pytorch einconv unfoldNd linear_operator opt_einsum
 
 .PHONY: demo test check install
 

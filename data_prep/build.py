@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +225,7 @@ def _request(settings: PrepareSettings, concepts: Concepts, named: NamedTask) ->
     """What decides whether interrupted work can be gone on with."""
     chosen = {name: value for name, value in asdict(settings).items() if name not in WITHOUT_EFFECT}
     place = settings.connection and settings.connection.rpartition("@")[2]  # without the password
-    return {**chosen, "task": msgspec.to_builtins(named), "dictionary": concepts.digest(), "database": place}
+    return {**chosen, "version": version("tardiff"), "task": msgspec.to_builtins(named), "dictionary": concepts.digest(), "database": place}
 
 
 def _raw_files(settings: PrepareSettings) -> list[Path]:

@@ -250,6 +250,8 @@ class MimicIV:
         """The publisher's own dictionaries must call each item what ours calls it."""
         for dictionary, columns in {"d_items": ("label", "unitname"), "d_labitems": ("label",)}.items():
             own = [place for place in places if EVENT_TABLES[place.table].dictionary == dictionary]
+            if any(place.specimen for place in own):
+                own.append(Place(SPECIMEN_TYPE, "labevents", "Specimen Type"))
             if own:
                 check_items(own, _rows(self._tables, dictionary, "itemid", *columns), self._tables.where(dictionary))
 

@@ -61,7 +61,8 @@ TABLES = {
     "icu/outputevents": "subject_id,hadm_id,stay_id,caregiver_id,charttime,storetime,itemid,value,valueuom\n",
     "hosp/labevents": "labevent_id,subject_id,hadm_id,specimen_id,itemid,order_provider_id,charttime,storetime,value,valuenum,valueuom,"
     "ref_range_lower,ref_range_upper,flag,priority,comments\n",
-    "hosp/d_labitems": "itemid,label,fluid,category\n50821,pO2,Blood,Blood Gas\n50912,Creatinine,Blood,Chemistry\n",
+    "hosp/d_labitems": "itemid,label,fluid,category\n50821,pO2,Blood,Blood Gas\n50912,Creatinine,Blood,Chemistry\n"
+    "52033,Specimen Type,Blood,Blood Gas\n",
     "hosp/patients": "subject_id,gender,anchor_age,anchor_year,anchor_year_group,dod\n",
     "hosp/admissions": "subject_id,hadm_id,admittime,dischtime,deathtime,hospital_expire_flag\n",
 }

@@ -229,7 +229,7 @@ def test_mimic_a_column_missing(table: str, column: str, raw_mimic: RawMimic) ->
         ("icu/icustays", "stay_id '219'"),
         ("hosp/patients", "subject_id '19'"),
         ("hosp/admissions", "hadm_id '119'"),
-        ("hosp/d_labitems", "itemid '50912'"),
+        ("hosp/d_labitems", "itemid '52033'"),
     ],
 )
 def test_mimic_a_row_that_stands_twice(table: str, key: str, raw_mimic: RawMimic) -> None:

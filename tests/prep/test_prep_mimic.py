@@ -74,6 +74,9 @@ def test_arterial_is_what_the_specimen_says(raw_mimic: RawMimic) -> None:
     found = rows(raw_mimic, msgspec.structs.replace(PO2, specimen="ART."))
     assert dict(zip(found["value"], found["specimen"].fillna(""), strict=True)) == {97.0: "ART.", 98.0: "VEN.", 99.0: ""}
     assert rows(raw_mimic, PO2)["specimen"].isna().all()
+    raw_mimic.tables["hosp/d_labitems"] = raw_mimic.tables["hosp/d_labitems"].replace("Specimen Type", "Something Else")
+    with pytest.raises(TardiffError, match="item 52033 is 'Something Else', expected 'Specimen Type'"):
+        rows(raw_mimic, msgspec.structs.replace(PO2, specimen="ART."))
 
 
 def test_outcomes(raw_mimic: RawMimic) -> None:
