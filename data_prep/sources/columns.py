@@ -73,7 +73,7 @@ def minutes_between(start: Any, end: Any) -> Any:
     return (end - start) / pd.Timedelta(minutes=1)
 
 
-def within_stays(stays: pd.DataFrame, before: float) -> pa.Table:
+def within_stays(stays: pd.DataFrame, before: float, history: bool = False) -> pa.Table:
     """When each stay began, and the minutes between which the entries of its patient are its own.
 
     An entry belongs to the stay during which it was taken; what was taken before a stay belongs to it unless an earlier stay was
@@ -82,6 +82,7 @@ def within_stays(stays: pd.DataFrame, before: float) -> pa.Table:
     Args:
         stays: stay_id, subject_id, start, end.
         before: how many minutes before the start count.
+        history: what was taken during an earlier stay is also the history of a later one, if it lies in those minutes.
 
     Returns:
         Columns stay, subject_id, start (int64, seconds since 1970), since and until (float64).
@@ -89,7 +90,8 @@ def within_stays(stays: pd.DataFrame, before: float) -> pa.Table:
     stays = stays.dropna(subset=["start"]).sort_values(["subject_id", "start", "stay_id"])
     patient = stays.groupby("subject_id")
     until = minutes_between(stays["start"], np.minimum(stays["end"], patient["start"].shift(-1).fillna(stays["end"]))).fillna(0.0)
-    since = minutes_between(stays["start"], patient["end"].shift(1)).clip(lower=-before).fillna(-before).clip(upper=0.0)
+    earlier = -np.inf if history else minutes_between(stays["start"], patient["end"].shift(1))
+    since = pd.Series(earlier, stays.index, dtype=np.float64).clip(lower=-before).fillna(-before).clip(upper=0.0)
     columns = {
         "stay": stays["stay_id"].to_numpy(np.int64),
         "subject_id": stays["subject_id"].to_numpy(np.int64),

@@ -221,9 +221,10 @@ class MimicIV:
     def _keys(self, column: str, before: float) -> ibis.Table:
         """Where each stay begins: key, stay, start (seconds since 1970), and the minutes between which its entries lie.
 
-        A charted entry names its stay. A result names its patient; `within_stays` says which stay it belongs to.
+        A charted entry names its stay. A result names its patient; `within_stays` says which stay it belongs to. One that is older
+        than a stay is its history, even if an earlier stay was going on (a baseline of kidney function, say).
         """
-        table = within_stays(self._intervals, before)
+        table = within_stays(self._intervals, before, history=True)
         if column == "subject_id":
             return ibis.memtable(table.rename_columns({"subject_id": "key"}))
         rows = len(table)

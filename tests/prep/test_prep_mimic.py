@@ -31,20 +31,20 @@ def test_a_result_goes_to_the_stay_during_which_it_was_taken(raw_mimic: RawMimic
     raw_mimic.tables["icu/icustays"] += "3,103,333,PACU,PACU,2150-01-02 00:30:00,2150-01-04 00:30:00,2\n"
     raw_mimic.tables["icu/icustays"] += "3,103,334,PACU,PACU,2150-01-10 00:00:00,2150-01-11 00:00:00,1\n"
     times = {
-        "2149-12-31 23:30:00": (203, -60.0),  # only if what came before is asked for
-        "2150-01-01 00:30:00": (203, 0.0),
-        "2150-01-02 00:29:59": (203, 1440 - 1 / 60),
-        "2150-01-02 00:30:00": (333, 0.0),  # the next stay has begun, though the first has not ended
-        "2150-01-04 00:30:00": None,
-        "2150-01-09 23:00:00": (334, -60.0),
-        "2150-01-10 23:59:00": (334, 1439.0),
-        "2150-01-11 00:00:00": None,
+        "2149-12-31 23:30:00": [(203, -60.0)],  # only if what came before is asked for
+        "2150-01-01 00:30:00": [(203, 0.0)],
+        "2150-01-02 00:29:00": [(203, 1439.0), (333, -1.0)],  # of the stay that goes on, and the history of the next
+        "2150-01-02 00:30:00": [(333, 0.0)],  # the next stay has begun, though the first has not ended
+        "2150-01-04 00:30:00": [],
+        "2150-01-09 23:00:00": [(334, -60.0)],
+        "2150-01-10 23:59:00": [(334, 1439.0)],
+        "2150-01-11 00:00:00": [],
     }
     for time in times:
         raw_mimic.lab(3, time, "1.1")
     raw_mimic.lab(99, "2150-01-01 01:00:00", "1.1")  # of nobody in intensive care
     for before in (0.0, 120.0):
-        expected = sorted(place for place in times.values() if place and place[1] >= -before)
+        expected = sorted(place for places in times.values() for place in places if place[1] >= -before)
         found = rows(raw_mimic, before=before)
         assert list(zip(found["stay_id"], found["minute"].round(6), strict=True)) == [(s, pytest.approx(m, abs=1e-6)) for s, m in expected]
 
