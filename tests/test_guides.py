@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from tardiff.audit.run import fitted_on_train
 from tardiff.classifier_folder import ClassifierFolder, fit_classifier
 from tardiff.dataset import Dataset
 from tardiff.direction import weights_hash
@@ -63,6 +64,10 @@ class TestWithoutLabels:
         share = np.mean(result.dataset.train.label)
         assert share == pytest.approx(served.card.guidance_counts[1] / sum(served.card.guidance_counts), abs=0.02)
         assert Dataset.load(result.dataset.save(tmp_path / "s") and tmp_path / "s").train.label.sum() == result.dataset.train.label.sum()
+
+    def test_the_audit_knows_whose_rows_it_read(self, label_free, toy, tmp_path):
+        label_free.save_pretrained(tmp_path / "free")
+        assert fitted_on_train(toy[1], tmp_path / "free").status == "pass"
 
     def test_what_cannot_be_sampled_says_so(self, label_free, clf):
         with pytest.raises(TardiffError, match="learnt without labels"):
