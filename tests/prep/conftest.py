@@ -1,7 +1,9 @@
 """Raw folders to fill."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import ibis
 import pytest
 from prep_raw import Raw2012, RawMimic
 
@@ -16,3 +18,13 @@ def raw2012(tmp_path: Path) -> Raw2012:
 def raw_mimic(tmp_path: Path) -> RawMimic:
     """A small MIMIC-IV folder."""
     return RawMimic(tmp_path / "raw_mimic")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def connection() -> Iterator[None]:
+    """Tables in memory live in a connection that is closed again; ibis's own stays open, and DuckDB complains at the end."""
+    before, connection = ibis.options.default_backend, ibis.duckdb.connect()
+    ibis.options.default_backend = connection
+    yield
+    ibis.options.default_backend = before
+    connection.disconnect()
