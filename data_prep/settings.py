@@ -8,6 +8,10 @@ from tyro.conf import Positional, arg
 
 from tardiff.settings import ANY, MAX_SEED, check_range
 
+PathText = Annotated[str | Path, arg(metavar="PATH")]
+OptionalPath = Annotated[str | Path | None, arg(metavar="PATH")]
+OptionalNumber = Annotated[float | None, arg(metavar="NUMBER")]
+
 
 @dataclass(frozen=True)
 class PrepareSettings:
@@ -15,9 +19,9 @@ class PrepareSettings:
 
     source: Annotated[Positional[str], arg(metavar="SOURCE")]
     """Where the records come from: mimic-iv, eicu, physionet2012, physionet2019, meds, yaib, table or simulate."""
-    out: str | Path
+    out: PathText
     """The dataset folder to make; it must not exist."""
-    raw: str | Path | None = None
+    raw: OptionalPath = None
     """The publisher's folder (not needed by simulate); for table, the folder with table.yaml."""
     connection: Annotated[str | None, arg(metavar="URL")] = None
     """Read the tables of a database instead: postgres://USER@HOST/DATABASE, or spark://MASTER."""
@@ -34,31 +38,31 @@ class PrepareSettings:
     variables: str = "vitals"
     """vitals (seven), tardiff (the same seven; with 24 hourly steps, the default, this is TarDiff's published setting), benchmark17
     (the 17 of mimic3-benchmarks), all, or names separated by commas; `tardiff variables SOURCE` lists them."""
-    concepts: str | Path | None = None
+    concepts: OptionalPath = None
     """A YAML of your own, merged over the built-in dictionary of variables; `tardiff variables --help` shows one."""
     gcs_intubated: Literal["keep", "normal", "missing"] = "keep"
     """The verbal score of intubated patients: keep 1 as charted, take it as normal, or leave it out (docs/variables.md)."""
     task: str = "in_hospital_death"
     """What the label means: a task's name (in_hospital_death, los_3d, los_7d, hospital_los_3d, hospital_los_7d, readmission_30d,
     decompensation, aki, aki_creatinine, sepsis3, given), or a YAML file with a task of your own (see docs/tasks.md)."""
-    onset: str | Path | None = None
+    onset: OptionalPath = None
     """Table of onsets for the task sepsis3, .csv or .parquet: stay_id and onset_minute or onset_time."""
     stays_of_patient: Literal["all", "first"] = "all"
     """Which of a patient's stays may have a row."""
     min_age: float = 18
     """Youngest age, in years; unknown ages are kept."""
-    max_age: float | None = None
+    max_age: OptionalNumber = None
     """Oldest age, in years; unknown ages are kept."""
-    min_stay_hours: float | None = None
+    min_stay_hours: OptionalNumber = None
     """Shortest stay. The table of attrition says that such a rule looks ahead."""
-    max_stay_hours: float | None = None
+    max_stay_hours: OptionalNumber = None
     """Longest stay. The table of attrition says that such a rule looks ahead."""
     min_coverage: float = 0.0
     """Least share of the window's steps in which a selected variable is observed, 0 to 1."""
     split: Literal["random", "by-set", "publisher"] = "random"
     """random: 70/15/15 of the patients, stratified; by-set: the last set is the test split (physionet2012, physionet2019);
     publisher: the split that comes with the records (meds, table)."""
-    sets: str | None = None
+    sets: Annotated[str | None, arg(metavar="NAMES")] = None
     """Which of the publisher's sets to read, separated by commas (a,b); all that are there if not given."""
     seed: int = 0
     """Seed of the split, and of the simulation."""
@@ -66,7 +70,7 @@ class PrepareSettings:
     """How many stays to simulate."""
     memory: str = "2GB"
     """What the process may hold in memory; more spills to OUT.partial."""
-    threads: int | None = None
+    threads: Annotated[int | None, arg(metavar="N")] = None
     """Threads to read and aggregate with; one a core if not given."""
 
     def __post_init__(self) -> None:
@@ -85,7 +89,7 @@ class PrepareSettings:
 class SimulateSettings:
     """Choices for raw tables of made-up patients."""
 
-    out: str | Path
+    out: PathText
     """The raw folder to make, with hosp and icu in it; it must not exist."""
     stays: int = 3000
     """How many stays in intensive care; one has about 560 rows of chartevents and 250 of labevents."""
