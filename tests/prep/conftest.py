@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import ibis
 import pytest
 from prep_raw import Raw2012, RawMimic
+
+from data_prep.engine import engine
 
 
 @pytest.fixture
@@ -20,11 +21,8 @@ def raw_mimic(tmp_path: Path) -> RawMimic:
     return RawMimic(tmp_path / "raw_mimic")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def connection() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def connection(tmp_path: Path) -> Iterator[None]:
     """Tables in memory live in a connection that is closed again; ibis's own stays open, and DuckDB complains at the end."""
-    before, connection = ibis.options.default_backend, ibis.duckdb.connect()
-    ibis.options.default_backend = connection
-    yield
-    ibis.options.default_backend = before
-    connection.disconnect()
+    with engine(None, "4GB", 2, tmp_path / "spill"):
+        yield

@@ -1,11 +1,10 @@
 """What every source must do, run over all of them; then each source's values against plain pandas that shares no code with it."""
 
 import io
-import os
 import re
 import shlex
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,16 +40,6 @@ OUTCOMES = (
 HOURS = 24
 
 
-@pytest.fixture(autouse=True)
-def backend() -> Iterator[None]:
-    """A connection for tables in memory, closed when the test ends."""
-    before, connection = ibis.options.default_backend, ibis.duckdb.connect()
-    ibis.options.default_backend = connection
-    yield
-    ibis.options.default_backend = before
-    connection.disconnect()
-
-
 def grid(source: Source, concepts: Concepts, names: tuple[str, ...], stays: pd.DataFrame, as_charted: bool = False) -> np.ndarray:
     """Values [N, C, T] of the first day, stays in the order of their ids; nothing is cut off where a stay ends."""
     events = source.events(concepts.places(source.name, names), 60.0 * HOURS)
@@ -68,16 +57,12 @@ def drawn(rows: pd.DataFrame, group: tuple[Place, ...]) -> "pd.Series[bool]":
 
 
 class SourceContract:
-    """A subclass names a source and gives its folder; the tests here run on each."""
+    """A subclass names a source and gives its folder as the fixture `raw`; the tests here run on each."""
 
     name: str
     choice = "vitals"
     task = "in_hospital_death"
     hours = HOURS
-
-    @pytest.fixture
-    def raw(self, real_data: Path) -> Path:
-        raise NotImplementedError
 
     @pytest.fixture
     def source(self, raw: Path) -> Source:
@@ -369,10 +354,8 @@ class TestMeds(SourceContract):
     choice = "all"
 
     @pytest.fixture(scope="class")
-    def folder(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        if not os.environ.get("TARDIFF_DATA"):
-            pytest.skip("TARDIFF_DATA is not set")
-        return write_meds(Path(os.environ["TARDIFF_DATA"], "mimic-iv-demo-2.2"), tmp_path_factory.mktemp("meds") / "raw")
+    def folder(self, real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        return write_meds(real_data / "mimic-iv-demo-2.2", tmp_path_factory.mktemp("meds") / "raw")
 
     @pytest.fixture
     def raw(self, folder: Path) -> Path:
