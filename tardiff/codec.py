@@ -63,15 +63,6 @@ def _interpolate(x: NDArray[np.floating], xs: tuple[float, ...], ys: tuple[float
     return np.where(x > xs[-1], ys[-1] + high * (x - xs[-1]), result)
 
 
-def _lookup(x: Tensor, xs: tuple[float, ...], ys: tuple[float, ...]) -> Tensor:
-    """`_interpolate` for tensors."""
-    knots, levels = (torch.tensor(k, dtype=torch.float64, device=x.device) for k in (xs, ys))
-    x = x.double()
-    left = (torch.searchsorted(knots, x.contiguous()) - 1).clamp(0, len(xs) - 2)
-    share = (x - knots[left]) / (knots[left + 1] - knots[left])
-    return levels[left] + share * (levels[left + 1] - levels[left])
-
-
 class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The transform of one data set, fitted on its training rows only."""
 
@@ -190,12 +181,11 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def _in_order(self, score: Tensor, seen: Tensor, members: list[int]) -> Tensor:
         """Scores of a chain, [B, members, T]: what is out of order in physical units changes places; the rest keeps its bits."""
         maps = [self.maps[c] for c in members]
-        physical = torch.stack([_lookup(score[:, k], m.score, m.value) for k, m in enumerate(maps)], dim=1)
-        ranked = torch.where(seen, physical, torch.inf).sort(dim=1).values
-        target = ranked.gather(1, (seen.long().cumsum(1) - 1).clamp(min=0))
-        moved = seen & (target != physical)
-        back = torch.stack([_lookup(target[:, k], m.value, m.score).clamp(-Z_LIMIT, Z_LIMIT) for k, m in enumerate(maps)], dim=1)
-        return torch.where(moved, back.to(score), score)
+        physical = np.stack([m.to_value(score[:, k].double().cpu().numpy()) for k, m in enumerate(maps)], axis=1)
+        target = physical.copy()
+        _put_in_order(target, seen.cpu().numpy(), list(range(len(members))))
+        back = torch.from_numpy(np.stack([m.to_score(target[:, k]) for k, m in enumerate(maps)], axis=1))
+        return torch.where(torch.from_numpy(target != physical).to(score.device), back.to(score), score)
 
     def _index(self, name: str) -> int:
         return [channel.name for channel in self.channels].index(name)
