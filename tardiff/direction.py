@@ -21,10 +21,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tardiff.errors import TardiffError
 from tardiff.files import new_file
-from tardiff.influence import sample_gradient
+from tardiff.influence import Weights, mean_gradient, sample_gradient
 
 Solver = Literal["identity", "ggn_cg", "diag_fisher", "last_layer"]
-Weights = dict[str, Tensor]
 
 
 class Differentiable(Protocol):
@@ -156,18 +155,6 @@ def weights_hash(module: nn.Module) -> str:
 def dot(a: Weights, b: Weights) -> Tensor:
     """Inner product of two sets of weights."""
     return torch.stack([(a[name].double() * b[name].double()).sum() for name in a]).sum()
-
-
-def mean_gradient(classifier: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> Weights:
-    """Gradient of the mean loss, batch by batch."""
-    rows = sum(len(label) for _, label in batches)
-    names = [name for name, _ in classifier.named_parameters()]
-    total = {name: torch.zeros_like(p) for name, p in classifier.named_parameters()}
-    for seen, label in batches:
-        loss = classifier.loss(seen, label).sum() / rows  # type: ignore[operator]
-        for name, gradient in zip(names, torch.autograd.grad(loss, list(classifier.parameters())), strict=True):
-            total[name] += gradient
-    return total
 
 
 def gauss_newton_product(classifier: nn.Module, batches: list[tuple[Tensor, Tensor]], w: Weights) -> Weights:

@@ -7,15 +7,18 @@ the gradient of the cross-entropy has a closed form, (p - e_y) [h, 1]^T, and J c
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from einops import einsum
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tardiff.classifier import Classifier, State
+
+Weights = dict[str, Tensor]
+"""Something of every parameter: its gradient, say."""
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 """(seen [b, 2 C, t], label [b]) -> what a guide ascends: a number a sample, [b], or their sum."""
@@ -26,16 +29,19 @@ def class_gradients(classifier: Classifier, seen: Tensor, label: Tensor, classes
 
     A class without rows has gradient 0. Memory is bounded by the batch: gradients add up batch by batch.
     """
-    parameters = dict(classifier.named_parameters())
-    total = {name: torch.zeros(classes, *p.shape) for name, p in parameters.items()}
     classifier.eval()
-    for c in range(classes):
-        rows = torch.nonzero(label == c)[:, 0]
-        for part in rows.split(batch_size):
-            loss = classifier.loss(seen[part], label[part]).sum() / len(rows)
-            gradients = torch.autograd.grad(loss, list(parameters.values()))
-            for name, gradient in zip(parameters, gradients, strict=True):
-                total[name][c] += gradient
+    by_class = [mean_gradient(classifier, list(_batches(seen[label == c], label[label == c], batch_size))) for c in range(classes)]
+    return {name: torch.stack([gradient[name] for gradient in by_class]) for name in by_class[0]}
+
+
+def mean_gradient(classifier: nn.Module, batches: Sequence[tuple[Tensor, Tensor]]) -> Weights:
+    """Gradient of the mean loss over the rows of all batches, by parameter; 0 if there are none."""
+    rows = sum(len(label) for _, label in batches)
+    total = {name: torch.zeros_like(p) for name, p in classifier.named_parameters()}
+    for seen, label in batches:
+        loss = classifier.loss(seen, label).sum() / max(1, rows)  # type: ignore[operator]
+        for name, gradient in zip(total, torch.autograd.grad(loss, list(classifier.parameters())), strict=True):
+            total[name] += gradient
     return total
 
 

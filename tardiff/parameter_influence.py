@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tardiff.direction import Weights, dot, twice_differentiable
+from tardiff.direction import dot, twice_differentiable
+from tardiff.influence import Weights
 
 AGREEMENT = 0.99
 STEP_NORM = 0.05

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tardiff.direction import Weights, twice_differentiable
+from tardiff.direction import twice_differentiable
+from tardiff.influence import Weights
 from tardiff.sampling import Step
 
 ALPHA = 1e-5

@@ -7,9 +7,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from tardiff.classifier import Classifier, build
-from tardiff.direction import InfluenceDirection, dot, gauss_newton_product, mean_gradient
+from tardiff.direction import InfluenceDirection, dot, gauss_newton_product
 from tardiff.errors import TardiffError
 from tardiff.guidance import gradient_over_x
+from tardiff.influence import mean_gradient
 from tardiff.parameter_influence import DoubleBackward, FiniteDifference, parameter_influence
 from tardiff.settings import ClassifierSettings
 
