@@ -12,13 +12,13 @@ from tardiff.errors import TardiffError
 from tardiff.evaluate.bootstrap import Draws, Resamples
 from tardiff.evaluate.metrics import auprc, positive_score
 from tardiff.evaluate.models import Rows, fit_predict
+from tardiff.evaluate.utility import held_out
 from tardiff.noise import stream
 
 CANDIDATES = (0.1, 0.3, 0.6, 1.0)
 JUDGES = ("logistic", "trees")
 FITS = 2
 RESAMPLES = 500
-HELD_OUT = 0.2
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,8 @@ def choose_strength(
     draws: dict[float, Draws] = {}
     for strength in tqdm((0.0, *candidates), desc="strength", disable=not progress):
         rows = Rows.of(draw(strength), codec)
-        order = stream("strength rows", seed).permutation(len(rows))
-        cut = round(HELD_OUT * len(rows))
-        stop_on, train = rows.take(np.sort(order[:cut])), rows.take(np.sort(order[cut:]))
+        held = held_out(rows.label, seed)
+        train, stop_on = rows.take(np.flatnonzero(~held)), rows.take(np.flatnonzero(held))
         scores = [np.stack([positive_score(fit_predict(name, train, stop_on, judge, seed + k)) for k in range(FITS)]) for name in JUDGES]
         draws[strength] = np.mean([resamples.mean_over_fits(auprc, judge.label, score) for score in scores], axis=0)
     return _chosen({strength: draws[strength] - draws[0.0] for strength in candidates})
