@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from data_prep.cells import check_units, in_turns, observed, read_cells, write_cells
 from data_prep.cohort import check_columns, eligible
-from data_prep.concepts import Concepts, Descriptor, load_concepts
+from data_prep.concept_files import load_concepts
+from data_prep.concepts import Concepts, Descriptor
 from data_prep.engine import check_fits, database_errors, engine, limits_error
 from data_prep.grid import LOOK_BACK, Grid, first_values, plausible, to_arrays
 from data_prep.kidney import HISTORY, kidney, variables_of

@@ -84,7 +84,7 @@ def variables(source: Annotated[Positional[str | None], arg(metavar="SOURCE")] =
         source: List what this source has, with its items, and what the words of --variables choose; without it, everything.
         concepts: A dictionary of your own.
     """
-    from data_prep.concepts import load_concepts
+    from data_prep.concept_files import load_concepts
     from data_prep.variables import listing
 
     print(listing(load_concepts(concepts), source))

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from data_prep.concepts import load_concepts
+from data_prep.concept_files import load_concepts
 from data_prep.simulate.items import CHARTED, LABS, OTHER_FLUID, OTHERS, OUTPUTS, WHITE_CELLS
 
 TABLES: Mapping[str, tuple[str, ...]] = {

@@ -146,7 +146,7 @@ def simulated(work: Path, millions: int) -> tuple[Path, dict[str, float] | None]
 
 def places(variables: str) -> dict[str, list[str]]:
     """The tables that a choice of variables needs, and the items in them."""
-    from data_prep.concepts import load_concepts
+    from data_prep.concept_files import load_concepts
 
     concepts = load_concepts()
     tables: dict[str, list[str]] = {}

@@ -11,7 +11,8 @@ import pytest
 from prep_raw import RawMimic
 
 from data_prep import PrepareSettings, prepare
-from data_prep.concepts import check_items, load_concepts
+from data_prep.concept_files import load_concepts
+from data_prep.concepts import check_items
 from tardiff import cli
 from tardiff.errors import TardiffError
 

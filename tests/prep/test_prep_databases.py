@@ -14,7 +14,7 @@ import sqlglot
 from prep_databases import TABLES, load, postgres, same
 
 from data_prep import PrepareSettings, prepare
-from data_prep.concepts import load_concepts
+from data_prep.concept_files import load_concepts
 from data_prep.grid import Grid, hourly
 from data_prep.sources.mimic_iv import HOME, HOSPITAL, INTENSIVE, MimicIV
 from data_prep.sources.tables import FileTables

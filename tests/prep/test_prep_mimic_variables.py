@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from data_prep import PrepareSettings, prepare
-from data_prep.concepts import load_concepts
+from data_prep.concept_files import load_concepts
 from data_prep.grid import Grid, hourly, to_arrays
 from data_prep.sources import open_source
 from tardiff.dataset import Split

@@ -17,7 +17,8 @@ from prep_meds import write_meds
 from prep_small import LAYOUT, STAYS, charted, write_table, write_yaib
 
 from data_prep import PrepareSettings, prepare
-from data_prep.concepts import Concepts, Place, load_concepts
+from data_prep.concept_files import load_concepts
+from data_prep.concepts import Concepts, Place
 from data_prep.grid import Grid, hourly, to_arrays
 from data_prep.sources import SOURCES, Source, open_source
 from tardiff import cli
