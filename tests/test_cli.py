@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from tardiff.cli import COMMANDS, main, name_and_path
+from tardiff.cli import main
+from tardiff.commands import COMMANDS, name_and_path
 from tardiff.dataset import Dataset
 
 

@@ -13,7 +13,7 @@ from prep_raw import RawMimic
 from data_prep import PrepareSettings, prepare
 from data_prep.concept_files import load_concepts
 from data_prep.concepts import check_items
-from tardiff import cli
+from tardiff import cli, commands
 from tardiff.errors import TardiffError
 
 BENCHMARK17 = (
@@ -142,7 +142,7 @@ def test_items_are_checked() -> None:
 
 
 def test_the_files_that_help_and_document_show_are_some(tmp_path: Path) -> None:
-    help_text = re.search(r"\n( +variables:\n.*?)\n\n", cli.variables.__doc__ or "", re.S)
+    help_text = re.search(r"\n( +variables:\n.*?)\n\n", commands.variables.__doc__ or "", re.S)
     document = re.search(r"```yaml\n(.*?)```", (Path(__file__).parents[2] / "docs" / "variables.md").read_text(), re.S)
     assert help_text is not None
     assert document is not None
