@@ -53,6 +53,10 @@ class Classifier(nn.Module):
         """Cross-entropy of each sample, [batch]."""
         return F.cross_entropy(self.logits(seen), label, reduction="none")
 
+    def training_loss(self, seen: Tensor, label: Tensor) -> Tensor:
+        """What is minimised in training, [batch]."""
+        return self.loss(seen, label)
+
     @torch.no_grad()
     def probability(self, seen: Tensor, batch_size: int = 512) -> NDArray[np.float64]:
         """Class probabilities [N, classes], in evaluation mode."""
@@ -136,13 +140,59 @@ class SummaryEncoder(nn.Module):
         return self.standardise(summary(value, mask.mean(-1)))
 
 
+class CommitteeEncoder(nn.Module):
+    """Several encoders side by side: with the linear head, an ensemble whose logits are the mean of its members' logits.
+
+    It is one network to whoever guides by it or differentiates it, and needs no second way of doing either.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(ENCODERS[name](channels, embedding_width(name, channels, width)) for name in MEMBERS)
+
+    def forward(self, seen: Tensor) -> Tensor:
+        """[b, c, t] to [b, sum of the members' widths]."""
+        return torch.cat([member(seen) for member in self.members], dim=1)
+
+
+class Committee(Classifier):
+    """A classifier with a `CommitteeEncoder`, each of whose members learns by a loss of its own.
+
+    Args:
+        encoder: the members.
+        widths: sizes of their embeddings.
+        classes, dropout: as in `Classifier`.
+    """
+
+    def __init__(self, encoder: CommitteeEncoder, widths: list[int], classes: int, dropout: float) -> None:
+        super().__init__(encoder, sum(widths), classes, dropout)
+        self.widths = widths
+
+    def member_logits(self, seen: Tensor) -> Tensor:
+        """[batch, 2 C, time] to [members, batch, classes], whose mean over members is `logits`."""
+        parts = zip(self.embedding(seen).split(self.widths, dim=1), self.head.weight.split(self.widths, dim=1), strict=True)
+        return torch.stack([F.linear(h, len(self.widths) * weight, self.head.bias) for h, weight in parts])
+
+    def training_loss(self, seen: Tensor, label: Tensor) -> Tensor:
+        """Mean of the members' cross-entropies, [batch]: were it the mean logit's, members would lean on each other."""
+        return torch.stack([F.cross_entropy(logits, label, reduction="none") for logits in self.member_logits(seen)]).mean(dim=0)
+
+
+MEMBERS = ("gru", "gru", "tcn", "summary")  # of a committee: what one network finds by luck, four do not agree on
+
 ENCODERS: dict[str, Callable[[int, int], nn.Module]] = {
     "gru": GRUEncoder,
     "lstm": LSTMEncoder,
     "tcn": TCNEncoder,
     "transformer": TransformerEncoder,
     "summary": SummaryEncoder,
+    "committee": CommitteeEncoder,
 }
+
+
+def embedding_width(architecture: str, channels: int, width: int) -> int:
+    """Size of an encoder's output where `width` hidden units are asked for."""
+    return SUMMARIES * channels // 2 if architecture == "summary" else width
 
 
 def build(settings: ClassifierSettings, channels: int, classes: int) -> Classifier:
@@ -155,8 +205,12 @@ def build(settings: ClassifierSettings, channels: int, classes: int) -> Classifi
     """
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        width = SUMMARIES * channels // 2 if settings.architecture == "summary" else settings.width
-        return Classifier(ENCODERS[settings.architecture](channels, width), width, classes, settings.dropout)
+        width = embedding_width(settings.architecture, channels, settings.width)
+        encoder = ENCODERS[settings.architecture](channels, width)
+        if isinstance(encoder, CommitteeEncoder):
+            widths = [embedding_width(name, channels, settings.width) for name in MEMBERS]
+            return Committee(encoder, widths, classes, settings.dropout)
+        return Classifier(encoder, width, classes, settings.dropout)
 
 
 @dataclass
@@ -230,7 +284,7 @@ def _epoch(
     classifier.train()
     total = 0.0
     for rows in torch.randperm(len(label)).split(batch_size):
-        loss = classifier.loss(seen[rows], label[rows])
+        loss = classifier.training_loss(seen[rows], label[rows])
         if weight is not None:
             loss = loss * weight[label[rows]]
         optimizer.zero_grad()

@@ -16,6 +16,7 @@ from tardiff.codec import Codec
 from tardiff.dataset import Dataset, Split, Task
 from tardiff.errors import TardiffError
 from tardiff.files import new_folder, read_struct, write_struct
+from tardiff.guidance_rows import guidance_rows
 from tardiff.influence import at_checkpoints, class_gradients, class_spreads
 from tardiff.settings import ClassifierSettings
 
@@ -26,7 +27,10 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settings: dict[str, Any]
     task: Task
     data_hash: str
+    class_counts: tuple[int, ...]
+    """Training rows of each class."""
     guidance_set: str
+    guidance_rows: str
     guidance_counts: tuple[int, ...]
     guidance_spread: tuple[tuple[float, ...], ...]
     """By checkpoint, by class: total variance of the guidance rows' last-layer gradients."""
@@ -103,6 +107,7 @@ def fit_classifier(
     guidance_set: str = "train",
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
     codec: Codec | None = None,
+    rows: str = "all",
 ) -> ClassifierFolder:
     """Train a classifier on a data set's training rows and take the gradients of its guidance rows.
 
@@ -112,9 +117,10 @@ def fit_classifier(
         guidance_set: name of the split whose rows guidance shall serve.
         on_epoch: called with each epoch's history entry.
         codec: the space to read records in: that of a generator which learnt from other rows; None fits one on the training rows.
+        rows: which rows of the guidance set, as `guidance_rows.guidance_rows` reads it.
 
     Raises:
-        TardiffError: a split is missing, or guidance would use test rows.
+        TardiffError: a split is missing, guidance would use test rows, or no rows are left to guide by.
     """
     if guidance_set == "test":
         raise TardiffError("--guidance-set test: guidance must never see test rows; use train or validation")
@@ -122,14 +128,20 @@ def fit_classifier(
     classes = len(data.manifest.task.classes)
     validation = _rows(codec, data.split("validation"))
     result = fit(*_rows(codec, data.train), validation, settings, classes, on_epoch)
-    guidance_seen, guidance_label = _rows(codec, data.split(guidance_set))
+    guidance = data.split(guidance_set)
+    counts = torch.bincount(torch.from_numpy(data.train.label), minlength=classes)
+    probability = result.classifier.probability(_rows(codec, guidance)[0])
+    guidance = guidance.take(guidance_rows(guidance, data.manifest, rows, probability, (counts / counts.sum()).double().numpy()))
+    guidance_seen, guidance_label = _rows(codec, guidance)
     checkpoints = at_checkpoints(result.classifier, result.trajectory)
     gradients = [class_gradients(c, guidance_seen, guidance_label, classes) for c in checkpoints]
     card = Card(
         settings=asdict(settings),
         task=data.manifest.task,
         data_hash=data.manifest.content_hash,
+        class_counts=tuple(counts.tolist()),
         guidance_set=guidance_set,
+        guidance_rows=rows,
         guidance_counts=tuple(torch.bincount(guidance_label, minlength=classes).tolist()),
         guidance_spread=tuple(tuple(class_spreads(c, guidance_seen, guidance_label, classes).tolist()) for c in checkpoints),
         epochs=tuple(result.epochs),

@@ -123,15 +123,34 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Values are clamped to their limits, ordinal channels rounded, and chains of `orderings` that are observed
         together are put in order.
         """
-        value, bits = x.double().numpy().copy(), x[:, len(self.channels) :].numpy()
+        raw, mask = self._physical(x)
+        values = self._possible(raw, mask)
+        return np.where(mask, values, np.nan).astype(np.float32), mask.astype(np.uint8)
+
+    def repaired(self, x: Tensor) -> float:
+        """Share of the observed values of x [N, 2 C, T] that `decode` has to move: out of their limits, or out of order."""
+        raw, mask = self._physical(x)
+        moved = ~np.isclose(self._possible(raw, mask), self._whole(raw), rtol=1e-6) & mask
+        return float(moved.sum() / max(1, mask.sum()))
+
+    def _physical(self, x: Tensor) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Values as the maps give them, and mask, both [N, C, T]."""
+        value, bits = x.double().numpy(), x[:, len(self.channels) :].numpy()
         mask = bits > np.array(self.thresholds, dtype=np.float32)[:, None]
-        values = np.empty(mask.shape)
-        for c, (channel, value_map) in enumerate(zip(self.channels, self.maps, strict=True)):
-            physical = np.clip(value_map.to_value(value[:, c]), *channel.limits)
-            values[:, c] = np.rint(physical) if channel.kind == "ordinal" else physical
+        return np.stack([value_map.to_value(value[:, c]) for c, value_map in enumerate(self.maps)], axis=1), mask
+
+    def _whole(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Ordinal channels rounded."""
+        ordinal = np.array([channel.kind == "ordinal" for channel in self.channels])
+        return np.where(ordinal[:, None], np.rint(values), values)
+
+    def _possible(self, values: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Within limits, ordinal channels rounded, observed members of a chain in order."""
+        low, high = (np.array(edge)[:, None] for edge in zip(*(channel.limits for channel in self.channels), strict=True))
+        values = self._whole(np.clip(values, low, high))
         for chain in self.orderings:
             _put_in_order(values, mask, [self._index(name) for name in chain])
-        return np.where(mask, values, np.nan).astype(np.float32), mask.astype(np.uint8)
+        return values
 
     def seen(self, x: Tensor) -> Tensor:
         """What classifiers and guides see of x [B, 2 C, T]: blended values and soft mask, same shape, differentiable.

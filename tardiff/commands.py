@@ -151,6 +151,7 @@ def fit_classifier(
     data: Data,
     out: Out,
     guidance_set: Literal["train", "validation"] = "train",
+    guidance_rows: str = "all",
     run: Path | None = None,
     settings: OmitArgPrefixes[ClassifierSettings] = ClassifierSettings(),
     threads: Threads = None,
@@ -163,11 +164,14 @@ def fit_classifier(
     For instance:
       tardiff fit-classifier data/p12 --out runs/p12-gru
       tardiff fit-classifier data/p12 --out runs/p12-tcn --architecture tcn --class-weights
+      tardiff fit-classifier data/p12 --out runs/p12-old --guidance-rows "age>=65"
 
     Args:
         data: Dataset folder.
         out: Classifier folder to write.
         guidance_set: Split whose rows guidance serves.
+        guidance_rows: Which of them: all, minority (the rarest class), wrong (those that the classifier gets wrong), or a
+            subgroup by a descriptor (sex=female, age>=65, age<40).
         run: Pipeline folder that the classifier shall guide, if it learnt from other rows than DATA's (without labels, say).
     """
     use_threads(threads)
@@ -186,7 +190,7 @@ def fit_classifier(
             bar.set_postfix(loss=f"{entry['loss']:.3f}", auprc=f"{entry['validation_auprc']:.3f}", refresh=False)
             bar.update()
 
-        folder = classifier_folder.fit_classifier(Dataset.load(data), settings, guidance_set, show, codec)
+        folder = classifier_folder.fit_classifier(Dataset.load(data), settings, guidance_set, show, codec, guidance_rows)
     folder.save(out)
     print(f"{out}: {settings.architecture}, best epoch {folder.card.epochs[-1]}, validation AUPRC {folder.card.validation_auprc:.3f}")
 
@@ -249,6 +253,7 @@ def sample(
             f"guidance moved the values by {moved.value:.3f} sd and changed {moved.mask:.1%} of the observations ({moved.rows} samples "
             f"against unguided ones of the same seeds); at most {peak['ratio']:.3f} of an update (step {peak['step']})"
         )
+        print(f"decoding put {moved.repaired[0]:.2%} of the values back within limits or in order (unguided {moved.repaired[1]:.2%})")
         if moved.kept is not None:
             shares = ", ".join(
                 f"{share:.0%} of {name}" for share, name in zip(moved.kept, result.dataset.manifest.task.classes, strict=True)

@@ -19,7 +19,7 @@ class Gap:
         objective: influence along the believed part of the gap, summed over checkpoints.
         class_size: root mean square gradient of each class along the *whole* gap, [classes]. It sets the scale, so that a
             gap of which little is believed moves samples little: guidance fades as the gap closes.
-        kept: the believed share of each class's gap, mean over checkpoints.
+        kept: the believed share of each class's gap (of what was still missing, in a later round), mean over checkpoints.
     """
 
     objective: InfluenceObjective
@@ -27,14 +27,15 @@ class Gap:
     kept: tuple[float, ...]
 
 
-def measure_gap(folder: ClassifierFolder, see: Callable[[Tensor], Tensor], x: Tensor, label: Tensor) -> Gap:
-    """Compare a classifier's guidance rows with a pilot of unguided samples, checkpoint by checkpoint and class by class.
+def measure_gap(folder: ClassifierFolder, see: Callable[[Tensor], Tensor], x: Tensor, label: Tensor, earlier: Gap | None = None) -> Gap:
+    """Compare a classifier's guidance rows with a pilot of samples, checkpoint by checkpoint and class by class.
 
     Args:
         folder: the classifier, with what its guidance rows teach.
         see: codec space to what the classifier sees (`Codec.seen`).
-        x: unguided samples, [N, 2 C, T].
+        x: unguided samples, or samples that an earlier gap has steered, [N, 2 C, T].
         label: [N]; every class must occur.
+        earlier: the gap that has steered them: what they still miss is added to it, on its scale.
     """
     checkpoints, classes, seen = folder.checkpoints(), len(folder.card.task.classes), see(x)
     real = [last_layer(gradients) for gradients in folder.gradients]
@@ -45,8 +46,9 @@ def measure_gap(folder: ClassifierFolder, see: Callable[[Tensor], Tensor], x: Te
         chance = chance + class_spreads(checkpoint, seen, label, classes) / label.bincount(minlength=classes)
         believed.append(shrinkage(gap, chance.nan_to_num(torch.inf)))  # a class without guidance rows is all chance
     directions = [gap * share[:, None, None] for gap, share in zip(whole, believed, strict=True)]
-    return Gap(
-        objective=InfluenceObjective(checkpoints, directions, raw_influence),
-        class_size=class_gradient_sizes(InfluenceObjective(checkpoints, whole, raw_influence), see, x, label, classes),
-        kept=tuple(torch.stack(believed).mean(dim=0).tolist()),
-    )
+    kept = tuple(torch.stack(believed).mean(dim=0).tolist())
+    if earlier is not None:
+        directions = [before + more for before, more in zip(earlier.objective.directions, directions, strict=True)]
+        return Gap(InfluenceObjective(checkpoints, directions, raw_influence), earlier.class_size, kept)
+    size = class_gradient_sizes(InfluenceObjective(checkpoints, whole, raw_influence), see, x, label, classes)
+    return Gap(InfluenceObjective(checkpoints, directions, raw_influence), size, kept)

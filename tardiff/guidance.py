@@ -138,35 +138,54 @@ def rounded(number: float) -> float:
 
 
 @dataclass
+class Sums:
+    """Over the entries of all samples at one step: squares of the guide's change, of the whole update of x and of the change at
+    the step before, the product of both changes, and the number of entries.
+    """
+
+    change: float = 0.0
+    update: float = 0.0
+    before: float = 0.0
+    along: float = 0.0
+    count: int = 0
+
+    def record(self) -> dict[str, float]:
+        """What `GuidanceLog.summary` says of the step; 0 where there was nothing to divide by."""
+        norm = math.sqrt(self.change * self.before)
+        return {
+            "change": rounded(math.sqrt(self.change / self.count)),
+            "update": rounded(math.sqrt(self.update / self.count)),
+            "ratio": rounded(math.sqrt(self.change / self.update)) if self.update else 0.0,
+            "cosine": rounded(self.along / norm) if norm else 0.0,
+        }
+
+
+@dataclass
 class GuidanceLog:
     """What a guide did, step by step; a callback of the sampler.
 
     Attributes:
-        steps: by step index, sums of squares of the guide's change and of the whole update of x, and entries counted.
+        steps: by step index, sums over all entries.
+        before: the change at the step before, of the batch that is under way.
     """
 
-    steps: dict[int, tuple[float, float, int]] = field(default_factory=dict)
+    steps: dict[int, Sums] = field(default_factory=dict)
+    before: Tensor | None = None
 
     def __call__(self, step: Step, x_t: Tensor, x_next: Tensor, change: Tensor) -> None:
         """Add one batch."""
-        change_square, update_square, count = self.steps.get(step.index, (0.0, 0.0, 0))
-        self.steps[step.index] = (
-            change_square + float(change.double().square().sum()),
-            update_square + float((x_next - x_t).double().square().sum()),
-            count + change.numel(),
-        )
+        sums = self.steps.setdefault(step.index, Sums())
+        sums.change += float(change.double().square().sum())
+        sums.update += float((x_next - x_t).double().square().sum())
+        sums.count += change.numel()
+        if step.index and self.before is not None:  # a batch runs through all its steps before the next one starts
+            sums.before += float(self.before.double().square().sum())
+            sums.along += float((change.double() * self.before.double()).sum())
+        self.before = change
 
     def summary(self) -> list[dict[str, float]]:
-        """One record a step: root mean square of change and update, and their ratio."""
-        return [
-            {
-                "step": index,
-                "change": rounded(math.sqrt(change / count)),
-                "update": rounded(math.sqrt(update / count)),
-                "ratio": rounded(math.sqrt(change / update)) if update else 0.0,
-            }
-            for index, (change, update, count) in sorted(self.steps.items())
-        ]
+        """One record a step: root mean square of change and update, their ratio, and the cosine of the change to the step before's."""
+        return [{"step": index} | sums.record() for index, sums in sorted(self.steps.items())]
 
     @property
     def inert(self) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 from tardiff.classifier_folder import ClassifierFolder
 from tardiff.dataset import Task
 from tardiff.errors import TardiffError
-from tardiff.gap import measure_gap
+from tardiff.gap import Gap, measure_gap
 from tardiff.guidance import GradientGuide, Objective, log_probability, mean_of
 from tardiff.influence import InfluenceObjective, cosine_influence, fixed_influence, guidance_directions, last_layer, raw_influence
 from tardiff.labels import draw_labels
@@ -61,12 +61,20 @@ def build_guide(
     if guidance.guidance == "classifier":
         return GradientGuide(mean_of([log_probability(folder.classifier) for folder in classifiers]), **options)
     if guidance.form == "gap":
-        x, label = _pilot(pipeline, classifiers[0], guidance.pilot, sampler, seed, progress)
-        gaps = [measure_gap(folder, see, x, label) for folder in classifiers]
-        size = torch.stack([gap.class_size for gap in gaps]).square().mean(dim=0).sqrt()
-        kept = tuple(float(np.mean([gap.kept[c] for gap in gaps])) for c in range(len(size)))
-        return GradientGuide(mean_of([gap.objective for gap in gaps]), **options, class_size=size, kept=kept)
+        guide, gaps = None, [None] * len(classifiers)
+        for _ in range(guidance.rounds):
+            x, label = _pilot(pipeline, classifiers[0], guidance.pilot, sampler, guide, seed, progress)
+            gaps = [measure_gap(folder, see, x, label, gap) for folder, gap in zip(classifiers, gaps, strict=True)]
+            guide = _towards(gaps, options)
+        return guide
     return GradientGuide(mean_of([influence_objective(folder, guidance, see) for folder in classifiers]), **options)
+
+
+def _towards(gaps: Sequence[Gap], options: dict[str, Any]) -> GradientGuide:
+    """The guide that closes several classifiers' gaps together."""
+    size = torch.stack([gap.class_size for gap in gaps]).square().mean(dim=0).sqrt()
+    kept = tuple(float(np.mean([gap.kept[c] for gap in gaps])) for c in range(len(size)))
+    return GradientGuide(mean_of([gap.objective for gap in gaps]), **options, class_size=size, kept=kept)
 
 
 def served_task(pipeline: TarDiffPipeline, classifiers: Sequence[ClassifierFolder]) -> Task:
@@ -121,9 +129,15 @@ def _published(pipeline: TarDiffPipeline, folder: ClassifierFolder) -> Published
 
 
 def _pilot(
-    pipeline: TarDiffPipeline, folder: ClassifierFolder, rows: int, sampler: SamplerSettings, seed: int, progress: bool
+    pipeline: TarDiffPipeline,
+    folder: ClassifierFolder,
+    rows: int,
+    sampler: SamplerSettings,
+    guide: Guide | None,
+    seed: int,
+    progress: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Unguided samples, each class as often as the others, and their labels."""
-    label = draw_labels("balanced", folder.card.guidance_counts, rows, seed)
+    """Samples by the guide so far, each class as often as the others, and their labels."""
+    label = draw_labels("balanced", folder.card.class_counts, rows, seed)
     seeds = row_seeds(seed, range(PILOT_ROWS, PILOT_ROWS + len(label)))
-    return pipeline(label, seeds, sampler, progress="pilot" if progress else None).x, torch.from_numpy(label)
+    return pipeline(label, seeds, sampler, guide, progress="pilot" if progress else None).x, torch.from_numpy(label)

@@ -71,8 +71,9 @@ class TrainSettings:
 class ClassifierSettings:
     """How a downstream classifier is built and trained."""
 
-    architecture: Literal["gru", "lstm", "tcn", "transformer", "summary"] = "gru"
-    """Network that reads values and mask over time; `summary` is a logistic regression on summary features."""
+    architecture: Literal["gru", "lstm", "tcn", "transformer", "summary", "committee"] = "gru"
+    """Network that reads values and mask over time; `summary` is a logistic regression on summary features, `committee` the
+    mean of two GRUs, a TCN and a `summary`."""
     width: int = 64
     """Hidden units."""
     dropout: float = 0.2
@@ -130,6 +131,8 @@ class GuidanceSettings:
     """Largest change of one entry, in units of strength * sigma."""
     pilot: int = 1024
     """Unguided samples from which `gap` learns what the sampler delivers already."""
+    rounds: int = 1
+    """Times `gap` is measured: after the first, on a pilot that the guide so far has steered, and what is still missing is added."""
 
     def __post_init__(self) -> None:
         if self.strength != "auto":
@@ -137,6 +140,7 @@ class GuidanceSettings:
         check_range(self, 0, 1, "window")
         check_range(self, TINY, ANY, "clip")
         check_range(self, 32, 2**20, "pilot")
+        check_range(self, 1, 20, "rounds")
 
 
 @dataclass(frozen=True)

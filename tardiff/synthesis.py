@@ -33,6 +33,7 @@ class Movement:
         mask: share of entries whose observation changed.
         steps: per reverse step, root mean square of the guide's change and of the sampler's update, and their ratio.
         inert: True if guidance did nothing to speak of.
+        repaired: share of the observed values that decoding moved (out of limits or out of order), guided and unguided.
         kept: share of each class's direction that stood above chance (`gap` only).
     """
 
@@ -41,6 +42,7 @@ class Movement:
     mask: float
     steps: list[dict[str, float]]
     inert: bool
+    repaired: tuple[float, float]
     kept: tuple[float, ...] | None
 
 
@@ -76,7 +78,7 @@ def synthesise(
         sampler: solver and steps.
         selection: whether to choose among more samples; the default settings (no) if None.
         label_ratio: "train", "balanced", or the share of the last class as a number. For a generator that learnt without
-            labels, "train" is the share in the classifier's guidance rows.
+            labels, "train" is the share in the classifier's training rows.
         seed: sample i of a seed is the same whatever `n` and the batch size are, as long as its label is.
         data: real records whose validation rows choose the strength ("auto") or judge samples ("shapley").
         progress: show progress bars.
@@ -89,7 +91,7 @@ def synthesise(
     folders = [classifier] if isinstance(classifier, ClassifierFolder) else list(classifier)
     task = served_task(pipeline, folders)
     many = n * selection.select_from if selection.select != "none" else n
-    counts = pipeline.card.class_counts if pipeline.labelled else folders[0].card.guidance_counts
+    counts = pipeline.card.class_counts if pipeline.labelled else folders[0].card.class_counts
     label, seeds = draw_labels(label_ratio, counts, many, seed), row_seeds(seed, range(many))
 
     guide = build_guide(pipeline, folders, guidance, sampler, seed, progress)
@@ -175,4 +177,5 @@ def compare(
     rows, channels = len(unguided.label), len(pipeline.codec.channels)
     difference = (guided.x[:rows] - unguided.x)[:, :channels].square().mean().sqrt()
     flipped = float((guided.mask[:rows] != unguided.mask).mean())
-    return Movement(rows, rounded(float(difference)), rounded(flipped), log.summary(), log.inert, kept)
+    repaired = rounded(pipeline.codec.repaired(guided.x[:rows])), rounded(pipeline.codec.repaired(unguided.x))
+    return Movement(rows, rounded(float(difference)), rounded(flipped), log.summary(), log.inert, repaired, kept)

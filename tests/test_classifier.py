@@ -31,7 +31,7 @@ class TestEveryArchitecture:
     def test_interface(self, architecture, rows):
         classifier = build(ClassifierSettings(architecture, width=16), 8, 3).eval()
         seen, label = rows["test"]
-        assert classifier.embedding(seen).shape == (120, 28 if architecture == "summary" else 16)
+        assert classifier.embedding(seen).shape == (120, {"summary": 28, "committee": 16 + 16 + 16 + 28}.get(architecture, 16))
         assert classifier.logits(seen).shape == (120, 3)
         loss = classifier.loss(seen, label)
         torch.testing.assert_close(loss, -classifier.logits(seen).log_softmax(1)[torch.arange(120), label])
@@ -48,6 +48,18 @@ class TestEveryArchitecture:
         assert all(torch.equal(first[name], second[name]) for name in first)
         other = fit(*rows["train"], rows["validation"], ClassifierSettings(architecture, width=16, epochs=2, seed=1), 2)
         assert not torch.equal(other.classifier.state_dict()["head.weight"], first["head.weight"])
+
+
+def test_a_committee_is_the_mean_of_members_that_learn_alone(rows):
+    classifier = build(ClassifierSettings("committee", width=16), 8, 2).eval()
+    seen, label = (part[:20] for part in rows["train"])
+    torch.testing.assert_close(classifier.member_logits(seen).mean(dim=0), classifier.logits(seen), atol=1e-5, rtol=1e-4)
+    first = classifier.encoder.members[0]
+    alone = torch.nn.functional.cross_entropy(classifier.member_logits(seen)[0], label) / 4
+    expected = torch.autograd.grad(alone, list(first.parameters()))
+    given = torch.autograd.grad(classifier.training_loss(seen, label).mean(), list(first.parameters()))
+    for a, b in zip(given, expected, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
 
 
 def test_training_stops_at_the_best_validation_epoch(rows):

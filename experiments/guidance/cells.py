@@ -3,9 +3,9 @@
 import base64
 import time
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -36,8 +36,9 @@ GENERATOR = {
     "few-labels": TrainSettings(steps=2500),
 }
 SMALL = {"batch_size": 64, "widths": (32, 64), "blocks": 1, "ema_decay": 0.998, "validate_every": 10**6}
-GUIDES = (("gru", 0), ("gru", 1), ("tcn", 2), ("summary", 3))
-"""Architecture and seed of the classifiers that guide together; the first one guides where one guides alone."""
+FOUR = (("gru", 0), ("gru", 1), ("tcn", 2), ("summary", 3))
+GUIDES = {"one": FOUR[:1], "four": FOUR, "committee": (("committee", 0),)}
+"""Architecture and seed of the classifiers that guide together."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Recipe:
 
     Attributes:
         guidance: which guide, None for none.
-        ensemble: whether all classifiers guide, or the first one only.
+        guide: who guides: the first classifier, all four of them, or one committee that was fitted as such.
         label_scale: of classifier-free guidance.
         select: choose among four times as many samples.
         size: synthetic rows, as a multiple of the regime's.
@@ -54,14 +55,14 @@ class Recipe:
     """
 
     guidance: GuidanceSettings | None = None
-    ensemble: bool = True
+    guide: Literal["one", "four", "committee"] = "committee"
     label_scale: float = 1.0
     select: str = "none"
     size: float = 1.0
     pseudo: bool = False
 
 
-@dataclass
+@dataclass(eq=False)
 class Bench:
     """A regime with one seed: generator, classifiers and judges, made once and kept in a folder."""
 
@@ -81,11 +82,11 @@ class Bench:
         settings = TrainSettings(steps=GENERATOR[self.name].steps, seed=seed, **SMALL)
         return train(self.regime.generator, path, settings, progress=False)
 
-    @cached_property
-    def classifiers(self) -> list[ClassifierFolder]:
+    @cache
+    def classifiers(self, guide: str) -> list[ClassifierFolder]:
         """Fitted on the labelled rows of the budget, in the generator's space."""
         folders = []
-        for architecture, number in GUIDES:
+        for architecture, number in GUIDES[guide]:
             path = self.work / f"classifier-{self.name}-{self.seed}-{architecture}-{number}"
             if not path.exists():
                 settings = ClassifierSettings(architecture=architecture, width=32, seed=10 * self.seed + number)
@@ -105,7 +106,7 @@ class Bench:
     def synthetic(self, recipe: Recipe) -> tuple[Rows, dict[str, Any]]:
         """The synthetic rows of a recipe, of the same noise for every recipe, and what guidance did."""
         size = round(recipe.size * self.regime.rows)
-        folders = self.classifiers if recipe.ensemble else self.classifiers[:1]
+        folders = self.classifiers(recipe.guide)
         result = synthesise(
             self.generator,
             size,

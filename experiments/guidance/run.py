@@ -22,26 +22,38 @@ HERE = Path(__file__).parent
 
 
 def influence(form: str, strength: float = 0.3, **options: object) -> Recipe:
-    """Influence guidance by all classifiers together."""
+    """Influence guidance."""
     return Recipe(GuidanceSettings(form=form, strength=strength, pilot=512, **options))  # type: ignore[arg-type]
 
 
 CLASSIFIER = GuidanceSettings(guidance="classifier", strength=0.3)
 RECIPES: dict[str, Recipe] = {
     "unguided": Recipe(),
+    "classifier 0.3, committee": Recipe(CLASSIFIER),
+    "cosine 0.3, committee": influence("cosine"),
     "classifier-free 2": Recipe(label_scale=2.0),
-    "classifier 0.3, one": Recipe(CLASSIFIER, ensemble=False),
-    "classifier 0.3": Recipe(CLASSIFIER),
-    "classifier 0.6": Recipe(replace(CLASSIFIER, strength=0.6)),
-    "published": Recipe(GuidanceSettings(guidance="published"), ensemble=False),
+    "published": Recipe(GuidanceSettings(guidance="published"), guide="one"),
+    "selection by influence": Recipe(select="influence"),
+    "classifier 0.3, one": Recipe(CLASSIFIER, guide="one"),
+    "classifier 0.3": Recipe(CLASSIFIER, guide="four"),
+    "classifier 0.6": Recipe(replace(CLASSIFIER, strength=0.6), guide="four"),
+    "classifier 1.0": Recipe(replace(CLASSIFIER, strength=1.0), guide="four"),
+    "cosine 0.3": replace(influence("cosine"), guide="four"),
     "raw 0.3": influence("raw"),
-    "cosine 0.3": influence("cosine"),
-    "fixed 0.3": influence("fixed"),
-    "gap 0.3": influence("gap"),
-    "selection by influence": Recipe(select="influence", ensemble=False),
-    "selection by Shapley value": Recipe(select="shapley", ensemble=False),
+    "fixed 0.3": replace(influence("fixed"), guide="four"),
+    "gap 0.3": replace(influence("gap"), guide="four"),
+    "gap 0.3, three rounds": influence("gap", rounds=3),
+    "selection by Shapley value": Recipe(select="shapley"),
 }
-PSEUDO = {"pseudo-labels, one": Recipe(pseudo=True, ensemble=False), "pseudo-labels": Recipe(pseudo=True)}
+PSEUDO = {
+    "pseudo-labels": Recipe(pseudo=True),
+    "classifier 0.3, committee, pseudo-labels": Recipe(CLASSIFIER, pseudo=True),
+    "cosine 0.3, committee, pseudo-labels": replace(influence("cosine"), pseudo=True),
+    "pseudo-labels, four": Recipe(pseudo=True, guide="four"),
+    "classifier 0.3, pseudo-labels": Recipe(CLASSIFIER, guide="four", pseudo=True),
+    "classifier 1.0, pseudo-labels": Recipe(replace(CLASSIFIER, strength=1.0), guide="four", pseudo=True),
+    "cosine 0.3, pseudo-labels": replace(influence("cosine"), guide="four", pseudo=True),
+}
 SIZE = {"all": 1.0, "scarce": 5.0, "imbalanced": 1.0, "few-labels": 5.0}
 
 
