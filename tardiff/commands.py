@@ -263,6 +263,54 @@ def sample(
             print("warning: guidance is inert: raise --strength or --window, or there is no gap to close", file=sys.stderr)
 
 
+def diagnose(
+    synthetic: Annotated[Positional[Path], arg(metavar="SYN")],
+    run: Path,
+    classifier: Path,
+    data: Path,
+    out: Out,
+    seed: int = 0,
+    threads: Threads = None,
+) -> None:
+    """Look at what guidance did to a synthetic data set: how far and in which steps, whether its influence is real, what trace it left.
+
+    Writes diagnosis.json and diagnosis.png: the guide's change step by step; the predicted against the realised fall of the
+    guidance loss when the classifier takes one small step on a sample; and how well the label can be read from guided and from
+    unguided samples of the same seeds, in the directions of most and of little variance. A label that guidance has made readable
+    in directions of little variance is a shortcut: confine the guide to earlier steps (--window), or weaken it (--strength).
+
+    For instance:
+      tardiff diagnose data/guided --run runs/p12 --classifier runs/p12-gru --data data/p12 --out runs/diagnosis
+
+    Args:
+        synthetic: Dataset folder that `tardiff sample` wrote, guided.
+        run: Pipeline folder that it was drawn by.
+        classifier: Classifier folder that guided.
+        data: Dataset folder of the real records.
+        out: Folder to write.
+        seed: Seed of rows, folds and intervals.
+    """
+    use_threads(threads)
+    from dataclasses import asdict
+
+    from tardiff.classifier_folder import ClassifierFolder
+    from tardiff.dataset import Dataset
+    from tardiff.diagnosis import diagnose
+    from tardiff.diagnosis_plot import picture
+    from tardiff.evaluate.plots import save_png
+    from tardiff.files import new_folder, refuse_existing, write_json
+    from tardiff.pipeline import TarDiffPipeline
+
+    refuse_existing(out)
+    opened = TarDiffPipeline.from_pretrained(run), ClassifierFolder.load(classifier), Dataset.load(data)
+    diagnosis = diagnose(Dataset.load(synthetic), *opened, seed)
+    with new_folder(out) as folder:
+        write_json(folder / "diagnosis.json", asdict(diagnosis))
+        save_png(picture(diagnosis), folder / "diagnosis.png")
+    print(diagnosis)
+    print(f"written to {out}")
+
+
 def evaluate(
     real: Annotated[Path, arg(metavar="DATA")],
     synthetic: UseAppendAction[tuple[str, ...]],
@@ -379,6 +427,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "fit-classifier": fit_classifier,
     "sample": sample,
+    "diagnose": diagnose,
     "evaluate": evaluate,
     "export": export,
     "demo": demo,

@@ -139,8 +139,12 @@ def rounded(number: float) -> float:
 
 @dataclass
 class Sums:
-    """Over the entries of all samples at one step: squares of the guide's change, of the whole update of x and of the change at
-    the step before, the product of both changes, and the number of entries.
+    """Sums over the entries of all samples at one step.
+
+    Attributes:
+        change, update, before: squares of the guide's change, of the whole update of x, and of the change at the step before.
+        along: products of the change and the one at the step before.
+        count: entries.
     """
 
     change: float = 0.0

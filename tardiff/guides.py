@@ -61,11 +61,12 @@ def build_guide(
     if guidance.guidance == "classifier":
         return GradientGuide(mean_of([log_probability(folder.classifier) for folder in classifiers]), **options)
     if guidance.form == "gap":
-        guide, gaps = None, [None] * len(classifiers)
+        guide: GradientGuide | None = None
+        gaps: list[Gap | None] = [None] * len(classifiers)
         for _ in range(guidance.rounds):
             x, label = _pilot(pipeline, classifiers[0], guidance.pilot, sampler, guide, seed, progress)
-            gaps = [measure_gap(folder, see, x, label, gap) for folder, gap in zip(classifiers, gaps, strict=True)]
-            guide = _towards(gaps, options)
+            measured = [measure_gap(folder, see, x, label, gap) for folder, gap in zip(classifiers, gaps, strict=True)]
+            guide, gaps = _towards(measured, options), [*measured]
         return guide
     return GradientGuide(mean_of([influence_objective(folder, guidance, see) for folder in classifiers]), **options)
 

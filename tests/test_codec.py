@@ -185,3 +185,15 @@ class TestProjection:
     def test_twice_is_once(self, codec):
         x = codec.project(3 * torch.randn(50, 8, 10, generator=torch.Generator().manual_seed(1)))
         torch.testing.assert_close(codec.project(x), x, atol=1e-5, rtol=1e-5)
+
+
+def test_repaired_counts_what_decoding_moves(toy, codec):
+    x = codec.encode(toy[1].train.take(np.arange(1)))
+    x[0, 4:] = -1
+    for channel, score in ((0, 0.0), (1, 0.0), (2, 0.0)):  # ten observed steps of heart rate, diastolic and systolic pressure
+        x[0, channel], x[0, 4 + channel] = score, 1.0
+    assert codec.repaired(x) == 0
+    x[0, 1, :3], x[0, 2, :3] = 3.0, -3.0  # diastolic above systolic: both move
+    assert codec.repaired(x) == pytest.approx(6 / 30)
+    x[0, 0, 0] = -60.0  # beyond the lower limit of the heart rate
+    assert codec.repaired(x) == pytest.approx(7 / 30)

@@ -62,7 +62,7 @@ class TestWithoutLabels:
         result = synthesise(label_free, 60, classifier=served, guidance=CLASSIFIER, progress=False)
         assert result.dataset.manifest.task == toy[1].manifest.task
         share = np.mean(result.dataset.train.label)
-        assert share == pytest.approx(served.card.guidance_counts[1] / sum(served.card.guidance_counts), abs=0.02)
+        assert share == pytest.approx(served.card.class_counts[1] / sum(served.card.class_counts), abs=0.02)
         assert Dataset.load(result.dataset.save(tmp_path / "s") and tmp_path / "s").train.label.sum() == result.dataset.train.label.sum()
 
     def test_the_audit_knows_whose_rows_it_read(self, label_free, toy, tmp_path):
@@ -199,3 +199,16 @@ def test_projected_samples_need_no_repair(run):
 
     assert out_of_order(True) == 0
     assert out_of_order(False) > 0.9
+
+
+def test_a_second_round_adds_what_steered_samples_still_miss(run, clf):
+    settings = GuidanceSettings(form="gap", pilot=512)
+    once, twice, idle = (
+        build_guide(run[1], [clf[1]], dataclasses.replace(settings, **changes), SamplerSettings(), seed=0)
+        for changes in ({}, {"rounds": 2}, {"rounds": 2, "strength": 0.0})
+    )
+    x = torch.randn(8, 2 * len(run[1].codec.channels), run[1].codec.steps, generator=torch.Generator().manual_seed(0))
+    values = [guide.objective(run[1].codec.seen(x), torch.arange(8) % 2) for guide in (once, twice, idle)]
+    assert torch.equal(once.class_size, twice.class_size)  # the scale stays, so that guidance fades as the gap closes
+    assert not torch.equal(values[0], values[1])
+    torch.testing.assert_close(values[2], 2 * values[0], atol=1e-6, rtol=1e-4)  # a guide that does not act changes no pilot

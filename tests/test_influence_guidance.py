@@ -229,7 +229,7 @@ def test_log_reports_the_ratio_and_notices_an_inert_guide():
     x = torch.zeros(2, 3, 4)
     log(STEP, x, x + 2, x + 0.5)
     log(STEP, x, x + 2, x + 0.5)
-    assert log.summary() == [{"step": 0, "change": 0.5, "update": 2.0, "ratio": 0.25}]
+    assert log.summary() == [{"step": 0, "change": 0.5, "update": 2.0, "ratio": 0.25, "cosine": 0.0}]
     assert not log.inert
     inert = GuidanceLog()
     inert(STEP, x, x + 2, x + 1e-10)

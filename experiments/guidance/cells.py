@@ -3,7 +3,7 @@
 import base64
 import time
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,7 +62,7 @@ class Recipe:
     pseudo: bool = False
 
 
-@dataclass(eq=False)
+@dataclass
 class Bench:
     """A regime with one seed: generator, classifiers and judges, made once and kept in a folder."""
 
@@ -82,7 +82,6 @@ class Bench:
         settings = TrainSettings(steps=GENERATOR[self.name].steps, seed=seed, **SMALL)
         return train(self.regime.generator, path, settings, progress=False)
 
-    @cache
     def classifiers(self, guide: str) -> list[ClassifierFolder]:
         """Fitted on the labelled rows of the budget, in the generator's space."""
         folders = []
