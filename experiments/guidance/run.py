@@ -73,6 +73,7 @@ def main() -> None:
     """Run what is asked for and not there yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="dataset folder of PhysioNet 2012, split by set")
+    parser.add_argument("--name", default="vitals 24 h", help="of the data set, in the table (give every one its own --work)")
     parser.add_argument("--work", type=Path, required=True, help="folder for generators and classifiers")
     parser.add_argument("--judged-on", choices=("validation", "test"), required=True)
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
@@ -90,7 +91,7 @@ def main() -> None:
         for regime in options.regimes:
             bench = Bench(build(data, regime, seed, options.judged_on), regime, seed, options.work)
             for name, recipe in rows_of(regime).items():
-                key = {"judged_on": options.judged_on, "regime": regime, "seed": seed, "row": name}
+                key = {"data": options.name, "judged_on": options.judged_on, "regime": regime, "seed": seed, "row": name}
                 if (options.rows and name not in options.rows) or time.monotonic() > end or _there(results, key):
                     continue
                 result = run_cell(bench, recipe, QUICK if options.quick else MODELS)

@@ -21,12 +21,12 @@ Cells = dict[str, dict[int, dict[str, Any]]]
 
 def main() -> None:
     """Print one table a regime."""
-    by_regime: dict[str, Cells] = defaultdict(lambda: defaultdict(dict))
+    by_regime: dict[tuple[str, str], Cells] = defaultdict(lambda: defaultdict(dict))
     for line in Path(sys.argv[1]).read_text().splitlines():
         cell = json.loads(line)
-        by_regime[cell["regime"]][cell["row"]][cell["seed"]] = cell
-    for regime, cells in by_regime.items():
-        print(f"\n### {regime}\n\n{table(cells, CONTROL.get(regime, 'unguided'))}")
+        by_regime[cell["data"], cell["regime"]][cell["row"]][cell["seed"]] = cell
+    for (data, regime), cells in by_regime.items():
+        print(f"\n### {data}, {regime}\n\n{table(cells, CONTROL.get(regime, 'unguided'))}")
 
 
 def table(cells: Cells, control: str) -> str:
