@@ -201,6 +201,7 @@ def sample(
     n: int,
     classifier: UseAppendAction[tuple[Path, ...]] = (),
     label_ratio: str = "train",
+    relabel: bool = False,
     guidance: OmitArgPrefixes[GuidanceSettings] = GuidanceSettings(),
     sampler: OmitArgPrefixes[SamplerSettings] = SamplerSettings(),
     selection: OmitArgPrefixes[SelectionSettings] = SelectionSettings(),
@@ -220,6 +221,8 @@ def sample(
         n: Rows.
         classifier: Classifier folder that guidance serves; repeat for an ensemble.
         label_ratio: train (as in training), balanced, or the share of the last class (0.5).
+        relabel: Let the classifiers say which samples get which label, as many of each as asked for; best for a generator that
+            learnt without labels.
         data: Dataset folder whose validation rows choose the strength (`--strength auto`) or the samples (`--select shapley`).
         seed: Seed of labels and noise. Sample i depends on its label and the seed alone; --batch-size never changes it, and --n
             only through the labels.
@@ -241,6 +244,7 @@ def sample(
         selection=selection,
         data=Dataset.load(data) if data else None,
         label_ratio=label_ratio,
+        relabel=relabel,
         seed=seed,
     )
     describe(result.dataset.save(out), out)

@@ -46,14 +46,13 @@ def demo(out: str | Path, settings: DemoSettings) -> Path:
             classifier = fit_classifier(data, ClassifierSettings(seed=settings.seed))
             classifier.save(folder / "classifier")
         synthetic = {}
-        for number, guidance in ((4, "none"), (5, "influence")):
-            name = "unguided" if guidance == "none" else "guided"
+        for number, name, guidance in ((4, "unguided", GuidanceSettings(guidance="none")), (5, "guided", GuidanceSettings())):
             with _step(number, f"sample {name}"):
                 result = synthesise(
                     pipeline,
                     len(data.train),
                     classifier=classifier,
-                    guidance=GuidanceSettings(guidance=guidance),  # type: ignore[arg-type]
+                    guidance=guidance,
                     seed=settings.seed,
                 )
                 synthetic[name] = result.dataset.save(folder / name)

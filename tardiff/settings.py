@@ -71,9 +71,9 @@ class TrainSettings:
 class ClassifierSettings:
     """How a downstream classifier is built and trained."""
 
-    architecture: Literal["gru", "lstm", "tcn", "transformer", "summary", "committee"] = "gru"
+    architecture: Literal["gru", "lstm", "tcn", "transformer", "summary", "committee"] = "committee"
     """Network that reads values and mask over time; `summary` is a logistic regression on summary features, `committee` the
-    mean of two GRUs, a TCN and a `summary`."""
+    mean of two GRUs, a TCN and a `summary`, which guides more surely than any one network."""
     width: int = 64
     """Hidden units."""
     dropout: float = 0.2
@@ -107,13 +107,13 @@ class ClassifierSettings:
 class GuidanceSettings:
     """Which guide steers the sampler, and how strongly."""
 
-    guidance: Literal["none", "classifier", "influence", "published"] = "influence"
-    """`influence` follows the influence of a sample on the classifier's loss on the guidance set; `classifier` follows
-    the log-probability of the label (a control); `published` is the rule of TarDiff's release, step by step, which does nothing."""
-    form: Literal["gap", "raw", "cosine", "fixed"] = "gap"
-    """Influence objective. `gap`: towards what the real guidance rows teach and unguided samples do not yet, as far as that
-    stands above chance; `raw`: the published formula; `cosine`: raw with each sample's gradient normalised; `fixed`: raw with
-    each sample's residual held fixed."""
+    guidance: Literal["none", "classifier", "influence", "published"] = "classifier"
+    """`classifier` follows the log-probability of the label, which helped most where labels are scarce or rare
+    (experiments/guidance); `influence` follows the influence of a sample on the classifier's loss on the guidance set;
+    `published` is the rule of TarDiff's release, step by step, which does nothing."""
+    form: Literal["cosine", "gap", "raw", "fixed"] = "cosine"
+    """Influence objective. `cosine`: that of a sample's gradient and the guidance set's; `gap`: towards what the real guidance rows teach and unguided samples do not yet, as far as that
+    stands above chance; `raw`: the published formula; `fixed`: raw with each sample's residual held fixed."""
     along: Literal["trajectory", "final"] = "trajectory"
     """Checkpoints of the classifier whose influence is summed up: those along its training, or its final weights only."""
     gradient: Literal["last-layer", "auto", "finite-difference", "double-backward"] = "last-layer"

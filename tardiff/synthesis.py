@@ -13,7 +13,7 @@ from tardiff.dataset import Dataset, Split
 from tardiff.errors import TardiffError
 from tardiff.guidance import GradientGuide, GuidanceLog, rounded
 from tardiff.guides import build_guide, influence_objective, served_task
-from tardiff.labels import draw_labels
+from tardiff.labels import draw_labels, ranked_labels
 from tardiff.noise import row_seeds
 from tardiff.pipeline import Samples, TarDiffPipeline
 from tardiff.selection import best_of_each_class, influence_scores, knn_shapley
@@ -64,6 +64,7 @@ def synthesise(
     sampler: SamplerSettings | None = None,
     selection: SelectionSettings | None = None,
     label_ratio: str = "train",
+    relabel: bool = False,
     seed: int = 0,
     data: Dataset | None = None,
     progress: bool = True,
@@ -79,6 +80,8 @@ def synthesise(
         selection: whether to choose among more samples; the default settings (no) if None.
         label_ratio: "train", "balanced", or the share of the last class as a number. For a generator that learnt without
             labels, "train" is the share in the classifier's training rows.
+        relabel: give the samples new labels, as many of each: the classifiers' mean probability ranks them. For a generator that
+            learnt without labels this serves better than steering (experiments/guidance); the task must have two classes.
         seed: sample i of a seed is the same whatever `n` and the batch size are, as long as its label is.
         data: real records whose validation rows choose the strength ("auto") or judge samples ("shapley").
         progress: show progress bars.
@@ -90,6 +93,8 @@ def synthesise(
     guidance, sampler, selection = guidance or GuidanceSettings(), sampler or SamplerSettings(), selection or SelectionSettings()
     folders = [classifier] if isinstance(classifier, ClassifierFolder) else list(classifier)
     task = served_task(pipeline, folders)
+    if relabel and not (folders and len(task.classes) == 2):
+        raise TardiffError("--relabel needs --classifier, and a task of two classes")
     many = n * selection.select_from if selection.select != "none" else n
     counts = pipeline.card.class_counts if pipeline.labelled else folders[0].card.class_counts
     label, seeds = draw_labels(label_ratio, counts, many, seed), row_seeds(seed, range(many))
@@ -107,15 +112,20 @@ def synthesise(
     if guide is not None:
         few = slice(0, min(n, COMPARED_ROWS))
         movement = compare(pipeline, samples, pipeline(samples.label[few], seeds[few], sampler), log, getattr(guide, "kept", None))
+    if relabel:
+        seen = pipeline.codec.seen(pipeline.codec.encode(pipeline.dataset(samples, {}, task).train))
+        score = np.mean([folder.classifier.probability(seen)[:, 1] for folder in folders], axis=0)
+        samples = replace(samples, label=ranked_labels(score, samples.label))
     settings: dict[str, Any] = {
         "n": n,
         "seed": seed,
         "label_ratio": label_ratio,
+        "relabel": relabel,
         "sampler": {k: v for k, v in asdict(sampler).items() if k != "batch_size"},
         "guidance": asdict(guidance) if guide is not None else {"guidance": "none"},
         "selection": asdict(selection),
         "generator": pipeline.card.data_hash,
-        "classifiers": [folder.card.data_hash for folder in folders] if guide is not None else [],
+        "classifiers": [folder.card.data_hash for folder in folders] if guide is not None or relabel else [],
         "strength": asdict(choice) if choice else None,
         "movement": asdict(movement) if movement else None,
     }

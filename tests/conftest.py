@@ -90,7 +90,7 @@ def clf(toy, tmp_path_factory):
     from tardiff.settings import ClassifierSettings
 
     path = tmp_path_factory.mktemp("clf") / "clf"
-    folder = fit_classifier(toy[1], ClassifierSettings(width=16, epochs=6))
+    folder = fit_classifier(toy[1], ClassifierSettings("gru", width=16, epochs=6))
     folder.save(path)
     return path, folder
 

@@ -63,7 +63,7 @@ def test_a_committee_is_the_mean_of_members_that_learn_alone(rows):
 
 
 def test_training_stops_at_the_best_validation_epoch(rows):
-    result = fit(*rows["train"], rows["validation"], ClassifierSettings(width=16, epochs=30, patience=2), 2)
+    result = fit(*rows["train"], rows["validation"], ClassifierSettings("gru", width=16, epochs=30, patience=2), 2)
     scores = [entry["validation_auprc"] for entry in result.history]
     best = int(np.argmax(scores)) + 1
     assert result.epochs[-1] == best
@@ -75,7 +75,7 @@ def test_training_stops_at_the_best_validation_epoch(rows):
 def test_class_weights_raise_the_rare_class(rows):
     seen, _ = rows["test"]
     mean = [
-        fit(*rows["train"], rows["validation"], ClassifierSettings(width=16, epochs=3, class_weights=w), 2)
+        fit(*rows["train"], rows["validation"], ClassifierSettings("gru", width=16, epochs=3, class_weights=w), 2)
         .classifier.probability(seen)[:, 1]
         .mean()
         for w in (False, True)
@@ -112,7 +112,7 @@ def test_guidance_never_sees_test_rows(toy):
 
 
 def test_guidance_set_is_the_one_asked_for(toy):
-    settings = ClassifierSettings(width=8, epochs=1)
+    settings = ClassifierSettings("gru", width=8, epochs=1)
     counts = {name: fit_classifier(toy[1], settings, name).card.guidance_counts for name in ("train", "validation")}
     assert counts == {name: toy[1].manifest.splits[name].classes for name in counts}
 

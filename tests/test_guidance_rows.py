@@ -55,7 +55,7 @@ def test_rows_by_hand(toy):
 
 
 def test_a_folder_holds_the_gradients_of_the_chosen_rows_alone(toy):
-    settings = ClassifierSettings(width=16, epochs=3)
+    settings = ClassifierSettings("gru", width=16, epochs=3)
     whole, old, rare = (fit_classifier(toy[1], settings, rows=rows) for rows in ("all", "age>=60", "minority"))
     assert old.card.guidance_counts[0] < whole.card.guidance_counts[0]
     assert old.card.class_counts == rare.card.class_counts == whole.card.class_counts == whole.card.guidance_counts

@@ -41,7 +41,7 @@ def served(toy, label_free):
     """A classifier of the labelled half of the rows, in the space of the generator that read them all."""
     data = toy[1]
     half = Dataset(data.manifest, {**data.splits, "train": data.train.take(np.arange(0, len(data.train), 2))}).completed()
-    return fit_classifier(half, ClassifierSettings(width=16, epochs=6), codec=label_free.codec)
+    return fit_classifier(half, ClassifierSettings("gru", width=16, epochs=6), codec=label_free.codec)
 
 
 class TestWithoutLabels:
@@ -57,6 +57,18 @@ class TestWithoutLabels:
             return float(np.mean(served.classifier.probability(seen).argmax(1) == result.dataset.train.label))
 
         assert right(CLASSIFIER) > right(dataclasses.replace(CLASSIFIER, guidance="none")) + 0.1
+
+    def test_relabelled_samples_are_those_of_the_same_seeds_with_labels_by_rank(self, label_free, served):
+        none = GuidanceSettings(guidance="none")
+        asked, given = (
+            synthesise(label_free, 60, classifier=served, guidance=none, relabel=r, progress=False).dataset.train for r in (False, True)
+        )
+        np.testing.assert_array_equal(asked.values, given.values)
+        assert given.label.sum() == asked.label.sum() > 0
+        score = served.classifier.probability(served.codec.seen(label_free.codec.encode(given)))[:, 1]
+        assert score[given.label == 1].min() >= score[given.label == 0].max()
+        with pytest.raises(TardiffError, match="--relabel needs --classifier"):
+            synthesise(label_free, 10, relabel=True, guidance=none, progress=False)
 
     def test_the_samples_serve_the_classifiers_task(self, label_free, served, toy, tmp_path):
         result = synthesise(label_free, 60, classifier=served, guidance=CLASSIFIER, progress=False)
@@ -95,7 +107,7 @@ class TestEnsemble:
 
     def test_several_classifiers_guide_and_any_batch_gives_the_same_sample(self, run, clf, toy):
         other = fit_classifier(toy[1], ClassifierSettings(architecture="summary", epochs=4))
-        guidance = GuidanceSettings(form="cosine", strength=0.3)
+        guidance = GuidanceSettings(guidance="influence", form="cosine", strength=0.3)
         guide = build_guide(run[1], [clf[1], other], guidance, SamplerSettings(), 0)
         label, seeds = np.arange(70) % 2, row_seeds(0, range(70))
         whole = run[1](label, seeds, SamplerSettings(steps=5), guide).x
@@ -202,7 +214,7 @@ def test_projected_samples_need_no_repair(run):
 
 
 def test_a_second_round_adds_what_steered_samples_still_miss(run, clf):
-    settings = GuidanceSettings(form="gap", pilot=64, strength=0.0)  # a guide that does not act changes no pilot
+    settings = GuidanceSettings(guidance="influence", form="gap", pilot=64, strength=0.0)  # a guide that does not act changes no pilot
     once, twice = (
         build_guide(run[1], [clf[1]], dataclasses.replace(settings, rounds=rounds), SamplerSettings(), seed=0) for rounds in (1, 2)
     )

@@ -28,7 +28,7 @@ STEP = Step(index=0, count=10, timestep=900.0, alpha=0.3, sigma=0.95)
 
 @pytest.fixture(scope="module")
 def classifier():
-    return build(ClassifierSettings(width=8, seed=3), channels=6, classes=2).eval()
+    return build(ClassifierSettings("gru", width=8, seed=3), channels=6, classes=2).eval()
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +200,7 @@ def test_classifier_guidance_raises_the_labels_probability(classifier, batch):
 
 
 def test_gradient_matches_central_differences_in_float64(classifier, batch):
-    double = build(ClassifierSettings(width=8, seed=3), channels=6, classes=2).double().eval()
+    double = build(ClassifierSettings("gru", width=8, seed=3), channels=6, classes=2).double().eval()
     seen, label = batch[0][:4].double(), batch[1][:4]
     v = [torch.randn(2, 2, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(1))]
     objective = InfluenceObjective([double], v, raw_influence)

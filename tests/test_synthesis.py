@@ -20,7 +20,7 @@ def draw(run, clf, guidance, **options):
 
 
 def settings_of(**changes):
-    return GuidanceSettings(**{"pilot": 64, **changes})
+    return GuidanceSettings(**{"guidance": "influence", "pilot": 64, **changes})
 
 
 ALL = [
@@ -132,7 +132,7 @@ def test_a_classifier_of_other_data_is_refused(run, tmp_path):
     from tardiff.classifier_folder import fit_classifier
     from tests.conftest import make_dataset
 
-    other = fit_classifier(make_dataset(100).save(tmp_path / "data"), ClassifierSettings(width=8, epochs=1))
+    other = fit_classifier(make_dataset(100).save(tmp_path / "data"), ClassifierSettings("gru", width=8, epochs=1))
     with pytest.raises(TardiffError, match="reads another space"):
         draw(run, (None, other), settings_of())
 

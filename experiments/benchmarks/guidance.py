@@ -26,16 +26,22 @@ from tardiff.pipeline import TarDiffPipeline
 from tardiff.sampling import Guide
 from tardiff.settings import GuidanceSettings, SamplerSettings
 
+
+def influence(**options: Any) -> GuidanceSettings:
+    """Influence guidance."""
+    return GuidanceSettings(guidance="influence", **options)
+
+
 WAYS = {
     "default": GuidanceSettings(),
-    "classifier": GuidanceSettings(guidance="classifier"),
-    "raw, last layer": GuidanceSettings(form="raw"),
-    "cosine, last layer": GuidanceSettings(form="cosine"),
-    "raw, last layer, final weights": GuidanceSettings(form="raw", along="final"),
-    "raw, finite difference, final weights": GuidanceSettings(form="raw", along="final", gradient="finite-difference"),
-    "raw, double backward, final weights": GuidanceSettings(form="raw", along="final", gradient="double-backward"),
-    "raw, last layer, final weights, through the denoiser": GuidanceSettings(form="raw", along="final", through=True),
-    "raw, last layer, final weights, all steps": GuidanceSettings(form="raw", along="final", window=1.0),
+    "gap, last layer": influence(form="gap"),
+    "raw, last layer": influence(form="raw"),
+    "cosine, last layer": influence(form="cosine"),
+    "raw, last layer, final weights": influence(form="raw", along="final"),
+    "raw, finite difference, final weights": influence(form="raw", along="final", gradient="finite-difference"),
+    "raw, double backward, final weights": influence(form="raw", along="final", gradient="double-backward"),
+    "raw, last layer, final weights, through the denoiser": influence(form="raw", along="final", through=True),
+    "raw, last layer, final weights, all steps": influence(form="raw", along="final", window=1.0),
     "published": GuidanceSettings(guidance="published"),
 }
 SIZES = (256, 512, 1024, 2048)

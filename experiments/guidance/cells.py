@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from baselines import BASELINES
 from numpy.typing import NDArray
 from regimes import Regime
@@ -114,17 +113,13 @@ class Bench:
             sampler=SamplerSettings(label_scale=recipe.label_scale),
             selection=SelectionSettings(select=recipe.select),  # type: ignore[arg-type]
             label_ratio=self.regime.ratio,
+            relabel=recipe.pseudo,
             seed=self.seed,
             data=self.regime.labelled,
             progress=False,
         )
         rows = self.rows(result.dataset.train)
         moved = {"moved": result.movement.value} if result.movement else {}
-        if recipe.pseudo:
-            score = np.mean([f.classifier.probability(torch.tensor(rows.seen))[:, 1] for f in folders], axis=0)
-            label = np.zeros_like(rows.label)
-            label[np.argsort(-score, kind="stable")[: int(rows.label.sum())]] = 1
-            rows = Rows(rows.seen, rows.features, label)
         return rows, moved
 
 

@@ -50,7 +50,7 @@ def main() -> None:
     pool, stop_on = samples(bench, [GROUPS * rows for rows in ROWS], FIRST_ROW), samples(bench, STOP_ON, 2 * FIRST_ROW)
     folder = bench.classifiers("committee")[0]
     seen, label = torch.tensor(pool.seen), torch.tensor(pool.label)
-    forms = {form: influence_objective(folder, GuidanceSettings(form=form), lambda x: x) for form in ("raw", "cosine", "fixed")}
+    forms = {form: influence_objective(folder, GuidanceSettings(form=form), lambda x: x) for form in ("raw", "cosine")}
     forms["log-probability of the label"] = log_probability(folder.classifier)
     guidance = bench.rows(bench.regime.labelled.train)
     result = {}

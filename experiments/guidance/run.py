@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 
 def influence(form: str, strength: float = 0.3, **options: object) -> Recipe:
     """Influence guidance."""
-    return Recipe(GuidanceSettings(form=form, strength=strength, pilot=512, **options))  # type: ignore[arg-type]
+    return Recipe(GuidanceSettings(guidance="influence", form=form, strength=strength, pilot=512, **options))  # type: ignore[arg-type]
 
 
 CLASSIFIER = GuidanceSettings(guidance="classifier", strength=0.3)

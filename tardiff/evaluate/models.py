@@ -83,7 +83,7 @@ def fit_predict(
 
 
 def _gru(train: Rows, validation: Rows, test: Rows, seed: int, classes: int, balanced: bool) -> Probability:
-    settings = ClassifierSettings(batch_size=128, class_weights=balanced, seed=seed)  # half the time of 64 a pass, and no worse
+    settings = ClassifierSettings("gru", batch_size=128, class_weights=balanced, seed=seed)  # half the time of 64 a pass, and no worse
     seen, label = torch.tensor(train.seen), torch.tensor(train.label)
     stop_on = torch.tensor(validation.seen), torch.tensor(validation.label)
     return classifier.fit(seen, label, stop_on, settings, classes).classifier.probability(torch.tensor(test.seen))

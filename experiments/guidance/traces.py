@@ -1,0 +1,65 @@
+"""The trace that a guide leaves, early and late: how well the label can be read where patients hardly vary.
+
+Guided and unguided samples of the same seeds, as the judges read them (49 summary features), in the principal components of the
+unguided ones: those that hold 95 % of their variance, and the rest. See `tardiff.diagnosis.label_traces`.
+
+    python experiments/guidance/traces.py --data runs/p12/data --work runs/guidance --out experiments/guidance/traces.json
+"""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from cells import Bench
+from regimes import build
+
+from tardiff.dataset import Dataset
+from tardiff.diagnosis import label_traces
+from tardiff.files import write_json
+from tardiff.guides import build_guide
+from tardiff.labels import draw_labels
+from tardiff.noise import row_seeds
+from tardiff.settings import GuidanceSettings, SamplerSettings
+
+ROWS = 1024
+GUIDES = {
+    "classifier": GuidanceSettings(guidance="classifier", strength=0.3),
+    "cosine": GuidanceSettings(guidance="influence", form="cosine", strength=0.3),
+    "raw": GuidanceSettings(guidance="influence", form="raw", strength=0.3),
+    "gap": GuidanceSettings(guidance="influence", form="gap", strength=0.3, pilot=512),
+}
+WINDOWS = {"first 40 %": 0.4, "all steps": 1.0}
+
+
+def main() -> None:
+    """Trace every guide in every window."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="dataset folder of PhysioNet 2012, split by set")
+    parser.add_argument("--work", type=Path, required=True, help="folder for generators and classifiers")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--regime", default="scarce")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    bench = Bench(build(Dataset.load(options.data), options.regime, options.seed, "validation"), options.regime, options.seed, options.work)
+    pipeline = bench.generator
+    label, seeds = draw_labels("balanced", (1, 1), ROWS, options.seed), row_seeds(options.seed, range(ROWS))
+    unguided = bench.rows(pipeline.dataset(pipeline(label, seeds), {}).train)
+    print("| guide | steps | little variance: from the difference | guided | unguided | classes drawn apart, sd: most variance | little |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    result = []
+    for name, settings in GUIDES.items():
+        for steps, window in WINDOWS.items():
+            placed = GuidanceSettings(**(asdict(settings) | {"window": window}))
+            guide = build_guide(pipeline, bench.classifiers("committee"), placed, SamplerSettings(), options.seed)
+            guided = bench.rows(pipeline.dataset(pipeline(label, seeds, guide=guide), {}).train)
+            most, little = label_traces(guided.features, unguided.features, label, options.seed)
+            result.append({"guide": name, "steps": steps, "traces": [asdict(most), asdict(little)]})
+            read = (f"{value:.2f} [{low:.2f}, {high:.2f}]" for value, low, high in (little.difference, little.guided, little.unguided))
+            print(f"| {name} | {steps} | {' | '.join(read)} | {most.shift:.2f} | {little.shift:.2f} |", flush=True)
+    write_json(options.out, result)
+
+
+if __name__ == "__main__":
+    main()
