@@ -112,8 +112,9 @@ class GuidanceSettings:
     (experiments/guidance); `influence` follows the influence of a sample on the classifier's loss on the guidance set;
     `published` is the rule of TarDiff's release, step by step, which does nothing."""
     form: Literal["cosine", "gap", "raw", "fixed"] = "cosine"
-    """Influence objective. `cosine`: that of a sample's gradient and the guidance set's; `gap`: towards what the real guidance rows teach and unguided samples do not yet, as far as that
-    stands above chance; `raw`: the published formula; `fixed`: raw with each sample's residual held fixed."""
+    """Influence objective. `cosine`: of a sample's gradient and the guidance set's; `gap`: towards what the real guidance rows
+    teach and unguided samples do not yet, as far as that stands above chance; `raw`: the published formula; `fixed`: raw with
+    each sample's residual held fixed."""
     along: Literal["trajectory", "final"] = "trajectory"
     """Checkpoints of the classifier whose influence is summed up: those along its training, or its final weights only."""
     gradient: Literal["last-layer", "auto", "finite-difference", "double-backward"] = "last-layer"

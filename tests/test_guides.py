@@ -59,16 +59,16 @@ class TestWithoutLabels:
         assert right(CLASSIFIER) > right(dataclasses.replace(CLASSIFIER, guidance="none")) + 0.1
 
     def test_relabelled_samples_are_those_of_the_same_seeds_with_labels_by_rank(self, label_free, served):
-        none = GuidanceSettings(guidance="none")
-        asked, given = (
-            synthesise(label_free, 60, classifier=served, guidance=none, relabel=r, progress=False).dataset.train for r in (False, True)
-        )
+        options = {"classifier": served, "guidance": GuidanceSettings(guidance="none"), "progress": False}
+        asked, given = (synthesise(label_free, 60, relabel=relabel, **options).dataset.train for relabel in (False, True))
         np.testing.assert_array_equal(asked.values, given.values)
         assert given.label.sum() == asked.label.sum() > 0
         score = served.classifier.probability(served.codec.seen(label_free.codec.encode(given)))[:, 1]
         assert score[given.label == 1].min() >= score[given.label == 0].max()
+
+    def test_labels_by_rank_need_a_classifier(self, run):
         with pytest.raises(TardiffError, match="--relabel needs --classifier"):
-            synthesise(label_free, 10, relabel=True, guidance=none, progress=False)
+            synthesise(run[1], 10, relabel=True, guidance=GuidanceSettings(guidance="none"), progress=False)
 
     def test_the_samples_serve_the_classifiers_task(self, label_free, served, toy, tmp_path):
         result = synthesise(label_free, 60, classifier=served, guidance=CLASSIFIER, progress=False)
