@@ -37,7 +37,7 @@ def test_realised_is_what_torchs_own_step_does_to_the_loss(clf, toy):
     realised = influence_agreement(folder, (seen, label), seen[:5], label[:5]).realised
     for row, value in enumerate(realised):
         classifier = copy.deepcopy(folder.classifier).double()
-        before = float(classifier.loss(seen.double(), label).mean())
+        before = float(classifier.loss(seen.double(), label).mean().detach())
         classifier.loss(seen[row : row + 1].double(), label[row : row + 1]).sum().backward()
         torch.optim.SGD(classifier.parameters(), lr=RATE).step()
         assert (before - float(classifier.loss(seen.double(), label).mean())) / RATE == pytest.approx(value, rel=1e-6)
