@@ -8,7 +8,7 @@ from tardiff.objective import denoising_loss, diffuse, entry_weights, noise_sche
 from tardiff.pipeline import TarDiffPipeline
 from tardiff.sampling import in_chunks
 
-TIMESTEPS = (50, 100, 150, 200, 300, 400, 500, 600)  # of 1,000: below, little is left to guess; above, little is known
+TIMESTEPS = (50, 100, 200, 300, 450)  # of 1,000: below, little is left to guess; above, little is known
 
 
 def loss_over_steps(trial: Trial, pipeline: TarDiffPipeline) -> Score:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import torch
 from einops import einsum, rearrange
+from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
 from tardiff.classifier import Classifier
@@ -12,7 +13,7 @@ from tardiff.dataset import Split
 from tardiff.evaluate.privacy.trial import Score, Trial
 from tardiff.influence import last_layer, sample_gradient
 
-RIDGE = 1e-3
+TINY = 1e-9  # keeps the covariance of rows that are all the same invertible
 
 
 def classifier_loss(trial: Trial, folder: ClassifierFolder) -> Score:
@@ -25,8 +26,8 @@ def gradient_alignment(trial: Trial, folder: ClassifierFolder) -> Score:
     """How far each row's last-layer gradient g points the way of the stored one, summed over checkpoints.
 
     The stored v is the mean gradient of the guidance rows of a class, so each of them has left 1 / N of its own in it. What
-    the rows of a class have in common is no sign of membership: with m and S the mean and the covariance (and a small ridge)
-    of the gradients of the reference rows of the class, the score is (g - m)^T S^-1 (v - m), the likelihood-ratio form of the
+    the rows of a class have in common is no sign of membership: with m and S the mean and the covariance (shrunk as Ledoit
+    and Wolf say) of the gradients of the reference rows of the class, the score is (g - m)^T S^-1 (v - m), the likelihood-ratio form of the
     attack on published means (Homer et al., PLoS Genetics 2008; Dwork et al., FOCS 2015).
     """
     label, theirs = (torch.from_numpy(rows.label) for rows in (trial.rows, trial.reference))
@@ -43,9 +44,8 @@ def _alignment(gradients: Tensor, v: Tensor, reference: Tensor) -> Tensor:
     if not len(reference):
         return torch.zeros(len(gradients), dtype=torch.float64)
     mean = reference.mean(0)
-    covariance = torch.cov(reference.T, correction=0)
-    ridge = RIDGE * covariance.diagonal().mean().clamp(min=1e-12)
-    return (gradients - mean) @ torch.linalg.solve(covariance + ridge * torch.eye(len(v)), v - mean)
+    covariance = torch.from_numpy(ledoit_wolf(reference.numpy())[0]) + TINY * torch.eye(len(v))
+    return (gradients - mean) @ torch.linalg.solve(covariance, v - mean)
 
 
 def _gradients(classifier: Classifier, split: Split, folder: ClassifierFolder) -> Tensor:

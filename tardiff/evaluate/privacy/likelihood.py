@@ -7,8 +7,8 @@ from tardiff.noise import row_seeds
 from tardiff.pipeline import TarDiffPipeline
 from tardiff.sampling import log_likelihood
 
-ROWS = 200  # of members, and of others: each costs some two hundred passes through the denoiser
-STEPS = 20
+ROWS = 200  # of members, and of others: each costs some hundred passes through the denoiser
+STEPS = 10
 
 
 def flow_likelihood(trial: Trial, pipeline: TarDiffPipeline) -> Score:
