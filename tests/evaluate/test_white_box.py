@@ -71,12 +71,12 @@ def test_the_stored_gradient_gives_guidance_rows_away():
     assert trial.judged("gradient", "white", gradient_alignment(trial, folder))["auc"]["low"] > 0.55
 
 
-def test_a_classifier_that_learnt_by_heart_gives_its_rows_away(by_heart):
-    """Stopped on the rows that it learns, a classifier learns them to the end."""
-    data, _ = by_heart
-    folder = fit_classifier(
-        Dataset(data.manifest, {**data.splits, "validation": data.train}), ClassifierSettings(epochs=60, learning_rate=1e-2, dropout=0.0)
-    )
+def test_a_classifier_that_learnt_by_heart_gives_its_rows_away():
+    """Labels that nothing tells can only be learnt by heart; stopped on the rows that it learns, a classifier does."""
+    coins = {name: replace(split, label=np.arange(len(split)) % 2) for name, split in make_dataset(60).splits.items()}
+    data = Dataset(make_dataset(60).manifest, coins).completed()
+    stop_on_train = Dataset(data.manifest, {**coins, "validation": data.train})
+    folder = fit_classifier(stop_on_train, ClassifierSettings(width=32, epochs=60, patience=20, learning_rate=1e-2, dropout=0.0))
     trial = Trial.draw(data, "train", "guidance", 2000, 0)
     assert trial.judged("loss", "white", classifier_loss(trial, folder))["auc"]["low"] > 0.55
 
@@ -127,8 +127,6 @@ def test_a_generator_without_labels_can_be_attacked(toy, run):
     card = msgspec.structs.replace(labelled.card, task=UNLABELLED)
     pipeline = TarDiffPipeline(labelled.unet, labelled.scheduler, labelled.codec, labelled.statics, card)
     trial = Trial.draw(toy[1], "train", "train", 20, 0)
-    for attack in (loss_over_steps, flow_likelihood):
-        score = attack(trial, pipeline)
-        relabelled = replace(trial, members=replace(trial.members, label=1 - trial.members.label))
-        np.testing.assert_array_equal(attack(relabelled, pipeline), score)
-        assert not np.array_equal(attack(relabelled, labelled), attack(trial, labelled))
+    relabelled = replace(trial, members=replace(trial.members, label=1 - trial.members.label))
+    np.testing.assert_array_equal(loss_over_steps(relabelled, pipeline), loss_over_steps(trial, pipeline))
+    assert not np.array_equal(loss_over_steps(relabelled, labelled), loss_over_steps(trial, labelled))
