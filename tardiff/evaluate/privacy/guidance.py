@@ -26,9 +26,9 @@ def gradient_alignment(trial: Trial, folder: ClassifierFolder) -> Score:
     """How far each row's last-layer gradient g points the way of the stored one, summed over checkpoints.
 
     The stored v is the mean gradient of the guidance rows of a class, so each of them has left 1 / N of its own in it. What
-    the rows of a class have in common is no sign of membership: with m and S the mean and the covariance (shrunk as Ledoit
-    and Wolf say) of the gradients of the reference rows of the class, the score is (g - m)^T S^-1 (v - m), the likelihood-ratio form of the
-    attack on published means (Homer et al., PLoS Genetics 2008; Dwork et al., FOCS 2015).
+    the rows of a class have in common is no sign of membership: with m and S the mean and the covariance (shrunk as Ledoit and
+    Wolf say) of the gradients of the reference rows of the class, the score is (g - m)^T S^-1 (v - m), the likelihood-ratio
+    form of the attack on published means (Homer et al., PLoS Genetics 2008; Dwork et al., FOCS 2015).
     """
     label, theirs = (torch.from_numpy(rows.label) for rows in (trial.rows, trial.reference))
     total = torch.zeros(len(label), dtype=torch.float64)
