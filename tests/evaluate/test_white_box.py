@@ -85,31 +85,6 @@ def test_a_classifier_that_learnt_by_heart_gives_its_rows_away():
 
 
 @pytest.fixture(scope="module")
-def guided(toy):
-    """A classifier whose guidance serves the validation rows, which it did not learn."""
-    return fit_classifier(toy[1], ClassifierSettings(architecture="summary", epochs=4), "validation")
-
-
-def test_the_stored_gradient_gives_guidance_rows_away():
-    """40 guidance rows that the classifier did not learn: their gradients' mean alone tells of them."""
-    whole = make_dataset(400)
-    data = Dataset(whole.manifest, {**whole.splits, "validation": whole.split("validation").take(slice(40))}).completed()
-    folder = fit_classifier(data, ClassifierSettings(width=32, epochs=3), "validation")
-    trial = Trial.draw(data, "validation", "guidance", 2000, 0)
-    assert trial.judged("gradient", "white", gradient_alignment(trial, folder))["auc"]["low"] > 0.55
-
-
-def test_a_classifier_that_learnt_by_heart_gives_its_rows_away():
-    """Labels that nothing tells can only be learnt by heart; stopped on the rows that it learns, a classifier does."""
-    coins = {name: replace(split, label=np.arange(len(split)) % 2) for name, split in make_dataset(60).splits.items()}
-    data = Dataset(make_dataset(60).manifest, coins).completed()
-    stop_on_train = Dataset(data.manifest, {**coins, "validation": data.train})
-    folder = fit_classifier(stop_on_train, ClassifierSettings(width=32, epochs=60, patience=20, learning_rate=1e-2, dropout=0.0))
-    trial = Trial.draw(data, "train", "guidance", 2000, 0)
-    assert trial.judged("loss", "white", classifier_loss(trial, folder))["auc"]["low"] > 0.55
-
-
-@pytest.fixture(scope="module")
 def result(toy, run, guided):
     return evaluate(toy[1], {"test": Dataset(toy[1].manifest, {"train": toy[1].split("test")})}, QUICK, None, run[1], {"mine": guided})
 
