@@ -21,7 +21,7 @@ def density_ratio(trial: Trial, synthetic: Split, knowledge: Knowledge) -> Score
     reference rows, with Scott's bandwidth for their number.
     """
     reference = knowledge.features(trial.reference)
-    dimensions = max(1, min(DIMENSIONS, len(reference) - 1))
+    dimensions = max(1, min(DIMENSIONS, len(reference) - 1, reference.shape[1]))
     space = make_pipeline(StandardScaler(), PCA(dimensions, whiten=True, svd_solver="full")).fit(reference)
     bandwidth = len(reference) ** (-1 / (dimensions + 4))
     rows = space.transform(knowledge.features(trial.rows))
