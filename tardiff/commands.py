@@ -206,6 +206,7 @@ def sample(
     sampler: OmitArgPrefixes[SamplerSettings] = SamplerSettings(),
     selection: OmitArgPrefixes[SelectionSettings] = SelectionSettings(),
     data: Path | None = None,
+    privacy_filter: Path | None = None,
     seed: int = 0,
     threads: Threads = None,
 ) -> None:
@@ -214,6 +215,7 @@ def sample(
     For instance:
       tardiff sample runs/p12 --classifier runs/p12-gru --n 3200 --out data/guided
       tardiff sample runs/p12 --guidance none --n 3200 --label-ratio balanced --out data/unguided
+      tardiff sample runs/p12 --guidance none --n 3200 --privacy-filter data/p12 --out data/filtered
 
     Args:
         run: Pipeline folder.
@@ -224,6 +226,8 @@ def sample(
         relabel: Let the classifiers say which samples get which label, as many of each as asked for; best for a generator that
             learnt without labels.
         data: Dataset folder whose validation rows choose the strength (`--strength auto`) or the samples (`--select shapley`).
+        privacy_filter: Dataset folder that RUN was trained on. Samples closer to one of its training rows than the closest of its
+            held-out rows (validation and test) are dropped, and others of further seeds drawn in their place.
         seed: Seed of labels and noise. Sample i depends on its label and the seed alone; --batch-size never changes it, and --n
             only through the labels.
     """
@@ -243,6 +247,7 @@ def sample(
         sampler=sampler,
         selection=selection,
         data=Dataset.load(data) if data else None,
+        privacy_filter=Dataset.load(privacy_filter) if privacy_filter else None,
         label_ratio=label_ratio,
         relabel=relabel,
         seed=seed,
@@ -250,6 +255,8 @@ def sample(
     describe(result.dataset.save(out), out)
     if result.choice is not None:
         print(result.choice)
+    if result.dropped is not None:
+        print(result.dropped)
     moved = result.movement
     if moved is not None:
         peak = max(moved.steps, key=lambda record: record["ratio"])
@@ -320,6 +327,8 @@ def evaluate(
     synthetic: UseAppendAction[tuple[str, ...]],
     out: Out,
     test: Path | None = None,
+    run: Path | None = None,
+    classifier: UseAppendAction[tuple[str, ...]] = (),
     settings: OmitArgPrefixes[EvaluateSettings] = EvaluateSettings(),
 ) -> None:
     """Measure what synthetic data sets are worth: utility, fidelity and privacy, with 95 % intervals.
@@ -327,23 +336,28 @@ def evaluate(
     For instance:
       tardiff evaluate --real data/p12 --synthetic unguided=data/unguided --synthetic guided=data/guided --out runs/evaluation
       tardiff evaluate --real data/p12 --synthetic data/guided --quick --out runs/first-look
+      tardiff evaluate --real data/p12 --synthetic data/guided --run runs/p12 --classifier runs/p12-gru --out runs/attacked
 
     Args:
         real: Dataset folder of real records with train, validation and test splits.
         synthetic: Synthetic dataset folder, as [NAME=]SYN; repeat for more. Differences are taken to the first one.
         out: Folder to write metrics.json, table.txt and figures to.
         test: Another dataset folder to test on: its test split, or its train split if it has no other.
+        run: Pipeline folder of the generator, for membership attacks that see the model (likelihoods take minutes).
+        classifier: Classifier folder that guided it, as [NAME=]CLF, for attacks on its guidance rows; repeat for more.
     """
     from tardiff import evaluate as evaluation
+    from tardiff.classifier_folder import ClassifierFolder
     from tardiff.dataset import Dataset
     from tardiff.files import refuse_existing
+    from tardiff.pipeline import TarDiffPipeline
 
     refuse_existing(out)
-    named = dict(name_and_path(item) for item in synthetic)
-    if len(named) < len(synthetic):
-        raise TardiffError("--synthetic: two data sets have the same name; give names as NAME=PATH")
+    named, guides = by_name("--synthetic", synthetic), by_name("--classifier", classifier)
+    pipeline = TarDiffPipeline.from_pretrained(run) if run else None
+    classifiers = {name: ClassifierFolder.load(path) for name, path in guides.items()}
     real_data, sets = Dataset.load(real), {name: Dataset.load(path) for name, path in named.items()}
-    result = evaluation.evaluate(real_data, sets, settings, test)
+    result = evaluation.evaluate(real_data, sets, settings, test, pipeline, classifiers)
     evaluation.write(result, out, real_data, sets)
     print(evaluation.table(result))
     print(f"\nwritten to {out}")
@@ -406,6 +420,18 @@ def name_and_path(item: str) -> tuple[str, Path]:
     """`NAME=PATH`, or a path that is named after its last part."""
     name, equals, path = item.partition("=")
     return (name, Path(path)) if equals else (Path(item).name, Path(item))
+
+
+def by_name(option: str, items: tuple[str, ...]) -> dict[str, Path]:
+    """The paths of an option that is repeated, by name.
+
+    Raises:
+        TardiffError: two have the same name.
+    """
+    named = dict(name_and_path(item) for item in items)
+    if len(named) < len(items):
+        raise TardiffError(f"{option}: two folders have the same name; give names as NAME=PATH")
+    return named
 
 
 def describe(dataset: Any, path: str | Path) -> None:

@@ -18,7 +18,7 @@ from tardiff.dataset import Dataset, Manifest, Split, Task
 from tardiff.errors import TardiffError
 from tardiff.files import new_folder, read_struct, write_struct
 from tardiff.guidance import classifier_free, label_free
-from tardiff.sampling import Callback, Guide, dpm_solver, sample
+from tardiff.sampling import Callback, Denoiser, Guide, dpm_solver, sample
 from tardiff.settings import SamplerSettings
 from tardiff.statics import StaticModel
 from tardiff.unet import TemporalUNet
@@ -45,6 +45,11 @@ class Samples:
     def take(self, rows: NDArray[np.intp]) -> "Samples":
         """The rows given by an index array."""
         return Samples(self.x[torch.from_numpy(rows)], self.values[rows], self.mask[rows], self.static[rows], self.label[rows])
+
+    def join(self, other: "Samples") -> "Samples":
+        """These records, then the other ones."""
+        arrays = (np.concatenate([getattr(self, name), getattr(other, name)]) for name in ("values", "mask", "static", "label"))
+        return Samples(torch.cat([self.x, other.x]), *arrays)
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,6 +93,10 @@ class TarDiffPipeline(DiffusionPipeline):
     def labelled(self) -> bool:
         """False if it learnt without labels; then only a guide makes a sample fit its label."""
         return len(self.classes) > 1
+
+    def denoiser(self, label_scale: float = 1.0) -> Denoiser:
+        """The U-Net as it reads labels, or as it ignores them if it learnt without; `label_scale` as in `SamplerSettings`."""
+        return classifier_free(self.unet, len(self.classes), label_scale) if self.labelled else label_free(self.unet)
 
     def with_codec(self, codec: Codec) -> "TarDiffPipeline":
         """The same generator with another codec (its thresholds fitted, say)."""
@@ -150,7 +159,7 @@ class TarDiffPipeline(DiffusionPipeline):
         static = self.statics.sample(known, seeds)
         scheduler = dpm_solver(settings.eta) if settings.sampler == "dpm" else {"ddim": self.scheduler, "ode": "ode"}[settings.sampler]
         x = sample(
-            classifier_free(self.unet, len(self.classes), settings.label_scale) if self.labelled else label_free(self.unet),
+            self.denoiser(settings.label_scale),
             scheduler,
             torch.from_numpy(label).to(self.device),
             shape=(2 * len(self.codec.channels), self.codec.steps),

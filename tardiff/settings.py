@@ -198,10 +198,12 @@ class EvaluateSettings:
     """Synthetic rows added to the real ones (TSRTR), as shares of the number of real training rows."""
     bootstrap: int = 1000
     """Resamples of test patients behind every 95 % interval."""
+    attacked: int = 2000
+    """Most training rows that membership attacks try to tell from as many test rows."""
     seed: int = 0
     """Seed of the fits' seeds, the rows drawn and the bootstrap."""
     quick: bool = False
-    """Two seeds, the ratio 1.0 only, trees and logistic regression: a first look in under two minutes."""
+    """Two seeds, the ratio 1.0 only, trees and logistic regression, attacks on 500 rows: a first look in under two minutes."""
     workers: int = 0
     """Processes that fit evaluators side by side; 0 means as many as there are free cores."""
 

@@ -16,6 +16,7 @@ from tardiff.guides import build_guide, influence_objective, served_task
 from tardiff.labels import draw_labels, ranked_labels
 from tardiff.noise import row_seeds
 from tardiff.pipeline import Samples, TarDiffPipeline
+from tardiff.privacy_filter import Dropped, PrivacyFilter
 from tardiff.selection import best_of_each_class, influence_scores, knn_shapley
 from tardiff.settings import GuidanceSettings, SamplerSettings, SelectionSettings
 from tardiff.strength import Choice, choose_strength
@@ -48,11 +49,19 @@ class Movement:
 
 @dataclass(frozen=True)
 class Synthesis:
-    """A synthetic data set, how guidance moved it (None if it was unguided), and how its strength was chosen (None if given)."""
+    """A synthetic data set, and what came to pass on the way.
+
+    Attributes:
+        dataset: with a training split.
+        movement: how guidance moved it; None if it was unguided.
+        choice: how its strength was chosen; None if it was given.
+        dropped: what the privacy filter dropped; None if there was none.
+    """
 
     dataset: Dataset
     movement: Movement | None
     choice: Choice | None = None
+    dropped: Dropped | None = None
 
 
 def synthesise(
@@ -67,6 +76,7 @@ def synthesise(
     relabel: bool = False,
     seed: int = 0,
     data: Dataset | None = None,
+    privacy_filter: Dataset | None = None,
     progress: bool = True,
 ) -> Synthesis:
     """Sample a synthetic data set.
@@ -84,11 +94,13 @@ def synthesise(
             learnt without labels this serves better than steering (experiments/guidance); the task must have two classes.
         seed: sample i of a seed is the same whatever `n` and the batch size are, as long as its label is.
         data: real records whose validation rows choose the strength ("auto") or judge samples ("shapley").
+        privacy_filter: real records from whose training rows samples shall keep as far as its held-out rows do; samples that
+            do not are replaced by others.
         progress: show progress bars.
 
     Raises:
-        TardiffError: no classifier to guide with, one fitted on other data, a label ratio that makes no sense, or no data to
-            choose by.
+        TardiffError: no classifier to guide with, one fitted on other data, a label ratio that makes no sense, no data to choose
+            or filter by, or a generator that draws nothing which the filter lets pass.
     """
     guidance, sampler, selection = guidance or GuidanceSettings(), sampler or SamplerSettings(), selection or SelectionSettings()
     folders = [classifier] if isinstance(classifier, ClassifierFolder) else list(classifier)
@@ -99,12 +111,19 @@ def synthesise(
     counts = pipeline.card.class_counts if pipeline.labelled else folders[0].card.class_counts
     label, seeds = draw_labels(label_ratio, counts, many, seed), row_seeds(seed, range(many))
 
+    keeper = None if privacy_filter is None else PrivacyFilter.of(privacy_filter, pipeline)
     guide = build_guide(pipeline, folders, guidance, sampler, seed, progress)
     choice = None
     if guidance.strength == "auto" and isinstance(guide, GradientGuide):
         guide, choice = _strengthened(pipeline, guide, label, seeds, sampler, data, seed, progress)
     log = GuidanceLog()
-    samples = pipeline(label, seeds, sampler, guide, log, "sample" if progress else None)
+
+    def draw(label: NDArray[np.int64], seeds: list[int]) -> Samples:
+        return pipeline(label, seeds, sampler, guide, log, "sample" if progress else None)
+
+    samples, dropped = draw(label, seeds), None
+    if keeper is not None:
+        samples, seeds, dropped = keeper.refilled(samples, seeds, seed, draw)
     if selection.select != "none":
         chosen = _selected(samples, pipeline, folders, selection, data, draw_labels(label_ratio, counts, n, seed))
         samples, seeds = samples.take(chosen), [seeds[row] for row in chosen]
@@ -128,8 +147,8 @@ def synthesise(
         "classifiers": [folder.card.data_hash for folder in folders] if guide is not None or relabel else [],
         "strength": asdict(choice) if choice else None,
         "movement": asdict(movement) if movement else None,
-    }
-    return Synthesis(pipeline.dataset(samples, settings, task), movement, choice)
+    } | ({"privacy_filter": asdict(dropped)} if dropped else {})
+    return Synthesis(pipeline.dataset(samples, settings, task), movement, choice, dropped)
 
 
 def _strengthened(

@@ -74,14 +74,15 @@ def test_the_steps_in_a_row(toy, tmp_path, capsys, monkeypatch):
     data = toy[0]
     assert call("train", data, "--out", "run", "--steps", 40, "--batch-size", 32, "--widths", 16, 16, "--validate-every", 20) == 0
     assert call("fit-classifier", data, "--out", "clf", "--width", 16, "--epochs", 4) == 0
-    assert call("sample", "run", "--guidance", "none", "--n", 240, "--out", "unguided") == 0
-    capsys.readouterr()
+    assert call("sample", "run", "--guidance", "none", "--n", 240, "--privacy-filter", data, "--out", "unguided") == 0
+    assert "privacy filter: dropped 0 of 240 samples" in capsys.readouterr().out
     assert call("sample", "run", "--classifier", "clf", "--n", 240, "--pilot", 64, "--out", "guided") == 0
     assert "guidance moved the values by" in capsys.readouterr().out
     evaluation = ["evaluate", "--real", data, "--synthetic", "unguided=unguided", "--synthetic", "guided", "--out", "evaluation", "--quick"]
-    assert call(*evaluation, "--bootstrap", 50, "--workers", 1) == 0
+    assert call(*evaluation, "--bootstrap", 50, "--workers", 1, "--run", "run", "--classifier", "mine=clf") == 0
     printed = capsys.readouterr().out
-    assert "guided - unguided" in printed
+    for words in ("guided - unguided", "denoising loss", "mine", "guidance gradient"):
+        assert words in printed
     assert {"metrics.json", "table.txt"} <= {file.name for file in (tmp_path / "evaluation").iterdir()}
     assert call("export", "guided", "--out", "guided.csv") == 0
     assert (tmp_path / "guided.csv").read_text().startswith("split,stay_id,label,hour,variable,value\n")
@@ -112,6 +113,22 @@ BAD = {
     "same name twice": (
         ["evaluate", "--real", "{data}", "--synthetic", "a={data}", "--synthetic", "a={data}", "--out", "{tmp}/out"],
         "same name",
+    ),
+    "same classifier twice": (
+        ["evaluate", "--real", "{data}", "--synthetic", "a={data}", "--classifier", "g=x", "--classifier", "g=y", "--out", "{tmp}/out"],
+        "--classifier: two folders have the same name",
+    ),
+    "evaluate another run": (
+        ["evaluate", "--real", "{data}", "--synthetic", "a={data}", "--run", "{data}", "--out", "{tmp}/out"],
+        "not a pipeline folder",
+    ),
+    "nobody attacked": (
+        ["evaluate", "--real", "{data}", "--synthetic", "a={data}", "--attacked", "0", "--out", "{tmp}/out"],
+        "attacked: 0 is below 1",
+    ),
+    "no folder to filter by": (
+        ["sample", "{run}", "--n", "5", "--guidance", "none", "--privacy-filter", "{tmp}/none", "--out", "{tmp}/out"],
+        "not a dataset folder",
     ),
     "export elsewhere": (["export", "{data}", "--out", "{tmp}/out.doc"], "must end in"),
     "demo without records": (["demo", "--data", "mimic-iv", "--out", "{tmp}/out"], "needs --raw"),

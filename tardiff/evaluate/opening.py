@@ -1,11 +1,15 @@
 """Opening the data sets of an evaluation, and refusing those that cannot be compared."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from tardiff.classifier_folder import ClassifierFolder
 from tardiff.dataset import Dataset, Split
 from tardiff.errors import TardiffError
+from tardiff.guides import served_task
+from tardiff.pipeline import TarDiffPipeline
 
 
 def opened(data: str | Path | Dataset) -> Dataset:
@@ -68,6 +72,30 @@ def check_strangers(real: Dataset, other: Dataset, name: str) -> None:
     known = np.concatenate([real.split(split).subject_id for split in ("train", "validation")])
     if np.isin(other.split(name).subject_id, known).any():
         raise TardiffError(f"test data, {name} split: a patient of it is in the real data set's train or validation split")
+
+
+def check_models(real: Dataset, pipeline: TarDiffPipeline | None, classifiers: Mapping[str, ClassifierFolder]) -> None:
+    """The generator and the classifiers learnt the real training rows, and read the same space.
+
+    Raises:
+        TardiffError: naming the one that did not.
+    """
+    for name, folder in classifiers.items():
+        check_made_from(f"--classifier {name}", folder.card.data_hash, real)
+    if pipeline is not None:
+        check_made_from("--run", pipeline.card.data_hash, real)
+        if classifiers:
+            served_task(pipeline, list(classifiers.values()))
+
+
+def check_made_from(what: str, data_hash: str, real: Dataset) -> None:
+    """A generator or a classifier was made from `real`, with its labels or without.
+
+    Raises:
+        TardiffError: `what` was not.
+    """
+    if data_hash not in {data.manifest.content_hash for data in (real.completed(), real.unlabelled())}:
+        raise TardiffError(f"{what} was made from another data set (its data_hash is not the content_hash of the real one)")
 
 
 def _plain(value: object) -> str:

@@ -6,25 +6,35 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tardiff.classifier_folder import ClassifierFolder
 from tardiff.codec import Codec
 from tardiff.dataset import Dataset, Split
 from tardiff.errors import TardiffError
 from tardiff.evaluate.fidelity import fidelity
 from tardiff.evaluate.models import EVALUATORS, Rows
-from tardiff.evaluate.opening import check_classes, check_like, check_real, check_strangers, opened
+from tardiff.evaluate.opening import check_classes, check_like, check_models, check_real, check_strangers, opened
 from tardiff.evaluate.plots import save_png, trajectories, utility_forest
 from tardiff.evaluate.privacy import privacy
 from tardiff.evaluate.table import table
 from tardiff.evaluate.threads import one_thread
 from tardiff.evaluate.utility import Bench, utility
 from tardiff.files import new_folder, write_json
+from tardiff.pipeline import TarDiffPipeline
 from tardiff.settings import EvaluateSettings
 
 PACKAGES = ("tardiff", "torch", "scikit-learn", "numpy", "scipy")
+QUICK_ATTACKED = 500
 Data = str | Path | Dataset
 
 
-def evaluate(real: Data, synthetic: Mapping[str, Data], settings: EvaluateSettings, test: Data | None = None) -> dict[str, Any]:
+def evaluate(
+    real: Data,
+    synthetic: Mapping[str, Data],
+    settings: EvaluateSettings,
+    test: Data | None = None,
+    pipeline: TarDiffPipeline | None = None,
+    classifiers: Mapping[str, ClassifierFolder] | None = None,
+) -> dict[str, Any]:
     """Evaluate synthetic data sets against the real one that they imitate.
 
     Args:
@@ -32,13 +42,16 @@ def evaluate(real: Data, synthetic: Mapping[str, Data], settings: EvaluateSettin
         synthetic: folders or data sets by name; the others are compared with the first one.
         settings: models, seeds, ratios, resamples, workers.
         test: another data set to predict instead of the real test rows: its test split, or its train split if it has none.
+        pipeline: the generator, which privacy attacks look into; it learnt the real training rows.
+        classifiers: classifiers of guides by name, which privacy attacks look into; they learnt the real training rows.
 
     Returns:
         A JSON-able dict: `real`, `synthetic` and `test` (what was read), `settings`, `versions`, `utility`, `fidelity`, `privacy`.
         It depends on the data and the settings, never on the number of workers.
 
     Raises:
-        TardiffError: a data set lacks a split, a class, or has other channels, steps or classes than the real one.
+        TardiffError: a data set lacks a split, a class, or has other channels, steps or classes than the real one; a generator
+            or a classifier was made from another one.
     """
     settings = effective(settings)
     if not synthetic:
@@ -48,6 +61,7 @@ def evaluate(real: Data, synthetic: Mapping[str, Data], settings: EvaluateSettin
     for name, dataset in sets.items():
         check_like(name, dataset, real_data)
         check_classes(f"synthetic set {name!r}", dataset, dataset.train)
+    check_models(real_data, pipeline, classifiers or {})
     test_name, test_data, test_split = _test_rows(real_data, None if test is None else opened(test))
     with one_thread():
         codec = Codec.fit(real_data.train, real_data.manifest)
@@ -55,7 +69,7 @@ def evaluate(real: Data, synthetic: Mapping[str, Data], settings: EvaluateSettin
     scores = utility(bench, test_split, settings)
     with one_thread():
         looks = fidelity(real_data, sets, settings.seed)
-        leaks = privacy(real_data, sets, codec, settings.seed)
+        leaks = privacy(real_data, sets, codec, settings, pipeline, classifiers)
     return {
         "real": _describe(real_data),
         "synthetic": {name: _describe(dataset) for name, dataset in sets.items()},
@@ -75,11 +89,11 @@ def effective(settings: EvaluateSettings) -> EvaluateSettings:
         TardiffError: naming the field.
     """
     if settings.quick:
-        settings = replace(settings, models=("trees", "logistic"), seeds=2, ratios=(1.0,))
+        settings = replace(settings, models=("trees", "logistic"), seeds=2, ratios=(1.0,), attacked=min(settings.attacked, QUICK_ATTACKED))
     unknown = [model for model in settings.models if model not in EVALUATORS]
     if unknown or not settings.models:
         raise TardiffError(f"models: {', '.join(unknown) or 'empty'} (known: {', '.join(EVALUATORS)})")
-    for field in ("seeds", "bootstrap"):
+    for field in ("seeds", "bootstrap", "attacked"):
         if getattr(settings, field) < 1:
             raise TardiffError(f"{field}: {getattr(settings, field)} is below 1")
     if any(ratio <= 0 for ratio in settings.ratios):

@@ -97,11 +97,39 @@ def _rule_lines(sets: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _privacy(result: Result) -> list[str]:
+    found = result["privacy"]
     lines = ["Privacy (distance to the closest record; 0.5 is no leak found, 1 is copying)"]
-    lines.append(_row(["", "nearer to train", "closer than strangers", "copies of train rows"]))
-    for name, numbers in result["privacy"]["sets"].items():
-        copies = f"{numbers['copies']['count']:,} of {numbers['copies']['n']:,} rows"
-        lines.append(_row([name, number(numbers["nearer_train"]), number(numbers["closer_than_stranger"]), copies]))
+    lines.append(_row(["", "nearer to train", "closer than strangers", "copies of train rows", "near copies"]))
+    for name, numbers in found["sets"].items():
+        counts = [f"{numbers[key]['count']:,} of {numbers[key]['n']:,} rows" for key in ("copies", "near_copies")]
+        lines.append(_row([name, number(numbers["nearer_train"]), number(numbers["closer_than_stranger"]), *counts]))
+    lines += ["", "Membership inference (AUC; 0.5 is chance): training or guidance rows against as many rows that nothing learnt"]
+    lines.append(_row(["", "attack", "AUC", "found at 1 % alarms", "rows"]))
+    owners = {name: numbers["attacks"] for name, numbers in found["sets"].items()}
+    for name, attacks in (owners | {"the generator": found["generator"]} | found["classifiers"]).items():
+        lines += [_attack(name, attack) for attack in attacks]
+    return lines + _attributes(found["sets"])
+
+
+def _attack(name: str, found: Mapping[str, Any]) -> str:
+    hits = found["tpr"]["0.01"]
+    rows = f"{found['n_members']:,} {found['members']}"
+    return _row([name, found["attack"], number(found["auc"]), "too few rows" if hits is None else number(hits), rows])
+
+
+def _attributes(sets: Mapping[str, Any]) -> list[str]:
+    lines = ["", "Guessing one attribute from the rest by what synthetic rows teach (share right; the largest leak of each set)"]
+    lines.append(_row(["", "attribute", "of training rows", "of strangers", "difference"]))
+    for name, numbers in sets.items():
+        for worst in sorted(numbers["attribute_inference"], key=lambda item: -item["difference"]["value"])[:1]:
+            guessed = [number(worst["members"]), number(worst["others"]), number(worst["difference"], signed=True)]
+            lines.append(_row([name, worst["attribute"], *guessed]))
+    for name, numbers in sets.items():
+        group, match = numbers["k_anonymity"], numbers["k_anonymity"]["unique_matches"]
+        lines.append(
+            f"{name}: k-anonymity of the descriptors {group['k']:,}; {match['value']:.1%} of the rows have those of exactly one "
+            f"training row (strangers: {group['stranger_matches']['value']:.1%})"
+        )
     return lines
 
 

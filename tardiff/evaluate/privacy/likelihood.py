@@ -1,0 +1,25 @@
+"""Membership by the likelihood under the probability flow (the likelihood attack of arXiv 2301.09956)."""
+
+import torch
+
+from tardiff.evaluate.privacy.trial import Score, Trial
+from tardiff.noise import row_seeds
+from tardiff.pipeline import TarDiffPipeline
+from tardiff.sampling import log_likelihood
+
+ROWS = 200  # of members, and of others: each costs some hundred passes through the denoiser
+STEPS = 10
+
+
+def flow_likelihood(trial: Trial, pipeline: TarDiffPipeline) -> Score:
+    """log p(x0) of each row, in nats."""
+    rows = trial.rows
+    log_p = log_likelihood(
+        pipeline.denoiser(),
+        pipeline.codec.encode(rows),
+        torch.from_numpy(rows.label),
+        static=pipeline.statics.encode(rows.static),
+        seeds=row_seeds(trial.seed, range(len(rows))),
+        steps=STEPS,
+    )
+    return log_p.double().numpy()

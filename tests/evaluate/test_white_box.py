@@ -1,0 +1,135 @@
+"""Attacks that see the model: on one that learnt by heart, on one that cannot have, and what they refuse."""
+
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+
+from tardiff.classifier_folder import fit_classifier
+from tardiff.codec import Codec
+from tardiff.dataset import UNLABELLED, Dataset
+from tardiff.errors import TardiffError
+from tardiff.evaluate import evaluate, table
+from tardiff.evaluate.privacy.denoising import loss_over_steps
+from tardiff.evaluate.privacy.guidance import classifier_loss, gradient_alignment
+from tardiff.evaluate.privacy.likelihood import flow_likelihood
+from tardiff.evaluate.privacy.trial import Trial
+from tardiff.pipeline import TarDiffPipeline
+from tardiff.settings import ClassifierSettings, EvaluateSettings, TrainSettings
+from tardiff.training import train
+from tests.conftest import make_dataset, tiny_training
+
+QUICK = EvaluateSettings(quick=True, models=("logistic",), seeds=1, bootstrap=20, workers=1)
+
+
+@pytest.fixture(scope="module")
+def by_heart(tmp_path_factory):
+    """32 patients, and a generator that saw each of them two hundred times."""
+    whole = make_dataset(128)
+    data = Dataset(whole.manifest, {**whole.splits, "train": whole.train.take(slice(32))}).completed()
+    settings = tiny_training(TrainSettings, steps=200, widths=(32,), blocks=1, validate_every=200, label_dropout=0.0)
+    return data, train(data, tmp_path_factory.mktemp("heart") / "run", settings, progress=False)
+
+
+@pytest.mark.parametrize("attack", [loss_over_steps, flow_likelihood])
+def test_what_was_learnt_by_heart_is_found(by_heart, attack):
+    data, pipeline = by_heart
+    trial = Trial.draw(data, "train", "train", 2000, 0)
+    found = trial.judged("attack", "white", attack(trial, pipeline))
+    assert found["n_members"] == 32
+    assert found["auc"]["low"] > 0.7
+
+
+@pytest.mark.parametrize("attack", [loss_over_steps, flow_likelihood])
+def test_strangers_are_not_found(by_heart, attack):
+    """Validation rows taught nothing: against test rows they must look like chance."""
+    data, pipeline = by_heart
+    trial = Trial.draw(data, "validation", "guidance", 32, 0)
+    found = trial.judged("attack", "white", attack(trial, pipeline))
+    assert found["auc"]["low"] < 0.5 < found["auc"]["high"]
+
+
+def test_a_score_does_not_depend_on_the_other_rows(by_heart):
+    data, pipeline = by_heart
+    trial = Trial.draw(data, "train", "train", 2000, 0)
+    np.testing.assert_array_equal(loss_over_steps(trial.few(5), pipeline)[:5], loss_over_steps(trial, pipeline)[:5])
+
+
+@pytest.fixture(scope="module")
+def guided(toy):
+    """A classifier whose guidance serves the validation rows, which it did not learn."""
+    return fit_classifier(toy[1], ClassifierSettings(architecture="summary", epochs=4), "validation")
+
+
+def test_the_stored_gradient_gives_guidance_rows_away():
+    """40 guidance rows that the classifier did not learn: their gradients' mean alone tells of them."""
+    whole = make_dataset(400)
+    data = Dataset(whole.manifest, {**whole.splits, "validation": whole.split("validation").take(slice(40))}).completed()
+    folder = fit_classifier(data, ClassifierSettings(width=32, epochs=3), "validation")
+    trial = Trial.draw(data, "validation", "guidance", 2000, 0)
+    assert trial.judged("gradient", "white", gradient_alignment(trial, folder))["auc"]["low"] > 0.55
+
+
+def test_a_classifier_that_learnt_by_heart_gives_its_rows_away():
+    """Labels that nothing tells can only be learnt by heart; stopped on the rows that it learns, a classifier does."""
+    whole = make_dataset(240)
+    coins = {name: replace(split, label=np.arange(len(split)) % 2) for name, split in whole.splits.items()}
+    train_rows = coins["train"].take(slice(60))
+    folder = fit_classifier(
+        Dataset(whole.manifest, {"train": train_rows, "validation": train_rows}).completed(),
+        ClassifierSettings(width=32, epochs=60, patience=60, batch_size=16, learning_rate=1e-2, weight_decay=0.0, dropout=0.0),
+    )
+    trial = Trial.draw(Dataset(whole.manifest, {**coins, "train": train_rows}), "train", "guidance", 2000, 0)
+    assert trial.judged("loss", "white", classifier_loss(trial, folder))["auc"]["low"] > 0.55
+
+
+@pytest.fixture(scope="module")
+def result(toy, run, guided):
+    return evaluate(toy[1], {"test": Dataset(toy[1].manifest, {"train": toy[1].split("test")})}, QUICK, None, run[1], {"mine": guided})
+
+
+def test_attacks_are_listed_where_they_belong(result):
+    found = result["privacy"]
+
+    def names(attacks):
+        return [(a["attack"], a["box"], a["members"]) for a in attacks]
+
+    black = ["nearest neighbour", "density ratio", "shadow classifier"]
+    assert names(found["sets"]["test"]["attacks"]) == [(a, "black", m) for m in ("train", "guidance") for a in black]
+    assert names(found["generator"]) == [("denoising loss", "white", "train")]  # a quick look skips the likelihood
+    assert names(found["classifiers"]["mine"]) == [
+        ("guidance loss", "white", "train"),
+        ("guidance loss", "white", "guidance"),
+        ("guidance gradient", "white", "guidance"),
+    ]
+    assert found["rows"] == 60
+
+
+def test_the_table_tells_all(result):
+    text = table(result)
+    assert max(map(len, text.splitlines())) <= 120
+    for words in ("the generator", "denoising loss", "mine", "guidance gradient", "k-anonymity of the descriptors", "near copies"):
+        assert words in text
+
+
+def test_models_of_other_data_are_refused(toy, run, clf, tmp_path):
+    other = make_dataset(100).completed()
+    sets = {"a": Dataset(other.manifest, {"train": other.train})}
+    with pytest.raises(TardiffError, match="--run was made from another data set"):
+        evaluate(other, sets, QUICK, pipeline=run[1])
+    with pytest.raises(TardiffError, match="--classifier gru was made from another data set"):
+        evaluate(other, sets, QUICK, classifiers={"gru": clf[1]})
+    elsewhere = fit_classifier(toy[1], ClassifierSettings(width=8, epochs=1), codec=Codec.fit(other.train, other.manifest))
+    with pytest.raises(TardiffError, match="reads another space"):
+        evaluate(toy[1], {"a": Dataset(toy[1].manifest, {"train": toy[1].train})}, QUICK, None, run[1], {"far": elsewhere})
+
+
+def test_a_generator_without_labels_can_be_attacked(toy, run):
+    labelled = run[1]
+    card = msgspec.structs.replace(labelled.card, task=UNLABELLED)
+    pipeline = TarDiffPipeline(labelled.unet, labelled.scheduler, labelled.codec, labelled.statics, card)
+    trial = Trial.draw(toy[1], "train", "train", 20, 0)
+    relabelled = replace(trial, members=replace(trial.members, label=1 - trial.members.label))
+    np.testing.assert_array_equal(loss_over_steps(relabelled, pipeline), loss_over_steps(trial, pipeline))
+    assert not np.array_equal(loss_over_steps(relabelled, labelled), loss_over_steps(trial, labelled))
