@@ -113,6 +113,7 @@ def synthesise(
         "guidance": asdict(guidance) if guide is not None else {"guidance": "none"},
         "selection": asdict(selection),
         "generator": pipeline.card.data_hash,
+        "training": {"labels": pipeline.labelled} | pipeline.card.settings,
         "classifiers": [folder.card.data_hash for folder in folders] if guide is not None else [],
         "strength": asdict(choice) if choice else None,
         "movement": asdict(movement) if movement else None,
