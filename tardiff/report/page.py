@@ -12,7 +12,7 @@ from tardiff.report.fidelity import fidelity
 from tardiff.report.guidance import guidance
 from tardiff.report.parts import Figure
 from tardiff.report.privacy import privacy
-from tardiff.report.provenance import commands, provenance
+from tardiff.report.provenance import SIMULATED, commands, provenance
 from tardiff.report.utility import subgroups, utility
 from tardiff.report.verdict import verdict
 
@@ -62,6 +62,7 @@ def render(evaluation: Evaluation, where: str) -> str:
         commands=remade,
         style=Markup(source),
         is_figure=_is_figure,
+        simulated=SIMULATED,
     )
 
 

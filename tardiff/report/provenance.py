@@ -9,6 +9,7 @@ from tardiff.report.evaluation import Evaluation
 from tardiff.report.parts import Section, Table
 from tardiff.settings import EvaluateSettings, GuidanceSettings, SamplerSettings, SelectionSettings, TrainSettings
 
+SIMULATED = "simulated"  # source of `tardiff prepare simulate`
 NOT_OPTIONS = ("labels", "dictionary", "onset", "task")
 
 
@@ -41,7 +42,9 @@ def commands(evaluation: Evaluation) -> list[str]:
     made = result["real"].get("made_by")
     if made:
         task = (made.get("task") or {}).get("name", result["real"]["task"])
-        lines.append(_line("prepare", result["real"]["source"], "--raw", "RAW", "--task", task, *_options(made, {}), "--out", "DATA"))
+        source = result["real"]["source"].replace("_", "-")
+        records = ["simulate"] if source == SIMULATED else [source, "--raw", "RAW"]
+        lines.append(_line("prepare", *records, "--task", task, *_options(made, {}), "--out", "DATA"))
     runs: list[str] = []
     for name, described in result["synthetic"].items():
         lines += _sampling(name, described.get("made_by") or {}, runs)
@@ -91,7 +94,7 @@ def _options(chosen: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
     words = []
     for key, value in chosen.items():
         flag = key.replace("_", "-")
-        if value is None or key in NOT_OPTIONS or isinstance(value, Mapping) or (key in usual and _same(value, usual[key])):
+        if value is None or value == [] or key in NOT_OPTIONS or isinstance(value, Mapping) or (key in usual and _same(value, usual[key])):
             continue
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")
