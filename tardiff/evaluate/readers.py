@@ -133,7 +133,7 @@ def _named(content: Any, path: Path) -> dict[str, Array]:
     if {"x", "label"} <= set(items):
         return {name: items[name] for name in ("x", "label", "static") if name in items}
     arrays = [item for item in items.values() if isinstance(item, np.ndarray)]
-    found = {"x": [a for a in arrays if a.ndim == 3], "label": [a for a in arrays if a.size == len(a) and a.ndim in (1, 2)]}
+    found = {"x": [a for a in arrays if a.ndim == 3], "label": [a for a in arrays if a.ndim in (1, 2) and a.size == len(a)]}
     for name, candidates in found.items():
         if len(candidates) != 1:
             raise TardiffError(f"{path}: {len(candidates)} arrays could be {name}; save a dict of x [N, C, T] and label [N]")
@@ -144,7 +144,10 @@ def _from_arrays(arrays: Mapping[str, Any], manifest: Manifest, path: Path) -> S
     for name in ("x", "label"):
         if name not in arrays:
             raise TardiffError(f"{path}: no array {name!r} (it has {', '.join(map(str, arrays)) or 'none'})")
-    numeric = {name: np.asarray(arrays[name]) for name in ("x", "label", "static") if name in arrays}
+    try:
+        numeric = {name: np.asarray(arrays[name]) for name in ("x", "label", "static") if name in arrays}
+    except ValueError as error:  # lists of unequal length
+        raise TardiffError(f"{path}: x and label are no arrays ({error})") from error
     for name, array in numeric.items():
         if array.dtype.kind not in "fiub":
             raise TardiffError(f"{path}: {name} holds {array.dtype}, not numbers")

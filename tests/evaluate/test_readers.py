@@ -217,6 +217,13 @@ def test_files_that_are_no_data_are_refused(tmp_path):
         read_synthetic(tmp_path / "none.csv", LIKE)
 
 
+def test_what_is_no_array_is_named(tmp_path):
+    for content, match in (({"x": [[1], [1, 2]], "label": [0]}, "are no arrays"), ((np.array(1.0), 7), "0 arrays could be x")):
+        (tmp_path / "odd.pkl").write_bytes(pickle.dumps(content))
+        with pytest.raises(TardiffError, match=rf"odd\.pkl.*{match}"):
+            read_synthetic(tmp_path / "odd.pkl", LIKE)
+
+
 def test_two_arrays_that_could_be_x(tmp_path):
     (tmp_path / "two.pkl").write_bytes(pickle.dumps((X, X, np.zeros(3, int))))
     with pytest.raises(TardiffError, match=r"two\.pkl: 2 arrays could be x"):
