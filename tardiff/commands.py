@@ -337,11 +337,15 @@ def evaluate(
       tardiff evaluate --real data/p12 --synthetic unguided=data/unguided --synthetic guided=data/guided --out runs/evaluation
       tardiff evaluate --real data/p12 --synthetic data/guided --quick --out runs/first-look
       tardiff evaluate --real data/p12 --synthetic data/guided --run runs/p12 --classifier runs/p12-gru --out runs/attacked
+      tardiff evaluate --real data/p12 --synthetic mine=mine.csv.gz --synthetic theirs=theirs.npz --out runs/others
 
     Args:
         real: Dataset folder of real records with train, validation and test splits.
-        synthetic: Synthetic dataset folder, as [NAME=]SYN; repeat for more. Differences are taken to the first one.
-        out: Folder to write metrics.json, table.txt and figures to.
+        synthetic: Synthetic data, as [NAME=]SYN; repeat for more. Differences are taken to the first one. SYN is a dataset folder, or a
+            file of any other generator in physical units: a long table as `tardiff export` writes it (.csv, .csv.gz, .parquet), .npz
+            with x [N, C, T] or [N, T, C] and label [N], .npy with labels in NAME.label.npy, or .pkl of such arrays, which is
+            read without running it. docs/evaluate.md tells more.
+        out: Folder to write metrics.json, table.txt, figures.json and figures to.
         test: Another dataset folder to test on: its test split, or its train split if it has no other.
         run: Pipeline folder of the generator, for membership attacks that see the model (likelihoods take minutes).
         classifier: Classifier folder that guided it, as [NAME=]CLF, for attacks on its guidance rows; repeat for more.
@@ -349,6 +353,7 @@ def evaluate(
     from tardiff import evaluate as evaluation
     from tardiff.classifier_folder import ClassifierFolder
     from tardiff.dataset import Dataset
+    from tardiff.evaluate.readers import read_synthetic
     from tardiff.files import refuse_existing
     from tardiff.pipeline import TarDiffPipeline
 
@@ -356,11 +361,40 @@ def evaluate(
     named, guides = by_name("--synthetic", synthetic), by_name("--classifier", classifier)
     pipeline = TarDiffPipeline.from_pretrained(run) if run else None
     classifiers = {name: ClassifierFolder.load(path) for name, path in guides.items()}
-    real_data, sets = Dataset.load(real), {name: Dataset.load(path) for name, path in named.items()}
+    real_data = Dataset.load(real)
+    sets = {name: read_synthetic(path, real_data) for name, path in named.items()}
     result = evaluation.evaluate(real_data, sets, settings, test, pipeline, classifiers)
     evaluation.write(result, out, real_data, sets)
     print(evaluation.table(result))
     print(f"\nwritten to {out}")
+
+
+def report(
+    evaluation: Annotated[Positional[Path], arg(metavar="EVAL")],
+    out: Annotated[Path | None, arg(metavar="PATH")] = None,
+    card: Annotated[Path | None, arg(metavar="RUN")] = None,
+) -> None:
+    """Draw an evaluation as one page that needs no network, or write its numbers into the card of the generator.
+
+    For instance:
+      tardiff report runs/evaluation --out report.html
+      tardiff report runs/evaluation --card runs/p12
+
+    Args:
+        evaluation: Evaluation folder.
+        out: HTML file to write.
+        card: Pipeline folder whose README.md shall show the numbers of the sets that it drew; the rest of the file stays as it is.
+    """
+    from tardiff.model_card import add_evaluation
+    from tardiff.report import report
+    from tardiff.report.evaluation import Evaluation
+
+    if out is None and card is None:
+        raise TardiffError("nothing to write: give --out PATH for a page, --card RUN for a model card, or both")
+    if out is not None:
+        print(f"{report(evaluation, out)}: open it in a browser")
+    if card is not None:
+        print(add_evaluation(card, Evaluation.load(evaluation).result))
 
 
 def export(data: Data, out: Out, format: Literal["table", "meds"] = "table") -> None:
@@ -459,6 +493,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "sample": sample,
     "diagnose": diagnose,
     "evaluate": evaluate,
+    "report": report,
     "export": export,
     "demo": demo,
 }

@@ -205,7 +205,7 @@ class Dataset:
                 raise TardiffError(f"{path / 'manifest.json'}: unknown split {name!r} (known: {', '.join(SPLITS)})")
             splits[name] = _read_split(path / f"{name}.safetensors")
         dataset = cls(manifest, splits)
-        dataset._check(str(path), strict)
+        dataset.check(str(path), strict)
         if manifest.content_hash != dataset._content_hash():
             raise TardiffError(f"{path}: the arrays do not match manifest.json's content_hash; prepare the folder again")
         return dataset
@@ -217,7 +217,7 @@ class Dataset:
             TardiffError: `path` exists or cannot be written, or the data break the contract.
         """
         complete = self.completed()
-        complete._check(str(path), strict=True)
+        complete.check(str(path))
         with new_folder(path) as folder:
             for name, split in complete.splits.items():
                 write_arrays(folder / f"{name}.safetensors", split.arrays())
@@ -296,7 +296,12 @@ class Dataset:
                 digest.update(np.ascontiguousarray(array).data)
         return f"sha256:{digest.hexdigest()}"
 
-    def _check(self, where: str, strict: bool) -> None:
+    def check(self, where: str, strict: bool = True) -> None:
+        """Check the contract, as `load` does; messages begin with `where`.
+
+        Raises:
+            TardiffError: naming what is wrong.
+        """
         manifest = self.manifest
         for name, split in self.splits.items():
             _check_split(split, manifest, f"{where}: {name}")

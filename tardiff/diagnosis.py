@@ -111,8 +111,8 @@ def diagnose(synthetic: Dataset, pipeline: TarDiffPipeline, folder: ClassifierFo
     settings = synthetic.manifest.settings
     if not settings.get("movement"):
         raise TardiffError("the synthetic data set was not guided (or not drawn by `tardiff sample`): there is nothing to diagnose")
-    if settings["selection"]["select"] != "none" or settings["relabel"]:
-        raise TardiffError("the samples were selected or relabelled: they have no unguided counterparts of the same labels and seeds")
+    if settings["selection"]["select"] != "none" or settings["relabel"] or settings.get("privacy_filter", {}).get("count"):
+        raise TardiffError("samples were selected, relabelled or replaced: they have no unguided counterparts of the same labels and seeds")
     if settings["generator"] != pipeline.card.data_hash:
         raise TardiffError("the samples were drawn by another generator than --run")
     served_task(pipeline, [folder])

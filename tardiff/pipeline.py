@@ -16,8 +16,9 @@ from torch import Tensor
 from tardiff.codec import Codec
 from tardiff.dataset import Dataset, Manifest, Split, Task
 from tardiff.errors import TardiffError
-from tardiff.files import new_folder, read_struct, write_struct
+from tardiff.files import new_folder, read_struct, replace_file, write_struct
 from tardiff.guidance import classifier_free, label_free
+from tardiff.model_card import NAME, model_card
 from tardiff.sampling import Callback, Denoiser, Guide, dpm_solver, sample
 from tardiff.settings import SamplerSettings
 from tardiff.statics import StaticModel
@@ -113,6 +114,7 @@ class TarDiffPipeline(DiffusionPipeline):
             self.codec.save(folder / "codec.json")
             self.statics.save(folder / "statics.json")
             write_struct(folder / "card.json", self.card)
+            replace_file(folder / NAME, model_card(self.card, self.codec))
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> "TarDiffPipeline":

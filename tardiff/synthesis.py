@@ -145,6 +145,7 @@ def synthesise(
         "selection": asdict(selection),
         "generator": pipeline.card.data_hash,
         "classifiers": [folder.card.data_hash for folder in folders] if guide is not None or relabel else [],
+        "training": {"labels": pipeline.labelled} | pipeline.card.settings,
         "strength": asdict(choice) if choice else None,
         "movement": asdict(movement) if movement else None,
     } | ({"privacy_filter": asdict(dropped)} if dropped else {})

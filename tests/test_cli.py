@@ -84,6 +84,9 @@ def test_the_steps_in_a_row(toy, tmp_path, capsys, monkeypatch):
     for words in ("guided - unguided", "denoising loss", "mine", "guidance gradient"):
         assert words in printed
     assert {"metrics.json", "table.txt"} <= {file.name for file in (tmp_path / "evaluation").iterdir()}
+    assert call("report", "evaluation", "--out", "report.html", "--card", "run") == 0
+    assert "report.html: open it in a browser" in capsys.readouterr().out
+    assert "| guided | trees |" in (tmp_path / "run" / "README.md").read_text()
     assert call("export", "guided", "--out", "guided.csv") == 0
     assert (tmp_path / "guided.csv").read_text().startswith("split,stay_id,label,hour,variable,value\n")
 
@@ -91,7 +94,7 @@ def test_the_steps_in_a_row(toy, tmp_path, capsys, monkeypatch):
     assert "guidance is inert" in capsys.readouterr().err
     assert Dataset.load(tmp_path / "weak").manifest.settings["movement"]["inert"]
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"run", "clf", "unguided", "guided", "evaluation", "guided.csv", "weak"}
+    assert left == {"run", "clf", "unguided", "guided", "evaluation", "report.html", "guided.csv", "weak"}
 
 
 BAD = {
@@ -130,6 +133,9 @@ BAD = {
         ["sample", "{run}", "--n", "5", "--guidance", "none", "--privacy-filter", "{tmp}/none", "--out", "{tmp}/out"],
         "not a dataset folder",
     ),
+    "no synthetic data": (["evaluate", "--real", "{data}", "--synthetic", "{tmp}/x.csv", "--out", "{tmp}/out"], "x.csv: no such file"),
+    "no evaluation": (["report", "{data}", "--out", "{tmp}/out.html"], "not an evaluation folder"),
+    "nothing to report": (["report", "{data}"], "give --out PATH for a page"),
     "export elsewhere": (["export", "{data}", "--out", "{tmp}/out.doc"], "must end in"),
     "demo without records": (["demo", "--data", "mimic-iv", "--out", "{tmp}/out"], "needs --raw"),
     "unwritable out": (["export", "{data}", "--out", "{data}/manifest.json/out.csv"], "cannot be written"),

@@ -56,9 +56,10 @@ def test_demo_ends_in_a_page(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(demo_module, "TRAINING", TrainSettings(steps=30, batch_size=64, widths=(16, 16), validate_every=15))
     page = demo_module.demo(tmp_path / "demo", DemoSettings())
     text = page.read_text()
-    assert text.count("data:image/png;base64,") == 2
-    assert "Utility, trees" in text
-    assert "guided - unguided" in text
+    assert "What are these synthetic patients worth?" in text
+    assert "themselves simulated" in text
+    assert "Does guidance help?" in text
+    assert "tardiff prepare simulate --task" in text
     printed = capsys.readouterr().out
     for number in range(1, 7):
         assert f"[{number}/6]" in printed

@@ -8,6 +8,7 @@ import numpy as np
 from tardiff.classifier_folder import ClassifierFolder
 from tardiff.dataset import Dataset, Split
 from tardiff.errors import TardiffError
+from tardiff.evaluate.readers import read_synthetic
 from tardiff.guides import served_task
 from tardiff.pipeline import TarDiffPipeline
 
@@ -15,6 +16,11 @@ from tardiff.pipeline import TarDiffPipeline
 def opened(data: str | Path | Dataset) -> Dataset:
     """The data set itself, loaded if a folder is given."""
     return data if isinstance(data, Dataset) else Dataset.load(data)
+
+
+def opened_synthetic(data: str | Path | Dataset, real: Dataset) -> Dataset:
+    """The data set itself, read by `read_synthetic` if a folder or file is given."""
+    return data if isinstance(data, Dataset) else read_synthetic(data, real)
 
 
 def check_real(real: Dataset) -> None:

@@ -10,9 +10,10 @@ from tardiff.classifier_folder import ClassifierFolder
 from tardiff.codec import Codec
 from tardiff.dataset import Dataset, Split
 from tardiff.errors import TardiffError
+from tardiff.evaluate.curves import curves
 from tardiff.evaluate.fidelity import fidelity
 from tardiff.evaluate.models import EVALUATORS, Rows
-from tardiff.evaluate.opening import check_classes, check_like, check_models, check_real, check_strangers, opened
+from tardiff.evaluate.opening import check_classes, check_like, check_models, check_real, check_strangers, opened, opened_synthetic
 from tardiff.evaluate.plots import save_png, trajectories, utility_forest
 from tardiff.evaluate.privacy import privacy
 from tardiff.evaluate.table import table
@@ -56,7 +57,8 @@ def evaluate(
     settings = effective(settings)
     if not synthetic:
         raise TardiffError("no synthetic data set was given; name at least one")
-    real_data, sets = opened(real), {name: opened(data) for name, data in synthetic.items()}
+    real_data = opened(real)
+    sets = {name: opened_synthetic(data, real_data) for name, data in synthetic.items()}
     check_real(real_data)
     for name, dataset in sets.items():
         check_like(name, dataset, real_data)
@@ -104,7 +106,7 @@ def effective(settings: EvaluateSettings) -> EvaluateSettings:
 
 
 def write(result: Mapping[str, Any], out: str | Path, real: Data, synthetic: Mapping[str, Data]) -> None:
-    """Write `metrics.json`, `table.txt`, `utility.png` and `trajectories.png` into the new folder `out`.
+    """Write `metrics.json`, `table.txt`, `figures.json` (see `curves`), `utility.png` and `trajectories.png` into the new folder `out`.
 
     Args:
         result: what `evaluate` gave.
@@ -114,11 +116,14 @@ def write(result: Mapping[str, Any], out: str | Path, real: Data, synthetic: Map
     Raises:
         TardiffError: `out` exists already.
     """
+    real_data = opened(real)
+    sets = {name: opened_synthetic(data, real_data) for name, data in synthetic.items()}
     with new_folder(out) as folder:
         write_json(folder / "metrics.json", result)
+        write_json(folder / "figures.json", curves(real_data, sets))
         (folder / "table.txt").write_text(table(result), encoding="utf-8")
         save_png(utility_forest(result), folder / "utility.png")
-        save_png(trajectories(opened(real), {name: opened(data) for name, data in synthetic.items()}), folder / "trajectories.png")
+        save_png(trajectories(real_data, sets), folder / "trajectories.png")
 
 
 def _test_rows(real: Dataset, other: Dataset | None) -> tuple[str, Dataset, Split]:
@@ -154,8 +159,10 @@ def _describe(dataset: Dataset) -> dict[str, Any]:
         "source": manifest.source,
         "source_version": manifest.source_version,
         "task": manifest.task.name,
+        "rule": manifest.task.rule,
         "classes": list(manifest.task.classes),
         "channels": list(manifest.channel_names),
         "content_hash": manifest.content_hash,
+        "made_by": manifest.settings,
         "splits": {name: {"rows": len(split), "positives": int((split.label == 1).sum())} for name, split in dataset.splits.items()},
     }

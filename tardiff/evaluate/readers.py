@@ -1,0 +1,204 @@
+"""Synthetic data of any origin, read as a data set like the real one.
+
+Files hold physical units; channels, units, steps and task are the real data set's. Whatever does not fit is refused in one line.
+"""
+
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import msgspec
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pyarrow.lib import ArrowException
+
+from tardiff.dataset import SPLITS, Dataset, Manifest, Split
+from tardiff.errors import TardiffError
+from tardiff.evaluate.pickles import read_pickle
+
+COLUMNS = ("split", "stay_id", "label", "hour", "variable", "value")
+NUMBERS = ("label", "hour", "value")
+MISSING = ["", "NA", "NaN", "nan"]
+TABLES = (".csv", ".csv.gz", ".parquet")
+KINDS = "a dataset folder, .csv, .csv.gz, .parquet, .npz, .npy, .pkl or .pickle"
+
+Array = NDArray[Any]
+
+
+def read_synthetic(path: str | Path, like: Dataset) -> Dataset:
+    """Open synthetic data: a dataset folder, or a file of another generator.
+
+    - `.csv`, `.csv.gz`, `.parquet`: the long table that `Dataset.export` writes (what it wrote comes back the same).
+    - `.npz`: `x` [N, C, T] or [N, T, C] in physical units, NaN = not observed; `label` [N]; `static` [N, S] if there is any.
+    - `.npy`: `x` alone, with the labels beside it in `NAME.label.npy`.
+    - `.pkl`, `.pickle`: x and label in a dict, tuple or list, as TarDiff's release writes them; see `pickles`.
+
+    Args:
+        path: folder or file.
+        like: the real data set, whose channels, statics, steps and task the file is taken to have.
+
+    Raises:
+        TardiffError: naming the file, and the column, variable or row that does not fit.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return Dataset.load(path)
+    if not path.is_file():
+        raise TardiffError(f"{path}: no such file or folder")
+    manifest = msgspec.structs.replace(like.manifest, synthetic=True, attrition=(), settings={})
+    if path.name.endswith(TABLES):
+        splits = _from_table(_read_table(path), manifest, path)
+    elif path.suffix in (".npz", ".npy"):
+        splits = {"train": _from_arrays(_read_arrays(path), manifest, path)}
+    elif path.suffix in (".pkl", ".pickle"):
+        splits = {"train": _from_arrays(_named(read_pickle(path), path), manifest, path)}
+    else:
+        raise TardiffError(f"{path}: cannot be read; give {KINDS}")
+    dataset = Dataset(manifest, splits).completed()
+    dataset.check(str(path))
+    return dataset
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        if path.suffix == ".parquet":
+            frame = pd.read_parquet(path).reset_index(drop=True)
+        else:  # a variable may well be called NA
+            frame = pd.read_csv(path, low_memory=False, keep_default_na=False, na_values=dict.fromkeys(NUMBERS, MISSING))
+    except (ValueError, OSError, EOFError, zlib.error, ArrowException) as error:
+        raise TardiffError(f"{path}: cannot be read as a table ({error})") from error
+    missing = [column for column in COLUMNS if column not in frame]
+    if missing:
+        raise TardiffError(f"{path}: no column {missing[0]!r} (it has {', '.join(map(str, frame))}; needed are {', '.join(COLUMNS)})")
+    return frame
+
+
+def _from_table(frame: pd.DataFrame, manifest: Manifest, path: Path) -> dict[str, Split]:
+    """The splits of a long table; row numbers in messages count from 1, after the head."""
+    names = manifest.channel_names + manifest.static_names
+    _check_rows(~frame["split"].isin(SPLITS), frame["split"], path, f"split {{}} is none of {', '.join(SPLITS)}")
+    _check_rows(frame["stay_id"].isna() | (frame["stay_id"] == ""), frame["stay_id"], path, "stay_id {} names no stay")
+    _check_rows(~frame["variable"].isin(names), frame["variable"], path, "the real data have no variable {}")
+    numbers = {}
+    for column in NUMBERS:
+        numbers[column] = pd.to_numeric(frame[column], errors="coerce").astype(float)
+        _check_rows(numbers[column].isna() & frame[column].notna(), frame[column], path, f"{column} {{}} is no number")
+    step = numbers["hour"] / manifest.step_hours
+    dynamic = frame["variable"].isin(manifest.channel_names)
+    off = dynamic & ~((step.round(6) % 1 == 0) & (0 <= step) & (step < manifest.steps))
+    _check_rows(off, frame["hour"], path, f"hour {{}} is not the start of one of the {manifest.steps} steps of {manifest.step_hours:g} h")
+    _check_rows(~_known(numbers["label"], manifest), frame["label"], path, f"label {{}} is none of {_classes(manifest)}")
+    frame = frame.assign(**numbers, step=step.where(dynamic, 0).round().astype(int))
+    twice = frame.duplicated(["split", "stay_id", "variable", "step"])
+    _check_rows(twice, frame["variable"], path, "{} has a value at this stay and hour already")
+    return {name: _split_of(frame[frame["split"] == name], manifest, path) for name in SPLITS if (frame["split"] == name).any()}
+
+
+def _split_of(frame: pd.DataFrame, manifest: Manifest, path: Path) -> Split:
+    row, stays = pd.factorize(frame["stay_id"], sort=True)
+    first = np.unique(row, return_index=True)[1]
+    label = frame["label"].to_numpy()
+    _check_rows(label != label[first][row], frame["label"], path, "its label is not that of the first row of its stay")
+    values = np.full((len(stays), len(manifest.channels), manifest.steps), np.nan)
+    static = np.full((len(stays), len(manifest.statics)), np.nan)
+    value, step, variable = (frame[name].to_numpy() for name in ("value", "step", "variable"))
+    for names, target in ((manifest.channel_names, values), (manifest.static_names, static[..., None])):
+        for c, name in enumerate(names):
+            of = variable == name
+            target[row[of], c, step[of]] = value[of]
+    ids = stays.to_numpy() if pd.api.types.is_integer_dtype(stays.dtype) else None
+    return _split(values, label[first], manifest, static, ids)
+
+
+def _read_arrays(path: Path) -> dict[str, Array]:
+    """Arrays by name; objects, which NumPy would unpickle, are refused."""
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                return dict(file)
+        beside = path.with_name(f"{path.stem}.label.npy")
+        if not beside.is_file():
+            raise TardiffError(f"{path}: has no labels; save them beside it as {beside.name}, or both as x and label in an .npz file")
+        return {"x": np.load(path, allow_pickle=False), "label": np.load(beside, allow_pickle=False)}
+    except (ValueError, OSError, EOFError, zlib.error, BadZipFile) as error:
+        raise TardiffError(f"{path}: not a file of plain NumPy arrays ({error})") from error
+
+
+def _named(content: Any, path: Path) -> dict[str, Array]:
+    """x and label of an unpickled dict, tuple or list: by these names, or as the only arrays with three axes and with one."""
+    items = content if isinstance(content, Mapping) else dict(enumerate(content)) if isinstance(content, tuple | list) else {0: content}
+    if {"x", "label"} <= set(items):
+        return {name: items[name] for name in ("x", "label", "static") if name in items}
+    arrays = [item for item in items.values() if isinstance(item, np.ndarray)]
+    found = {"x": [a for a in arrays if a.ndim == 3], "label": [a for a in arrays if a.ndim in (1, 2) and a.size == len(a)]}
+    for name, candidates in found.items():
+        if len(candidates) != 1:
+            raise TardiffError(f"{path}: {len(candidates)} arrays could be {name}; save a dict of x [N, C, T] and label [N]")
+    return {name: candidates[0] for name, candidates in found.items()}
+
+
+def _from_arrays(arrays: Mapping[str, Any], manifest: Manifest, path: Path) -> Split:
+    for name in ("x", "label"):
+        if name not in arrays:
+            raise TardiffError(f"{path}: no array {name!r} (it has {', '.join(map(str, arrays)) or 'none'})")
+    try:
+        numeric = {name: np.asarray(arrays[name]) for name in ("x", "label", "static") if name in arrays}
+    except ValueError as error:  # lists of unequal length
+        raise TardiffError(f"{path}: x and label are no arrays ({error})") from error
+    for name, array in numeric.items():
+        if array.dtype.kind not in "fiub":
+            raise TardiffError(f"{path}: {name} holds {array.dtype}, not numbers")
+    x, label = numeric["x"].astype(np.float64), numeric["label"].reshape(-1).astype(np.float64)
+    channels, steps = len(manifest.channels), manifest.steps
+    if x.ndim == 3 and x.shape[1:] != (channels, steps) and x.shape[1:] == (steps, channels):
+        x = x.transpose(0, 2, 1)
+    if x.ndim != 3 or x.shape[1:] != (channels, steps):
+        raise TardiffError(
+            f"{path}: x has shape {x.shape}; needed is [N, {channels}, {steps}] ({', '.join(manifest.channel_names)}; "
+            f"{steps} steps of {manifest.step_hours:g} h) or [N, {steps}, {channels}]"
+        )
+    if len(label) != len(x):
+        raise TardiffError(f"{path}: x has {len(x)} rows, label {len(label)}")
+    if not _known(label, manifest).all():
+        row = np.flatnonzero(~_known(label, manifest))[0]
+        raise TardiffError(f"{path}: label, row {row}: {label[row]:g} is none of {_classes(manifest)}")
+    static = numeric.get("static", np.full((len(x), len(manifest.statics)), np.nan))
+    if static.shape != (len(x), len(manifest.statics)):
+        raise TardiffError(f"{path}: static has shape {static.shape}; needed is {(len(x), len(manifest.statics))}")
+    if np.isinf(x).any():
+        row, channel, step = np.argwhere(np.isinf(x))[0]
+        raise TardiffError(f"{path}: x, row {row}, {manifest.channel_names[channel]}, step {step} is infinite; NaN means not observed")
+    return _split(x, label, manifest, static)
+
+
+def _split(values: Array, label: Array, manifest: Manifest, static: Array, ids: Array | None = None) -> Split:
+    rows = len(label)
+    number = np.arange(rows, dtype=np.int64) if ids is None else ids.astype(np.int64)
+    return Split(
+        values=values.astype(np.float32),
+        mask=np.isfinite(values).astype(np.uint8),
+        static=static.astype(np.float32),
+        label=label.astype(np.int64),
+        stay_id=number,
+        subject_id=number,
+        length=np.full(rows, manifest.steps, np.int32),
+        origin_minute=np.full(rows, manifest.window_minutes, np.int64),
+    )
+
+
+def _known(label: Any, manifest: Manifest) -> Any:
+    return np.isin(label, np.arange(len(manifest.task.classes)))
+
+
+def _classes(manifest: Manifest) -> str:
+    return ", ".join(f"{k} ({name})" for k, name in enumerate(manifest.task.classes))
+
+
+def _check_rows(wrong: Any, values: pd.Series, path: Path, text: str) -> None:
+    """Refuse the first row that is wrong; `text` says what is, with {} for its value."""
+    if wrong.any():
+        first = values.index[np.flatnonzero(wrong)[0]]
+        raise TardiffError(f"{path}: row {first + 1}: {text.replace('{}', str(values[first]), 1)}")

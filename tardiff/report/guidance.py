@@ -1,0 +1,64 @@
+"""How guidance acted: what each set's manifest says of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tardiff.report.evaluation import Evaluation
+from tardiff.report.parts import Figure, Section, Table, panel
+from tardiff.report.svg import Panel, Scale
+
+LINES = {
+    "ratio": "guide's change ÷ sampler's update",
+    "change": "guide's change (root mean square)",
+    "update": "sampler's update (root mean square)",
+}
+
+
+def movements(evaluation: Evaluation) -> dict[str, Mapping[str, Any]]:
+    """What guidance did, by set; sets that were not guided or do not tell are left out."""
+    told = {name: (described.get("made_by") or {}).get("movement") for name, described in evaluation.result["synthetic"].items()}
+    return {name: movement for name, movement in told.items() if movement}
+
+
+def guidance(evaluation: Evaluation) -> Section | None:
+    """How far each guided set was moved, and at which steps."""
+    moved = movements(evaluation)
+    if not moved:
+        return None
+    section = Section(
+        "guidance", "How guidance acted", "From the manifests of the guided sets: guided samples against unguided ones of the same seeds."
+    )
+    panels = []
+    for key, title in LINES.items():
+        last = max(record["step"] for movement in moved.values() for record in movement["steps"])
+        numbers = [record[key] for movement in moved.values() for record in movement["steps"]]
+        plot = Panel(f"{title}, by reverse step", Scale(0, last or 1), Scale(0, 1.08 * max(numbers) or 1.0), x_title="reverse step")
+        for name, movement in moved.items():
+            plot.line([r["step"] for r in movement["steps"]], [r[key] for r in movement["steps"]], evaluation.colour(name))
+        panels.append(panel(plot.svg(), title))
+    section.items.append(
+        Figure(
+            "Guidance over the steps",
+            "Across: reverse steps, from pure noise (0) to the record. Where the guide's change is a small part of the sampler's "
+            "update, guidance hardly "
+            "steers; where it is zero, its window is over.",
+            panels,
+            "panels wide",
+            [(evaluation.colour(name), name) for name in moved],
+        )
+    )
+    classes = evaluation.result["real"]["classes"]
+    rows = [
+        [
+            name,
+            f"{m['rows']:,}",
+            f"{m['value']:.4f}",
+            f"{m['mask']:.2%}",
+            "–" if m.get("kept") is None else ", ".join(f"{share:.0%} of {c}" for share, c in zip(m["kept"], classes, strict=False)),
+            "yes" if m["inert"] else "no",
+        ]
+        for name, m in moved.items()
+    ]
+    head = ["set", "samples compared", "values moved by (sd)", "observations changed", "of the gap, above chance", "inert"]
+    section.items.append(Table("What it changed", "Root mean square over all values, in standard deviations of the real ones.", head, rows))
+    return section

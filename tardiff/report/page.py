@@ -1,0 +1,70 @@
+"""The report as one HTML file that needs nothing else."""
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from tardiff.errors import TardiffError
+from tardiff.files import new_file
+from tardiff.report.evaluation import Evaluation
+from tardiff.report.fidelity import fidelity
+from tardiff.report.guidance import guidance
+from tardiff.report.parts import Figure
+from tardiff.report.privacy import privacy
+from tardiff.report.provenance import SIMULATED, commands, provenance
+from tardiff.report.utility import subgroups, utility
+from tardiff.report.verdict import verdict
+
+PACKAGE = "tardiff.report"
+CHAPTERS = (utility, fidelity, privacy, subgroups, guidance, provenance)
+
+
+def report(evaluation: str | Path, out: str | Path) -> Path:
+    """Write the report of an evaluation folder; returns its path.
+
+    Args:
+        evaluation: folder that `tardiff evaluate` wrote.
+        out: HTML file to write.
+
+    Raises:
+        TardiffError: `evaluation` is no such folder, or `out` exists or cannot be written.
+    """
+    page = render(Evaluation.load(evaluation), str(evaluation))
+    with new_file(out) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return Path(out)
+
+
+def render(evaluation: Evaluation, where: str) -> str:
+    """The page; a part that the evaluation lacks is left out.
+
+    Raises:
+        TardiffError: a number is not where `tardiff evaluate` puts it.
+    """
+    environment = Environment(
+        loader=PackageLoader(PACKAGE, ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    try:
+        sections = [section for chapter in CHAPTERS if (section := chapter(evaluation)) is not None]
+        answers, remade = verdict(evaluation), commands(evaluation)
+    except (KeyError, TypeError) as error:
+        raise TardiffError(
+            f"{where}: metrics.json or figures.json is not as `tardiff evaluate` writes it ({error!r}); evaluate again"
+        ) from error
+    source, _, _ = environment.loader.get_source(environment, "style.css")  # type: ignore[union-attr]
+    template = environment.get_template("template.html.j2")
+    return template.render(
+        result=evaluation.result,
+        sets=evaluation.legend,
+        answers=answers,
+        sections=sections,
+        commands=remade,
+        style=Markup(source),
+        is_figure=_is_figure,
+        simulated=SIMULATED,
+    )
+
+
+def _is_figure(item: object) -> bool:
+    return isinstance(item, Figure)

@@ -1,0 +1,135 @@
+"""Where everything came from, and the commands that make it again."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from tardiff.report.evaluation import Evaluation
+from tardiff.report.parts import Section, Table
+from tardiff.settings import EvaluateSettings, GuidanceSettings, SamplerSettings, SelectionSettings, TrainSettings
+
+SIMULATED = "simulated"  # source of `tardiff prepare simulate`
+NOT_OPTIONS = ("labels", "dictionary", "onset", "task")
+
+
+def provenance(evaluation: Evaluation) -> Section:
+    """Data, settings, seeds and versions."""
+    result = evaluation.result
+    section = Section(
+        "provenance", "Provenance", "What was read, and how to make it again. The hash of a data set is that of its arrays and manifest."
+    )
+    data = {"real": result["real"]} | result["synthetic"]
+    if result["test"]["content_hash"] != result["real"]["content_hash"]:
+        data["test"] = result["test"]
+    rows = [[name, f"{d['source']} {d['source_version']}", d["task"], _rows(d), d["content_hash"]] for name, d in data.items()]
+    section.items.append(Table("Data", "Rows by split.", ["set", "source", "task", "rows", "content hash"], rows))
+    settings = [["evaluation", key, _plain(value)] for key, value in result["settings"].items()]
+    settings += [["fits' seeds", "seeds", _plain(evaluation.part("utility").get("seeds", []))]]
+    settings += [[name, key, _plain(value)] for name, d in data.items() for key, value in _flat(d.get("made_by") or {})]
+    section.items.append(
+        Table("Settings and seeds", "As the manifests and the evaluation recorded them.", ["of", "setting", "value"], settings, folded=True)
+    )
+    versions = [[name, version] for name, version in evaluation.part("versions").items()]
+    section.items.append(Table("Versions", "Packages that computed the numbers.", ["package", "version"], versions, folded=True))
+    return section
+
+
+def commands(evaluation: Evaluation) -> list[str]:
+    """Command lines, in order; words in capitals stand for your folders. What no manifest tells is left out."""
+    result = evaluation.result
+    lines = []
+    made = result["real"].get("made_by")
+    if made:
+        task = (made.get("task") or {}).get("name", result["real"]["task"])
+        source = result["real"]["source"].replace("_", "-")
+        records = ["simulate"] if source == SIMULATED else [source, "--raw", "RAW"]
+        lines.append(_line("prepare", *records, "--task", task, *_options(made, {}), "--out", "DATA"))
+    runs: list[str] = []
+    for name, described in result["synthetic"].items():
+        lines += _sampling(name, described.get("made_by") or {}, runs)
+    sets = [part for name in result["synthetic"] for part in ("--synthetic", f"{name}={folder(name)}")]
+    other = ["--test", "TEST"] if result["test"]["content_hash"] != result["real"]["content_hash"] else []
+    options = _options(result["settings"], asdict(EvaluateSettings()))
+    return [
+        *lines,
+        _line("evaluate", "--real", "DATA", *sets, *other, *options, "--out", "EVALUATION"),
+        _line("report", "EVALUATION", "--out", "report.html"),
+    ]
+
+
+def folder(name: str) -> str:
+    """The word that stands for a set's folder."""
+    return "".join(letter if letter.isalnum() else "-" for letter in name).upper() or "SYNTHETIC"
+
+
+def _sampling(name: str, made: Mapping[str, Any], runs: list[str]) -> Iterator[str]:
+    """Training (once) and sampling of a set that `tardiff sample` made."""
+    if not {"n", "seed", "guidance", "sampler"} <= set(made):
+        return
+    classifiers = [part for _ in made.get("classifiers") or [] for part in ("--classifier", "CLASSIFIER")]
+    training = made.get("training")
+    if training is not None:
+        labels = [] if training.get("labels", True) else ["--no-labels"]
+        steps = [_line("train", "DATA", *labels, *_options(training, asdict(TrainSettings())), "--out", "RUN")]
+        yield from (line for line in steps if line not in runs)
+        runs += steps
+    if classifiers and "CLASSIFIER" not in runs:
+        runs.append("CLASSIFIER")
+        yield _line("fit-classifier", "DATA", "--out", "CLASSIFIER")
+    options = [
+        *_options(made["guidance"], asdict(GuidanceSettings())),
+        *_options(made["sampler"], asdict(SamplerSettings())),
+        *_options(made.get("selection") or {}, asdict(SelectionSettings())),
+        *_options({key: made.get(key) for key in ("label_ratio", "seed")}, {"label_ratio": "train", "seed": 0}),
+    ]
+    judged = made["guidance"].get("strength") == "auto" or (made.get("selection") or {}).get("select") == "shapley"
+    yield _line(
+        "sample", "RUN", *classifiers, "--n", str(made["n"]), *options, *(["--data", "DATA"] if judged else []), "--out", folder(name)
+    )
+
+
+def _options(chosen: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
+    """Options of a command for the settings that are not the usual ones."""
+    words = []
+    for key, value in chosen.items():
+        flag = key.replace("_", "-")
+        if value is None or value == [] or key in NOT_OPTIONS or isinstance(value, Mapping) or (key in usual and _same(value, usual[key])):
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif isinstance(value, list | tuple):
+            listed = [str(item) for item in value]
+            words += [f"--{flag}", *(listed if key in usual else [",".join(listed)])]
+        else:
+            words += [f"--{flag}", str(value)]
+    return words
+
+
+def _same(value: Any, usual: Any) -> bool:
+    return list(value) == list(usual) if isinstance(usual, tuple) and isinstance(value, list | tuple) else value == usual
+
+
+def _line(*words: str) -> str:
+    return shlex.join(["tardiff", *words])
+
+
+def _rows(described: Mapping[str, Any]) -> str:
+    return ", ".join(f"{split} {size['rows']:,}" for split, size in described["splits"].items())
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings of settings with their path; movement has a section of its own."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and key != "movement":
+            yield from _flat(value, f"{prefix}{key}.")
+        elif key != "movement":
+            yield prefix + key, value
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_plain(item)}" for key, item in value.items())
+    return "–" if value is None else str(value)

@@ -1,0 +1,174 @@
+"""The verdict: what the numbers say, in words that follow from them by fixed rules.
+
+A difference is called one only where its 95 % interval leaves zero out; a leak only where the interval lies above guessing; a set
+is called further away than real data only where its interval lies above the floor's.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tardiff.report.evaluation import Estimate, Evaluation, shown
+from tardiff.report.fidelity import fidelity_name, overall
+from tardiff.report.privacy import attack_name, attacks
+from tardiff.report.utility import cell_name, models, shown_ratio
+
+METRIC = "auprc"
+DISTANCES = ("ks", "wasserstein", "autocorrelation", "correlation", "mmd", "frechet")
+SHARES = ("ordering_violations", "out_of_limits")
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One finding. `mark` is good, bad or even (no difference found, or nothing to judge by)."""
+
+    mark: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question and what the numbers answer."""
+
+    question: str
+    sentences: list[Sentence]
+
+
+def verdict(evaluation: Evaluation) -> list[Answer]:
+    """The questions that this evaluation can answer."""
+    asked = (
+        ("Can a model be trained on real rows at all?", _ceiling),
+        ("Can synthetic rows replace real ones?", _replacing),
+        ("Do they help when they are added?", _adding),
+        ("Does guidance help?" if _guided(evaluation) else "Which set is better?", _against_first),
+        ("Do they look real?", _looks),
+        ("Do they give training patients away?", _leaks),
+    )
+    answers = [Answer(question, list(answer(evaluation))) for question, answer in asked]
+    return [answer for answer in answers if answer.sentences]
+
+
+def side(estimate: Estimate, reference: float = 0.0) -> int:
+    """+1 if the interval lies above the reference, -1 if below, 0 if it holds it or is unknown."""
+    low, high = estimate.get("low"), estimate.get("high")
+    if low is None or high is None:
+        return 0
+    return int(low > reference) - int(high < reference)
+
+
+def _ceiling(evaluation: Evaluation) -> Iterator[Sentence]:
+    test, cells = evaluation.result["test"], evaluation.part("utility").get("cells", [])
+    chance = test["positives"] / test["rows"]
+    mask = next((f"; the mask alone gives {shown(cell['metrics'][METRIC])}" for cell in cells if cell["protocol"] == "mask-only"), "")
+    for cell in cells:
+        if cell["protocol"] == "TRTR":
+            reached = cell["metrics"][METRIC]
+            above = side(reached, chance) > 0
+            end = "" if above else ": not above chance, so nothing below says much of this model"
+            yield Sentence(
+                "good" if above else "bad",
+                f"{cell['model']}, trained on real rows: AUPRC {shown(reached)}; chance is {chance:.3f}{mask}{end}.",
+            )
+
+
+def _replacing(evaluation: Evaluation) -> Iterator[Sentence]:
+    words = {1: "better than real rows", 0: "no difference to real rows found", -1: "worse than real rows"}
+    yield from _differences(evaluation, "TSTR", None, words)
+
+
+def _adding(evaluation: Evaluation) -> Iterator[Sentence]:
+    words = {1: "better than real rows alone", 0: "no difference to real rows alone found", -1: "worse than real rows alone"}
+    yield from _differences(evaluation, "TSRTR", None, words)
+
+
+def _against_first(evaluation: Evaluation) -> Iterator[Sentence]:
+    first = evaluation.sets[0]
+    for protocol in ("TSTR", "TSRTR"):
+        yield from _differences(
+            evaluation, protocol, first, {1: f"better than {first}", 0: f"no difference to {first} found", -1: f"worse than {first}"}
+        )
+
+
+def _differences(evaluation: Evaluation, protocol: str, against: str | None, words: Mapping[int, str]) -> Iterator[Sentence]:
+    """A sentence a set: its difference in every model."""
+    every = evaluation.part("utility").get("differences", [])
+    ratio = shown_ratio(every) if protocol == "TSRTR" else None
+    mine = [
+        d for d in every if (d["protocol"], d["ratio"], d["against"]["synthetic"]) == (protocol, ratio, against) and METRIC in d["metrics"]
+    ]
+    for name in evaluation.sets:
+        found = {d["model"]: d for d in mine if d["synthetic"] == name}
+        if not found:
+            continue
+        sides = {model: side(d["metrics"][METRIC]) for model, d in found.items()}
+        said = "; ".join(
+            f"{words[sides[model]]} with {model} (AUPRC {shown(found[model]['metrics'][METRIC], signed=True)})"
+            for model in models(found.values())
+        )
+        mark = "bad" if -1 in sides.values() else "good" if 1 in sides.values() else "even"
+        yield Sentence(mark, f"{cell_name(next(iter(found.values())))}: {said}.")
+
+
+def _guided(evaluation: Evaluation) -> bool:
+    """Whether the first set is unguided and all the others are guided, as far as their manifests tell."""
+    kinds = [(described.get("made_by") or {}).get("guidance", {}).get("guidance") for described in evaluation.result["synthetic"].values()]
+    return len(kinds) > 1 and kinds[0] == "none" and all(kind not in (None, "none") for kind in kinds[1:])
+
+
+def _looks(evaluation: Evaluation) -> Iterator[Sentence]:
+    part = evaluation.part("fidelity")
+    floor = part.get("floor") or {}
+    for name, numbers in (part.get("sets") or {}).items():
+        near: list[str] = []
+        far: list[str] = []
+        for metric in DISTANCES:
+            ours, theirs = overall(numbers, metric), overall(floor, metric)
+            if ours and theirs and None not in (ours["low"], theirs["high"]):
+                said = f"{fidelity_name(metric)} {shown(ours)} against {shown(theirs)}"
+                (far if ours["low"] > theirs["high"] else near).append(said)
+        if far:
+            yield Sentence("bad", f"{name} lies further from the training rows than real held-out patients do: {'; '.join(far)}.")
+        if near:
+            yield Sentence("even" if far else "good", f"{name} lies within reach of the floor: {'; '.join(near)}.")
+        for metric in SHARES:
+            ours, theirs = overall(numbers, metric), overall(floor, metric)
+            if ours and theirs and side(ours, theirs["high"] or 0.0) > 0:
+                yield Sentence(
+                    "bad",
+                    f"{name} has more {fidelity_name(metric).replace(', share', '')} than real data: {shown(ours)} against "
+                    f"{shown(theirs)}.",
+                )
+
+
+def _leaks(evaluation: Evaluation) -> Iterator[Sentence]:
+    for name, numbers in (evaluation.part("privacy").get("sets") or {}).items():
+        copies = numbers.get("copies")
+        if copies and copies.get("count") is not None:
+            share = f", a share of {shown(copies)}" if copies.get("value") is not None else ""
+            text = f"{name}: {copies['count']:,} of {copies['n']:,} rows are copies of training rows{share}."
+            yield Sentence("bad" if copies["count"] else "good", text)
+        nearer = numbers.get("nearer_train")
+        if nearer and nearer["value"] is not None:
+            leak = side(nearer, 0.5) > 0
+            end = f"{'more' if leak else 'no more'} than the half that strangers would score"
+            text = f"{name}: a share of {shown(nearer)} lies nearer to a training row than to a held-out one, {end}."
+            yield Sentence("bad" if leak else "good", text)
+    yield from _attacked(evaluation)
+
+
+def _attacked(evaluation: Evaluation) -> Iterator[Sentence]:
+    """The strongest attack on each target, by the lower end of its interval."""
+    by_target: dict[str, list[Mapping[str, Any]]] = {}
+    for target, _, attack in attacks(evaluation):
+        if attack.get("auc") and attack["auc"]["value"] is not None and attack["auc"]["low"] is not None:
+            by_target.setdefault(target, []).append(attack)
+    for target, found in by_target.items():
+        strongest = max(found, key=lambda attack: attack["auc"]["low"])
+        leak = side(strongest["auc"], 0.5) > 0
+        the = f"the strongest of {len(found)} attacks" if len(found) > 1 else "the one attack"
+        low = "".join(f", TPR {shown(tpr)} at {float(rate):.1%} FPR" for rate, tpr in (strongest.get("tpr") or {}).items() if tpr)
+        end = "members can be told from strangers" if leak else "no better than guessing"
+        yield Sentence(
+            "bad" if leak else "good",
+            f"{target}: {the} ({attack_name(strongest)}) reaches AUC {shown(strongest['auc'])}{low}: {end}.",
+        )

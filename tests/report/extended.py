@@ -1,0 +1,73 @@
+"""A small evaluation and, by hand, the sections that a larger one may have."""
+
+import copy
+from typing import Any
+
+import numpy as np
+
+
+def estimate(value, width=0.02, n=240, seeds=2):
+    return {
+        "value": value,
+        "low": None if value is None else value - width,
+        "high": None if value is None else value + width,
+        "n": n,
+        "seeds": seeds,
+    }
+
+
+def roc(auc):
+    fpr = np.linspace(0, 1, 201)
+    return {"fpr": fpr.tolist(), "tpr": (fpr ** ((1 - auc) / auc)).tolist()}
+
+
+def attack(name, auc, box="black", members="train", reason=None):
+    known = auc is not None
+    return {
+        "attack": name,
+        "box": box,
+        "members": members,
+        "n_members": 240,
+        "n_others": 240,
+        "auc": estimate(auc),
+        "tpr": {"0.01": estimate(0.02, 0.01) if known else None, "0.001": None},
+        "reason": reason,
+        "roc": roc(auc) if known else {"fpr": [], "tpr": []},
+    }
+
+
+def extended(result: dict[str, Any]) -> dict[str, Any]:
+    """The result with every part of the contract, some numbers undefined and some metrics that nobody has heard of."""
+    result = copy.deepcopy(result)
+    names, cells = list(result["synthetic"]), result["utility"]["cells"]
+    for cell in cells + result["utility"]["differences"]:
+        cell["metrics"] |= {"calibration_slope": estimate(0.9, 0.1), "net_benefit": estimate(None)}
+    model = cells[-1]["model"]
+    cells += [c for n in names for c in [cells[-1] | {"model": model, "protocol": "TRTS", "synthetic": n, "ratio": None}]]
+    result["forecast"] = {"real": estimate(0.5), "sets": {name: estimate(0.55 + 0.01 * k) for k, name in enumerate(names)}}
+    for k, numbers in enumerate([result["fidelity"]["floor"], *result["fidelity"]["sets"].values()]):
+        numbers |= {
+            "mmd": estimate(0.01 + 0.05 * k, 0.005),
+            "alpha_precision": estimate(0.95 - 0.05 * k),
+            "discriminative_gru": estimate(0.5 + 0.1 * k),
+            "strange_new_metric": {"mean": estimate(0.3), "by_channel": {"hr": estimate(0.3)}},
+            "undefined_metric": estimate(None),
+        }
+    kept = [cell for cell in cells if cell["protocol"] in ("TRTR", "TSTR", "TSRTR")]
+    result["subgroups"] = [
+        {"static": "sex", "group": group, "n": 120, "positives": 30, "reason": None, "cells": kept} for group in ("female", "male")
+    ] + [{"static": "unit", "group": "burns", "n": 3, "positives": 0, "reason": "fewer than 20 positive rows", "cells": []}]
+    for k, numbers in enumerate(result["privacy"]["sets"].values()):
+        numbers["near_copies"] = {"count": k, "n": 240, "rows": list(range(k))}
+        numbers["attacks"] = [
+            attack("nearest_neighbour", 0.52 + 0.1 * k),
+            attack("density_ratio", 0.55),
+            attack("likelihood", None, "white", reason="no generator given"),
+        ]
+        numbers["attribute_inference"] = [
+            {"attribute": a, "members": estimate(0.6), "others": estimate(0.58), "difference": estimate(0.02, 0.03)} for a in ("age", "sex")
+        ]
+        numbers["k_anonymity"] = {"k": 3, "k_real": None, "share": estimate(0.1), "attributes": ["age", "sex"]}
+    result["privacy"]["generator"] = [attack("denoising_loss", 0.58, "white")]
+    result["privacy"]["classifiers"] = {"gru": [attack("shadow", 0.6, "black", "guidance")]}
+    return result

@@ -1,0 +1,300 @@
+import copy
+import functools
+import json
+import re
+import shlex
+from html.parser import HTMLParser
+
+import pytest
+
+from tardiff import cli
+from tardiff.errors import TardiffError
+from tardiff.evaluate.curves import FEWEST
+from tardiff.report import report
+from tardiff.report.evaluation import Evaluation, shown
+from tardiff.report.page import render
+from tardiff.report.provenance import commands
+from tardiff.report.svg import Panel, Scale, heat_map
+from tardiff.report.verdict import verdict
+
+from .extended import estimate, extended
+
+
+class Reader(HTMLParser):
+    """Elements with their attributes, and the text of a page."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.elements, self.text = [], ""
+        self.feed(page)
+
+    def handle_starttag(self, name, attributes):
+        self.elements.append((name, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, name):
+        return [attributes for element, attributes in self.elements if element == name]
+
+
+def page_of(result, curves):
+    return render(Evaluation(result, curves), "here")
+
+
+@pytest.fixture(scope="module")
+def whole(evaluated):
+    """Result with every part, summaries, and their page."""
+    result, curves = (json.loads((evaluated / name).read_text()) for name in ("metrics.json", "figures.json"))
+    result = extended(result)
+    return result, curves, page_of(result, curves)
+
+
+FIGURES = {
+    "What each training set teaches",
+    "Differences",
+    "How many synthetic rows to add",
+    "Forecasting",
+    "Trajectories: survived",
+    "Trajectories: died",
+    "Distributions",
+    "Correlations of the channels",
+    "Observed by hour",
+    "Distances to real training rows",
+    "Distance to the closest record",
+    "Membership inference",
+    "Attribute inference",
+    "By group",
+    "Guidance over the steps",
+}
+
+
+def test_every_figure_has_a_title_a_label_and_a_caption(whole):
+    found = Reader(whole[2])
+    assert {figure["aria-label"] for figure in found.all("figure")} == FIGURES
+    assert len(found.all("figcaption")) == len(FIGURES)
+    for title in FIGURES:
+        assert f"<h3>{title}</h3>" in whole[2]
+    drawings = found.all("svg")
+    assert len(drawings) > 50
+    for drawing in drawings:
+        assert drawing.get("aria-hidden") == "true" or (drawing["role"] == "img" and drawing["aria-label"])
+
+
+def test_the_page_asks_for_nothing(whole):
+    found = Reader(whole[2])
+    assert not found.all("script")
+    assert not found.all("link")
+    assert not found.all("img")
+    assert all(a["href"].startswith("#") for a in found.all("a"))
+    assert "url(" not in whole[2]
+    assert "@import" not in whole[2]
+    assert "default-src 'none'" in whole[2]
+    assert "nan" not in found.text.lower().split()
+
+
+def test_numbers_are_those_of_the_evaluation(whole):
+    result, _, page = whole
+    text = Reader(page).text
+    for cell in result["utility"]["cells"]:
+        for number in cell["metrics"].values():
+            assert shown(number) in text
+    for numbers in result["fidelity"]["sets"].values():
+        assert shown(numbers["ks"]["mean"]) in text
+        assert shown(numbers["strange_new_metric"]["by_channel"]["hr"]) in text
+    assert result["real"]["content_hash"] in text
+    assert "fewer than 20 positive rows" in text
+    assert "no generator given" in text
+
+
+def test_the_same_evaluation_gives_the_same_bytes(evaluated, tmp_path):
+    report(evaluated, tmp_path / "a.html")
+    report(evaluated, tmp_path / "b.html")
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+    with pytest.raises(TardiffError, match="exists already"):
+        report(evaluated, tmp_path / "a.html")
+
+
+PARTS = {
+    "utility": "What each training set teaches",
+    "forecast": "Forecasting",
+    "fidelity": "Distances to real training rows",
+    "privacy": "Distance to the closest record",
+    "subgroups": "By group",
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_that_is_absent_is_left_out(part, whole):
+    result, curves, page = whole
+    assert PARTS[part] in page
+    without = page_of({key: value for key, value in result.items() if key != part}, curves)
+    assert PARTS[part] not in without
+    assert 'id="provenance"' in without
+
+
+def test_parts_of_parts_may_be_absent(whole):
+    result, _, _ = whole
+    for name in ("attacks", "attribute_inference", "k_anonymity", "near_copies", "copies", "nearer_train"):
+        less = copy.deepcopy(result)
+        for numbers in less["privacy"]["sets"].values():
+            del numbers[name]
+        page_of(less, None)
+    bare = {key: result[key] for key in ("real", "synthetic", "test", "settings")}
+    for described in [bare["real"], *bare["synthetic"].values()]:
+        described = {key: value for key, value in described.items() if key != "made_by"}
+    page = page_of(bare, None)
+    assert not [f for f in FIGURES - {"Guidance over the steps"} if f"<h3>{f}</h3>" in page]
+
+
+def test_text_from_data_is_text(whole, tmp_path):
+    result, curves, _ = whole
+    names = {"hr": "<script>alert(1)</script>", "guided": "\"><img src=x onerror='alert(2)'>", "died": "</style><b onload=alert(3)>&amp;"}
+    written = [json.dumps(part) for part in (result, curves)]
+    for name, strange in names.items():
+        written = [text.replace(json.dumps(name), json.dumps(strange)) for text in written]
+    page = page_of(*map(json.loads, written))
+    found = Reader(page)
+    assert not found.all("script")
+    assert not found.all("img")
+    assert not found.all("b")
+    assert not [a for _, attributes in found.elements for a in attributes if a.startswith("on")]
+    for strange in names.values():
+        assert strange in found.text
+    assert page.count("<style>") == page.count("</style>") == 1
+
+
+def differing(low, high):
+    return {"value": (low + high) / 2, "low": low, "high": high, "n": 1, "seeds": 1}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "mark", "words"),
+    [
+        (-0.2, -0.1, "bad", "worse than real rows"),
+        (-0.1, 0.1, "even", "no difference to real rows found"),
+        (0.0, 0.1, "even", "no difference to real rows found"),
+        (0.1, 0.2, "good", "better than real rows"),
+    ],
+)
+def test_verdict_follows_the_interval(low, high, mark, words, whole):
+    result = copy.deepcopy(whole[0])
+    for item in result["utility"]["differences"]:
+        item["metrics"]["auprc"] = differing(low, high)
+    answers = {answer.question: answer.sentences for answer in verdict(Evaluation(result, None))}
+    for sentence in answers["Can synthetic rows replace real ones?"]:
+        assert sentence.mark == mark
+        assert words in sentence.text
+        assert shown(differing(low, high), signed=True) in sentence.text
+
+
+def test_verdict_on_fidelity_and_privacy(whole):
+    result = copy.deepcopy(whole[0])
+    floor, numbers = result["fidelity"]["floor"], result["fidelity"]["sets"]["guided"]
+    floor["ks"]["mean"], numbers["ks"]["mean"] = differing(0.1, 0.2), differing(0.3, 0.4)
+    floor["mmd"], numbers["mmd"] = differing(0.1, 0.2), differing(0.15, 0.4)
+    numbers["out_of_limits"] = differing(0.1, 0.2)
+    leaks = result["privacy"]["sets"]["guided"]
+    leaks["nearer_train"], leaks["copies"]["count"] = differing(0.45, 0.55), 3
+    leaks["attacks"][0]["auc"], leaks["attacks"][1]["auc"] = differing(0.4, 0.9), differing(0.6, 0.7)
+    answers = {answer.question: answer.sentences for answer in verdict(Evaluation(result, None))}
+    looks = [(s.mark, s.text) for s in answers["Do they look real?"] if s.text.startswith("guided")]
+    assert looks[0][0] == "bad"
+    assert "Kolmogorov-Smirnov distance 0.350 [0.300, 0.400] against 0.150 [0.100, 0.200]" in looks[0][1]
+    assert "maximum mean discrepancy" in looks[1][1]
+    assert "within reach" in looks[1][1]
+    assert "outside their limits" in looks[2][1]
+    private = [(s.mark, s.text) for s in answers["Do they give training patients away?"] if s.text.startswith("guided:")]
+    assert [mark for mark, _ in private] == ["bad", "good", "bad"]
+    assert "3 of" in private[0][1]
+    assert "density ratio" in private[2][1], "the strongest attack is the surest one"
+    assert "Does guidance help?" in answers
+
+
+def test_every_sentence_carries_a_number_and_its_interval(whole):
+    for answer in verdict(Evaluation(whole[0], whole[1])):
+        for sentence in answer.sentences:
+            assert re.search(r"\d\.\d{3} \[.?\d\.\d{3}, .?\d\.\d{3}\]", sentence.text), sentence.text
+
+
+def test_commands_of_the_report_parse(whole, monkeypatch):
+    result = copy.deepcopy(whole[0])
+    result["synthetic"] |= {"a name; rm": {**result["synthetic"]["guided"], "made_by": {}}}
+    prepared = {"hours": 24, "variables": ["hr", "sbp"], "task": {"name": "los_3d"}, "onset": None, "sets": ["a", "b"], "max_age": None}
+    result["real"] |= {"source": "mimic_iv", "made_by": {**prepared, "min_age": 18, "split": "by-set", "seed": 3, "dictionary": "sha256:0"}}
+    called = []
+    for name, command in cli.COMMANDS.items():
+        monkeypatch.setitem(cli.COMMANDS, name, functools.wraps(command)(lambda *a, name=name, **k: called.append(name)))
+    lines = commands(Evaluation(result, None))
+    for line in lines:
+        cli.main(shlex.split(line)[1:])
+    assert called == ["prepare", "train", "sample", "fit-classifier", "sample", "evaluate", "report"]
+    assert "tardiff prepare mimic-iv --raw RAW --task los_3d --hours 24 --variables hr,sbp --sets a,b" in lines[0]
+    assert "--widths 16 16" in lines[1]
+    assert "'a name; rm=A-NAME--RM'" in lines[-2]
+
+
+def test_folders_that_are_no_evaluation(tmp_path, evaluated):
+    with pytest.raises(TardiffError, match="not an evaluation folder"):
+        report(tmp_path, tmp_path / "x.html")
+    for text, match in (("{", "not JSON"), ("[]", "has no field 'real'"), ('{"real": {}}', "has no field 'synthetic'")):
+        (tmp_path / "metrics.json").write_text(text)
+        with pytest.raises(TardiffError, match=match):
+            report(tmp_path, tmp_path / "x.html")
+    result = json.loads((evaluated / "metrics.json").read_text())
+    del result["utility"]["cells"][0]["metrics"]
+    (tmp_path / "metrics.json").write_text(json.dumps(result))
+    with pytest.raises(TardiffError, match=r"not as `tardiff evaluate` writes it \(KeyError\('metrics'\)\)"):
+        report(tmp_path, tmp_path / "x.html")
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_scale():
+    assert Scale(0, 10)(5) == 0.5
+    assert Scale(0, 10)(20) == 1
+    assert Scale(0.001, 1, log=True)(0.0316227766) == pytest.approx(0.5)
+    assert Scale(0.001, 1, log=True).ticks() == pytest.approx([0.001, 0.01, 0.1, 1])
+    for around in (Scale.around([3.0]), Scale.around([0.0]), Scale.around([]), Scale.around([None, 2.0])):
+        assert around.low < around.high
+        assert around.ticks()
+    assert shown(estimate(-0.0001, 0.0002), signed=True) == "0.000 [0.000, 0.000]"
+    assert shown(estimate(-0.5, 0.1), signed=True) == "−0.500 [−0.600, −0.400]"
+    assert shown(estimate(None)) == "–"
+
+
+def test_a_line_breaks_where_nothing_is_known():
+    plot = Panel("x", Scale(0, 4), Scale(0, 1))
+    plot.line([0, 1, 2, 3, 4], [0.5, 0.5, None, 0.5, None], "real")
+    plot.band([0, 1, 2, 3, 4], [0, 0, None, 0, 0], [1, 1, 1, 1, 1], "real")
+    line, *bands = plot.parts
+    assert line.count("M") == 2
+    assert line.count("L") == 1
+    assert "h0.01" in line
+    assert len(bands) == 2
+
+
+def test_heat_map_names_its_cells():
+    drawn = heat_map([[1.0, None], [-0.25, 0.0]], ["a", "<b>"], "correlations", 0.5)
+    assert drawn.count("<rect") == 4
+    assert 'class="none"' in drawn
+    assert "&lt;b&gt;, a: −0.25" in drawn
+    assert 'fill-opacity="0.5"' in drawn
+
+
+def test_summaries_hold_no_small_group(evaluated, toy):
+    curves = json.loads((evaluated / "figures.json").read_text())
+    train, channels = toy[1].train, len(toy[1].manifest.channels)
+    assert curves["real"]["rows"] == [int((train.label == k).sum()) for k in (0, 1)]
+    for c in range(channels):
+        for k in (0, 1):
+            known = train.mask[train.label == k][:, c].sum(0)
+            for band in curves["real"]["bands"][c][k]:
+                assert [number is not None for number in band] == (known >= FEWEST).tolist()
+    assert curves["real"]["observed"][0] == pytest.approx(train.mask[:, 0].mean(0), abs=1e-4)
+    for variable, shares in zip(curves["variables"], curves["real"]["histograms"], strict=True):
+        assert sum(shares) == pytest.approx(1, abs=1e-3), variable["name"]
+        assert len(variable["edges"]) == len(shares) + 1
+    gcs, sex = curves["variables"][3], curves["variables"][-1]
+    assert gcs["edges"][:2] == [2.5, 3.5], "a bin a level"
+    assert (sex["categories"], sex["edges"]) == (["female", "male"], [-0.5, 0.5, 1.5])
+    assert [row[i] for i, row in enumerate(curves["real"]["correlations"])] == pytest.approx([1] * channels)
