@@ -263,22 +263,28 @@ def evaluate(
     synthetic: UseAppendAction[tuple[str, ...]],
     out: Out,
     test: Path | None = None,
+    cache: Path | None = None,
     settings: OmitArgPrefixes[EvaluateSettings] = EvaluateSettings(),
 ) -> None:
-    """Measure what synthetic data sets are worth: utility, fidelity and privacy, with 95 % intervals.
+    """Measure what synthetic data sets are worth: utility (of subgroups, too), fidelity and privacy, with 95 % intervals.
+
+    Interrupted, the same command goes on from OUT.partial, which keeps what has been fitted.
 
     For instance:
       tardiff evaluate --real data/p12 --synthetic unguided=data/unguided --synthetic guided=data/guided --out runs/evaluation
       tardiff evaluate --real data/p12 --synthetic data/guided --quick --out runs/first-look
+      tardiff evaluate --real data/p12 --synthetic data/guided --subgroups age sex --cache runs/fits --out runs/groups
 
     Args:
         real: Dataset folder of real records with train, validation and test splits.
         synthetic: Synthetic dataset folder, as [NAME=]SYN; repeat for more. Differences are taken to the first one.
         out: Folder to write metrics.json, table.txt and figures to.
         test: Another dataset folder to test on: its test split, or its train split if it has no other.
+        cache: Folder that keeps what is fitted for later evaluations, instead of OUT.partial, which goes when OUT is there.
     """
     from tardiff import evaluate as evaluation
     from tardiff.dataset import Dataset
+    from tardiff.evaluate.cache import Cache
     from tardiff.files import refuse_existing
 
     refuse_existing(out)
@@ -286,8 +292,11 @@ def evaluate(
     if len(named) < len(synthetic):
         raise TardiffError("--synthetic: two data sets have the same name; give names as NAME=PATH")
     real_data, sets = Dataset.load(real), {name: Dataset.load(path) for name, path in named.items()}
-    result = evaluation.evaluate(real_data, sets, settings, test)
+    partial = out.with_name(out.name + ".partial")
+    result = evaluation.evaluate(real_data, sets, settings, test, cache or partial)
     evaluation.write(result, out, real_data, sets)
+    if cache is None:
+        Cache(partial).clear()
     print(evaluation.table(result))
     print(f"\nwritten to {out}")
 
