@@ -25,7 +25,7 @@ from tardiff.noise import stream
 from tardiff.settings import EvaluateSettings
 
 WIDTH = 32
-EPOCHS = 20
+EPOCHS = 10
 PATIENCE = 2
 LEARNING_RATE = 3e-3
 REAL = "train"
