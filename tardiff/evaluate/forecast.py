@@ -6,6 +6,7 @@ error on real records. Here every channel is forecast, in normal scores, and onl
 
 import copy
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,9 @@ from tardiff.noise import stream
 from tardiff.settings import EvaluateSettings
 
 WIDTH = 32
-EPOCHS = 10
-PATIENCE = 2
+STEPS = 300  # about, whatever the number of rows: small sets are learnt as well as large ones
+FEWEST_EPOCHS = 3
+PATIENCE = 3
 LEARNING_RATE = 3e-3
 REAL = "train"
 
@@ -94,7 +96,7 @@ def train_forecaster(train: Rows, validation: Rows, seed: int) -> Forecaster:
         optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE)
         seen = torch.tensor(train.seen)
         best, state, since = np.inf, model.state_dict(), 0
-        for _ in range(EPOCHS):
+        for _ in range(max(FEWEST_EPOCHS, ceil(STEPS * BATCH / len(seen)))):
             for rows in torch.randperm(len(seen)).split(BATCH):
                 error, count = _errors(model, seen[rows])
                 optimizer.zero_grad()

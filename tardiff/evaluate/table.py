@@ -92,8 +92,9 @@ def _subgroups(result: Result) -> list[str]:
         identity = {"model": model, "protocol": "TSTR" if name else "TRTR", "synthetic": name}
         scores = [(next(c for c in group["cells"] if identity.items() <= c.items())["metrics"]["auroc"], group) for group in judged]
         ranked = sorted((pair for pair in scores if pair[0]["value"] is not None), key=lambda pair: pair[0]["value"])
-        ends = [(f"{group['static']}: {group['group']}", number(score)) for score, group in (ranked[0], ranked[-1])] if ranked else []
-        lines.append(_row([name or "real", *(text for end in ends for text in end)]))
+        ends = (ranked[0], ranked[-1]) if ranked else ()
+        texts = [(_short(f"{group['static']}: {group['group']}", NUMBER), number(score)) for score, group in ends]
+        lines.append(_row([name or "real", *(text for pair in texts for text in pair)]))
     return lines
 
 
@@ -146,5 +147,8 @@ def _scores(item: Mapping[str, Any], signed: bool = False) -> list[str]:
 
 def _row(cells: list[str]) -> str:
     name, *numbers = cells
-    short = name if len(name) <= NAME else name[: NAME - 1] + "…"
-    return (f"{short:<{NAME}}" + "".join(f" {text:<{NUMBER}}" for text in numbers)).rstrip()
+    return (f"{_short(name, NAME):<{NAME}}" + "".join(f" {text:<{NUMBER}}" for text in numbers)).rstrip()
+
+
+def _short(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
