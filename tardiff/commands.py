@@ -329,15 +329,19 @@ def evaluate(
     test: Path | None = None,
     run: Path | None = None,
     classifier: UseAppendAction[tuple[str, ...]] = (),
+    cache: Path | None = None,
     settings: OmitArgPrefixes[EvaluateSettings] = EvaluateSettings(),
 ) -> None:
-    """Measure what synthetic data sets are worth: utility, fidelity and privacy, with 95 % intervals.
+    """Measure what synthetic data sets are worth: utility (of subgroups, too), fidelity and privacy, with 95 % intervals.
+
+    Interrupted, the same command goes on from OUT.partial, which keeps what has been fitted.
 
     For instance:
       tardiff evaluate --real data/p12 --synthetic unguided=data/unguided --synthetic guided=data/guided --out runs/evaluation
       tardiff evaluate --real data/p12 --synthetic data/guided --quick --out runs/first-look
       tardiff evaluate --real data/p12 --synthetic data/guided --run runs/p12 --classifier runs/p12-gru --out runs/attacked
       tardiff evaluate --real data/p12 --synthetic mine=mine.csv.gz --synthetic theirs=theirs.npz --out runs/others
+      tardiff evaluate --real data/p12 --synthetic data/guided --subgroups age sex --cache runs/fits --out runs/groups
 
     Args:
         real: Dataset folder of real records with train, validation and test splits.
@@ -349,10 +353,12 @@ def evaluate(
         test: Another dataset folder to test on: its test split, or its train split if it has no other.
         run: Pipeline folder of the generator, for membership attacks that see the model (likelihoods take minutes).
         classifier: Classifier folder that guided it, as [NAME=]CLF, for attacks on its guidance rows; repeat for more.
+        cache: Folder that keeps what is fitted for later evaluations, instead of OUT.partial, which goes when OUT is there.
     """
     from tardiff import evaluate as evaluation
     from tardiff.classifier_folder import ClassifierFolder
     from tardiff.dataset import Dataset
+    from tardiff.evaluate.cache import Cache
     from tardiff.evaluate.readers import read_synthetic
     from tardiff.files import refuse_existing
     from tardiff.pipeline import TarDiffPipeline
@@ -363,8 +369,11 @@ def evaluate(
     classifiers = {name: ClassifierFolder.load(path) for name, path in guides.items()}
     real_data = Dataset.load(real)
     sets = {name: read_synthetic(path, real_data) for name, path in named.items()}
-    result = evaluation.evaluate(real_data, sets, settings, test, pipeline, classifiers)
+    partial = out.with_name(out.name + ".partial")
+    result = evaluation.evaluate(real_data, sets, settings, test, cache or partial, pipeline, classifiers)
     evaluation.write(result, out, real_data, sets)
+    if cache is None:
+        Cache(partial).clear()
     print(evaluation.table(result))
     print(f"\nwritten to {out}")
 

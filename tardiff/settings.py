@@ -189,9 +189,9 @@ class SamplerSettings:
 class EvaluateSettings:
     """What an evaluation fits and how often."""
 
-    models: tuple[Literal["gru", "trees", "logistic"], ...] = ("gru", "trees")
-    """Evaluators: the package's GRU, gradient-boosted trees and logistic regression on summary features. The last two
-    are architectures that no guide has seen."""
+    models: tuple[Literal["gru", "tcn", "trees", "logistic"], ...] = ("gru", "tcn", "trees", "logistic")
+    """Evaluators: the package's GRU and temporal convolutions, gradient-boosted trees and logistic regression on summary
+    features. The last two are architectures that no guide has seen."""
     seeds: int = 5
     """Fits of every cell, each with another seed."""
     ratios: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -202,10 +202,15 @@ class EvaluateSettings:
     """Most training rows that membership attacks try to tell from as many test rows."""
     seed: int = 0
     """Seed of the fits' seeds, the rows drawn and the bootstrap."""
+    subgroups: tuple[str, ...] = ("auto",)
+    """Descriptors by whose groups of test patients utility is reported, too; `auto` is every categorical one and age,
+    `none` none."""
+    max_rows: int = 20000
+    """Most rows of a split that evaluators learn from or predict; larger splits are thinned out by the seed. 0 takes all."""
     quick: bool = False
-    """Two seeds, the ratio 1.0 only, trees and logistic regression, attacks on 500 rows: a first look in under two minutes."""
+    """Two seeds, the ratio 1.0 only, trees and logistic regression, at most 4,000 rows, 500 attacked: a first look in under two minutes."""
     workers: int = 0
-    """Processes that fit evaluators side by side; 0 means as many as there are free cores."""
+    """Processes that fit evaluators side by side, each with one thread; 0 means as many as there are free cores."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardiff.errors import TardiffError
+from tardiff.evaluate.calibration import calibration_error, calibration_intercept, calibration_slope
 
 Floats = NDArray[np.floating]
 Metric = Callable[[NDArray[np.int64], Floats, Floats], NDArray[np.float64]]
@@ -46,7 +47,16 @@ def brier(label: NDArray[np.int64], score: Floats, weights: Floats) -> NDArray[n
     return (weights @ (score - label) ** 2) / weights.sum(1, dtype=np.float64)
 
 
-METRICS: dict[str, Metric] = {"auprc": auprc, "auroc": auroc, "brier": brier}
+METRICS: dict[str, Metric] = {
+    "auprc": auprc,
+    "auroc": auroc,
+    "brier": brier,
+    "calibration_slope": calibration_slope,
+    "calibration_intercept": calibration_intercept,
+    "calibration_error": calibration_error,
+}
+DISTANCES = ("calibration_error",)
+"""Metrics that sampling noise can only raise."""
 
 
 def positive_score(probability: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,7 +1,10 @@
 """Evaluators: models that are trained on one set of rows and asked about another, behind one function."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,6 +22,7 @@ from tardiff.evaluate.features import observed_shares, summary_features
 from tardiff.settings import ClassifierSettings
 
 Probability = NDArray[np.float64]
+BATCH = 128  # half the time of 64 a pass, and no worse
 
 
 @dataclass(frozen=True)
@@ -56,17 +60,36 @@ class Rows:
             np.concatenate([self.label, other.label]),
         )
 
+    def labelled(self, label: int) -> "Rows":
+        """The same rows, all with one label."""
+        return Rows(self.seen, self.features, np.full(len(self), label))
+
+    def digest(self) -> str:
+        """Hash of all that is in them."""
+        digest = hashlib.sha256()
+        for array in (self.seen, self.features, self.label):
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+Predict = Callable[[Rows], Probability]
+
 
 def fit_predict(
     name: str, train: Rows, validation: Rows, test: Rows, seed: int, classes: int = 2, *, balanced: bool = False
 ) -> Probability:
-    """Train evaluator `name` and return its class probabilities of the test rows, [n_test, classes].
+    """Train evaluator `name` and return its class probabilities of the test rows, [n_test, classes]; see `fit_model`."""
+    return fit_model(name, train, validation, seed, classes, balanced=balanced)(test)
+
+
+def fit_model(name: str, train: Rows, validation: Rows, seed: int, classes: int = 2, *, balanced: bool = False) -> Predict:
+    """Train evaluator `name`; what comes back gives class probabilities of rows, [n, classes], and never reads their labels.
 
     Args:
         name: a key of `EVALUATORS`.
         train: rows to learn from.
         validation: rows to stop on.
-        test: rows to predict; their labels are never read.
         seed: of weights, order, dropout and feature subsampling.
         classes: number of labels.
         balanced: weigh the classes equally in the loss.
@@ -79,17 +102,20 @@ def fit_predict(
     present = np.unique(train.label)
     if len(present) < 2:
         raise TardiffError(f"evaluator {name}: every training row has class {present[0]}; two classes are needed")
-    return EVALUATORS[name](train, validation, test, seed, classes, balanced)
+    return EVALUATORS[name](train, validation, seed, classes, balanced)
 
 
-def _gru(train: Rows, validation: Rows, test: Rows, seed: int, classes: int, balanced: bool) -> Probability:
-    settings = ClassifierSettings("gru", batch_size=128, class_weights=balanced, seed=seed)  # half the time of 64 a pass, and no worse
-    seen, label = torch.tensor(train.seen), torch.tensor(train.label)
-    stop_on = torch.tensor(validation.seen), torch.tensor(validation.label)
-    return classifier.fit(seen, label, stop_on, settings, classes).classifier.probability(torch.tensor(test.seen))
+def _network(architecture: Literal["gru", "tcn"]) -> Callable[[Rows, Rows, int, int, bool], Predict]:
+    def evaluator(train: Rows, validation: Rows, seed: int, classes: int, balanced: bool) -> Predict:
+        settings = ClassifierSettings(architecture=architecture, batch_size=BATCH, class_weights=balanced, seed=seed)
+        stop_on = torch.tensor(validation.seen), torch.tensor(validation.label)
+        network = classifier.fit(torch.tensor(train.seen), torch.tensor(train.label), stop_on, settings, classes).classifier
+        return lambda rows: network.probability(torch.tensor(rows.seen))
+
+    return evaluator
 
 
-def _trees(train: Rows, validation: Rows, test: Rows, seed: int, classes: int, balanced: bool) -> Probability:
+def _trees(train: Rows, validation: Rows, seed: int, classes: int, balanced: bool) -> Predict:
     # Half of the features at each split makes the trees depend on the seed. scikit-learn's own early stopping would cut its
     # validation rows from the training rows; here they are given, so every stage is scored on them instead.
     model = HistGradientBoostingClassifier(
@@ -105,16 +131,19 @@ def _trees(train: Rows, validation: Rows, test: Rows, seed: int, classes: int, b
         _log_loss(_all_classes(p, model.classes_, classes), validation.label) for p in model.staged_predict_proba(validation.features)
     ]
     best = int(np.argmin(losses))
-    stages = enumerate(model.staged_predict_proba(test.features))
-    return _all_classes(next(p for stage, p in stages if stage == best), model.classes_, classes)
+
+    def predict(rows: Rows) -> Probability:
+        return _all_classes(next(islice(model.staged_predict_proba(rows.features), best, None)), model.classes_, classes)
+
+    return predict
 
 
-def _logistic_on(read: Callable[[Rows], NDArray[np.float64]]) -> Callable[..., Probability]:
-    def evaluator(train: Rows, validation: Rows, test: Rows, seed: int, classes: int, balanced: bool) -> Probability:
+def _logistic_on(read: Callable[[Rows], NDArray[np.float64]]) -> Callable[[Rows, Rows, int, int, bool], Predict]:
+    def evaluator(train: Rows, validation: Rows, seed: int, classes: int, balanced: bool) -> Predict:
         # A convex problem: it needs no rows to stop on, and its seed only chose the rows.
         regression = LogisticRegression(C=0.1, max_iter=1000, class_weight=_class_weight(balanced))
         model = make_pipeline(StandardScaler(), regression).fit(read(train), train.label)
-        return _all_classes(model.predict_proba(read(test)), model.classes_, classes)
+        return lambda rows: _all_classes(model.predict_proba(read(rows)), model.classes_, classes)
 
     return evaluator
 
@@ -134,8 +163,9 @@ def _all_classes(probability: Probability, present: NDArray[np.int64], classes: 
     return full
 
 
-EVALUATORS: dict[str, Callable[[Rows, Rows, Rows, int, int, bool], Probability]] = {
-    "gru": _gru,
+EVALUATORS: dict[str, Callable[[Rows, Rows, int, int, bool], Predict]] = {
+    "gru": _network("gru"),
+    "tcn": _network("tcn"),
     "trees": _trees,
     "logistic": _logistic_on(lambda rows: rows.features),
     "mask-only": _logistic_on(lambda rows: observed_shares(rows.features)),

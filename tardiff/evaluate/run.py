@@ -2,30 +2,46 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save_file
+
+from tardiff.classifier import State
 from tardiff.classifier_folder import ClassifierFolder
 from tardiff.codec import Codec
 from tardiff.dataset import Dataset, Split
 from tardiff.errors import TardiffError
+from tardiff.evaluate import forecast
+from tardiff.evaluate.bench import Bench, thinned
+from tardiff.evaluate.cache import Cache
 from tardiff.evaluate.curves import curves
-from tardiff.evaluate.fidelity import fidelity
-from tardiff.evaluate.models import EVALUATORS, Rows
+from tardiff.evaluate.fidelity import discriminative, embedding, fidelity
+from tardiff.evaluate.models import EVALUATORS
 from tardiff.evaluate.opening import check_classes, check_like, check_models, check_real, check_strangers, opened, opened_synthetic
 from tardiff.evaluate.plots import save_png, trajectories, utility_forest
+from tardiff.evaluate.pool import run_fits, versions
 from tardiff.evaluate.privacy import privacy
+from tardiff.evaluate.subgroups import groups, subgroups
 from tardiff.evaluate.table import table
 from tardiff.evaluate.threads import one_thread
-from tardiff.evaluate.utility import Bench, utility
+from tardiff.evaluate.utility import fit_of, fit_seeds, plan, scores, utility
 from tardiff.files import new_folder, write_json
 from tardiff.pipeline import TarDiffPipeline
 from tardiff.settings import EvaluateSettings
 
-PACKAGES = ("tardiff", "torch", "scikit-learn", "numpy", "scipy")
-QUICK_ATTACKED = 500
+QUICK_ROWS, QUICK_ATTACKED = 4000, 500
 Data = str | Path | Dataset
+
+
+class Evaluation(dict[str, Any]):
+    """A result: JSON-able numbers.
+
+    Attributes:
+        encoder: weights of the network in whose embedding the Fréchet distance was taken.
+    """
+
+    encoder: State
 
 
 def evaluate(
@@ -33,9 +49,10 @@ def evaluate(
     synthetic: Mapping[str, Data],
     settings: EvaluateSettings,
     test: Data | None = None,
+    cache: str | Path | None = None,
     pipeline: TarDiffPipeline | None = None,
     classifiers: Mapping[str, ClassifierFolder] | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Evaluate synthetic data sets against the real one that they imitate.
 
     Args:
@@ -43,12 +60,13 @@ def evaluate(
         synthetic: folders or data sets by name; the others are compared with the first one.
         settings: models, seeds, ratios, resamples, workers.
         test: another data set to predict instead of the real test rows: its test split, or its train split if it has none.
+        cache: folder in which the results of fits are kept and looked for, so that an interrupted evaluation goes on.
         pipeline: the generator, which privacy attacks look into; it learnt the real training rows.
         classifiers: classifiers of guides by name, which privacy attacks look into; they learnt the real training rows.
 
     Returns:
-        A JSON-able dict: `real`, `synthetic` and `test` (what was read), `settings`, `versions`, `utility`, `fidelity`, `privacy`.
-        It depends on the data and the settings, never on the number of workers.
+        A JSON-able dict: `real`, `synthetic` and `test` (what was read), `settings`, `versions`, `utility`, `forecast`, `subgroups`,
+        `fidelity`, `privacy`. It depends on the data and the settings, never on the number of workers or the cache.
 
     Raises:
         TardiffError: a data set lacks a split, a class, or has other channels, steps or classes than the real one; a generator
@@ -64,24 +82,43 @@ def evaluate(
         check_like(name, dataset, real_data)
         check_classes(f"synthetic set {name!r}", dataset, dataset.train)
     check_models(real_data, pipeline, classifiers or {})
-    test_name, test_data, test_split = _test_rows(real_data, None if test is None else opened(test))
+    test_name, test_data, whole = _test_rows(real_data, None if test is None else opened(test))
+    test_split = thinned(whole, settings.max_rows, settings.seed)
+    found = groups(test_split, test_data.manifest, real_data, settings.subgroups)
     with one_thread():
         codec = Codec.fit(real_data.train, real_data.manifest)
-        bench = _bench(real_data, sets, test_split, codec)
-    scores = utility(bench, test_split, settings)
+        fewer = {name: _thinned(dataset, settings) for name, dataset in sets.items()}
+        bench = Bench.of(_thinned(real_data, settings), fewer, test_split, codec)
+    cells = plan(bench.names, settings)
+    fits = [fit_of(cell, seed, bench) for cell in cells for seed in fit_seeds(settings)]
+    fits += [*forecast.fits(bench, settings), *discriminative.fits(bench, settings), embedding.fit_of(bench, settings)]
+    done = run_fits(list(dict.fromkeys(fits)), bench, settings.workers, Cache(Path(cache) if cache else None))
     with one_thread():
-        looks = fidelity(real_data, sets, settings.seed)
-        leaks = privacy(real_data, sets, codec, settings, pipeline, classifiers)
-    return {
-        "real": _describe(real_data),
-        "synthetic": {name: _describe(dataset) for name, dataset in sets.items()},
-        "test": _describe(test_data) | {"split": test_name, "rows": len(test_split), "positives": int((test_split.label == 1).sum())},
-        "settings": _plain_settings(settings),
-        "versions": {package: version(package) for package in PACKAGES},
-        "utility": scores,
-        "fidelity": looks,
-        "privacy": leaks,
-    }
+        encoder = embedding.encoder_weights(bench, done, settings)
+        score = scores(cells, bench, done, settings)
+        result = Evaluation(
+            real=_describe(real_data),
+            synthetic={name: _describe(dataset) for name, dataset in sets.items()},
+            test=_describe(test_data) | {"split": test_name, "rows": len(test_split), "positives": int((test_split.label == 1).sum())},
+            settings=_plain_settings(settings),
+            versions=versions(),
+            utility=utility(bench, test_split, score, settings),
+            forecast=forecast.forecast(bench, test_split, done, settings),
+            subgroups=subgroups(found, test_split, score, settings),
+            fidelity=fidelity(real_data, sets, settings.seed),
+            privacy=privacy(real_data, sets, codec, settings, pipeline, classifiers),
+        )
+        _add(result["fidelity"], discriminative.discriminative(bench, done, settings))
+        _add(result["fidelity"], embedding.frechet(bench, encoder, settings))
+    result.encoder = encoder
+    return result
+
+
+def _add(looks: dict[str, Any], by_role: Mapping[str, dict[str, Any]]) -> None:
+    """Add numbers that needed a model to those that did not."""
+    looks["floor"] |= by_role["held-out"]
+    for name, numbers in looks["sets"].items():
+        numbers |= by_role[f"synthetic/{name}"]
 
 
 def effective(settings: EvaluateSettings) -> EvaluateSettings:
@@ -91,7 +128,9 @@ def effective(settings: EvaluateSettings) -> EvaluateSettings:
         TardiffError: naming the field.
     """
     if settings.quick:
-        settings = replace(settings, models=("trees", "logistic"), seeds=2, ratios=(1.0,), attacked=min(settings.attacked, QUICK_ATTACKED))
+        rows = min(settings.max_rows or QUICK_ROWS, QUICK_ROWS)
+        attacked = min(settings.attacked, QUICK_ATTACKED)
+        settings = replace(settings, models=("trees", "logistic"), seeds=2, ratios=(1.0,), max_rows=rows, attacked=attacked)
     unknown = [model for model in settings.models if model not in EVALUATORS]
     if unknown or not settings.models:
         raise TardiffError(f"models: {', '.join(unknown) or 'empty'} (known: {', '.join(EVALUATORS)})")
@@ -100,13 +139,17 @@ def effective(settings: EvaluateSettings) -> EvaluateSettings:
             raise TardiffError(f"{field}: {getattr(settings, field)} is below 1")
     if any(ratio <= 0 for ratio in settings.ratios):
         raise TardiffError(f"ratios: {settings.ratios} must all be above 0")
+    if settings.max_rows < 0:
+        raise TardiffError(f"max_rows: {settings.max_rows} is below 0 (0 means all rows)")
     if settings.workers < 0:
         raise TardiffError(f"workers: {settings.workers} is below 0 (0 means one a core)")
     return settings
 
 
 def write(result: Mapping[str, Any], out: str | Path, real: Data, synthetic: Mapping[str, Data]) -> None:
-    """Write `metrics.json`, `table.txt`, `figures.json` (see `curves`), `utility.png` and `trajectories.png` into the new folder `out`.
+    """Write an evaluation into the new folder `out`.
+
+    `metrics.json`, `table.txt`, `figures.json` (see `curves`), `encoder.safetensors`, `utility.png` and `trajectories.png`.
 
     Args:
         result: what `evaluate` gave.
@@ -122,6 +165,8 @@ def write(result: Mapping[str, Any], out: str | Path, real: Data, synthetic: Map
         write_json(folder / "metrics.json", result)
         write_json(folder / "figures.json", curves(real_data, sets))
         (folder / "table.txt").write_text(table(result), encoding="utf-8")
+        if isinstance(result, Evaluation):
+            save_file(result.encoder, folder / "encoder.safetensors")
         save_png(utility_forest(result), folder / "utility.png")
         save_png(trajectories(real_data, sets), folder / "trajectories.png")
 
@@ -136,14 +181,16 @@ def _test_rows(real: Dataset, other: Dataset | None) -> tuple[str, Dataset, Spli
     return name, other, other.split(name)
 
 
-def _bench(real: Dataset, synthetic: Mapping[str, Dataset], test: Split, codec: Codec) -> Bench:
-    return Bench(
-        train=Rows.of(real.train, codec),
-        validation=Rows.of(real.split("validation"), codec),
-        test=Rows.of(test, codec),
-        synthetic={name: Rows.of(dataset.train, codec) for name, dataset in synthetic.items()},
-        classes=len(real.manifest.task.classes),
-    )
+def _thinned(dataset: Dataset, settings: EvaluateSettings) -> Dataset:
+    """At most `max_rows` rows of each split.
+
+    Raises:
+        TardiffError: a class went with the rest.
+    """
+    fewer = Dataset(dataset.manifest, {name: thinned(split, settings.max_rows, settings.seed) for name, split in dataset.splits.items()})
+    for name, split in fewer.splits.items():
+        check_classes(f"--max-rows {settings.max_rows}, {name} split", fewer, split)
+    return fewer
 
 
 def _plain_settings(settings: EvaluateSettings) -> dict[str, Any]:

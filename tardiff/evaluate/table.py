@@ -1,10 +1,13 @@
 """A result as plain text for the terminal, at most 120 columns wide."""
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tardiff.evaluate.lookup import cell, difference, shown_ratio
+from tardiff.evaluate.verdict import overall, worse_than_floor
 
+WIDTH = 118
 NAME = 24
 NUMBER = 23
 Result = Mapping[str, Any]
@@ -12,9 +15,12 @@ Estimate = Mapping[str, Any]
 
 
 def table(result: Result) -> str:
-    """The whole result: utility by evaluator, differences, fidelity, privacy; numbers are `value [95 % interval]`."""
+    """What a result says in short: utility by evaluator, differences, groups, forecasts, fidelity, privacy.
+
+    Numbers are `value [95 % interval]`; the result itself holds more.
+    """
     parts = [_head(result), *(_utility(result, model) for model in result["settings"]["models"])]
-    parts += [_differences(result), _fidelity(result), _privacy(result)]
+    parts += [_differences(result), _subgroups(result), _forecast(result), _fidelity(result), _privacy(result)]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
@@ -74,17 +80,47 @@ def _score_columns(ratio: float | None) -> list[str]:
     return ["alone: AUPRC", "AUROC"] + ([] if ratio is None else [f"with real (x {ratio:g}): AUPRC", "AUROC"])
 
 
+def _subgroups(result: Result) -> list[str]:
+    """The worst and the best served group, by what the first evaluator was trained on."""
+    model = result["settings"]["models"][0]
+    judged = [group for group in result["subgroups"] if group["reason"] is None]
+    if not judged:
+        return []
+    lines = [f"Groups of test rows by AUROC, {model} ({len(judged)} groups; {len(result['subgroups']) - len(judged)} too small to judge)"]
+    lines.append(_row(["trained on", "worst served", "", "best served", ""]))
+    for name in (None, *result["synthetic"]):
+        identity = {"model": model, "protocol": "TSTR" if name else "TRTR", "synthetic": name}
+        scores = [(next(c for c in group["cells"] if identity.items() <= c.items())["metrics"]["auroc"], group) for group in judged]
+        ranked = sorted((pair for pair in scores if pair[0]["value"] is not None), key=lambda pair: pair[0]["value"])
+        ends = (ranked[0], ranked[-1]) if ranked else ()
+        texts = [(_short(f"{group['static']}: {group['group']}", NUMBER), number(score)) for score, group in ends]
+        lines.append(_row([name or "real", *(text for pair in texts for text in pair)]))
+    return lines
+
+
+def _forecast(result: Result) -> list[str]:
+    numbers = {"real": result["forecast"]["real"]} | result["forecast"]["sets"]
+    numbers["(nothing changes)"] = result["forecast"]["carried_forward"]
+    lines = ["Forecasting the next step of real test rows (mean absolute error in normal scores)", _row(["trained on", "error"])]
+    return lines + [_row([name, number(estimate)]) for name, estimate in numbers.items()]
+
+
 def _fidelity(result: Result) -> list[str]:
-    sets = {"real held-out (floor)": result["fidelity"]["floor"]} | result["fidelity"]["sets"]
-    lines = [f"Fidelity to the real training rows ({result['fidelity']['rows']:,} rows of each set; 0 is identical; mean over channels)"]
-    lines.append(_row(["", "KS distance", "Wasserstein (sd)", "observed rate, diff.", "correlation, diff."]))
-    lines += [_row([name, *_distances(numbers)]) for name, numbers in sets.items()]
+    floor, others = result["fidelity"]["floor"], result["fidelity"]["sets"]
+    sets = {"real held-out (floor)": floor} | others
+    discriminator = next((key for key in floor if key.startswith("discriminative")), "frechet")
+    told = f"told apart by {discriminator.rpartition('_')[2]}" if discriminator != "frechet" else "Fréchet distance"
+    shown = {"ks": "KS distance", "correlation": "correlation, diff.", "autocorrelation_function": "autocorrelation, diff."}
+    shown[discriminator] = told
+    rows = f"{result['fidelity']['rows']:,} rows of each set"
+    lines = [f"Fidelity to the real training rows ({rows}; 0 is identical, but 0.5 where rows are told apart)"]
+    lines.append(_row(["", *shown.values()]))
+    lines += [_row([name, *(number(overall(numbers[key])) for key in shown)]) for name, numbers in sets.items()]
+    for name, numbers in others.items():
+        worse = worse_than_floor(floor, numbers)
+        verdict = f"{name}: {len(worse)} of {len(floor)} numbers worse than the floor"
+        lines += textwrap.wrap(": ".join([verdict, ", ".join(worse)]) if worse else verdict, WIDTH)
     return lines + list(_rule_lines(sets))
-
-
-def _distances(numbers: Mapping[str, Any]) -> list[str]:
-    means = [numbers[key]["mean"] for key in ("ks", "wasserstein", "observed_rate")]
-    return [number(estimate) for estimate in (*means, numbers["correlation"])]
 
 
 def _rule_lines(sets: Mapping[str, Any]) -> Iterator[str]:
@@ -139,5 +175,8 @@ def _scores(item: Mapping[str, Any], signed: bool = False) -> list[str]:
 
 def _row(cells: list[str]) -> str:
     name, *numbers = cells
-    short = name if len(name) <= NAME else name[: NAME - 1] + "…"
-    return (f"{short:<{NAME}}" + "".join(f" {text:<{NUMBER}}" for text in numbers)).rstrip()
+    return (f"{_short(name, NAME):<{NAME}}" + "".join(f" {text:<{NUMBER}}" for text in numbers)).rstrip()
+
+
+def _short(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"

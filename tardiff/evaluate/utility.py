@@ -1,28 +1,31 @@
 """Utility: how well models trained on synthetic rows predict real test rows.
 
-Protocols: TRTR (train on real, test on real; the ceiling), TSTR (train on synthetic), TSRTR (train on synthetic and real),
-mask-only (real, but all that the model sees is how often each channel was measured; a floor).
+Protocols: TRTR (train on real, test on real; the ceiling), TSTR (train on synthetic), TSRTR (train on synthetic and real), TRTS
+(train on real, test on synthetic: whether synthetic labels mean what real ones do), mask-only (TRTR, but all that the model sees is
+how often each channel was measured; a floor).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import joblib
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from tardiff.dataset import Split
-from tardiff.evaluate.bootstrap import Draws, Resamples, estimate
-from tardiff.evaluate.metrics import METRICS, positive_score
-from tardiff.evaluate.models import Rows, fit_predict
-from tardiff.evaluate.threads import one_thread
+from tardiff.evaluate.bench import Bench
+from tardiff.evaluate.bootstrap import Draws, Resamples, estimate, recentred
+from tardiff.evaluate.cache import Arrays
+from tardiff.evaluate.metrics import DISTANCES, METRICS, positive_score
+from tardiff.evaluate.models import Rows, fit_model
+from tardiff.evaluate.pool import COST, Fit
 from tardiff.noise import stream
 from tardiff.settings import EvaluateSettings
 
 HELD_OUT = 0.2
-COST = {"gru": 30, "trees": 6, "logistic": 1, "mask-only": 1}  # time of a fit a training row, for the ETA only
+
+Scores = dict["Cell", NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -36,61 +39,77 @@ class Cell:
     """Synthetic rows added, as a share of the real training rows (TSRTR only)."""
 
 
-@dataclass(frozen=True)
-class Bench:
-    """Everything a fit may read."""
-
-    train: Rows
-    validation: Rows
-    test: Rows
-    synthetic: Mapping[str, Rows]
-    classes: int
-
-
-def plan(names: list[str], settings: EvaluateSettings) -> list[Cell]:
+def plan(names: tuple[str, ...], settings: EvaluateSettings) -> list[Cell]:
     """The cells of an evaluation, in the order in which they are reported."""
     cells = [Cell("mask-only", "mask-only")]
     for model in settings.models:
         cells.append(Cell(model, "TRTR"))
         for name in names:
-            cells.append(Cell(model, "TSTR", name))
+            cells.extend((Cell(model, "TSTR", name), Cell(model, "TRTS", name)))
             cells.extend(Cell(model, "TSRTR", name, ratio) for ratio in settings.ratios)
     return cells
-
-
-def utility(bench: Bench, test: Split, settings: EvaluateSettings) -> dict[str, Any]:
-    """Fit every cell with every seed and compare them.
-
-    Intervals cover the test patients and the fits (weights, order, rows drawn), not the generator's own training: for that,
-    evaluate several synthetic sets.
-
-    Args:
-        bench: rows as the evaluators read them.
-        test: the same test rows, for labels and patients.
-        settings: models, seeds, ratios, resamples.
-
-    Returns:
-        `cells`, each with its metrics, `differences` between them (paired), and `seeds`.
-    """
-    cells = plan(list(bench.synthetic), settings)
-    seeds = fit_seeds(settings)
-    score = _fit_all(bench, cells, seeds, settings)
-    resamples = Resamples.draw(test.subject_id, len(seeds), settings.bootstrap, stream("test patients", settings.seed))
-    draws = {cell: {name: resamples.mean_over_fits(metric, test.label, score[cell]) for name, metric in METRICS.items()} for cell in cells}
-    size = {"n": len(test), "seeds": len(seeds)}
-    return {
-        "seeds": seeds,
-        "cells": [_describe(cell, bench) | {"metrics": _estimates(draws[cell], **size)} for cell in cells],
-        "differences": [
-            asdict(a) | {"against": asdict(b), "metrics": _estimates({m: draws[a][m] - draws[b][m] for m in METRICS}, **size)}
-            for a, b in _comparisons(cells, list(bench.synthetic))
-        ],
-    }
 
 
 def fit_seeds(settings: EvaluateSettings) -> list[int]:
     """The seed of each fit of a cell; every cell has the same ones."""
     return stream("fits", settings.seed).integers(2**31, size=settings.seeds).tolist()
+
+
+def fit_of(cell: Cell, seed: int, bench: Bench) -> Fit:
+    """The fit behind a cell: TRTS asks the models of TRTR about other rows."""
+    if cell.protocol == "TRTS":
+        return fit_of(Cell(cell.model, "TRTR"), seed, bench)
+    asked = ("test", *(f"synthetic/{name}" for name in bench.names)) if cell.protocol == "TRTR" else ("test",)
+    learns = {"TSTR": (f"synthetic/{cell.synthetic}",), "TSRTR": ("train", "validation", f"synthetic/{cell.synthetic}")}
+    reads = (*learns.get(cell.protocol, ("train", "validation")), *asked)
+    return Fit(_fit, (cell, seed, asked), reads, COST[cell.model] * _training_size(cell, bench))
+
+
+def scores(cells: list[Cell], bench: Bench, done: Mapping[Fit, Arrays], settings: EvaluateSettings) -> Scores:
+    """Probabilities of class 1 of every row that a cell is asked about, [S, n]."""
+    role = {cell: f"synthetic/{cell.synthetic}" if cell.protocol == "TRTS" else "test" for cell in cells}
+    seeds = fit_seeds(settings)
+    return {cell: np.stack([done[fit_of(cell, seed, bench)][role[cell]] for seed in seeds]) for cell in cells}
+
+
+def utility(bench: Bench, test: Split, score: Scores, settings: EvaluateSettings) -> dict[str, Any]:
+    """Compare the cells.
+
+    Intervals cover the rows that are predicted and the fits (weights, order, rows drawn), not the generator's own training: for
+    that, evaluate several synthetic sets.
+
+    Args:
+        bench: rows as the evaluators read them.
+        test: the same test rows, for labels and patients.
+        score: of each cell, as `scores` gives it.
+        settings: seeds, resamples.
+
+    Returns:
+        `cells`, each with its metrics, `differences` between them (paired), and `seeds`.
+    """
+    seeds = fit_seeds(settings)
+    draws = _draws(bench, test, score, settings)
+    return {
+        "seeds": seeds,
+        "cells": [_describe(cell, bench) | {"metrics": _estimates(d, score[cell].shape[1], len(seeds))} for cell, d in draws.items()],
+        "differences": [
+            asdict(a)
+            | {"against": asdict(b), "metrics": _estimates({m: draws[a][m] - draws[b][m] for m in METRICS}, len(test), len(seeds))}
+            for a, b in _comparisons(list(score), bench.names)
+        ],
+    }
+
+
+def judged(label: NDArray[np.int64], score: NDArray[np.float64], resamples: Resamples) -> dict[str, Draws]:
+    """Draws of every metric of one cell, [1 + B] each.
+
+    Args:
+        label: [n].
+        score: probabilities of class 1, [S, n].
+        resamples: of the same rows and fits.
+    """
+    draws = {name: resamples.mean_over_fits(metric, label, score) for name, metric in METRICS.items()}
+    return draws | {name: recentred(draws[name]) for name in DISTANCES}
 
 
 def training_rows(cell: Cell, bench: Bench, seed: int) -> tuple[Rows, Rows]:
@@ -119,33 +138,29 @@ def held_out(label: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
     return held
 
 
+def _fit(bench: Bench, cell: Cell, seed: int, asked: tuple[str, ...]) -> Arrays:
+    predict = fit_model(cell.model, *training_rows(cell, bench, seed), seed, bench.classes)
+    return {role: positive_score(predict(bench.rows[role])) for role in asked}
+
+
+def _draws(bench: Bench, test: Split, score: Scores, settings: EvaluateSettings) -> dict[Cell, dict[str, Draws]]:
+    """Draws of every metric by cell; all cells that predict the test rows share their resamples."""
+    random = stream("test patients", settings.seed)
+    patients = Resamples.draw(test.subject_id, settings.seeds, settings.bootstrap, random)
+    of_synthetic = {
+        name: Resamples.draw(np.arange(len(rows)), settings.seeds, settings.bootstrap, stream(f"rows/{name}", settings.seed))
+        for name, rows in bench.synthetic.items()
+    }
+    return {
+        cell: judged(bench.synthetic[cell.synthetic].label, s, of_synthetic[cell.synthetic])
+        if cell.protocol == "TRTS" and cell.synthetic is not None
+        else judged(test.label, s, patients)
+        for cell, s in tqdm(score.items(), desc="judging evaluators")
+    }
+
+
 def _wanted(ratio: float, bench: Bench) -> int:
     return round(ratio * len(bench.train))
-
-
-def _fit_all(bench: Bench, cells: list[Cell], seeds: list[int], settings: EvaluateSettings) -> dict[Cell, NDArray[np.float64]]:
-    """Probabilities of class 1 of every test row by cell, [S, n]."""
-    jobs = [(cell, seed) for cell in cells for seed in seeds]
-    cost = [COST[cell.model] * _training_size(cell, bench) for cell, _ in jobs]
-    longest_first = sorted(range(len(jobs)), key=lambda job: -cost[job])  # so that no worker idles at the end
-    run = joblib.Parallel(n_jobs=settings.workers or joblib.cpu_count(), return_as="generator_unordered")
-    score = np.empty((len(jobs), len(bench.test)))
-    with _progress(sum(cost)) as bar:
-        done: Iterator[tuple[int, NDArray[np.float64]]] = run(joblib.delayed(_fit)(job, *jobs[job], bench) for job in longest_first)
-        for job, probability in done:
-            score[job] = positive_score(probability)
-            bar.update(cost[job])
-    return {cell: score[i * len(seeds) : (i + 1) * len(seeds)] for i, cell in enumerate(cells)}
-
-
-def _progress(total: int) -> tqdm:
-    """A bar on stderr in units of work, so that its ETA knows that a GRU takes longer than a regression."""
-    return tqdm(total=total, desc="fitting evaluators", bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed} so far, {remaining} to go")
-
-
-def _fit(job: int, cell: Cell, seed: int, bench: Bench) -> tuple[int, NDArray[np.float64]]:
-    with one_thread():
-        return job, fit_predict(cell.model, *training_rows(cell, bench, seed), bench.test, seed, bench.classes)
 
 
 def _training_size(cell: Cell, bench: Bench) -> int:
@@ -154,7 +169,8 @@ def _training_size(cell: Cell, bench: Bench) -> int:
 
 
 def _synthetic_rows(cell: Cell, bench: Bench) -> int:
-    if cell.synthetic is None:
+    """Of those that were learnt from."""
+    if cell.synthetic is None or cell.protocol == "TRTS":
         return 0
     rows = len(bench.synthetic[cell.synthetic])
     return rows if cell.ratio is None else min(rows, _wanted(cell.ratio, bench))
@@ -170,9 +186,9 @@ def _describe(cell: Cell, bench: Bench) -> dict[str, Any]:
     }
 
 
-def _comparisons(cells: list[Cell], names: list[str]) -> list[tuple[Cell, Cell]]:
-    """Each set against the first one named, in the same protocol; and every cell with synthetic rows against TRTR."""
-    with_synthetic = [cell for cell in cells if cell.synthetic is not None]
+def _comparisons(cells: list[Cell], names: tuple[str, ...]) -> list[tuple[Cell, Cell]]:
+    """Each set against the first one named, in the same protocol; and every cell that learnt from synthetic rows against TRTR."""
+    with_synthetic = [cell for cell in cells if cell.protocol in ("TSTR", "TSRTR")]
     against_first = [(c, Cell(c.model, c.protocol, names[0], c.ratio)) for c in with_synthetic if c.synthetic != names[0]]
     return against_first + [(c, Cell(c.model, "TRTR")) for c in with_synthetic]
 

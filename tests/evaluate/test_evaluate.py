@@ -4,12 +4,15 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tardiff.dataset import Dataset, Task
 from tardiff.errors import TardiffError
 from tardiff.evaluate import evaluate, table, write
 from tardiff.evaluate.lookup import cell, difference
 from tardiff.evaluate.plots import save_png, trajectories, utility_forest
+from tardiff.evaluate.pool import COST
 from tardiff.evaluate.run import effective
 from tardiff.evaluate.utility import held_out
 from tardiff.settings import EvaluateSettings
@@ -44,6 +47,8 @@ def test_good_rows_teach_and_shuffled_ones_do_not(result):
         assert value(result, model, "TRTR") > 0.9
         assert value(result, model, "TSTR", "good") > 0.9
         assert 0.25 < value(result, model, "TSTR", "shuffled") < 0.75
+        assert value(result, model, "TRTS", "good") > 0.85
+        assert 0.35 < value(result, model, "TRTS", "shuffled") < 0.65
     assert 0.35 < value(result, "mask-only", "mask-only") < 0.65
     harm = difference(result, "logistic", "TSTR", "shuffled", None, "good")["metrics"]["auroc"]
     assert harm["high"] < -0.1
@@ -58,10 +63,11 @@ def test_a_twin_differs_by_exactly_nothing(result):
 
 
 def test_every_number_says_what_it_rests_on(result):
+    rows = {"good": 300, "twin": 300, "shuffled": 300, "short": 60}
     for item in result["utility"]["cells"] + result["utility"]["differences"]:
         for number in item["metrics"].values():
             assert number["low"] <= number["value"] <= number["high"]
-            assert (number["n"], number["seeds"]) == (240, 2)
+            assert (number["n"], number["seeds"]) == (rows[item["synthetic"]] if item["protocol"] == "TRTS" else 240, 2)
     assert len(result["utility"]["seeds"]) == 2
     assert set(result["versions"]) > {"tardiff", "torch"}
 
@@ -76,9 +82,16 @@ def test_rows_used_are_recorded(result):
 
 def test_workers_and_other_sets_change_nothing(result, sets):
     two = evaluate(real(), {"good": sets["good"]}, replace(SETTINGS, workers=2))
-    identities = [("trees", "TRTR"), ("trees", "TSTR", "good"), ("trees", "TSRTR", "good", 0.5), ("logistic", "TSTR", "good")]
-    for identity in identities:
+    identities = [
+        ("trees", "TRTR"),
+        ("trees", "TRTS", "good"),
+        ("trees", "TSTR", "good"),
+        ("trees", "TSRTR", "good", 0.5),
+        ("logistic", "TSTR", "good"),
+    ]
+    for identity in (*identities, ("logistic", "TSTR", "good")):
         assert cell(two, *identity) == cell(result, *identity)
+    assert two["forecast"]["sets"]["good"] == result["forecast"]["sets"]["good"]
 
 
 def test_workers_change_no_bit_of_a_gru(sets):
@@ -104,14 +117,53 @@ def test_gru_and_another_test_set(sets):
 
 def test_quick_is_spelt_out():
     quick = effective(EvaluateSettings(quick=True))
-    assert (quick.models, quick.seeds, quick.ratios) == (("trees", "logistic"), 2, (1.0,))
+    assert (quick.models, quick.seeds, quick.ratios, quick.max_rows) == (("trees", "logistic"), 2, (1.0,), 4000)
+
+
+def test_every_number_has_real_data_beside_it(result):
+    floor = result["fidelity"]["floor"]
+    assert {"ks", "mmd", "alpha_precision", "discriminative_trees", "frechet"} < floor.keys()
+    for numbers in result["fidelity"]["sets"].values():
+        assert numbers.keys() == floor.keys()
+    assert floor["mmd"]["p_value"] > 0.01
+    assert result["fidelity"]["sets"]["twin"]["frechet"]["n"] == 60  # as many rows of every set
+    forecast = result["forecast"]
+    assert forecast["real"]["value"] < forecast["carried_forward"]["value"]
+    assert result["subgroups"] == []  # nothing is known of these patients
+
+
+def test_large_sets_are_thinned_out(sets):
+    found = evaluate(real(), {"good": sets["good"]}, replace(SETTINGS, models=("logistic",), ratios=(), max_rows=100))
+    assert cell(found, "logistic", "TRTR")["real_rows"] == 100
+    assert cell(found, "logistic", "TSTR", "good")["synthetic_rows"] == 100
+    assert cell(found, "logistic", "TSTR", "good")["metrics"]["auroc"]["n"] == found["test"]["rows"] == 100
+
+
+def test_an_interrupted_evaluation_goes_on_to_the_same_numbers(result, sets, tmp_path, monkeypatch):
+    settings = replace(SETTINGS, models=("logistic",), seeds=1, ratios=())
+    whole = evaluate(real(), {"good": sets["good"]}, settings, cache=tmp_path / "whole")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tardiff.evaluate.fidelity.embedding._fit", stop)
+        patch.setattr("tardiff.evaluate.fidelity.embedding.COST", {**COST, "tcn": 0})  # it would be the first fit, and is the last
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(real(), {"good": sets["good"]}, settings, cache=tmp_path / "half")
+    kept = set((tmp_path / "half").iterdir())
+    assert 0 < len(kept) < len(set((tmp_path / "whole").iterdir()))
+    stamps = {path: path.stat().st_mtime_ns for path in kept}
+    again = evaluate(real(), {"good": sets["good"]}, settings, cache=tmp_path / "half")
+    assert json.dumps(again) == json.dumps(whole)
+    assert {path: path.stat().st_mtime_ns for path in kept} == stamps
 
 
 def test_table_is_narrow_and_holds_the_numbers(result):
     text = table(result)
     assert max(map(len, text.splitlines())) <= 120
     assert f"{value(result, 'trees', 'TSTR', 'good', metric='auprc'):.3f}" in text
-    for words in ("Utility, trees", "Difference twin - good", "real held-out (floor)", "copies", "fewer rows"):
+    for words in ("Utility, trees", "Difference twin - good", "real held-out (floor)", "copies", "fewer rows", "worse than the floor"):
         assert words in text
 
 
@@ -120,6 +172,9 @@ def test_writing(result, sets, tmp_path):
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == result
     assert (tmp_path / "out" / "table.txt").read_text() == table(result)
     assert {file.name for file in (tmp_path / "out").glob("*.png")} == {"utility.png", "trajectories.png"}
+    weights = load_file(tmp_path / "out" / "encoder.safetensors")
+    assert weights.keys() == result.encoder.keys()
+    assert all(torch.equal(weights[name], result.encoder[name]) for name in weights)
     with pytest.raises(TardiffError, match="exists already"):
         write(result, tmp_path / "out", real(), sets)
 
@@ -167,7 +222,15 @@ def test_what_cannot_be_compared_is_refused():
 
 
 def test_settings_that_mean_nothing_are_refused():
-    for field, value in (("seeds", 0), ("bootstrap", 0), ("ratios", (0.0,)), ("workers", -1), ("models", ("forest",)), ("models", ())):
+    for field, value in (
+        ("seeds", 0),
+        ("bootstrap", 0),
+        ("ratios", (0.0,)),
+        ("max_rows", -1),
+        ("workers", -1),
+        ("models", ("forest",)),
+        ("models", ()),
+    ):
         refuse(field, **{field: value})
 
 

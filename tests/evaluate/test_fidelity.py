@@ -23,10 +23,14 @@ def against(part, train):
 def test_identical_sets_differ_by_nothing():
     train = rows(300, 1)
     found = against(train, train)
-    for key in ("ks", "wasserstein", "observed_rate", "autocorrelation"):
+    for key in (
+        *("ks", "wasserstein", "dimension_wise", "observed_rate", "observed_rate_by_step"),
+        *("autocorrelation", "autocorrelation_function"),
+    ):
         assert found[key]["mean"]["value"] == 0
         assert all(channel["value"] == 0 for channel in found[key]["by_channel"].values())
-    assert found["correlation"]["value"] == 0
+    for key in ("correlation", "cross_correlation", "mutual_information", "co_observation"):
+        assert found[key]["value"] == 0
 
 
 def test_a_shift_is_the_wasserstein_distance():
@@ -38,6 +42,7 @@ def test_a_shift_is_the_wasserstein_distance():
         channel = found["wasserstein"]["by_channel"][name]
         assert channel["value"] == pytest.approx(5 / sd, rel=1e-4)
         assert channel["low"] < channel["value"] < channel["high"]
+        assert found["dimension_wise"]["by_channel"][name]["value"] == pytest.approx(5 / sd, rel=1e-4)
     assert found["ks"]["by_channel"]["hr"]["value"] > 0.1
     assert found["correlation"]["value"] == pytest.approx(0, abs=1e-6)
 
@@ -45,9 +50,11 @@ def test_a_shift_is_the_wasserstein_distance():
 def test_a_dropped_half_is_the_observed_rate():
     train = rows(300, 1, observed=1.0)
     gaps = np.where(np.arange(6) % 2 == 0, train.values, np.nan)
-    found = against(split(gaps, train.label), train)["observed_rate"]
+    gapped = split(gaps, train.label)
+    found = against(gapped, train)["observed_rate"]
     assert found["by_channel"]["hr"]["value"] == pytest.approx(-0.5)
     assert found["mean"]["value"] == pytest.approx(0.5)
+    assert against(gapped, train)["observed_rate_by_step"]["mean"]["value"] == pytest.approx(0.5)
 
 
 def lag_one(part):

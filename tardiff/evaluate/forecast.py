@@ -1,0 +1,149 @@
+"""Forecasting: how well a small recurrent network that was trained on synthetic records tells the next step of real ones.
+
+The predictive score of TimeGAN (Yoon et al., NeurIPS 2019): train a one-step-ahead forecaster on one set, take its mean absolute
+error on real records. Here every channel is forecast, in normal scores, and only values that were observed count.
+"""
+
+import copy
+from collections.abc import Mapping
+from math import ceil
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from tardiff.dataset import Split
+from tardiff.evaluate.bench import Bench
+from tardiff.evaluate.bootstrap import Draws, Resamples, estimate
+from tardiff.evaluate.cache import Arrays
+from tardiff.evaluate.models import BATCH, Rows
+from tardiff.evaluate.pool import COST, Fit
+from tardiff.evaluate.utility import fit_seeds, held_out
+from tardiff.noise import stream
+from tardiff.settings import EvaluateSettings
+
+WIDTH = 32
+STEPS = 300  # about, whatever the number of rows: small sets are learnt as well as large ones
+FEWEST_EPOCHS = 3
+PATIENCE = 3
+LEARNING_RATE = 3e-3
+REAL = "train"
+
+
+class Forecaster(nn.Module):
+    """A GRU that says how each channel will change from its last filled value in the next step."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gru = nn.GRU(2 * channels, WIDTH, batch_first=True)
+        self.head = nn.Linear(WIDTH, channels)
+
+    def forward(self, seen: Tensor) -> Tensor:
+        """Rows as `Codec.seen` shows them, [b, 2 C, t], to normal scores of steps 1 .. t - 1, [b, C, t - 1]."""
+        past = seen[..., :-1]
+        hidden, _ = self.gru(rearrange(past, "b c t -> b t c"))
+        return past.chunk(2, dim=1)[0] + rearrange(self.head(hidden), "b t c -> b c t")
+
+
+def fits(bench: Bench, settings: EvaluateSettings) -> list[Fit]:
+    """Forecasters trained on the real rows and on each synthetic set."""
+    roles = (REAL, *(f"synthetic/{name}" for name in bench.names))
+    return [_fit_of(role, seed, bench) for role in roles for seed in fit_seeds(settings)]
+
+
+def forecast(bench: Bench, test: Split, done: Mapping[Fit, Arrays], settings: EvaluateSettings) -> dict[str, Any]:
+    """Mean absolute error over the observed values of the test rows, in normal scores; lower is better, real rows are the floor.
+
+    Args:
+        bench: rows as the forecasters read them.
+        test: the same test rows, for patients.
+        done: what the fits gave.
+        settings: seeds, resamples.
+
+    Returns:
+        `real`, `sets` by name, and `carried_forward`, which forecasts that nothing changes.
+    """
+    seeds = fit_seeds(settings)
+    resamples = Resamples.draw(test.subject_id, len(seeds), settings.bootstrap, stream("test patients", settings.seed))
+
+    def score(role: str) -> dict[str, Any]:
+        by_fit = [done[_fit_of(role, seed, bench)] for seed in seeds]
+        draws = np.stack([_error(resamples.rows, arrays) for arrays in by_fit], axis=1)
+        return estimate((draws * resamples.fits).sum(1), len(test), len(seeds))
+
+    still = absolute_errors(_carried_forward, bench.test)
+    return {
+        "real": score(REAL),
+        "sets": {name: score(f"synthetic/{name}") for name in bench.names},
+        "carried_forward": estimate(_error(resamples.rows, still), len(test)),
+    }
+
+
+def train_forecaster(train: Rows, validation: Rows, seed: int) -> Forecaster:
+    """Fit by mean absolute error of observed values, with early stopping on the validation rows.
+
+    Args:
+        train: rows to learn from; labels are not read.
+        validation: rows to stop on.
+        seed: of weights and order.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = Forecaster(train.seen.shape[1] // 2)
+        optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE)
+        seen = torch.tensor(train.seen)
+        best, state, since = np.inf, model.state_dict(), 0
+        for _ in range(max(FEWEST_EPOCHS, ceil(STEPS * BATCH / len(seen)))):
+            for rows in torch.randperm(len(seen)).split(BATCH):
+                error, count = _errors(model, seen[rows])
+                optimizer.zero_grad()
+                (error.sum() / count.sum().clamp(min=1)).backward()
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                optimizer.step()
+            arrays = absolute_errors(model, validation)
+            now = arrays["error"].sum() / max(arrays["count"].sum(), 1)
+            best, state, since = (now, copy.deepcopy(model.state_dict()), 0) if now < best else (best, state, since + 1)
+            if since >= PATIENCE:
+                break
+    model.load_state_dict(state)
+    return model
+
+
+@torch.no_grad()
+def absolute_errors(model: Any, rows: Rows) -> Arrays:
+    """Sum of absolute errors and number of observed values of each row from step 1 on, `error` and `count` [n]."""
+    parts = [_errors(model, part) for part in torch.tensor(rows.seen).split(4 * BATCH)]
+    return {name: torch.cat(column).double().numpy() for name, column in zip(("error", "count"), zip(*parts, strict=True), strict=True)}
+
+
+def _errors(model: Any, seen: Tensor) -> tuple[Tensor, Tensor]:
+    """By row, [b] each."""
+    value, mask = seen[..., 1:].chunk(2, dim=1)
+    observed = (mask > 0.5).to(value)
+    return ((model(seen) - value).abs() * observed).sum((1, 2)), observed.sum((1, 2))
+
+
+def _carried_forward(seen: Tensor) -> Tensor:
+    return seen.chunk(2, dim=1)[0][..., :-1]
+
+
+def _error(weights: NDArray[np.float32], arrays: Arrays) -> Draws:
+    """Weighted sums of errors over weighted counts, [1 + B]."""
+    count = weights @ arrays["count"]
+    return np.where(count > 0, weights @ arrays["error"] / np.maximum(count, 1e-9), np.nan)
+
+
+def _fit_of(role: str, seed: int, bench: Bench) -> Fit:
+    reads = (role, "test") if role != REAL else (role, "validation", "test")
+    return Fit(_fit, (role, seed), reads, COST["forecast"] * len(bench.rows[role]))
+
+
+def _fit(bench: Bench, role: str, seed: int) -> Arrays:
+    rows, stop_on = bench.rows[role], bench.validation
+    if role != REAL:  # which may see no real row
+        held = held_out(rows.label, seed)
+        rows, stop_on = rows.take(np.flatnonzero(~held)), rows.take(np.flatnonzero(held))
+    return absolute_errors(train_forecaster(rows, stop_on, seed), bench.test)

@@ -1,0 +1,81 @@
+"""The one pool in which every model of an evaluation is fitted: processes of one thread each, and nothing is fitted twice."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+import joblib
+from tqdm import tqdm
+
+from tardiff.evaluate.bench import Bench
+from tardiff.evaluate.cache import Arrays, Cache
+from tardiff.evaluate.threads import one_thread
+
+PACKAGES = ("tardiff", "torch", "scikit-learn", "numpy", "scipy")
+COST = {"gru": 30, "tcn": 16, "trees": 1.5, "logistic": 0.1, "mask-only": 0.1, "forecast": 10}
+"""Time of a fit a training row, relative to each other: for the order and the ETA only."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fit of a model.
+
+    Attributes:
+        work: what fits it, a function of a module: `work(bench, *told)`.
+        told: everything it is told beyond the rows: names, seeds, settings.
+        reads: roles of the rows that it reads.
+        cost: how long it takes, in units of `COST`.
+    """
+
+    work: Callable[..., Arrays]
+    told: tuple[Any, ...]
+    reads: tuple[str, ...]
+    cost: float
+
+    def key(self, bench: Bench) -> str:
+        """Hash of all that its result depends on: the contents of its rows, what it is told, and the versions in use."""
+        parts = [self.work.__module__, self.work.__qualname__, repr(self.told), bench.classes]
+        parts += [bench.digests[role] for role in self.reads] + [versions()]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of what computes the numbers."""
+    return {package: version(package) for package in PACKAGES}
+
+
+def run_fits(fits: Sequence[Fit], bench: Bench, workers: int, kept: Cache) -> dict[Fit, Arrays]:
+    """The arrays that each fit gives.
+
+    Args:
+        fits: what to fit.
+        bench: the rows.
+        workers: processes; 0 means as many as there are free cores. The result does not depend on it.
+        kept: where results are looked for and kept.
+    """
+    keys = {fit: fit.key(bench) for fit in fits}
+    done = {fit: arrays for fit, key in keys.items() if (arrays := kept.load(key)) is not None}
+    left = sorted((fit for fit in fits if fit not in done), key=lambda fit: -fit.cost)  # so that no worker idles at the end
+    run = joblib.Parallel(n_jobs=workers or joblib.cpu_count(), return_as="generator_unordered")
+    with _progress(sum(fit.cost for fit in fits), sum(fit.cost for fit in done)) as bar:
+        results: Iterator[tuple[int, Arrays]] = run(joblib.delayed(_one)(number, fit, bench) for number, fit in enumerate(left))
+        for number, arrays in results:
+            kept.save(keys[left[number]], arrays)
+            done[left[number]] = arrays
+            bar.update(left[number].cost)
+    return done
+
+
+def _one(number: int, fit: Fit, bench: Bench) -> tuple[int, Arrays]:
+    with one_thread():
+        return number, fit.work(bench, *fit.told)
+
+
+def _progress(total: float, initial: float) -> tqdm:
+    """A bar on stderr in units of work, so that its ETA knows that a GRU takes longer than a regression."""
+    shape = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} so far, {remaining} to go"
+    return tqdm(total=total, initial=initial, desc="fitting evaluators", bar_format=shape)
