@@ -62,6 +62,7 @@ def synthesise(
     sampler: SamplerSettings | None = None,
     selection: SelectionSettings | None = None,
     label_ratio: str = "train",
+    label: NDArray[np.int64] | None = None,
     seed: int = 0,
     data: Dataset | None = None,
     progress: bool = True,
@@ -77,6 +78,7 @@ def synthesise(
         selection: whether to choose among more samples; the default settings (no) if None.
         label_ratio: "train", "balanced", or the share of the last class as a number. For a generator that learnt without
             labels, "train" is the share in the classifier's guidance rows.
+        label: [n], the label of each sample, in place of a ratio; nothing is selected then.
         seed: sample i of a seed is the same whatever `n` and the batch size are, as long as its label is.
         data: real records whose validation rows choose the strength ("auto") or judge samples ("shapley").
         progress: show progress bars.
@@ -90,7 +92,8 @@ def synthesise(
     task = served_task(pipeline, folders)
     many = n * selection.select_from if selection.select != "none" else n
     counts = pipeline.card.class_counts if pipeline.labelled else folders[0].card.guidance_counts
-    label, seeds = draw_labels(label_ratio, counts, many, seed), row_seeds(seed, range(many))
+    label = draw_labels(label_ratio, counts, many, seed) if label is None else label
+    seeds = row_seeds(seed, range(len(label)))
 
     guide = build_guide(pipeline, folders, guidance, sampler, seed, progress)
     choice = None
