@@ -105,7 +105,8 @@ def generate(
         _check_fits(pipeline, data)
         pipeline = pipeline.with_codec(always_observed(pipeline.codec))
         fold = Dataset(msgspec.structs.replace(data.manifest, task=pipeline.card.task), data.splits)
-        folders, surrogates = [], []
+        folders: list[ClassifierFolder] = []
+        surrogates: list[SurrogateFit] = []
         if guidance.guidance != "none":
             folders, surrogates = fit_guides(model, with_held_out(fold, seed), pipeline.codec, seed, n_jobs, features, epochs)
             if guidance_rows is not None:

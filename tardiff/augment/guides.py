@@ -88,8 +88,8 @@ def _module(model: nn.Module | Callable[[int, int], nn.Module], data: Dataset, s
         if isinstance(model, nn.Module):
             module = copy.deepcopy(model)
             for layer in module.modules():
-                if hasattr(layer, "reset_parameters"):
-                    layer.reset_parameters()
+                if callable(reset := getattr(layer, "reset_parameters", None)):
+                    reset()
         elif callable(model):
             module = model(2 * len(data.manifest.channels), len(data.manifest.task.classes))
         else:

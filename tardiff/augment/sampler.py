@@ -114,9 +114,9 @@ class TarDiffSampler(BaseEstimator):
         Raises:
             InputError: rows or targets that cannot be read, naming the row.
         """
-        data, target, stays = self._read(X, y)
-        label = np.concatenate([np.full(n, self._code(target, c), np.int64) for c, n in self.sampling_strategy_.items()] or [[]])
-        label = label.astype(np.int64)
+        data, target = self._read(X, y)
+        wanted = [(self._code(target, key), n) for key, n in self.sampling_strategy_.items()]
+        label = np.repeat([c for c, _ in wanted], [n for _, n in wanted]).astype(np.int64)
         seed = self._seed()
         synthetic_y = target.synthetic(label, seed)
         rows = self._rows(data, target, label, X, seed)
@@ -125,7 +125,7 @@ class TarDiffSampler(BaseEstimator):
         if isinstance(X, (str, Path, Dataset)):
             return augmented(data, rows), y_resampled
         if isinstance(X, pd.DataFrame):
-            return self._table(X, data, rows, synthetic_y, y_resampled, stays, y)
+            return self._table(X, data, rows, synthetic_y, y_resampled, y)
         array = checked_array(X)
         result = np.concatenate([array, rows.values.astype(array.dtype)])
         return (result.tolist(), y_resampled.tolist()) if isinstance(X, list) else (result, y_resampled)
@@ -140,17 +140,15 @@ class TarDiffSampler(BaseEstimator):
         tags.target_tags.required = False
         return tags
 
-    def _read(self, X: Any, y: Any) -> tuple[Dataset, Target, NDArray[Any] | None]:
-        """Data set, target and, of a table, stays; sets `sampling_strategy_`."""
+    def _read(self, X: Any, y: Any) -> tuple[Dataset, Target]:
+        """Data set and target; sets `sampling_strategy_`."""
         check_minutes(self)
-        stays = None
         if isinstance(X, (str, Path)):
             X = Dataset.load(X)
         if isinstance(X, Dataset):
-            target = read_target(X.train.label if y is None else y, self.target, self.bins)
-            data = X
-            if y is None:
-                target = _of_task(X)
+            if y is not None:
+                raise InputError("y: a data set has labels of its own; give y None")
+            target, data = _of_task(X), X
         elif isinstance(X, pd.DataFrame):
             stays, given = stays_and_labels(X, y)
             target = read_target(given, self.target, self.bins)
@@ -163,7 +161,7 @@ class TarDiffSampler(BaseEstimator):
             data = dataset_of(array, np.maximum(target.code, 0), target.names, self.channels)
             self.n_features_in_ = array.shape[1]
         self.sampling_strategy_ = self._counts(target)
-        return data, target, stays
+        return data, target
 
     def _counts(self, target: Target) -> "OrderedDict[Any, int]":
         strategy = self.sampling_strategy
@@ -223,8 +221,9 @@ class TarDiffSampler(BaseEstimator):
 
     @staticmethod
     def _table(
-        X: pd.DataFrame, data: Dataset, rows: Split, synthetic_y: NDArray[Any], y_all: NDArray[Any], stays: NDArray[Any], y: Any
+        X: pd.DataFrame, data: Dataset, rows: Split, synthetic_y: NDArray[Any], y_all: NDArray[Any], y: Any
     ) -> tuple[pd.DataFrame, Any]:
+        stays = X["stay_id"].unique()
         first = int(np.max(stays)) + 1
         frame = joined(X, data, rows, first)
         if "label" in X.columns and y_all.ndim == 1:
