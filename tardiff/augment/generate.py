@@ -1,7 +1,6 @@
 """From the rows of a fold to synthetic ones: generator, guides, samples."""
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,6 @@ CLASSIFIER_GUIDANCE = GuidanceSettings(guidance="classifier", strength=0.3)
 """What the screening in experiments/guidance found best."""
 SUBGROUP_GUIDANCE = GuidanceSettings(form="cosine", strength=0.3)
 """Influence, for a guidance set of its own: classifier guidance has none."""
-
-GuidanceRows = Callable[[Split], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ def generate(
     model: Any = None,
     features: str = "summary",
     guidance: GuidanceSettings | None = None,
-    guidance_rows: GuidanceRows | None = None,
+    guidance_rows: NDArray[np.bool_] | None = None,
     pipeline: TarDiffPipeline | str | Path | None = None,
     training: TrainSettings | None = None,
     sampler: SamplerSettings | None = None,
@@ -83,7 +80,7 @@ def generate(
         model: what the rows shall serve, see `guides.fit_guides`.
         features: what an estimator reads.
         guidance: None is classifier guidance, or influence guidance if there are guidance rows.
-        guidance_rows: which of the training rows guidance serves; None is all.
+        guidance_rows: which of the training rows guidance serves, [N]; None is all.
         pipeline: a trained generator or its folder; None trains one.
         training: settings of the generator that is trained, but for the seed.
         sampler: solver and steps.
@@ -118,10 +115,7 @@ def generate(
     return Generated(made.dataset.train, pipeline, folders, surrogates, made.movement)
 
 
-def _served(rows: Split, guidance_rows: GuidanceRows) -> Split:
-    chosen = np.asarray(guidance_rows(rows))
-    if chosen.dtype != bool or chosen.shape != (len(rows),):
-        raise InputError(f"guidance_rows: give {len(rows)} truth values, one for each row, or a function that does")
+def _served(rows: Split, chosen: NDArray[np.bool_]) -> Split:
     if len(np.unique(rows.label[chosen])) < 2:
         raise InputError(f"guidance_rows: the {chosen.sum()} rows that were chosen have fewer than two classes; choose more rows")
     return rows.take(chosen)

@@ -43,7 +43,7 @@ def augment(
         label,
         model=list(classifiers) or None,
         guidance=guidance_of(settings),
-        guidance_rows=subgroup(settings.subgroup, data.manifest) if settings.subgroup else None,
+        guidance_rows=subgroup(settings.subgroup, data.manifest)(data.train) if settings.subgroup else None,
         pipeline=pipeline,
         minutes=settings.budget_minutes,
         seed=settings.seed,

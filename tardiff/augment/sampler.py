@@ -202,7 +202,7 @@ class TarDiffSampler(BaseEstimator):
             model=self.model,
             features=self.features,
             guidance=self.guidance,
-            guidance_rows=None if self.guidance_rows is None else lambda _: self._mask(X)[imitated],
+            guidance_rows=None if self.guidance_rows is None else self._mask(X, len(imitated))[imitated],
             pipeline=self.pipeline,
             training=self.training,
             sampler=self.sampler,
@@ -216,8 +216,11 @@ class TarDiffSampler(BaseEstimator):
         self.pipeline_, self.guides_, self.movement_ = made.pipeline, made.guides, made.movement
         return made.rows
 
-    def _mask(self, X: Any) -> NDArray[np.bool_]:
-        return np.asarray(self.guidance_rows(X) if callable(self.guidance_rows) else self.guidance_rows)
+    def _mask(self, X: Any, rows: int) -> NDArray[np.bool_]:
+        chosen = np.asarray(self.guidance_rows(X) if callable(self.guidance_rows) else self.guidance_rows)
+        if chosen.dtype != bool or chosen.shape != (rows,):
+            raise InputError(f"guidance_rows: give {rows} truth values, one for each row, or a function that does")
+        return chosen
 
     @staticmethod
     def _table(
