@@ -47,6 +47,7 @@ class Bench:
         work: folder that keeps generators while the comparison is in progress.
         groups: subgroups of the judged rows by name.
         run, refined: generators trained already, shared by all seeds; without `run` each seed trains its own.
+        kept, pools: guides and synthetic rows by seed, which several models share.
     """
 
     data: Dataset
@@ -57,6 +58,7 @@ class Bench:
     run: TarDiffPipeline | None = None
     refined: TarDiffPipeline | None = None
     kept: dict[int, list[ClassifierFolder]] = field(default_factory=dict)
+    pools: dict[tuple[str, int], Rows] = field(default_factory=dict)
 
     @cached_property
     def codec(self) -> Codec:
@@ -112,6 +114,8 @@ class Bench:
 
     def pool(self, method: str, seed: int, label: NDArray[np.int64]) -> Rows:
         """Synthetic rows of the given labels; the same noise for every method."""
+        if (method, seed) in self.pools:
+            return self.pools[method, seed]
         guided = method == "guided"
         pipeline = self.generator(seed) if method != "refined" else self.refined
         assert pipeline is not None  # the comparison leaves `refined` out where there is none
@@ -124,7 +128,8 @@ class Bench:
             seed=seed,
             progress=False,
         )
-        return Rows.of(made.dataset.train, self.codec)
+        self.pools[method, seed] = Rows.of(made.dataset.train, self.codec)
+        return self.pools[method, seed]
 
     def generator(self, seed: int) -> TarDiffPipeline:
         """The generator that was given, or one trained on the training rows from this seed."""
@@ -142,6 +147,13 @@ class Bench:
         if seed not in self.kept:
             self.kept[seed] = fit_guides(None, self.data, self.generator(seed).codec, seed)[0]
         return self.kept[seed]
+
+    def forget(self, seed: int) -> None:
+        """Free the memory of a seed that is done."""
+        self.kept.pop(seed, None)
+        for method, of in list(self.pools):
+            if of == seed:
+                del self.pools[method, of]
 
     def _groups(self) -> list[tuple[str, NDArray[np.bool_]]]:
         everyone = np.ones(len(self.judged), dtype=bool)

@@ -147,7 +147,7 @@ def _fill(bench: Bench, methods: list[str], path: Path, say: Callable[[str], Non
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     there = {(line["method"], line["seed"]): line for line in lines}
     cells: Cells = {}
-    for seed in stream("compare", bench.settings.seed).integers(2**31, size=bench.settings.seeds).tolist():
+    for seed in seeds_of(bench.settings):
         for method in methods:
             if (method, seed) not in there:
                 there[method, seed] = {"method": method, "seed": seed} | bench.cell(method, seed)
@@ -155,7 +155,13 @@ def _fill(bench: Bench, methods: list[str], path: Path, say: Callable[[str], Non
                     file.write(json.dumps(there[method, seed]) + "\n")
             cells[method, seed] = there[method, seed]
             say(f"{method}: AUPRC {cells[method, seed]['groups']['all']['values']['auprc']:.3f}, {cells[method, seed]['seconds']:.0f} s")
+        bench.forget(seed)
     return cells
+
+
+def seeds_of(settings: CompareSettings) -> list[int]:
+    """The seed of each fit of a method; every method has the same ones, and more seeds begin with the same ones."""
+    return stream("compare", settings.seed).integers(2**31, size=settings.seeds).tolist()
 
 
 def _claim(work: Path, data: Dataset, settings: CompareSettings, *pipelines: TarDiffPipeline | None) -> None:
