@@ -113,11 +113,7 @@ for name, (features, target, weight) in ways.items():
     score = np.mean([fit.fit(features, target).predict_proba(judge)[:, 1] for fit in fits], axis=0)
     draws[name] = over_resamples(auprc, y_judge, score, weights)
 rows = {name: estimate(d, len(y_judge)) | {"gain": estimate(d - draws["as it is"], len(y_judge))} for name, d in draws.items()}
-for name, row in rows.items():
-    gain = row["gain"]
-    print(
-        f"{name:<16} AUPRC {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]  {gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
-    )
+print(pd.DataFrame({name: {"AUPRC": number(row), "gained": number(row["gain"], signed=True)} for name, row in rows.items()}).T)
 
 # %%
 figure, axes = plt.subplots(figsize=(7, 2.2), layout="constrained")
