@@ -17,6 +17,8 @@ def augmented(data: Dataset, synthetic: Split, settings: dict[str, Any] | None =
         synthetic: rows with the data set's channels and descriptors; they get stay and subject ids that no row has.
         settings: how they were made, for the manifest.
     """
+    if not len(synthetic):
+        return data
     used = max(int(array.max()) for split in data.splits.values() for array in (split.stay_id, split.subject_id) if len(array))
     number = used + 1 + np.arange(len(synthetic), dtype=np.int64)
     new = replace(synthetic, stay_id=number, subject_id=number, synthetic=np.ones(len(synthetic), np.uint8))

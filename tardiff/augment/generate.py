@@ -90,8 +90,10 @@ def generate(
         n_jobs: guides fitted side by side.
 
     Raises:
-        TardiffError: the pipeline reads other records, or guidance has no rows to serve.
+        TardiffError: the rows were augmented before, the pipeline reads other records, or guidance has no rows to serve.
     """
+    if data.train.synthetic is not None and data.train.synthetic.any():
+        raise InputError("the training split holds synthetic rows already; augment the data set that it was made from")
     guidance = guidance or (SUBGROUP_GUIDANCE if guidance_rows is not None else CLASSIFIER_GUIDANCE)
     data = Dataset(data.manifest, {"train": data.train}).completed()
     with one_thread():

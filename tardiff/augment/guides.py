@@ -1,7 +1,7 @@
 """From the user's model to classifiers that can guide: fitted, each of them, inside the fold."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from tardiff.classifier_folder import Card, ClassifierFolder, fit_classifier
 from tardiff.codec import Codec
 from tardiff.dataset import Dataset, Split
 from tardiff.errors import InputError
+from tardiff.evaluate.models import all_classes
 from tardiff.evaluate.threads import one_thread
 from tardiff.evaluate.utility import held_out
 from tardiff.noise import stream
@@ -110,7 +111,7 @@ def _stand_in(estimator: Any, data: Dataset, codec: Codec, seed: int, features: 
     learn, held = data.train, data.split("validation")
     read = _reader(features, learn)
     fitted = clone(estimator).fit(read(learn), learn.label)
-    probability = [_all_classes(fitted.predict_proba(read(s)), fitted.classes_, len(data.manifest.task.classes)) for s in (learn, held)]
+    probability = [all_classes(fitted.predict_proba(read(s)), fitted.classes_, len(data.manifest.task.classes)) for s in (learn, held)]
     seen = [codec.seen(codec.encode(split)) for split in (learn, held)]
     classifier, settings, fit = distil((seen[0], probability[0]), (seen[1], probability[1]), WIDTH, seed, epochs)
     score = auprc(held.label, classifier.probability(seen[1]))
@@ -126,9 +127,3 @@ def _reader(features: str, learn: Split) -> Callable[[Split], NDArray[Any]]:
         raise InputError(f"features {features!r}: give summary or record")
     summaries = RecordSummary().fit(learn.values)
     return lambda split: summaries.transform(split.values)
-
-
-def _all_classes(probability: NDArray[np.float64], present: Sequence[int], classes: int) -> NDArray[np.float64]:
-    full = np.zeros((len(probability), classes))
-    full[:, np.asarray(present, dtype=int)] = probability
-    return full

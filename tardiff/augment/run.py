@@ -31,10 +31,8 @@ def augment(
         The data set, and what made its new rows.
 
     Raises:
-        TardiffError: the rows were augmented before, nothing is to be added, or pieces that do not fit together.
+        TardiffError: nothing is to be added, or as `generate`.
     """
-    if data.train.synthetic is not None and data.train.synthetic.any():
-        raise TardiffError("the training split holds synthetic rows already; augment the data set that it was made from")
     label = labels_to_add(np.bincount(data.train.label, minlength=len(data.manifest.task.classes)), settings.ratio, settings.both)
     if not len(label):
         raise TardiffError("the classes are as frequent as each other; there is nothing to add")
