@@ -51,7 +51,7 @@ print(train.groupby("stay_id")["label"].first().value_counts(normalize=True).ren
 # stays alone.
 
 # %%
-sampler = TarDiffSampler(sampling_strategy=0.5, budget_minutes=float(os.environ.get("MINUTES", "0.5")), random_state=SEED)
+sampler = TarDiffSampler(sampling_strategy=0.5, budget_minutes=0.32, random_state=SEED)
 augmented, label = sampler.fit_resample(train)
 print(f"{int(sampler.synthetic_.sum()):,} synthetic deaths; guidance moved values by {sampler.movement_.value:.3f} sd")
 

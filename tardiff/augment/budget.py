@@ -7,9 +7,9 @@ from tardiff.settings import TrainSettings, check_range
 
 SIZES: tuple[tuple[float, tuple[int, ...], int], ...] = (
     # seconds an optimizer step takes on one core, for records of 24 steps in batches of 64; widths; blocks
-    (0.08, (64, 128), 1),
+    (0.09, (64, 128), 1),
     (0.04, (32, 64), 1),
-    (0.015, (16, 32), 1),
+    (0.024, (16, 32), 1),
 )
 WANTED_STEPS = ((500, 1000), (2000, 2000))
 """Up to so many rows, so many optimizer steps are enough."""
