@@ -237,6 +237,7 @@ def fit(
     settings: ClassifierSettings,
     classes: int,
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
+    classifier: Classifier | None = None,
 ) -> Fit:
     """Train with early stopping on validation AUPRC.
 
@@ -247,13 +248,14 @@ def fit(
         settings: architecture and optimizer.
         classes: number of labels.
         on_epoch: called with each epoch's history entry.
+        classifier: the network to train; None builds the settings' architecture.
 
     Raises:
         TardiffError: the validation rows lack a class, so that nothing can be stopped on.
     """
     if len(torch.unique(validation[1])) < 2:
         raise TardiffError("the validation rows have one class only; AUPRC needs both (use a larger validation split)")
-    classifier = build(settings, seen.shape[1], classes)
+    classifier = build(settings, seen.shape[1], classes) if classifier is None else classifier
     weight = len(label) / (classes * torch.bincount(label, minlength=classes).clamp(min=1)) if settings.class_weights else None
     optimizer = torch.optim.AdamW(classifier.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     states: dict[int, State] = {}
@@ -263,7 +265,7 @@ def fit(
         torch.manual_seed(settings.seed)
         for epoch in range(1, settings.epochs + 1):
             loss = _epoch(classifier, optimizer, seen, label, weight, settings.batch_size)
-            score = auprc(validation[1].numpy(), classifier.probability(validation[0]))
+            score = auprc(validation[1].numpy(), Classifier.probability(classifier, validation[0]))
             history.append({"epoch": epoch, "loss": loss, "validation_auprc": score})
             if on_epoch:
                 on_epoch(history[-1])
@@ -282,9 +284,10 @@ def _epoch(
     classifier: Classifier, optimizer: torch.optim.Optimizer, seen: Tensor, label: Tensor, weight: Tensor | None, batch_size: int
 ) -> float:
     classifier.train()
+    loss_of = getattr(classifier, "training_loss", classifier.loss)  # a user's own network has a loss only
     total = 0.0
     for rows in torch.randperm(len(label)).split(batch_size):
-        loss = classifier.training_loss(seen[rows], label[rows])
+        loss = loss_of(seen[rows], label[rows])
         if weight is not None:
             loss = loss * weight[label[rows]]
         optimizer.zero_grad()

@@ -1,7 +1,7 @@
 """The classifier folder: a trained classifier with all that guidance needs to know of it."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,25 @@ class ClassifierFolder:
         """The classifier along its trajectory."""
         return at_checkpoints(self.classifier, self.trajectory)
 
+    def serving(self, guidance: Split, name: str, rows: str = "all") -> "ClassifierFolder":
+        """The same classifier, for guidance that serves other rows.
+
+        Args:
+            guidance: the guidance rows.
+            name: what the card shall call the split that they come from.
+            rows: which of its rows they are.
+        """
+        seen, label = _rows(self.codec, guidance)
+        classes, checkpoints = len(self.card.task.classes), self.checkpoints()
+        card = msgspec.structs.replace(
+            self.card,
+            guidance_set=name,
+            guidance_rows=rows,
+            guidance_counts=tuple(torch.bincount(label, minlength=classes).tolist()),
+            guidance_spread=tuple(tuple(class_spreads(c, seen, label, classes).tolist()) for c in checkpoints),
+        )
+        return replace(self, card=card, gradients=[class_gradients(c, seen, label, classes) for c in checkpoints])
+
 
 def fit_classifier(
     data: Dataset,
@@ -108,6 +127,7 @@ def fit_classifier(
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
     codec: Codec | None = None,
     rows: str = "all",
+    classifier: Classifier | None = None,
 ) -> ClassifierFolder:
     """Train a classifier on a data set's training rows and take the gradients of its guidance rows.
 
@@ -118,6 +138,7 @@ def fit_classifier(
         on_epoch: called with each epoch's history entry.
         codec: the space to read records in: that of a generator which learnt from other rows; None fits one on the training rows.
         rows: which rows of the guidance set, as `guidance_rows.guidance_rows` reads it.
+        classifier: another network to train in place of the settings' architecture.
 
     Raises:
         TardiffError: a split is missing, guidance would use test rows, or no rows are left to guide by.
@@ -127,14 +148,11 @@ def fit_classifier(
     codec = codec or Codec.fit(data.train, data.manifest)
     classes = len(data.manifest.task.classes)
     validation = _rows(codec, data.split("validation"))
-    result = fit(*_rows(codec, data.train), validation, settings, classes, on_epoch)
+    result = fit(*_rows(codec, data.train), validation, settings, classes, on_epoch, classifier)
     guidance = data.split(guidance_set)
     counts = torch.bincount(torch.from_numpy(data.train.label), minlength=classes)
-    probability = result.classifier.probability(_rows(codec, guidance)[0])
-    guidance = guidance.take(guidance_rows(guidance, data.manifest, rows, probability, (counts / counts.sum()).double().numpy()))
-    guidance_seen, guidance_label = _rows(codec, guidance)
-    checkpoints = at_checkpoints(result.classifier, result.trajectory)
-    gradients = [class_gradients(c, guidance_seen, guidance_label, classes) for c in checkpoints]
+    probability = Classifier.probability(result.classifier, _rows(codec, guidance)[0])
+    chosen = guidance_rows(guidance, data.manifest, rows, probability, (counts / counts.sum()).double().numpy())
     card = Card(
         settings=asdict(settings),
         task=data.manifest.task,
@@ -142,13 +160,13 @@ def fit_classifier(
         class_counts=tuple(counts.tolist()),
         guidance_set=guidance_set,
         guidance_rows=rows,
-        guidance_counts=tuple(torch.bincount(guidance_label, minlength=classes).tolist()),
-        guidance_spread=tuple(tuple(class_spreads(c, guidance_seen, guidance_label, classes).tolist()) for c in checkpoints),
+        guidance_counts=(),
+        guidance_spread=(),
         epochs=tuple(result.epochs),
-        validation_auprc=auprc(validation[1].numpy(), result.classifier.probability(validation[0])),
+        validation_auprc=auprc(validation[1].numpy(), Classifier.probability(result.classifier, validation[0])),
         history=tuple(result.history),
     )
-    return ClassifierFolder(card, codec, result.classifier, result.trajectory, gradients)
+    return ClassifierFolder(card, codec, result.classifier, result.trajectory, []).serving(guidance.take(chosen), guidance_set, rows)
 
 
 def _rows(codec: Codec, split: Split) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,9 @@ from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 from data_prep.settings import PrepareSettings, SimulateSettings
 from tardiff.errors import TardiffError
 from tardiff.settings import (
+    AugmentSettings,
     ClassifierSettings,
+    CompareSettings,
     DemoSettings,
     EvaluateSettings,
     GuidanceSettings,
@@ -406,6 +408,77 @@ def report(
         print(add_evaluation(card, Evaluation.load(evaluation).result))
 
 
+def augment(
+    data: Data,
+    out: Out,
+    classifier: UseAppendAction[tuple[Path, ...]] = (),
+    run: Path | None = None,
+    settings: OmitArgPrefixes[AugmentSettings] = AugmentSettings(),
+    threads: Threads = None,
+) -> None:
+    """Fill up the rare classes of a training split with synthetic rows, which are marked as such.
+
+    For instance:
+      tardiff augment data/p12 --ratio 0.5 --out data/p12-augmented
+      tardiff augment data/p12 --classifier runs/p12-gru --run runs/p12 --out data/p12-guided
+      tardiff augment data/p12 --subgroup "age>=65" --out data/p12-old
+
+    Args:
+        data: Dataset folder.
+        out: Dataset folder to write; validation and test rows are carried over untouched.
+        classifier: Classifier folder that guides; repeat for an ensemble. Without, a committee is fitted on the training rows.
+        run: Pipeline folder trained on DATA. Without, a small generator is trained.
+    """
+    use_threads(threads)
+    from tardiff.augment.run import augment
+    from tardiff.classifier_folder import ClassifierFolder
+    from tardiff.dataset import Dataset
+    from tardiff.files import refuse_existing
+    from tardiff.pipeline import TarDiffPipeline
+
+    refuse_existing(out)
+    folders = [ClassifierFolder.load(path) for path in classifier]
+    result, made = augment(Dataset.load(data), settings, folders, TarDiffPipeline.from_pretrained(run) if run else None)
+    describe(result.save(out), out)
+    print(f"  {len(made.rows):,} of the training rows are synthetic (array `synthetic` of train.safetensors)")
+    if made.movement is not None:
+        print(f"guidance moved the values by {made.movement.value:.3f} sd and changed {made.movement.mask:.1%} of the observations")
+
+
+def compare(
+    data: Data,
+    out: Out,
+    run: Path | None = None,
+    refined: Path | None = None,
+    settings: OmitArgPrefixes[CompareSettings] = CompareSettings(),
+    threads: Threads = None,
+) -> None:
+    """Compare ways of training on imbalanced rows, on your own data: class weights, SMOTE, synthetic rows and others.
+
+    Interrupted, the same command goes on from OUT.partial. Writes metrics.json, results.jsonl, table.txt, forest.png and verdict.txt.
+
+    For instance:
+      tardiff compare data/p12 --model trees --out runs/compare
+      tardiff compare data/p12 --model gru --methods none,class_weight,guided --seeds 3 --out runs/compare-gru
+      tardiff compare data/p12 --model logistic --run runs/p12 --by sex --on validation --out runs/compare-sex
+
+    Args:
+        data: Dataset folder of real rows with two classes.
+        out: Folder to write.
+        run: Pipeline folder trained on DATA; without, every seed trains a small generator of its own.
+        refined: Refined pipeline folder, for the method `refined`.
+    """
+    use_threads(threads)
+    from tardiff.augment.compare import compare
+    from tardiff.augment.compare_table import table
+    from tardiff.dataset import Dataset
+    from tardiff.pipeline import TarDiffPipeline
+
+    generator, better = (TarDiffPipeline.from_pretrained(path) if path else None for path in (run, refined))
+    result = compare(Dataset.load(data), out, settings, generator, better, say=lambda line: print(line, flush=True))
+    print(f"\n{table(result)}\nwritten to {out}")
+
+
 def export(data: Data, out: Out, format: Literal["table", "meds"] = "table") -> None:
     """Write a dataset folder as a long table (CSV or Parquet by the file's name), or as a MEDS 0.4 folder.
 
@@ -501,6 +574,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "fit-classifier": fit_classifier,
     "sample": sample,
     "diagnose": diagnose,
+    "augment": augment,
+    "compare": compare,
     "evaluate": evaluate,
     "report": report,
     "export": export,

@@ -31,6 +31,7 @@ DTYPES = {
     "length": np.int32,
     "origin_minute": np.int64,
 }
+OPTIONAL = {"synthetic": np.uint8}
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,6 +137,7 @@ class Split:
         stay_id, subject_id: int64 [N].
         length: int32 [N], valid steps (the rest is padding).
         origin_minute: int64 [N], end of the row's observation window since the start of the stay: when the prediction is made.
+        synthetic: uint8 [N], 1 = sampled, in an augmented training split; None where the rows are all of one kind.
     """
 
     values: NDArray[np.float32]
@@ -146,13 +148,15 @@ class Split:
     subject_id: NDArray[np.int64]
     length: NDArray[np.int32]
     origin_minute: NDArray[np.int64]
+    synthetic: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.label)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays by name, as they are stored."""
-        return {name: getattr(self, name) for name in DTYPES}
+        names = (*DTYPES, *(name for name in OPTIONAL if getattr(self, name) is not None))
+        return {name: getattr(self, name) for name in names}
 
     def take(self, rows: NDArray[Any] | slice) -> "Split":
         """The rows given by an index or a boolean array; a slice copies nothing."""
@@ -161,7 +165,9 @@ class Split:
     @staticmethod
     def concatenate(splits: "list[Split]") -> "Split":
         """All rows of several splits, one after the other."""
-        return Split(**{name: np.concatenate([getattr(split, name) for split in splits]) for name in DTYPES})
+        if any(split.synthetic is not None for split in splits):
+            splits = [s if s.synthetic is not None else replace(s, synthetic=np.zeros(len(s), np.uint8)) for s in splits]
+        return Split(**{name: np.concatenate([getattr(split, name) for split in splits]) for name in splits[0].arrays()})
 
 
 @dataclass(frozen=True)
@@ -233,7 +239,7 @@ class Dataset:
         """Every known descriptor and every observed value as one row of a long table.
 
         Columns: split, stay_id, label, hour (start of the step; NaN for a descriptor), variable, value (physical units; the
-        index of a category).
+        index of a category); of an augmented data set also synthetic (1 = sampled).
         """
         frames = []
         for name, split in self.splits.items():
@@ -252,6 +258,7 @@ class Dataset:
                         ],
                         "value": np.concatenate([split.static[stay, static], split.values[row, channel, step]]),
                     }
+                    | ({} if self.train.synthetic is None else {"synthetic": 0 if split.synthetic is None else split.synthetic[rows]})
                 )
             )
         return pd.concat(frames, ignore_index=True)
@@ -307,6 +314,8 @@ class Dataset:
             _check_split(split, manifest, f"{where}: {name}")
             if name in manifest.splits and manifest.splits[name].rows != len(split):
                 raise TardiffError(f"{where}: manifest says {manifest.splits[name].rows} {name} rows, the file has {len(split)}")
+            if name != "train" and split.synthetic is not None and split.synthetic.any():
+                raise TardiffError(f"{where}: {name}.synthetic: only the training split may hold synthetic rows")
         if "train" not in self.splits or len(self.train) == 0:
             raise TardiffError(f"{where}: the training split is empty; loosen the cohort's rules")
         if not manifest.synthetic:
@@ -346,7 +355,7 @@ def _read_split(path: Path) -> Split:
         raise TardiffError(f"{path}: missing, though the manifest lists the split") from error
     except (SafetensorError, OSError) as error:
         raise TardiffError(f"{path}: damaged ({error}); prepare the folder again") from error
-    if set(arrays) != set(DTYPES):
+    if set(arrays) - set(OPTIONAL) != set(DTYPES):
         raise TardiffError(f"{path}: holds {sorted(arrays)}, expected {sorted(DTYPES)}")
     return Split(**arrays)
 
@@ -355,12 +364,14 @@ def _check_split(split: Split, manifest: Manifest, where: str) -> None:
     rows, channels, steps = len(split), len(manifest.channels), manifest.steps
     shapes = {"values": (rows, channels, steps), "mask": (rows, channels, steps), "static": (rows, len(manifest.statics))}
     for name, array in split.arrays().items():
-        if array.dtype != DTYPES[name]:
-            raise TardiffError(f"{where}.{name}: dtype {array.dtype}, expected {np.dtype(DTYPES[name])}")
+        if array.dtype != (DTYPES | OPTIONAL)[name]:
+            raise TardiffError(f"{where}.{name}: dtype {array.dtype}, expected {np.dtype((DTYPES | OPTIONAL)[name])}")
         if array.shape != shapes.get(name, (rows,)):
             raise TardiffError(f"{where}.{name}: shape {array.shape}, expected {shapes.get(name, (rows,))}")
     if split.mask.size and split.mask.max() > 1:
         raise TardiffError(f"{where}.mask: holds {split.mask.max()}, expected 0 and 1 only")
+    if split.synthetic is not None and split.synthetic.size and split.synthetic.max() > 1:
+        raise TardiffError(f"{where}.synthetic: holds {split.synthetic.max()}, expected 0 and 1 only")
     for first in range(0, rows, 4096):  # a part at a time, for the arrays may fill the memory
         part = slice(first, first + 4096)
         wrong = np.isfinite(split.values[part]) != (split.mask[part] == 1)

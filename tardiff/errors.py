@@ -7,3 +7,7 @@ class TardiffError(Exception):
     The message is one line that names the file, row or field, says what is wrong with it and what to do.
     The command line prints it and exits with status 2.
     """
+
+
+class InputError(TardiffError, ValueError):
+    """The same of arrays handed to an estimator, which scikit-learn's users expect to be a ValueError."""

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from tardiff.dataset import Manifest, Split
 from tardiff.errors import TardiffError
-from tardiff.subgroups import in_subgroup
+from tardiff.subgroups import subgroup
 
 
 def guidance_rows(
@@ -32,7 +32,7 @@ def guidance_rows(
     elif rows == "wrong":
         chosen = (probability / share).argmax(axis=1) != split.label
     else:
-        chosen = in_subgroup(split, manifest, rows)
+        chosen = subgroup(rows, manifest)(split)
     if not chosen.any():
         raise TardiffError(f"--guidance-rows {rows}: no row is chosen; guidance needs some")
     return np.flatnonzero(chosen)

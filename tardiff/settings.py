@@ -214,6 +214,82 @@ class EvaluateSettings:
 
 
 @dataclass(frozen=True)
+class AugmentSettings:
+    """How many synthetic rows are added to a training split, and whom they serve."""
+
+    ratio: float = 1.0
+    """Of each class, the share of what it lacks to the most frequent one that is made up: 1 balances the classes."""
+    both: bool = False
+    """Add as many synthetic rows of the most frequent class as of the others together, so that being synthetic says less of the label."""
+    guidance: Literal["auto", "none", "classifier", "influence"] = "auto"
+    """`classifier` follows the label's log-probability, `influence` the cosine influence on the guidance rows; `auto` is
+    `classifier`, or `influence` with --subgroup."""
+    strength: float = 0.3
+    """Strength of guidance, as in `tardiff sample`."""
+    subgroup: str | None = None
+    """Training rows that guidance serves, by a descriptor: "sex=female", "age>=65"."""
+    budget_minutes: float = 2.0
+    """What training a generator may take on one core, where no --run is given: it picks a size from a table, no clock is read."""
+    seed: int = 0
+    """Seed of generator, guides and samples."""
+
+    def __post_init__(self) -> None:
+        check_range(self, TINY, 100, "ratio")
+        check_range(self, 0, ANY, "strength")
+        check_range(self, TINY, ANY, "budget_minutes")
+        check_range(self, 0, MAX_SEED, "seed")
+
+
+METHODS = ("none", "class_weight", "oversample", "smote", "jitter", "warp", "unguided", "guided", "refined")
+
+
+@dataclass(frozen=True)
+class CompareSettings:
+    """Which ways of training on imbalanced rows are compared, and how often."""
+
+    model: Literal["gru", "trees", "logistic", "xgboost"] = "gru"
+    """The model that is trained in every way: the package's GRU, or gradient-boosted trees, logistic regression or XGBoost on
+    summary features."""
+    methods: str = ",".join(METHODS)
+    """Ways, with commas between: nothing, class weights, random oversampling, SMOTE, jitter, time warp, unguided and guided
+    synthetic rows, rows of a refined generator (--refined)."""
+    seeds: int = 5
+    """Fits of each way; each has its own generator, guides, samples and draws."""
+    ratios: tuple[float, ...] = (0.25, 0.5, 1.0)
+    """Synthetic rows that validation rows choose from, as shares of what the rare class lacks to balance; each is tried with
+    and without as many rows of the other class."""
+    on: Literal["test", "validation"] = "test"
+    """Split that judges. With `validation`, a fifth of the training patients takes its place in choosing."""
+    by: tuple[str, ...] = ()
+    """Also give the figures of subgroups: a descriptor ("sex") or a rule ("age>=65") and its opposite."""
+    budget_minutes: float = 2.0
+    """What training each generator may take on one core, where no --run is given; it picks a size from a table."""
+    bootstrap: int = 1000
+    """Resamples of patients and seeds behind every 95 % interval."""
+    seed: int = 0
+    """Seed of the seeds and the bootstrap."""
+
+    def __post_init__(self) -> None:
+        check_range(self, 1, 100, "seeds")
+        check_range(self, TINY, 100, "ratios")
+        check_range(self, 10, 10**5, "bootstrap")
+        check_range(self, TINY, ANY, "budget_minutes")
+        check_range(self, 0, MAX_SEED, "seed")
+        for method in self.ways:
+            if method not in METHODS:
+                raise TardiffError(f"--methods {method}: unknown (known: {', '.join(METHODS)})")
+        if self.ways[:1] != ("none",):
+            raise TardiffError("--methods: the first one must be none, to which the others are compared")
+        if not self.ratios:
+            raise TardiffError("--ratios: give at least one")
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The methods, in order."""
+        return tuple(self.methods.split(","))
+
+
+@dataclass(frozen=True)
 class DemoSettings:
     """The six steps in a row, sized for two cores and six minutes."""
 

@@ -1,6 +1,8 @@
-"""Groups of patients by a static descriptor, as a user names them: `sex=female`, `age>=65`, `age<40`."""
+"""Subgroups of patients by a descriptor: "sex=female", "age>=65"."""
 
+import operator
 import re
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,34 +10,71 @@ from numpy.typing import NDArray
 from tardiff.dataset import Manifest, Split
 from tardiff.errors import TardiffError
 
-RULE = re.compile(r"^(?P<name>[^<>=]+?)\s*(?P<sign>>=|<|=)\s*(?P<value>.+)$")
+Rule = Callable[[Split], NDArray[np.bool_]]
+"""Which rows of a split belong to a subgroup, [n]; a row whose descriptor is missing belongs to none."""
+
+COMPARISONS = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "<": operator.lt,
+    "=": operator.eq,
+}
+OPPOSITE = {">=": "<", "<": ">=", ">": "<=", "<=": ">", "=": "!=", "!=": "="}
+PATTERN = re.compile(r"\s*(.+?)\s*(>=|<=|!=|>|<|=)\s*(.+?)\s*")
 
 
-def in_subgroup(split: Split, manifest: Manifest, rule: str) -> NDArray[np.bool_]:
-    """Which rows belong to a group, [N]; a row whose descriptor is missing belongs to none.
-
-    Args:
-        split: the rows.
-        manifest: names and categories of their descriptors.
-        rule: NAME=CATEGORY, NAME>=NUMBER or NAME<NUMBER.
+def subgroup(text: str, manifest: Manifest) -> Rule:
+    """The rule that a text describes.
 
     Raises:
-        TardiffError: the rule does not read, or names a descriptor, category or number that is none.
+        TardiffError: an unknown descriptor or category, or a text that is no comparison.
     """
-    match = RULE.match(rule.strip())
-    if not match:
-        raise TardiffError(f"subgroup {rule!r}: write NAME=CATEGORY, NAME>=NUMBER or NAME<NUMBER, for instance sex=female")
-    name, sign, value = match["name"], match["sign"], match["value"]
-    if name not in manifest.static_names:
-        raise TardiffError(f"subgroup {rule!r}: no descriptor {name!r} (the data set has {', '.join(manifest.static_names) or 'none'})")
-    place = manifest.static_names.index(name)
-    static, column = manifest.statics[place], split.static[:, place]
+    name, comparison, value = _parts(text)
+    index = _descriptor(name, manifest)
+    static = manifest.statics[index]
     if static.kind == "categorical":
-        if sign != "=" or value not in static.categories:
-            raise TardiffError(f"subgroup {rule!r}: {name} is one of {', '.join(static.categories)}; write {name}={static.categories[0]}")
-        return column == static.categories.index(value)
-    try:
-        number = float(value)
-    except ValueError as error:
-        raise TardiffError(f"subgroup {rule!r}: {value!r} is not a number") from error
-    return {"=": column == number, ">=": column >= number, "<": column < number}[sign]
+        if comparison not in ("=", "!="):
+            raise TardiffError(f"subgroup {text!r}: {name} is a category; compare it by = or !=")
+        if value not in static.categories:
+            raise TardiffError(f"subgroup {text!r}: {name} has no category {value!r} (it has {', '.join(static.categories)})")
+        number = float(static.categories.index(value))
+    else:
+        try:
+            number = float(value)
+        except ValueError:
+            raise TardiffError(f"subgroup {text!r}: {name} is compared with a number") from None
+    compare = COMPARISONS[comparison]
+    return lambda split: np.isfinite(split.static[:, index]) & compare(split.static[:, index], number)
+
+
+def groups(by: str, manifest: Manifest) -> dict[str, Rule]:
+    """The subgroups of a descriptor (each category) or of a rule (the rule and its opposite), by name.
+
+    Raises:
+        TardiffError: as `subgroup`, or a descriptor that is a number without a rule.
+    """
+    if PATTERN.fullmatch(by):
+        name, comparison, value = _parts(by)
+        texts = [by, f"{name}{OPPOSITE[comparison]}{value}"]
+    else:
+        static = manifest.statics[_descriptor(by, manifest)]
+        if static.kind != "categorical":
+            raise TardiffError(f"--by {by}: it is a number; give a rule such as {by}>=65")
+        texts = [f"{by}={category}" for category in static.categories]
+    return {text: subgroup(text, manifest) for text in texts}
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    match = PATTERN.fullmatch(text)
+    if match is None:
+        raise TardiffError(f'subgroup {text!r}: write it as "sex=female" or "age>=65"')
+    return match[1], match[2], match[3]
+
+
+def _descriptor(name: str, manifest: Manifest) -> int:
+    if name not in manifest.static_names:
+        known = ", ".join(manifest.static_names) or "none"
+        raise TardiffError(f"subgroup: the data set has no descriptor {name!r} (it has {known})")
+    return manifest.static_names.index(name)

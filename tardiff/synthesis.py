@@ -73,6 +73,7 @@ def synthesise(
     sampler: SamplerSettings | None = None,
     selection: SelectionSettings | None = None,
     label_ratio: str = "train",
+    label: NDArray[np.int64] | None = None,
     relabel: bool = False,
     seed: int = 0,
     data: Dataset | None = None,
@@ -90,6 +91,7 @@ def synthesise(
         selection: whether to choose among more samples; the default settings (no) if None.
         label_ratio: "train", "balanced", or the share of the last class as a number. For a generator that learnt without
             labels, "train" is the share in the classifier's training rows.
+        label: [n], the label of each sample, in place of a ratio; nothing is selected then.
         relabel: give the samples new labels, as many of each: the classifiers' mean probability ranks them. For a generator that
             learnt without labels this serves better than steering (experiments/guidance); the task must have two classes.
         seed: sample i of a seed is the same whatever `n` and the batch size are, as long as its label is.
@@ -109,7 +111,8 @@ def synthesise(
         raise TardiffError("--relabel needs --classifier, and a task of two classes")
     many = n * selection.select_from if selection.select != "none" else n
     counts = pipeline.card.class_counts if pipeline.labelled else folders[0].card.class_counts
-    label, seeds = draw_labels(label_ratio, counts, many, seed), row_seeds(seed, range(many))
+    label = draw_labels(label_ratio, counts, many, seed) if label is None else label
+    seeds = row_seeds(seed, range(len(label)))
 
     keeper = None if privacy_filter is None else PrivacyFilter.of(privacy_filter, pipeline)
     guide = build_guide(pipeline, folders, guidance, sampler, seed, progress)

@@ -127,13 +127,11 @@ def _trees(train: Rows, validation: Rows, seed: int, classes: int, balanced: boo
         class_weight=_class_weight(balanced),
         random_state=seed,
     ).fit(train.features, train.label)
-    losses = [
-        _log_loss(_all_classes(p, model.classes_, classes), validation.label) for p in model.staged_predict_proba(validation.features)
-    ]
+    losses = [_log_loss(all_classes(p, model.classes_, classes), validation.label) for p in model.staged_predict_proba(validation.features)]
     best = int(np.argmin(losses))
 
     def predict(rows: Rows) -> Probability:
-        return _all_classes(next(islice(model.staged_predict_proba(rows.features), best, None)), model.classes_, classes)
+        return all_classes(next(islice(model.staged_predict_proba(rows.features), best, None)), model.classes_, classes)
 
     return predict
 
@@ -143,7 +141,7 @@ def _logistic_on(read: Callable[[Rows], NDArray[np.float64]]) -> Callable[[Rows,
         # A convex problem: it needs no rows to stop on, and its seed only chose the rows.
         regression = LogisticRegression(C=0.1, max_iter=1000, class_weight=_class_weight(balanced))
         model = make_pipeline(StandardScaler(), regression).fit(read(train), train.label)
-        return lambda rows: _all_classes(model.predict_proba(read(rows)), model.classes_, classes)
+        return lambda rows: all_classes(model.predict_proba(read(rows)), model.classes_, classes)
 
     return evaluator
 
@@ -156,7 +154,7 @@ def _log_loss(probability: Probability, label: NDArray[np.int64]) -> float:
     return float(-np.log(np.maximum(probability[np.arange(len(label)), label], 1e-15)).mean())
 
 
-def _all_classes(probability: Probability, present: NDArray[np.int64], classes: int) -> Probability:
+def all_classes(probability: Probability, present: NDArray[np.int64], classes: int) -> Probability:
     """[n, present] to [n, classes]: a class that was not trained on has probability 0."""
     full = np.zeros((len(probability), classes))
     full[:, present] = probability

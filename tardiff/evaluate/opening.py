@@ -24,11 +24,13 @@ def opened_synthetic(data: str | Path | Dataset, real: Dataset) -> Dataset:
 
 
 def check_real(real: Dataset) -> None:
-    """The real data set has a task of two classes, the three splits, and in each split each class.
+    """The real data set has a task of two classes, the three splits, in each split each class, and no synthetic row.
 
     Raises:
         TardiffError: naming the task, or the split and the class.
     """
+    if real.train.synthetic is not None and real.train.synthetic.any():
+        raise TardiffError("real data, train split: it was augmented with synthetic rows; give the data set that it was made from")
     task = real.manifest.task
     if len(task.classes) != 2:
         raise TardiffError(f"task {task.name}: it has {len(task.classes)} classes; evaluation is for tasks with two")

@@ -1,0 +1,62 @@
+"""The tables of the comparison, from its recorded cells, as Markdown.
+
+python experiments/augmentation/table.py experiments/augmentation/results.jsonl
+"""
+
+import base64
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+OTHERS = ("auroc", "brier", "slope", "sensitivity")
+Cells = dict[str, dict[int, dict[str, Any]]]
+"""By method, by seed."""
+
+
+def main() -> None:
+    """Print one table for each split that judged, imbalance and model."""
+    tables: dict[tuple[str, str, str], Cells] = defaultdict(lambda: defaultdict(dict))
+    for line in Path(sys.argv[1]).read_text().splitlines():
+        cell = json.loads(line)
+        tables[cell["judged_on"], cell["imbalance"], cell["model"]][cell["method"]][cell["seed"]] = cell
+    for (judged_on, imbalance, model), cells in tables.items():
+        print(f"\n### {imbalance} deaths, {model}, on {judged_on} rows\n\n{table(cells)}")
+
+
+def table(cells: Cells) -> str:
+    """Means over seeds; AUPRC against doing nothing and class weights of the same seeds, with 95 % intervals over stays and seeds."""
+    header = ["method", "seeds", "AUPRC", "- none", "- class weights", "AUROC", "Brier", "slope", "sens. at 90 % spec.", "ratio"]
+    lines = [header, ["---"] * len(header)]
+    for method, by_seed in cells.items():
+        values = [cell["values"] for cell in by_seed.values()]
+        ratios = " ".join(f"{cell['ratio']:g}{'b' if cell['both'] else ''}" for cell in by_seed.values() if "ratio" in cell)
+        differences = [difference(by_seed, cells[other]) if other in cells else "" for other in ("none", "class_weight")]
+        means = [f"{np.mean([v[m] for v in values if v[m] is not None]):.3f}" for m in ("auprc", *OTHERS)]
+        lines.append([method, str(len(by_seed)), means[0], *differences, *means[1:], ratios])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def difference(by_seed: dict[int, Any], control: dict[int, Any]) -> str:
+    """Paired difference in AUPRC; resamples of the stays are shared, seeds are drawn again."""
+    both = sorted(set(by_seed) & set(control))
+    if by_seed is control or not both:
+        return ""
+    draws = np.stack([draws_of(by_seed[seed]) - draws_of(control[seed]) for seed in both])
+    chosen = np.random.default_rng(0).integers(len(both), size=(draws.shape[1] - 1, len(both)))
+    means = draws[chosen, np.arange(1, draws.shape[1])[:, None]].mean(axis=1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return f"{draws[:, 0].mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def draws_of(cell: dict[str, Any]) -> NDArray[np.float64]:
+    """AUPRC in every resample; the first one is the rows as they are."""
+    return np.frombuffer(base64.b64decode(cell["draws"]), "<f4").astype(np.float64)
+
+
+if __name__ == "__main__":
+    main()

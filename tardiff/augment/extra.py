@@ -1,0 +1,18 @@
+"""What only the extra `augment` installs, imported when it is needed."""
+
+from importlib import import_module
+from types import ModuleType
+
+from tardiff.errors import TardiffError
+
+
+def needs(module: str) -> ModuleType:
+    """Import a module of the extra.
+
+    Raises:
+        TardiffError: it is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise TardiffError(f"{module.partition('.')[0]} is not installed; pip install 'tardiff[augment]'") from error

@@ -1,0 +1,134 @@
+"""From the rows of a fold to synthetic ones: generator, guides, samples."""
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tardiff.augment.budget import training_settings
+from tardiff.augment.guides import fit_guides, with_held_out
+from tardiff.augment.records import always_observed
+from tardiff.augment.surrogate import SurrogateFit
+from tardiff.classifier_folder import ClassifierFolder
+from tardiff.dataset import Dataset, Split
+from tardiff.errors import InputError
+from tardiff.evaluate.threads import one_thread
+from tardiff.pipeline import TarDiffPipeline
+from tardiff.settings import GuidanceSettings, SamplerSettings, TrainSettings
+from tardiff.synthesis import Movement, synthesise
+from tardiff.training import train
+
+CLASSIFIER_GUIDANCE = GuidanceSettings(guidance="classifier", strength=0.3)
+"""What the screening in experiments/guidance found best."""
+SUBGROUP_GUIDANCE = GuidanceSettings(form="cosine", strength=0.3)
+"""Influence, for a guidance set of its own: classifier guidance has none."""
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Synthetic rows and what made them.
+
+    Attributes:
+        rows: the synthetic split.
+        pipeline: the generator.
+        guides: the classifiers that guided.
+        surrogates: how well stand-ins follow the models that they stand for.
+        movement: how far guidance moved the samples; None if they are unguided.
+    """
+
+    rows: Split
+    pipeline: TarDiffPipeline
+    guides: list[ClassifierFolder]
+    surrogates: list[SurrogateFit]
+    movement: Movement | None
+
+
+def trained_generator(data: Dataset, settings: TrainSettings | None, minutes: float, seed: int) -> TarDiffPipeline:
+    """A generator of the training rows; settings that are not given follow from the data's size and the minutes."""
+    settings = replace(settings, seed=seed) if settings else training_settings(len(data.train), data.manifest.steps, minutes, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        return train(Dataset(data.manifest, {"train": data.train}).completed(), Path(folder) / "run", settings, progress=False)
+
+
+def generate(
+    data: Dataset,
+    label: NDArray[np.int64],
+    *,
+    model: Any = None,
+    features: str = "summary",
+    guidance: GuidanceSettings | None = None,
+    guidance_rows: NDArray[np.bool_] | None = None,
+    pipeline: TarDiffPipeline | str | Path | None = None,
+    training: TrainSettings | None = None,
+    sampler: SamplerSettings | None = None,
+    minutes: float = 2.0,
+    epochs: int = 60,
+    seed: int = 0,
+    n_jobs: int | None = None,
+) -> Generated:
+    """Sample rows of the given labels for a fold, reading its training rows and nothing else.
+
+    One thread computes, so that the same seed gives the same rows whatever runs beside it.
+
+    Args:
+        data: the fold; only its training split is read.
+        label: class of each synthetic row, [n].
+        model: what the rows shall serve, see `guides.fit_guides`.
+        features: what an estimator reads.
+        guidance: None is classifier guidance, or influence guidance if there are guidance rows.
+        guidance_rows: which of the training rows guidance serves, [N]; None is all.
+        pipeline: a trained generator or its folder; None trains one.
+        training: settings of the generator that is trained, but for the seed.
+        sampler: solver and steps.
+        minutes: what training the generator may take, where `training` is not given.
+        epochs: most epochs of the guides.
+        seed: of everything.
+        n_jobs: guides fitted side by side.
+
+    Raises:
+        TardiffError: the rows were augmented before, the pipeline reads other records, or guidance has no rows to serve.
+    """
+    if data.train.synthetic is not None and data.train.synthetic.any():
+        raise InputError("the training split holds synthetic rows already; augment the data set that it was made from")
+    guidance = guidance or (SUBGROUP_GUIDANCE if guidance_rows is not None else CLASSIFIER_GUIDANCE)
+    data = Dataset(data.manifest, {"train": data.train}).completed()
+    with one_thread():
+        if pipeline is None:
+            pipeline = trained_generator(data, training, minutes, seed)
+        elif not isinstance(pipeline, TarDiffPipeline):
+            pipeline = TarDiffPipeline.from_pretrained(pipeline)
+        _check_fits(pipeline, data)
+        pipeline = pipeline.with_codec(always_observed(pipeline.codec))
+        fold = Dataset(msgspec.structs.replace(data.manifest, task=pipeline.card.task), data.splits)
+        folders: list[ClassifierFolder] = []
+        surrogates: list[SurrogateFit] = []
+        if guidance.guidance != "none":
+            folders, surrogates = fit_guides(model, with_held_out(fold, seed), pipeline.codec, seed, n_jobs, features, epochs)
+            if guidance_rows is not None:
+                served = _served(fold.train, guidance_rows)
+                folders = [folder.serving(served, "rows chosen by the user") for folder in folders]
+        made = synthesise(
+            pipeline, len(label), classifier=folders, guidance=guidance, sampler=sampler, label=label, seed=seed, progress=False
+        )
+    return Generated(made.dataset.train, pipeline, folders, surrogates, made.movement)
+
+
+def _served(rows: Split, chosen: NDArray[np.bool_]) -> Split:
+    if len(np.unique(rows.label[chosen])) < 2:
+        raise InputError(f"guidance_rows: the {chosen.sum()} rows that were chosen have fewer than two classes; choose more rows")
+    return rows.take(chosen)
+
+
+def _check_fits(pipeline: TarDiffPipeline, data: Dataset) -> None:
+    ours, theirs = data.manifest, pipeline.codec
+    shape, expected = (len(ours.channels), ours.steps), (len(theirs.channels), theirs.steps)
+    if shape != expected:
+        raise InputError(f"pipeline: generates records of [channels, time] = {list(expected)}, the rows have {list(shape)}")
+    if len(pipeline.classes) != len(ours.task.classes):
+        raise InputError(f"pipeline: knows {len(pipeline.classes)} classes, the rows have {len(ours.task.classes)}")
+    if ours.source != "array" and tuple(s.name for s in pipeline.statics.statics) != ours.static_names:
+        raise InputError("pipeline: generates other descriptors than the rows have; train it on this data set")

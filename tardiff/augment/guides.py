@@ -1,0 +1,129 @@
+"""From the user's model to classifiers that can guide: fitted, each of them, inside the fold."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import clone
+from torch import nn
+
+from tardiff.augment.features import RecordSummary
+from tardiff.augment.surrogate import SurrogateFit, distil
+from tardiff.classifier import ENCODERS, auprc
+from tardiff.classifier_folder import Card, ClassifierFolder, fit_classifier
+from tardiff.codec import Codec
+from tardiff.dataset import Dataset, Split
+from tardiff.errors import InputError
+from tardiff.evaluate.models import all_classes
+from tardiff.evaluate.threads import one_thread
+from tardiff.evaluate.utility import held_out
+from tardiff.noise import stream
+from tardiff.settings import ClassifierSettings
+
+DEFAULT = ("committee",)  # different architectures together guide best (experiments/guidance)
+WIDTH = 32
+NEEDED = ("loss", "logits", "embedding", "head")
+
+
+def with_held_out(data: Dataset, seed: int) -> Dataset:
+    """The training rows in two parts: `train` to learn from and, a fifth of the patients of each class, `validation` to stop on."""
+    split = data.train
+    _, first, member = np.unique(split.subject_id, return_index=True, return_inverse=True)
+    held = held_out(split.label[first], seed)[member]
+    return Dataset(data.manifest, {"train": split.take(~held), "validation": split.take(held)}).completed()
+
+
+def fit_guides(
+    model: Any, data: Dataset, codec: Codec, seed: int, n_jobs: int | None = None, features: str = "summary", epochs: int = 60
+) -> tuple[list[ClassifierFolder], list[SurrogateFit]]:
+    """Classifiers that guide for `model`, and how well the stand-ins among them follow it.
+
+    Args:
+        model: None for a committee; the name of an architecture; a torch module, or a function of channels (2 C) and classes that
+            makes one; a scikit-learn estimator; a classifier folder (fitted already); or several of these.
+        data: the fold: rows to learn from (`train`) and to stop on (`validation`).
+        codec: the generator's.
+        seed: of weights and order.
+        n_jobs: models fitted side by side, as joblib has it.
+        features: what an estimator reads: "summary" ([n, 7 C]) or "record" ([n, C, T] with NaN).
+        epochs: most passes over the rows.
+
+    Raises:
+        InputError: a model of an unknown kind, or one that lacks a part.
+    """
+    models = DEFAULT if model is None else tuple(model) if isinstance(model, (list, tuple)) else (model,)
+    seeds = stream("guides", seed).integers(2**31, size=len(models)).tolist()
+    run = joblib.Parallel(n_jobs=n_jobs)
+    fitted = run(joblib.delayed(_fitted)(one, data, codec, s, features, epochs) for one, s in zip(models, seeds, strict=True))
+    return [folder for folder, _ in fitted], [fit for _, fit in fitted if fit is not None]
+
+
+def _fitted(model: Any, data: Dataset, codec: Codec, seed: int, features: str, epochs: int) -> tuple[ClassifierFolder, SurrogateFit | None]:
+    with one_thread():
+        if isinstance(model, ClassifierFolder):
+            return model, None
+        if isinstance(model, Path):
+            return ClassifierFolder.load(model), None
+        if isinstance(model, str):
+            if model not in ENCODERS:
+                raise InputError(f"model {model!r}: unknown architecture (known: {', '.join(ENCODERS)}); give a folder as a Path")
+            settings = ClassifierSettings(architecture=model, width=WIDTH, epochs=epochs, seed=seed)  # type: ignore[arg-type]
+            return fit_classifier(data, settings, codec=codec), None
+        if hasattr(model, "predict_proba") or hasattr(model, "get_params"):
+            return _stand_in(model, data, codec, seed, features, epochs)
+        settings = ClassifierSettings(epochs=epochs, seed=seed)
+        return fit_classifier(data, settings, codec=codec, classifier=_module(model, data, seed)), None
+
+
+def _module(model: nn.Module | Callable[[int, int], nn.Module], data: Dataset, seed: int) -> Any:
+    """A copy of the user's network whose layers are drawn afresh, so that nothing learnt elsewhere enters the fold."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        if isinstance(model, nn.Module):
+            module = copy.deepcopy(model)
+            for layer in module.modules():
+                if callable(reset := getattr(layer, "reset_parameters", None)):
+                    reset()
+        elif callable(model):
+            module = model(2 * len(data.manifest.channels), len(data.manifest.task.classes))
+        else:
+            raise InputError(f"model: {type(model).__name__} is neither a torch module nor a scikit-learn estimator")
+    missing = [name for name in NEEDED if not hasattr(module, name)]
+    if missing:
+        raise InputError(
+            f"model: {type(module).__name__} has no {missing[0]}; guidance needs loss(seen, label) -> [B], logits(seen), "
+            "embedding(seen) and a linear head"
+        )
+    return module
+
+
+def _stand_in(estimator: Any, data: Dataset, codec: Codec, seed: int, features: str, epochs: int) -> tuple[ClassifierFolder, SurrogateFit]:
+    """The estimator, fitted on the fold's rows, and a network that has learnt its probabilities."""
+    if not hasattr(estimator, "predict_proba"):
+        raise InputError(f"model: {type(estimator).__name__} has no predict_proba; choose an estimator that gives probabilities")
+    learn, held = data.train, data.split("validation")
+    read = _reader(features, learn)
+    fitted = clone(estimator).fit(read(learn), learn.label)
+    probability = [all_classes(fitted.predict_proba(read(s)), fitted.classes_, len(data.manifest.task.classes)) for s in (learn, held)]
+    seen = [codec.seen(codec.encode(split)) for split in (learn, held)]
+    classifier, settings, fit = distil((seen[0], probability[0]), (seen[1], probability[1]), WIDTH, seed, epochs)
+    score = auprc(held.label, classifier.probability(seen[1]))
+    counts = tuple(np.bincount(learn.label, minlength=len(data.manifest.task.classes)).tolist())
+    card = Card(asdict(settings), data.manifest.task, data.manifest.content_hash, counts, "train", "all", (), (), (1,), score, ())
+    folder = ClassifierFolder(card, codec, classifier, [classifier.state_dict()], [])
+    return folder.serving(learn, "train"), fit
+
+
+def _reader(features: str, learn: Split) -> Callable[[Split], NDArray[Any]]:
+    if features == "record":
+        return lambda split: split.values
+    if features != "summary":
+        raise InputError(f"features {features!r}: give summary or record")
+    summaries = RecordSummary().fit(learn.values)
+    return lambda split: summaries.transform(split.values)

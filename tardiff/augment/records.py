@@ -1,0 +1,93 @@
+"""Arrays of records as a data set, so that everything else reads the same thing whatever the user handed in."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tardiff.codec import Codec
+from tardiff.dataset import Channel, Dataset, Manifest, Split, Task
+from tardiff.errors import InputError
+
+HAIR = 1e-6
+
+
+def checked_array(X: Any) -> NDArray[np.floating]:
+    """X as floats [n, channels, time]; NaN is missing.
+
+    Raises:
+        InputError: another rank, no rows, an infinite value, or something that is no number.
+    """
+    try:
+        array = np.asarray(X)
+        array = array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"X: holds something that is no number ({error})") from error
+    if array.ndim != 3:
+        raise InputError(f"X: has {array.ndim} dimensions; records are [n, channels, time] (Reshape your data: X[:, :, None] is one step)")
+    if 0 in array.shape:
+        raise InputError(f"X: shape {array.shape} has no rows, channels or steps")
+    if np.isinf(array).any():
+        row, channel, step = np.argwhere(np.isinf(array))[0]
+        raise InputError(f"X: row {row}, channel {channel}, step {step} is infinite; missing values are NaN")
+    return array
+
+
+def dataset_of(X: NDArray[np.floating], code: NDArray[np.int64], names: Sequence[str], channels: Sequence[str] | None = None) -> Dataset:
+    """A data set with a training split only; limits, normal values and whole-number channels are those of the rows themselves.
+
+    Args:
+        X: [n, C, T].
+        code: [n], 0 .. classes - 1.
+        names: of the classes.
+        channels: names of the channels.
+
+    Raises:
+        InputError: a channel that is never observed, or names that do not fit.
+    """
+    titles = [f"channel {c}" for c in range(X.shape[1])] if channels is None else list(channels)
+    if len(titles) != X.shape[1] or len(set(titles)) < len(titles):
+        raise InputError(f"channels: {len(set(titles))} different names for {X.shape[1]} channels")
+    manifest = Manifest(
+        source="array",
+        source_version="",
+        channels=tuple(_channel(title, X[:, c]) for c, title in enumerate(titles)),
+        statics=(),
+        step_hours=1.0,
+        steps=X.shape[2],
+        task=Task("target", "given with the rows", tuple(names)),
+    )
+    return Dataset(manifest, {"train": rows_of(X, code)}).completed()
+
+
+def rows_of(X: NDArray[np.floating], code: NDArray[np.int64]) -> Split:
+    """Rows of an array [n, C, T] as a split, each of a patient of its own."""
+    number = np.arange(len(X), dtype=np.int64)
+    return Split(
+        values=X.astype(np.float32),
+        mask=np.isfinite(X).astype(np.uint8),
+        static=np.zeros((len(X), 0), np.float32),
+        label=code,
+        stay_id=number,
+        subject_id=number,
+        length=np.full(len(X), X.shape[2], np.int32),
+        origin_minute=np.full(len(X), 60 * X.shape[2]),
+    )
+
+
+def _channel(name: str, values: NDArray[np.floating]) -> Channel:
+    seen = values[np.isfinite(values)].astype(np.float32)
+    if not len(seen):
+        raise InputError(f"X: {name} is never observed in these rows (every value is NaN); leave it out")
+    low, high = float(seen.min()), float(seen.max())
+    air = HAIR * max(1.0, abs(low), abs(high)) if low == high else 0.0
+    whole = bool((seen == np.rint(seen)).all())
+    return Channel(name, "", (low - air, high + air), "last", float(np.median(seen)), kind="ordinal" if whole else "numeric")
+
+
+def always_observed(codec: Codec) -> Codec:
+    """The codec with channels that lacked nothing in training lacking nothing in samples: their bits lie above any threshold."""
+    thresholds = [-1.5 if rate == 1 else t for rate, t in zip(codec.observed_rate, codec.thresholds, strict=True)]
+    return msgspec.structs.replace(codec, thresholds=tuple(thresholds))

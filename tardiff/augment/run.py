@@ -1,0 +1,77 @@
+"""`tardiff augment`: a dataset folder whose training split is filled up with synthetic rows."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tardiff.augment.folder import augmented
+from tardiff.augment.generate import CLASSIFIER_GUIDANCE, SUBGROUP_GUIDANCE, Generated, generate
+from tardiff.classifier_folder import ClassifierFolder
+from tardiff.dataset import Dataset
+from tardiff.errors import TardiffError
+from tardiff.pipeline import TarDiffPipeline
+from tardiff.settings import AugmentSettings, GuidanceSettings
+from tardiff.subgroups import subgroup
+
+
+def augment(
+    data: Dataset, settings: AugmentSettings, classifiers: Sequence[ClassifierFolder] = (), pipeline: TarDiffPipeline | None = None
+) -> tuple[Dataset, Generated]:
+    """Add synthetic rows to the training split.
+
+    Args:
+        data: real rows; validation and test rows are never read.
+        settings: how many rows, and whom they serve.
+        classifiers: what guides; without any, a committee that is fitted on the training rows.
+        pipeline: the generator; None trains one on the training rows.
+
+    Returns:
+        The data set, and what made its new rows.
+
+    Raises:
+        TardiffError: nothing is to be added, or as `generate`.
+    """
+    label = labels_to_add(np.bincount(data.train.label, minlength=len(data.manifest.task.classes)), settings.ratio, settings.both)
+    if not len(label):
+        raise TardiffError("the classes are as frequent as each other; there is nothing to add")
+    made = generate(
+        data,
+        label,
+        model=list(classifiers) or None,
+        guidance=guidance_of(settings),
+        guidance_rows=subgroup(settings.subgroup, data.manifest)(data.train) if settings.subgroup else None,
+        pipeline=pipeline,
+        minutes=settings.budget_minutes,
+        seed=settings.seed,
+    )
+    return augmented(data, made.rows, asdict(settings)), made
+
+
+def labels_to_add(counts: NDArray[np.integer], ratio: float, both: bool) -> NDArray[np.int64]:
+    """Labels of synthetic rows, the rarer classes first.
+
+    Args:
+        counts: real rows by class.
+        ratio: share of what each class lacks to the most frequent one.
+        both: also as many rows of the most frequent class as of all others together.
+    """
+    missing = np.rint(ratio * (counts.max() - counts)).astype(int)
+    label = np.repeat(np.arange(len(counts)), missing).astype(np.int64)
+    return np.concatenate([label, np.full(len(label), counts.argmax(), np.int64)]) if both else label
+
+
+def guidance_of(settings: AugmentSettings) -> GuidanceSettings:
+    """The guide that the settings ask for.
+
+    Raises:
+        TardiffError: classifier guidance has no guidance rows that could be a subgroup.
+    """
+    if settings.guidance == "classifier" and settings.subgroup:
+        raise TardiffError("--guidance classifier has no guidance rows; --subgroup needs --guidance influence")
+    if settings.guidance == "none":
+        return GuidanceSettings(guidance="none")
+    influence = settings.guidance == "influence" or settings.subgroup is not None
+    chosen = SUBGROUP_GUIDANCE if influence else CLASSIFIER_GUIDANCE
+    return GuidanceSettings(guidance=chosen.guidance, form=chosen.form, strength=settings.strength)

@@ -1,0 +1,247 @@
+"""`TarDiffSampler`: an over-sampler for records over time, in the manner of imbalanced-learn."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from tardiff.augment.budget import check_minutes
+from tardiff.augment.extra import needs
+from tardiff.augment.folder import augmented
+from tardiff.augment.frames import dataset_of_frame, joined, stays_and_labels
+from tardiff.augment.generate import Generated, generate
+from tardiff.augment.records import checked_array, dataset_of
+from tardiff.augment.targets import KEPT, Target, TargetKind, read_target
+from tardiff.dataset import Dataset, Split
+from tardiff.errors import InputError
+from tardiff.pipeline import TarDiffPipeline
+from tardiff.settings import MAX_SEED, GuidanceSettings, SamplerSettings, TrainSettings
+
+
+class TarDiffSampler(BaseEstimator):
+    """Synthetic records of rare classes, from a small diffusion model steered towards a classifier.
+
+    X is an array [n, channels, time] (NaN is missing), a long table with the columns of `tardiff export`, a `Dataset` or its
+    folder. y is labels [n], 0 and 1 [n, K], or numbers (`bins`). Everything is fitted on the rows of the call alone, so that inside
+    `imblearn.pipeline.Pipeline` each fold is augmented from its own training rows.
+
+    Args:
+        sampling_strategy: as in imbalanced-learn ("auto": every class as often as the most frequent one; a ratio for two classes;
+            a dict of rows after resampling by class, which may enlarge the largest class, too). Combinations of labels are named
+            by tuples. Of a regression target: synthetic rows by real row ("auto" is 1), spread as the bins are; or a dict by number of bin.
+        model: what the rows shall serve: None (a committee of the package's classifiers), the name of an architecture, a torch module with
+            `loss(seen, label) -> [B]`, `logits`, `embedding` and a linear `head` over [B, 2 C, T] (it is trained afresh in the fold), a
+            scikit-learn estimator (a stand-in that has learnt its probabilities guides), a classifier folder, or a list of these.
+        features: what an estimator reads: "summary" (seven numbers a channel, without gaps) or "record" ([n, C, T] with NaN).
+        guidance: which guide; None is classifier guidance, or influence guidance towards `guidance_rows`.
+        guidance_rows: the rows that guidance serves (a subgroup): a mask [n], or a function of X that gives one (in a pipeline,
+            where the rows change from fold to fold).
+        pipeline: a generator trained elsewhere, or its folder; None trains one on the rows.
+        training: settings of the generator that is trained; None follows from `budget_minutes`.
+        budget_minutes: what training may take on one core; it picks the size from a table, no clock is read.
+        sampler: solver and steps.
+        target: "auto", "classification" or "regression".
+        bins: quantile bins of a regression target, or their inner edges.
+        channels: names of an array's channels.
+        epochs: most passes of a guide over the rows.
+        n_jobs: guides fitted side by side.
+        random_state: seed; the same one gives the same rows.
+
+    Attributes:
+        sampling_strategy_: synthetic rows by class.
+        synthetic_: which of the rows returned (of a table: stays) are synthetic, [n_resampled].
+        surrogate_fit_: for an estimator, how well its stand-in follows it on held-out rows of the fold (r2, spearman); else None.
+        pipeline_, guides_, movement_: the generator, the classifiers that guided, and how far they moved the samples.
+    """
+
+    def __init__(
+        self,
+        *,
+        sampling_strategy: str | float | dict[Any, int] | Callable[..., dict[Any, int]] = "auto",
+        model: Any = None,
+        features: str = "summary",
+        guidance: GuidanceSettings | None = None,
+        guidance_rows: NDArray[np.bool_] | Callable[[Any], NDArray[np.bool_]] | None = None,
+        pipeline: TarDiffPipeline | str | Path | None = None,
+        training: TrainSettings | None = None,
+        budget_minutes: float = 2.0,
+        sampler: SamplerSettings | None = None,
+        target: TargetKind = "auto",
+        bins: int | Sequence[float] | None = None,
+        channels: Sequence[str] | None = None,
+        epochs: int = 60,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.sampling_strategy = sampling_strategy
+        self.model = model
+        self.features = features
+        self.guidance = guidance
+        self.guidance_rows = guidance_rows
+        self.pipeline = pipeline
+        self.training = training
+        self.budget_minutes = budget_minutes
+        self.sampler = sampler
+        self.target = target
+        self.bins = bins
+        self.channels = channels
+        self.epochs = epochs
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> "TarDiffSampler":
+        """Check the rows and count what would be sampled; `fit_resample` does the work."""
+        self._read(X, y)
+        return self
+
+    def fit_resample(self, X: Any, y: Any = None) -> tuple[Any, Any]:
+        """The rows, then synthetic ones, and their targets.
+
+        Args:
+            X: array, table, `Dataset` or folder.
+            y: targets; None takes the table's or the data set's labels.
+
+        Returns:
+            Both in the form in which they came: an array (a list of a list) and an array; a table with new stay ids and targets
+            indexed by stay; a `Dataset` whose training split marks its synthetic rows, and that split's labels.
+
+        Raises:
+            InputError: rows or targets that cannot be read, naming the row.
+        """
+        data, target = self._read(X, y)
+        wanted = [(self._code(target, key), n) for key, n in self.sampling_strategy_.items()]
+        label = np.repeat([c for c, _ in wanted], [n for _, n in wanted]).astype(np.int64)
+        seed = self._seed()
+        synthetic_y = target.synthetic(label, seed)
+        rows = self._rows(data, target, label, X, seed)
+        self.synthetic_ = np.repeat([False, True], [len(target.code), len(label)])
+        y_resampled = np.concatenate([target.y, synthetic_y])
+        if isinstance(X, (str, Path, Dataset)):
+            return augmented(data, rows), y_resampled
+        if isinstance(X, pd.DataFrame):
+            return self._table(X, data, rows, synthetic_y, y_resampled, y)
+        array = checked_array(X)
+        result = np.concatenate([array, rows.values.astype(array.dtype)])
+        return (result.tolist(), y_resampled.tolist()) if isinstance(X, list) else (result, y_resampled)
+
+    def __sklearn_tags__(self) -> Any:
+        """Records have three axes and may lack values."""
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "sampler"
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        tags.target_tags.required = False
+        return tags
+
+    def _read(self, X: Any, y: Any) -> tuple[Dataset, Target]:
+        """Data set and target; sets `sampling_strategy_`."""
+        check_minutes(self)
+        if isinstance(X, (str, Path)):
+            X = Dataset.load(X)
+        if isinstance(X, Dataset):
+            if y is not None:
+                raise InputError("y: a data set has labels of its own; give y None")
+            target, data = _of_task(X), X
+        elif isinstance(X, pd.DataFrame):
+            stays, given = stays_and_labels(X, y)
+            target = read_target(given, self.target, self.bins)
+            data = dataset_of_frame(X, stays, np.maximum(target.code, 0), target.names)
+        else:
+            array = checked_array(X)
+            target = read_target(y, self.target, self.bins)
+            if len(target.code) != len(array):
+                raise InputError(f"y: {len(target.code)} targets for {len(array)} rows of X")
+            data = dataset_of(array, np.maximum(target.code, 0), target.names, self.channels)
+            self.n_features_in_ = array.shape[1]
+        self.sampling_strategy_ = self._counts(target)
+        return data, target
+
+    def _counts(self, target: Target) -> "OrderedDict[Any, int]":
+        strategy = self.sampling_strategy
+        if target.regression and not isinstance(strategy, dict):
+            share = 1.0 if strategy == "auto" else strategy
+            if not isinstance(share, (int, float)) or not share > 0:
+                raise InputError(f"sampling_strategy {strategy!r}: of a regression target give auto, a positive number or a dict by bin")
+            return OrderedDict((b, round(share * (target.code == b).sum())) for b in range(len(target.names)))
+        check = needs("imblearn.utils").check_sampling_strategy
+        code = target.code[target.code != KEPT]
+        if isinstance(strategy, dict):
+            strategy = {self._code(target, key): n for key, n in strategy.items()}
+        counts = check(strategy, code, "over-sampling")
+        return OrderedDict((target.keys[c], int(n)) for c, n in counts.items())
+
+    @staticmethod
+    def _code(target: Target, key: Any) -> int:
+        if key not in target.keys:
+            raise InputError(f"sampling_strategy: {key!r} is no class of y (classes: {', '.join(map(str, target.keys))})")
+        return target.keys.index(key)
+
+    def _seed(self) -> int:
+        if isinstance(self.random_state, (int, np.integer)):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(MAX_SEED))
+
+    def _rows(self, data: Dataset, target: Target, label: NDArray[np.int64], X: Any, seed: int) -> Split:
+        """The synthetic rows; none are made, and nothing is trained, if none are wanted."""
+        self.surrogate_fit_ = self.movement_ = self.pipeline_ = None
+        self.guides_: list[Any] = []
+        imitated = target.code != KEPT
+        if not len(label):
+            return data.train.take(slice(0, 0))
+        fold = Dataset(data.manifest, {"train": data.train.take(imitated)})
+        made: Generated = generate(
+            fold,
+            label,
+            model=self.model,
+            features=self.features,
+            guidance=self.guidance,
+            guidance_rows=None if self.guidance_rows is None else self._mask(X, len(imitated))[imitated],
+            pipeline=self.pipeline,
+            training=self.training,
+            sampler=self.sampler,
+            minutes=self.budget_minutes,
+            epochs=self.epochs,
+            seed=seed,
+            n_jobs=self.n_jobs,
+        )
+        fits = [fit.as_dict() for fit in made.surrogates]
+        self.surrogate_fit_ = (fits[0] if len(fits) == 1 else fits) or None
+        self.pipeline_, self.guides_, self.movement_ = made.pipeline, made.guides, made.movement
+        return made.rows
+
+    def _mask(self, X: Any, rows: int) -> NDArray[np.bool_]:
+        chosen = np.asarray(self.guidance_rows(X) if callable(self.guidance_rows) else self.guidance_rows)
+        if chosen.dtype != bool or chosen.shape != (rows,):
+            raise InputError(f"guidance_rows: give {rows} truth values, one for each row, or a function that does")
+        return chosen
+
+    @staticmethod
+    def _table(
+        X: pd.DataFrame, data: Dataset, rows: Split, synthetic_y: NDArray[Any], y_all: NDArray[Any], y: Any
+    ) -> tuple[pd.DataFrame, Any]:
+        stays = X["stay_id"].unique()
+        first = int(np.max(stays)) + 1
+        frame = joined(X, data, rows, first)
+        if "label" in X.columns and y_all.ndim == 1:
+            made = slice(len(X), None)
+            frame.loc[frame.index[made], "label"] = synthetic_y[frame["stay_id"].to_numpy()[made] - first]
+        index = pd.Index(np.concatenate([stays, first + np.arange(len(rows))]), name="stay_id")
+        if y_all.ndim == 2:
+            return frame, pd.DataFrame(y_all, index=index, columns=y.columns if isinstance(y, pd.DataFrame) else None)
+        return frame, pd.Series(y_all, index=index, name="label")
+
+
+def _of_task(data: Dataset) -> Target:
+    """A data set's labels with the names that its task gives them."""
+    label, names = data.train.label, data.manifest.task.classes
+    counts = np.bincount(label, minlength=len(names))
+    if counts.min() < 2:
+        raise InputError(f"train split: class {names[int(counts.argmin())]} has {counts.min()} rows; at least two are needed")
+    return Target(label, names, tuple(range(len(names))), label)

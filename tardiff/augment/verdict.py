@@ -1,0 +1,55 @@
+"""A comparison in plain words, by rule: what is said follows from the intervals alone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+WORDS = {
+    "none": "doing nothing",
+    "class_weight": "class weights",
+    "oversample": "random oversampling",
+    "smote": "SMOTE",
+    "jitter": "jitter",
+    "warp": "time warp",
+    "unguided": "unguided augmentation",
+    "guided": "guided augmentation",
+    "refined": "augmentation from the refined generator",
+}
+SYNTHETIC = ("unguided", "guided", "refined")
+
+
+def reference(validation: Mapping[str, float]) -> str:
+    """The best of today's methods by AUPRC on validation rows: judged rows never choose what they judge.
+
+    Args:
+        validation: mean AUPRC by method.
+    """
+    return max((method for method in validation if method not in SYNTHETIC), key=lambda method: validation[method])
+
+
+def verdict(result: Mapping[str, Any]) -> str:
+    """One sentence a synthetic method, about AUPRC, against the best of today's methods; and one about that method itself.
+
+    A gain (loss) is an interval that lies above (below) 0.
+    """
+    best, methods = result["reference"], result["methods"]
+    lines = []
+    for method in SYNTHETIC:
+        if method in methods:
+            lines.append(_sentence(method, best, methods[method]["groups"]["all"]["auprc"]["against_reference"]))
+    if not any("gains" in line for line in lines):
+        lines.insert(0, f"Nothing beats {WORDS[best]} here.")
+    if best != "none":
+        lines.append(_sentence(best, "none", methods[best]["groups"]["all"]["auprc"]["against_none"]))
+    return "\n".join(lines)
+
+
+def _sentence(method: str, other: str, change: Mapping[str, Any]) -> str:
+    name, against = WORDS[method], WORDS[other]
+    if change["value"] is None or change["low"] is None:
+        return f"On these data, AUPRC is undefined for {name}."
+    low, high = change["low"], change["high"]
+    if low > 0:
+        return f"On these data, {name} gains {change['value']:.3f} [{low:.3f}, {high:.3f}] AUPRC over {against}."
+    if high < 0:
+        return f"On these data, {name} loses {-change['value']:.3f} [{-high:.3f}, {-low:.3f}] AUPRC to {against}."
+    return f"On these data, {name} and {against} cannot be told apart: {change['value']:+.3f} [{low:+.3f}, {high:+.3f}] AUPRC."
