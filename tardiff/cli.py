@@ -25,7 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         sys.exit(fail(f"{error.filename or 'tardiff'}: {error.strerror or error}", 2))
     except KeyboardInterrupt:
-        sys.exit(fail("interrupted" + ("; the same command goes on where it stopped" if name in ("train", "prepare") else ""), 130))
+        sys.exit(
+            fail("interrupted" + ("; the same command goes on where it stopped" if name in ("train", "refine", "prepare") else ""), 130)
+        )
 
 
 def overview() -> str:

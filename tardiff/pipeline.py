@@ -131,6 +131,7 @@ class RecordGenerator:
         )
         return Dataset(manifest, {"train": split}).completed()
 
+
 class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
     """A trained generator. `TarDiffPipeline.from_pretrained(folder)` loads one; calling it samples.
 

@@ -15,7 +15,7 @@ from tardiff.guidance import GradientGuide, GuidanceLog, rounded
 from tardiff.guides import build_guide, influence_objective, served_task
 from tardiff.labels import draw_labels
 from tardiff.noise import row_seeds
-from tardiff.pipeline import Samples, TarDiffPipeline
+from tardiff.pipeline import RecordGenerator, Samples
 from tardiff.selection import best_of_each_class, influence_scores, knn_shapley
 from tardiff.settings import GuidanceSettings, SamplerSettings, SelectionSettings
 from tardiff.strength import Choice, choose_strength
@@ -54,7 +54,7 @@ class Synthesis:
 
 
 def synthesise(
-    pipeline: TarDiffPipeline,
+    pipeline: RecordGenerator,
     n: int,
     *,
     classifier: ClassifierFolder | Sequence[ClassifierFolder] = (),
@@ -121,7 +121,7 @@ def synthesise(
 
 
 def _strengthened(
-    pipeline: TarDiffPipeline,
+    pipeline: RecordGenerator,
     guide: GradientGuide,
     label: NDArray[np.int64],
     seeds: list[int],
@@ -144,7 +144,7 @@ def _strengthened(
 
 def _selected(
     samples: Samples,
-    pipeline: TarDiffPipeline,
+    pipeline: RecordGenerator,
     folders: Sequence[ClassifierFolder],
     selection: SelectionSettings,
     data: Dataset | None,
@@ -169,7 +169,7 @@ def _selected(
 
 
 def compare(
-    pipeline: TarDiffPipeline, guided: Samples, unguided: Samples, log: GuidanceLog, kept: tuple[float, ...] | None = None
+    pipeline: RecordGenerator, guided: Samples, unguided: Samples, log: GuidanceLog, kept: tuple[float, ...] | None = None
 ) -> Movement:
     """How far guided samples lie from unguided ones of the same seeds, of which there may be fewer."""
     rows, channels = len(unguided.label), len(pipeline.codec.channels)

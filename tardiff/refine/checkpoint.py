@@ -33,7 +33,8 @@ def unpack(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
 
 def pack_adam(prefix: str, module: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
     """Adam's moments and step counts, by parameter; nothing before its first step."""
-    state, tensors = optimizer.state_dict()["state"], {}
+    state = optimizer.state_dict()["state"]
+    tensors: Tensors = {}
     for i, (name, _) in enumerate(module.named_parameters()):
         tensors |= pack(prefix, {f"{name}/{key}": value for key, value in state.get(i, {}).items()})
     return tensors

@@ -115,7 +115,7 @@ class DiscriminatorTrainer:
 
     def _update(self, fake: Judgeable) -> None:
         random = stream("discriminator", self.seed, self.done)
-        size = self.settings.discriminator_batch
+        size = self.settings.batch_size
         real = self.real.take(torch.from_numpy(random.integers(len(self.real), size=size)))
         shown = fake.take(torch.from_numpy(random.integers(len(fake), size=size)))
         real = self._augmented(real, fake, random)

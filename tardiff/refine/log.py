@@ -94,7 +94,9 @@ def _band(axes: Axes, records: list[dict[str, Any]], name: str) -> None:
     mean = [record[name] for record in records]
     spread = [record[name.replace("reward/", "reward_spread/")] for record in records]
     axes.plot(x, mean, color=SETS[1])
-    axes.fill_between(x, [m - s for m, s in zip(mean, spread, strict=True)], [m + s for m, s in zip(mean, spread, strict=True)], color=SETS[1], alpha=0.15)
+    axes.fill_between(
+        x, [m - s for m, s in zip(mean, spread, strict=True)], [m + s for m, s in zip(mean, spread, strict=True)], color=SETS[1], alpha=0.15
+    )
     _titled(axes, f"{name}, mean and spread")
 
 

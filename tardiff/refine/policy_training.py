@@ -77,9 +77,7 @@ def train_policy(
         generator=generator,
         average=average.policy,
         optimizer=optimizer,
-        update=lambda rollout, samples, reward, iteration: ppo_update(
-            generator, optimizer, rollout, reward, settings.ppo, seed, iteration
-        ),
+        update=lambda rollout, samples, reward, iteration: ppo_update(generator, optimizer, rollout, reward, settings.ppo, seed, iteration),
         rewards=rewards,
         trainer=trainer,
         watch=watch,

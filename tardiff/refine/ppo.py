@@ -60,9 +60,9 @@ def loss_terms(scored: Scored, old: Tensor, advantage: Tensor, reward: Tensor, s
         loss = loss + settings.kl * scored.kl.mean()
         seen["kl"] = scored.kl
     if scored.value is not None:
-        loss = loss + settings.value * (scored.value - reward).square().mean()
+        loss = loss + settings.value_weight * (scored.value - reward).square().mean()
     if scored.entropy is not None:
-        loss = loss - settings.entropy * scored.entropy.mean()
+        loss = loss - settings.entropy_weight * scored.entropy.mean()
         seen["entropy"] = scored.entropy
     return loss, seen
 
@@ -105,13 +105,19 @@ def ppo_update(
             if on_step:
                 on_step(seen)
     parts = {name: torch.cat(tensors) for name, tensors in taken.items()}
-    return logged | {name: float(tensor.mean()) for name, tensor in parts.items()} | {"ratio_spread": float((parts["ratio"] - 1).abs().max())}
+    return (
+        logged | {name: float(tensor.mean()) for name, tensor in parts.items()} | {"ratio_spread": float((parts["ratio"] - 1).abs().max())}
+    )
 
 
 @torch.no_grad()
 def advantages(generator: Generator, rollout: Rollout, reward: Tensor) -> tuple[Tensor, Stats]:
     """Advantage of each row, [N]: the whitened reward, less what a value head expected of the row and whitened again."""
-    value = generator.score(rollout, torch.arange(len(reward)), torch.zeros(len(reward), dtype=torch.int64)).value if rollout.decisions == 1 else None
+    value = (
+        generator.score(rollout, torch.arange(len(reward)), torch.zeros(len(reward), dtype=torch.int64)).value
+        if rollout.decisions == 1
+        else None
+    )
     if value is None:
         return reward, {}
     advantage = whiten_by_class((reward - value).numpy(), rollout.label.numpy())

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tardiff.codec import Z_LIMIT
-from tardiff.dataset import Split
 from tardiff.errors import TardiffError
 from tardiff.evaluate.privacy import closest
 from tardiff.guides import influence_objective

@@ -64,7 +64,6 @@ class Context:
 Factory = Callable[[Context], Reward]
 FACTORIES: dict[str, Factory] = {}
 F = TypeVar("F", bound=Factory)
-R = TypeVar("R", bound=Callable[[Samples, NDArray[np.int64]], NDArray[np.floating]])
 
 
 def factory(name: str) -> Callable[[F], F]:
@@ -77,10 +76,10 @@ def factory(name: str) -> Callable[[F], F]:
     return register
 
 
-def reward(name: str) -> Callable[[R], R]:
+def reward(name: str) -> Callable[[Reward], Reward]:
     """Register a plain function `f(samples, label) -> [B]` as reward `name`."""
 
-    def register(function: R) -> R:
+    def register(function: Reward) -> Reward:
         FACTORIES[name] = lambda context: function
         return function
 
@@ -133,7 +132,8 @@ class WeightedRewards:
         Raises:
             TardiffError: a reward is not a finite number a sample.
         """
-        total, seen = np.zeros(len(samples.label)), {}
+        total = np.zeros(len(samples.label))
+        seen: dict[str, float] = {}
         for name, part in self.parts.items():
             raw = np.asarray(part(samples, samples.label), dtype=np.float64)
             if raw.shape != total.shape or not np.isfinite(raw).all():

@@ -70,7 +70,12 @@ def refine(
         TardiffError: `out` exists, a reward is unknown or needs what is not there, `data` has another codec, or the result is
             worse than the base on validation rows and `settings.allow_worse` is not set.
     """
-    out, settings, ppo, discriminator = Path(out), settings or RefineSettings(), ppo or PPOSettings(), discriminator or DiscriminatorSettings()
+    out, settings, ppo, discriminator = (
+        Path(out),
+        settings or RefineSettings(),
+        ppo or PPOSettings(),
+        discriminator or DiscriminatorSettings(),
+    )
     refuse_existing(out)
     parse_weights(settings.rewards)
     data = data if pipeline.labelled else data.unlabelled()

@@ -16,6 +16,7 @@ from tardiff.pipeline import Samples
 from tardiff.strength import FITS, tstr
 
 RESAMPLES = 200
+LEAST_ERROR = 1e-3  # of a figure: below it differences are not worth a decision
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Verdict:
     @property
     def score(self) -> float:
         """Gains in utility and closeness, each in standard errors, added up; 0 is the base's."""
-        gains = [(d.value * sign) / max(d.error, 1e-6) for d, sign in ((self.utility, 1), (self.distance, -1)) if d is not None]
+        gains = [(d.value * sign) / max(d.error, LEAST_ERROR) for d, sign in ((self.utility, 1), (self.distance, -1)) if d is not None]
         return float(sum(gains))
 
     @property
@@ -124,9 +125,7 @@ def ks_distance(
         ours, theirs: features [n, F] and [m, F].
         our_weights, their_weights: times each row counts, [1 + B, n] and [1 + B, m].
     """
-    signed = np.concatenate(
-        [our_weights / our_weights.sum(1, keepdims=True), -their_weights / their_weights.sum(1, keepdims=True)], axis=1
-    )
+    signed = np.concatenate([our_weights / our_weights.sum(1, keepdims=True), -their_weights / their_weights.sum(1, keepdims=True)], axis=1)
     total = np.zeros(len(signed))
     for column in np.concatenate([ours, theirs]).T:
         order = np.argsort(column, kind="stable")

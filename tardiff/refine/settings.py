@@ -23,9 +23,9 @@ class PPOSettings:
     """Share of an iteration's decisions that a pass reads, drawn anew for each pass; it bounds the time."""
     kl: float = 0.1
     """Weight of the divergence from the frozen base, per entry like the log-probability."""
-    value: float = 0.5
+    value_weight: float = 0.5
     """Weight of the value head's squared error (record policy only)."""
-    entropy: float = 1e-3
+    entropy_weight: float = 1e-3
     """Weight of the entropy bonus (record policy only)."""
     gradient_clip: float = 1.0
     """Largest gradient norm."""
@@ -33,7 +33,7 @@ class PPOSettings:
     def __post_init__(self) -> None:
         check_range(self, 1, ANY, "epochs", "minibatch")
         check_range(self, TINY, ANY, "learning_rate", "clip", "gradient_clip")
-        check_range(self, 0, ANY, "kl", "value", "entropy")
+        check_range(self, 0, ANY, "kl", "value_weight", "entropy_weight")
         check_range(self, TINY, 1, "share")
 
 
@@ -49,7 +49,7 @@ class DiscriminatorSettings:
     """Its updates an iteration."""
     warm_up: int = 200
     """Its updates on samples of the base, before the first reward."""
-    discriminator_batch: int = 128
+    batch_size: int = 128
     """Real and generated rows each behind one of its updates."""
     r1: float = 1.0
     """Weight of the squared gradient at real rows (R1)."""
@@ -60,12 +60,12 @@ class DiscriminatorSettings:
     pseudo augmentation); 1 never does."""
 
     def __post_init__(self) -> None:
-        check_range(self, 1, ANY, "updates", "discriminator_batch")
+        check_range(self, 1, ANY, "updates", "batch_size")
         check_range(self, TINY, ANY, "ratio")
         check_range(self, 0, ANY, "warm_up", "r1", "instance_noise")
         check_range(self, 0, 1, "pseudo")
         if self.width < 8 or self.width % 8:
-            raise TardiffError(f"--width {self.width}: give a multiple of 8")
+            raise TardiffError(f"--discriminator.width {self.width}: give a multiple of 8")
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,9 @@ class DiffusionGenerator:
     def score(self, rollout: Rollout, rows: Tensor, steps: Tensor) -> Scored:
         """Score reverse step steps[i] of row rows[i] again."""
         states = rollout.state["states"]
-        log_prob, kl = in_chunks(self._score, states[rows, steps], states[rows, steps + 1], steps, rollout.label[rows], self._static(rollout, rows))
+        log_prob, kl = in_chunks(
+            self._score, states[rows, steps], states[rows, steps + 1], steps, rollout.label[rows], self._static(rollout, rows)
+        )
         return Scored(log_prob, kl if self.base is not None else None)
 
     def last_step(self, rollout: Rollout, rows: Tensor) -> tuple[Tensor, Tensor]:
