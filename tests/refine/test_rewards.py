@@ -134,7 +134,7 @@ def test_smooth_rewards_equal_the_plain_ones(context):
 def test_a_reward_of_your_own_as_the_readme_shows_it(context, monkeypatch):
     text = (Path(__file__).parent.parent.parent / "README.md").read_text()
     script = next(block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "@reward" in block)
-    definition = script[: script.index("refine(")].strip()
+    definition = script[: script.index("pipeline, data")].strip()
     assert len([line for line in definition.splitlines() if line and "import" not in line]) <= 5
     names = {}
     exec(definition, names)
