@@ -29,7 +29,7 @@ from tardiff.dataset import Dataset, Split  # noqa: E402
 from tardiff.generators import load_generator  # noqa: E402
 from tardiff.noise import stream  # noqa: E402
 from tardiff.pipeline import RecordGenerator  # noqa: E402
-from tardiff.refine import PolicySettings, PPOSettings, RefineSettings, refine, train_policy  # noqa: E402
+from tardiff.refine import PolicySettings, RefineSettings, refine, train_policy  # noqa: E402
 from tardiff.settings import GuidanceSettings  # noqa: E402
 from tardiff.synthesis import synthesise  # noqa: E402
 
@@ -45,7 +45,6 @@ REFINED: dict[str, dict[str, Any]] = {
 ROWS = ("base", "base + guidance", *REFINED, "ppo, together + guidance", "record policy", "gan")
 GUIDANCE = GuidanceSettings(guidance="classifier", strength=0.3)
 SIZE = {"all": 1.0, "small": 5.0, "static": 1.0}
-LEARNING_RATES = {"awm": 1e-4}
 
 
 @dataclass
@@ -71,8 +70,7 @@ class RefinementBench(Bench):
         if name == "record policy":
             return train_policy(data, path, PolicySettings(iterations=10 * self.iterations), self.seed, progress=False)
         settings = RefineSettings(iterations=self.iterations, allow_worse=True, seed=self.seed, **REFINED[name])
-        ppo = PPOSettings(learning_rate=LEARNING_RATES.get(settings.method, PPOSettings().learning_rate))
-        return refine(self.generator, data, path, settings, ppo, classifier=self.classifiers[0], progress=False).pipeline
+        return refine(self.generator, data, path, settings, classifier=self.classifiers[0], progress=False).pipeline
 
     @cached_property
     def members(self) -> Split:

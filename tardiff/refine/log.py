@@ -49,8 +49,13 @@ class Log:
         return f"{scores[-1]:+.1f}" if scores else "-"
 
     def write(self, folder: Path) -> None:
-        """Write the lines, and close what TensorBoard has open."""
+        """Write the lines."""
         replace_file(folder / NAME, "".join(json.dumps(record) + "\n" for record in self.records))
+
+    def close(self) -> None:
+        """Let TensorBoard finish its files."""
+        if self._tracker is not None:
+            self._tracker.end_training()
 
     def draw(self, folder: Path) -> None:
         """Write the figure."""

@@ -70,12 +70,8 @@ def refine(
         TardiffError: `out` exists, a reward is unknown or needs what is not there, `data` has another codec, or the result is
             worse than the base on validation rows and `settings.allow_worse` is not set.
     """
-    out, settings, ppo, discriminator = (
-        Path(out),
-        settings or RefineSettings(),
-        ppo or PPOSettings(),
-        discriminator or DiscriminatorSettings(),
-    )
+    settings, ppo, discriminator = settings or RefineSettings(), ppo or PPOSettings(), discriminator or DiscriminatorSettings()
+    out = Path(out)
     refuse_existing(out)
     parse_weights(settings.rewards)
     data = data if pipeline.labelled else data.unlabelled()
@@ -124,13 +120,14 @@ def refine(
         log=log,
     )
     loop.run(progress)
+    log.close()
 
     best = watch.best
     assert best is not None
     if best.verdict.worse and not settings.allow_worse:
         raise TardiffError(
             f"{out}: not written, for the best refinement (iteration {best.iteration}) is worse than its base: {best.verdict}; "
-            "change the rewards, lower --learning-rate, raise --kl, or run it again with --allow-worse"
+            "change the rewards, lower --learning-rate, raise --kl (in another --out), or run it again with --allow-worse"
         )
     average.unet.load_state_dict(unpack("best", best.weights))
     with new_folder(out) as folder:
@@ -164,6 +161,8 @@ def _check_match(pipeline: TarDiffPipeline, data: Dataset, classifier: Classifie
     if Codec.fit(data.train, data.manifest).digest() != pipeline.codec.digest():
         raise TardiffError("--data is not the data set that the generator was trained on (its codec differs); give that one")
     if classifier is not None:
+        if not pipeline.labelled:
+            raise TardiffError("--classifier: the generator learnt without labels, so no reward can serve a classifier of some")
         served_task(pipeline, [classifier])
 
 

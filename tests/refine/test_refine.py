@@ -14,6 +14,7 @@ from tardiff.refine import DiscriminatorSettings, PPOSettings, RefineSettings, r
 from tardiff.refine import loop as loop_module
 from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
 from tardiff.refine.generator import judged
+from tardiff.refine.log import Log
 from tardiff.refine.loop import Loop
 from tardiff.refine.ppo import ppo_update
 from tardiff.refine.rewards import FACTORIES, Context, WeightedRewards
@@ -191,10 +192,15 @@ def test_data_of_another_codec_or_task_is_refused(base, tmp_path):
         refine(base[0], base[2].unlabelled(), tmp_path / "out", SETTINGS, progress=False)
 
 
-def test_tracking_says_what_it_needs(base, tmp_path):
-    from accelerate.utils import is_tensorboard_available
-
-    if is_tensorboard_available():
-        pytest.skip("TensorBoard is installed")
-    with pytest.raises(TardiffError, match=r"pip install 'tardiff\[track\]'"):
+def test_tracking_says_what_it_needs(base, tmp_path, monkeypatch):
+    monkeypatch.setattr("accelerate.utils.is_tensorboard_available", lambda: False)
+    with pytest.raises(TardiffError, match=r"--track needs TensorBoard: pip install 'tardiff\[track\]'"):
         run(base, tmp_path / "out", replace(SETTINGS, track=True))
+
+
+def test_tracking_writes_events(tmp_path):
+    pytest.importorskip("tensorboard")
+    log = Log(tmp_path / "events")
+    log.add({"iteration": 1, "kl": 0.5, "check": {"score": 1.0, "worse": False, "distance": {"value": 0.0}}})
+    log.close()
+    assert any(file.stat().st_size > 0 for file in (tmp_path / "events").rglob("events.out.tfevents*"))
