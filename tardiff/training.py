@@ -146,7 +146,7 @@ def new_unet(codec: Codec, statics: StaticModel, settings: TrainSettings) -> Tem
         )
 
 
-def training_card(data: Dataset, settings: TrainSettings, history: list[dict[str, float]]) -> Card:
+def training_card(data: Dataset, settings: Any, history: list[dict[str, float]]) -> Card:
     """What the pipeline folder remembers of this training."""
     manifest = data.manifest
     return Card(

@@ -14,6 +14,7 @@ from tardiff.refine.trajectories import DiffusionGenerator
 from tardiff.sampling import in_chunks
 
 DRAWS = 8
+ALPHA_BAR = noise_schedule().alphas_cumprod
 
 
 class MatchingGenerator(DiffusionGenerator):
@@ -28,7 +29,7 @@ class MatchingGenerator(DiffusionGenerator):
         drawn = super().sample(label, seeds)
         times = torch.from_numpy(np.stack([uniform("awm time", seeds, k) for k in range(DRAWS)], axis=1))
         noise = torch.stack([normal("awm noise", seeds, k, tuple(drawn.x.shape[1:])) for k in range(DRAWS)], dim=1)
-        state = {"static": drawn.state["static"], "noise": noise, "timestep": (times * len(noise_schedule())).long()}
+        state = {"static": drawn.state["static"], "noise": noise, "timestep": (times * len(ALPHA_BAR)).long()}
         rollout = Rollout(self.pipeline.codec.clamp(drawn.x), drawn.static, drawn.label, torch.zeros(len(label), DRAWS), state)
         every = torch.arange(len(label) * DRAWS)
         with torch.no_grad():
@@ -43,7 +44,7 @@ class MatchingGenerator(DiffusionGenerator):
         return Scored(log_prob, kl if self.base is not None else None)
 
     def _match(self, x0: Tensor, noise: Tensor, timestep: Tensor, label: Tensor, static: Tensor) -> tuple[Tensor, Tensor]:
-        x_t, v = diffuse(x0, noise, noise_schedule().alphas_cumprod[timestep])
+        x_t, v = diffuse(x0, noise, ALPHA_BAR[timestep])
         v_hat = self.unet(x_t, timestep, label, static)
         loss = denoising_loss(v_hat, v, torch.ones_like(v))
         if self.base is None:

@@ -1,7 +1,7 @@
 """What PPO asks of a generator: samples with the decisions that made them, and the probability of those decisions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -76,4 +76,4 @@ def judged(codec: Codec, rollout: Rollout) -> Samples:
     """
     values, mask = codec.decode(rollout.x)
     plain = Samples(rollout.x, values, mask, rollout.static, rollout.label.numpy())
-    return Samples(codec.encode(plain), values, mask, rollout.static, rollout.label.numpy())
+    return replace(plain, x=codec.encode(plain))

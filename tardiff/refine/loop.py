@@ -22,12 +22,11 @@ from tardiff.refine.generator import Generator, Rollout, judged
 from tardiff.refine.log import Log
 from tardiff.refine.ppo import Stats
 from tardiff.refine.rewards import WeightedRewards
-from tardiff.refine.watch import Watch
+from tardiff.refine.watch import Best, Watch
 from tardiff.statics import StaticModel
 
 SAMPLED_ROWS = 2**28  # row numbers that no user's sample has
 WARM_UP_ROWS = 2**27
-EXAMINED_ROWS = 2**26
 
 Update = Callable[[Rollout, Samples, NDArray[np.float64], int], Stats]
 """(rollout, decoded samples, whitened reward [N], iteration) -> what is logged; trains the generator."""
@@ -47,7 +46,7 @@ class Loop:
         watch: checks and going back.
         codec, statics: the generator's.
         label: labels of an iteration's records, [N]; the same shares in each.
-        iterations, check_every, warm_up, ema_decay, seed: as in the settings.
+        iterations, check_every, ema_decay, seed: as in the settings.
         checkpoint, log: where it is written.
     """
 
@@ -63,15 +62,14 @@ class Loop:
     label: NDArray[np.int64]
     iterations: int
     check_every: int
-    warm_up: int
     ema_decay: float
     seed: int
     checkpoint: Checkpoint
     log: Log
     done: int = field(default=0, init=False)
 
-    def run(self, progress: bool) -> None:
-        """Run to the end, or until the checks stop it, from the last checkpoint if there is one."""
+    def run(self, progress: bool) -> Best:
+        """Run to the end, or until the checks stop it, from the last checkpoint if there is one; returns what was best."""
         check_seconds = self._begin()
         bar = tqdm(total=self.iterations, initial=self.done, desc="refine", unit="iteration", disable=not progress)
         while self.done < self.iterations and not self.watch.stopped:
@@ -86,6 +84,9 @@ class Loop:
             bar.update()
             bar.set_postfix(check=self.log.last_check(), refresh=False)
         bar.close()
+        self.log.close()
+        assert self.watch.best is not None  # the last iteration is always checked
+        return self.watch.best
 
     def _begin(self) -> float:
         """From the checkpoint, or with the base's exam and a discriminator that knows the base; returns seconds of an exam."""
@@ -95,9 +96,10 @@ class Loop:
         start = time.perf_counter()
         self.watch.begin()
         seconds = time.perf_counter() - start
-        if self.warm_up:
+        warm_up = self.trainer.settings.warm_up
+        if warm_up:
             pilot = self.generator.sample(self.label, row_seeds(self.seed, range(WARM_UP_ROWS, WARM_UP_ROWS + len(self.label))))
-            self.trainer.learn(self.judgeable(judged(self.codec, pilot)), self.warm_up)
+            self.trainer.learn(self.judgeable(judged(self.codec, pilot)), warm_up)
         return seconds
 
     def _iterate(self, iteration: int) -> dict[str, Any]:

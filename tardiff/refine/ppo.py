@@ -112,7 +112,7 @@ def ppo_update(
 
 @torch.no_grad()
 def advantages(generator: Generator, rollout: Rollout, reward: Tensor) -> tuple[Tensor, Stats]:
-    """Advantage of each row, [N]: the whitened reward, less what a value head expected of the row and whitened again."""
+    """Advantage of each row, [N]: the whitened reward; with a value head (one decision a row), less what that expected, whitened again."""
     value = (
         generator.score(rollout, torch.arange(len(reward)), torch.zeros(len(reward), dtype=torch.int64)).value
         if rollout.decisions == 1

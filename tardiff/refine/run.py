@@ -12,24 +12,17 @@ from tardiff.codec import Codec
 from tardiff.dataset import Dataset
 from tardiff.direction import weights_hash
 from tardiff.errors import TardiffError
-from tardiff.files import new_folder, refuse_existing, write_json
+from tardiff.files import refuse_existing
 from tardiff.guides import served_task
-from tardiff.labels import draw_labels
-from tardiff.noise import row_seeds
 from tardiff.pipeline import TarDiffPipeline
-from tardiff.refine import reward_terms as _registered  # noqa: F401  (fills the registry)
+from tardiff.refine.assembly import MakeUpdate, assemble, write
 from tardiff.refine.awm import MatchingGenerator
-from tardiff.refine.checkpoint import Checkpoint, unpack
-from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
 from tardiff.refine.draft import draft_update, refuse_rough
-from tardiff.refine.log import Log
-from tardiff.refine.loop import EXAMINED_ROWS, Loop, Update
-from tardiff.refine.ppo import ppo_update
-from tardiff.refine.rewards import Context, WeightedRewards, parse_weights
-from tardiff.refine.safety import Examiner, Verdict
+from tardiff.refine.loop import Update
+from tardiff.refine.rewards import WeightedRewards
+from tardiff.refine.safety import Verdict
 from tardiff.refine.settings import DiscriminatorSettings, PPOSettings, RefineSettings
 from tardiff.refine.trajectories import DiffusionGenerator
-from tardiff.refine.watch import Watch
 from tardiff.training import Identity, plain
 
 
@@ -73,81 +66,53 @@ def refine(
     settings, ppo, discriminator = settings or RefineSettings(), ppo or PPOSettings(), discriminator or DiscriminatorSettings()
     out = Path(out)
     refuse_existing(out)
-    parse_weights(settings.rewards)
     data = data if pipeline.labelled else data.unlabelled()
     _check_match(pipeline, data, classifier)
-    log = Log(out.with_name(out.name + ".tensorboard") if settings.track else None)
-
     refined, average = _copy(pipeline), _copy(pipeline)
     kinds = {"ppo": DiffusionGenerator, "awm": MatchingGenerator, "draft": DiffusionGenerator}
-    generator = kinds[settings.method](refined, settings.steps, kl=ppo.kl > 0 or settings.method == "draft")
-    optimizer = torch.optim.Adam(refined.unet.parameters(), ppo.learning_rate)
-    trainer = DiscriminatorTrainer(
-        Judgeable.of(data.train, pipeline.codec, pipeline.statics),
-        Judgeable.of(data.split("validation"), pipeline.codec, pipeline.statics),
-        len(pipeline.classes),
+    generator = kinds[settings.method](refined, settings.steps, kl=ppo.kl > 0)
+    asked = {
+        "settings": _plain(settings),
+        "ppo": plain(ppo),
+        "discriminator": plain(discriminator),
+        "base": weights_hash(pipeline.unet),
+        "classifier": weights_hash(classifier.classifier) if classifier else "",
+    }
+    loop = assemble(
+        generator,
+        average,
+        average.unet,
+        data,
+        out,
+        settings,
+        ppo,
         discriminator,
-        ppo.learning_rate,
-        settings.seed,
-    )
-    rewards = WeightedRewards.of(settings.rewards, Context(pipeline.codec, pipeline.statics, data, trainer, classifier))
-    examiner = Examiner(pipeline.codec, data, settings.seed)
-    checked = draw_labels("train", pipeline.card.class_counts, settings.check_rows, settings.seed)
-    seeds = row_seeds(settings.seed, range(EXAMINED_ROWS, EXAMINED_ROWS + settings.check_rows))
-    watch = Watch(lambda: examiner(average(checked, seeds)), refined.unet, average.unet, optimizer, settings.patience)
-    identity = Identity(
-        {"settings": _plain(settings), "ppo": _plain(ppo), "discriminator": _plain(discriminator), "base": weights_hash(pipeline.unet)}
-        | {"classifier": weights_hash(classifier.classifier) if classifier else None},
-        data.manifest.content_hash,
-    )
-    loop = Loop(
-        generator=generator,
-        average=average.unet,
-        optimizer=optimizer,
-        update=_update(generator, optimizer, rewards, settings, ppo),
-        rewards=rewards,
-        trainer=trainer,
-        watch=watch,
-        codec=pipeline.codec,
-        statics=pipeline.statics,
-        label=draw_labels("train", pipeline.card.class_counts, settings.rows, settings.seed),
-        iterations=settings.iterations,
-        check_every=settings.check_every,
-        warm_up=discriminator.warm_up,
-        ema_decay=settings.ema_decay,
         seed=settings.seed,
-        checkpoint=Checkpoint(out.with_name(out.name + ".partial"), identity),
-        log=log,
+        rewards=settings.rewards,
+        patience=settings.patience,
+        identity=Identity(asked, data.manifest.content_hash),
+        classifier=classifier,
+        tracker=out.with_name(out.name + ".tensorboard") if settings.track else None,
+        make_update=_draft(generator, ppo, settings.seed) if settings.method == "draft" else None,
     )
-    loop.run(progress)
-    log.close()
-
-    best = watch.best
-    assert best is not None
+    best = loop.run(progress)
     if best.verdict.worse and not settings.allow_worse:
         raise TardiffError(
             f"{out}: not written, for the best refinement (iteration {best.iteration}) is worse than its base: {best.verdict}; "
             "change the rewards, lower --learning-rate, raise --kl (in another --out), or run it again with --allow-worse"
         )
-    average.unet.load_state_dict(unpack("best", best.weights))
-    with new_folder(out) as folder:
-        average.write(folder)
-        log.write(folder)
-        log.draw(folder)
-        write_json(folder / "refinement.json", identity.settings | {"iteration": best.iteration, "verdict": best.verdict.record()})
-    loop.checkpoint.remove()
+    write(loop, best, average, out)
     return Refined(average, best.iteration, best.verdict)
 
 
-def _update(
-    generator: DiffusionGenerator, optimizer: torch.optim.Optimizer, rewards: WeightedRewards, settings: RefineSettings, ppo: PPOSettings
-) -> Update:
-    if settings.method == "draft":
+def _draft(generator: DiffusionGenerator, ppo: PPOSettings, seed: int) -> MakeUpdate:
+    def make(optimizer: torch.optim.Optimizer, rewards: WeightedRewards) -> Update:
         refuse_rough(rewards)
         return lambda rollout, samples, reward, iteration: draft_update(
-            generator, optimizer, rollout, samples, rewards, ppo, settings.seed, iteration
+            generator, optimizer, rollout, samples, rewards, ppo, seed, iteration
         )
-    return lambda rollout, samples, reward, iteration: ppo_update(generator, optimizer, rollout, reward, ppo, settings.seed, iteration)
+
+    return make
 
 
 def _check_match(pipeline: TarDiffPipeline, data: Dataset, classifier: ClassifierFolder | None) -> None:

@@ -1,4 +1,7 @@
+import contextlib
+import io
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -46,8 +49,15 @@ class KilledError(Exception):
 
 @pytest.fixture(scope="module")
 def refined(base, tmp_path_factory):
+    """A refined folder, made from the command line, and what that printed."""
     out = tmp_path_factory.mktemp("refined") / "out"
-    return out, run(base, out, replace(SETTINGS, allow_worse=True))
+    asked = {"iterations": 3, "rows": 64, "steps": 4, "check-every": 2, "check-rows": 64, "ema-decay": 0.5}
+    asked |= {f"discriminator.{name}": value for name, value in (("width", 16), ("warm-up", 5), ("updates", 2), ("batch-size", 32))}
+    options = [str(word) for name, value in asked.items() for word in (f"--{name}", value)]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        main(["refine", str(base[1]), "--data", str(base[1].parent / "data"), "--out", str(out), *options, "--allow-worse"])
+    return out, printed.getvalue()
 
 
 def test_resumed_refinement_ends_in_the_same_weights(base, refined, tmp_path, monkeypatch):
@@ -67,16 +77,17 @@ def test_resumed_refinement_ends_in_the_same_weights(base, refined, tmp_path, mo
     with pytest.raises(TardiffError, match="other settings, data or base"):
         run(base, tmp_path / "out", replace(settings, seed=1))
     resumed = run(base, tmp_path / "out", settings)
-    assert torch.equal(weights(resumed.pipeline), weights(refined[1].pipeline))
-    assert resumed.iteration == refined[1].iteration
+    assert torch.equal(weights(resumed.pipeline), weights(TarDiffPipeline.from_pretrained(refined[0])))
+    assert resumed.iteration == json.loads((refined[0] / "refinement.json").read_text())["iteration"]
     assert lines(tmp_path / "out") == lines(refined[0])
     assert not (tmp_path / "out.partial").exists()
 
 
 def test_refined_folder_is_a_pipeline_folder_like_any_other(base, refined, clf, tmp_path):
-    out, result = refined
+    out, printed = refined
+    assert re.search(r"an iteration costs [\d.]+ x sampling its 64 records; 3 iterations and 2 checks take about [\d.]+ minutes", printed)
+    assert "TSTR AUPRC" in printed.splitlines()[-1]
     loaded = TarDiffPipeline.from_pretrained(out)
-    assert torch.equal(weights(loaded), weights(result.pipeline))
     assert not torch.equal(weights(loaded), weights(base[0]))
     assert loaded.card == base[0].card
     assert {"refinement.jsonl", "refinement.json", "refinement.png"} <= {file.name for file in out.iterdir()}
