@@ -102,6 +102,7 @@ def test_checkpoint_gives_back_what_it_got(tmp_path):
     assert again.best.verdict == watch.best.verdict
     assert again.base.utility.size == 0
     for network, adam in ((module, optimizer), (other, again.optimizer)):
+        adam.zero_grad()
         network(torch.full((1, 1), 2.0)).sum().backward()
         adam.step()
     assert torch.equal(other.weight, module.weight)
