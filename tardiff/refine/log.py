@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tardiff.errors import TardiffError
 from tardiff.evaluate.plots import SETS, save_png
@@ -14,8 +15,10 @@ from tardiff.files import replace_file
 
 NAME = "refinement.jsonl"
 FIGURE = "refinement.png"
+LOGARITHMIC = ("kl", "approx_kl")
 PANELS = {
-    "distance to the base and to the last policy": ("kl", "approx_kl", "clip_fraction"),
+    "divergence from the base and from the last policy": ("kl", "approx_kl"),
+    "share of decisions clipped": ("clip_fraction",),
     "discriminator: share told rightly": ("discriminator_fake", "discriminator_train", "discriminator_held", "pseudo"),
     "root mean square distance": ("diversity", "nearest"),
     "value head": ("explained_variance",),
@@ -108,6 +111,8 @@ def _band(axes: Axes, records: list[dict[str, Any]], name: str) -> None:
 def _lines(axes: Axes, records: list[dict[str, Any]], title: str, names: list[str]) -> None:
     for colour, name in zip(SETS, names, strict=False):
         axes.plot([record["iteration"] for record in records], [record[name] for record in records], color=colour, label=name)
+    if set(names) <= set(LOGARITHMIC):
+        axes.set_yscale("log", nonpositive="mask")
     axes.legend(frameon=False, fontsize=8)
     _titled(axes, title)
 
@@ -124,4 +129,5 @@ def _check(axes: Axes, checks: list[dict[str, Any]], kind: str) -> None:
 def _titled(axes: Axes, title: str) -> None:
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("iteration", fontsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.spines[["top", "right"]].set_visible(False)

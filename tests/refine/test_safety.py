@@ -66,7 +66,7 @@ def test_watch_keeps_the_best_goes_back_to_it_and_stops():
     set_to(module, 2.0)
     set_to(average, 2.0)
     assert watch.check(2)["went_back"]
-    assert float(module.weight) == float(average.weight) == 1.0
+    assert module.weight.item() == average.weight.item() == 1.0
     assert watch.optimizer.param_groups[0]["lr"] == 0.5e-2
     assert not watch.stopped
     watch.check(3)
@@ -76,11 +76,11 @@ def test_watch_keeps_the_best_goes_back_to_it_and_stops():
 
 def test_watch_goes_back_to_the_base_where_nothing_was_good():
     watch, module, average = watched([exam(0.3, 0.1), exam(0.2, 0.3)])
-    start = float(module.weight)
+    start = module.weight.item()
     set_to(module, 2.0)
     set_to(average, 2.0)
     watch.check(1)
-    assert float(module.weight) == float(average.weight) == start
+    assert module.weight.item() == average.weight.item() == start
 
 
 def test_checkpoint_gives_back_what_it_got(tmp_path):
