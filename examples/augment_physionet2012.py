@@ -47,8 +47,8 @@ print(train.groupby("stay_id")["label"].first().value_counts(normalize=True).ren
 # %% [markdown]
 # ## Synthetic stays
 #
-# `sampling_strategy=0.5` asks for half as many deaths as survivors. The generator and a committee of classifiers that guides it learn from these
-# stays alone.
+# `sampling_strategy=0.5` asks for half as many deaths as survivors. The generator and a committee of classifiers that guides it learn
+# from these stays alone.
 
 # %%
 sampler = TarDiffSampler(sampling_strategy=0.5, budget_minutes=0.32, random_state=SEED)

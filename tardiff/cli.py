@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         sys.exit(fail(f"{error.filename or 'tardiff'}: {error.strerror or error}", 2))
     except KeyboardInterrupt:
-        goes_on = "; the same command goes on where it stopped" if name in ("train", "prepare", "evaluate", "compare") else ""
+        goes_on = "; the same command goes on where it stopped" if name in ("train", "refine", "prepare", "evaluate", "compare") else ""
         sys.exit(fail(f"interrupted{goes_on}", 130))
 
 

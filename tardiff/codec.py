@@ -6,6 +6,7 @@ C mask bits (+1 observed, -1 not; "analog bits", arXiv 2208.04202), so that one 
 
 import hashlib
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -22,6 +23,18 @@ from tardiff.files import read_struct, write_struct
 KNOTS = 129
 Z_LIMIT = 4.0
 SOFTNESS = 0.1
+
+
+class Charted(Protocol):
+    """Records in physical units: a split, or decoded samples."""
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """[N, C, T]; NaN where nothing was observed."""
+
+    @property
+    def mask(self) -> NDArray[np.uint8]:
+        """[N, C, T]; 1 = observed."""
 
 
 class ValueMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,7 +121,7 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         never = [rate == 0 for rate in self.observed_rate]
         return msgspec.structs.replace(self, thresholds=tuple(1.0 if n else float(c) for n, c in zip(never, cuts, strict=True)))
 
-    def encode(self, split: Split) -> Tensor:
+    def encode(self, split: Charted) -> Tensor:
         """Rows in physical units to x float32 [N, 2 C, T]; unobserved values are filled as `forward_fill` says."""
         if split.values.shape[1:] != (len(self.channels), self.steps):
             raise TardiffError(f"rows have shape {split.values.shape[1:]}, this model was fitted on {(len(self.channels), self.steps)}")

@@ -10,6 +10,7 @@ from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from data_prep.settings import PrepareSettings, SimulateSettings
 from tardiff.errors import TardiffError
+from tardiff.refine.settings import DiscriminatorSettings, PolicySettings, PPOSettings, RefineSettings
 from tardiff.settings import (
     AugmentSettings,
     ClassifierSettings,
@@ -124,27 +125,45 @@ def audit(data: Data, run: UseAppendAction[tuple[Path, ...]] = (), json: Path | 
 
 
 def train(
-    data: Data, out: Out, labels: bool = True, settings: OmitArgPrefixes[TrainSettings] = TrainSettings(), threads: Threads = None
+    data: Data,
+    out: Out,
+    labels: bool = True,
+    model: Literal["diffusion", "policy"] = "diffusion",
+    settings: OmitArgPrefixes[TrainSettings] = TrainSettings(),
+    policy: PolicySettings = PolicySettings(),
+    threads: Threads = None,
 ) -> None:
-    """Train the diffusion model on a dataset folder and write a pipeline folder.
+    """Train a generator on a dataset folder and write a folder to sample from.
 
     Interrupted, the same command goes on from OUT.partial and ends in the same weights.
 
     For instance:
       tardiff train data/p12 --out runs/p12
       tardiff train data/p12 --out runs/small --steps 1000 --widths 32 64
+      tardiff train data/few --model policy --out runs/policy --policy.iterations 200
 
     Args:
         data: Dataset folder.
         out: Pipeline folder to write.
         labels: Learn what each label looks like. Without, one generator serves many tasks: a guide gives its samples their label.
+        model: `diffusion`; or `policy`, a record in one step, trained by PPO on a discriminator's rewards, for very small data. Of the
+            options below a policy reads --seed and those that begin with --policy.
+        policy: Of the record policy.
     """
     use_threads(threads)
     from tardiff.dataset import Dataset
-    from tardiff.training import train
 
     dataset = Dataset.load(data)
-    pipeline = train(dataset if labels else dataset.unlabelled(), out, settings)
+    dataset = dataset if labels else dataset.unlabelled()
+    if model == "policy":
+        from tardiff.refine import train_policy
+
+        train_policy(dataset, out, policy, settings.seed)
+        print(f"{out}: a record policy, {policy.iterations} iterations")
+        return
+    from tardiff.training import train
+
+    pipeline = train(dataset, out, settings)
     last = pipeline.card.history[-1]
     print(f"{out}: {settings.steps} steps, " + ", ".join(f"{name.replace('_', ' ')} {last[name]:.3f}" for name in last if name != "step"))
 
@@ -209,6 +228,7 @@ def sample(
     selection: OmitArgPrefixes[SelectionSettings] = SelectionSettings(),
     data: Path | None = None,
     privacy_filter: Path | None = None,
+    descriptors: Path | None = None,
     seed: int = 0,
     threads: Threads = None,
 ) -> None:
@@ -220,7 +240,7 @@ def sample(
       tardiff sample runs/p12 --guidance none --n 3200 --privacy-filter data/p12 --out data/filtered
 
     Args:
-        run: Pipeline folder.
+        run: Pipeline folder, or the folder of a record policy.
         out: Dataset folder to write; it has a training split only.
         n: Rows.
         classifier: Classifier folder that guidance serves; repeat for an ensemble.
@@ -230,6 +250,7 @@ def sample(
         data: Dataset folder whose validation rows choose the strength (`--strength auto`) or the samples (`--select shapley`).
         privacy_filter: Dataset folder that RUN was trained on. Samples closer to one of its training rows than the closest of its
             held-out rows (validation and test) are dropped, and others of further seeds drawn in their place.
+        descriptors: Record policy of the same data (`tardiff train --model policy`) that draws the static descriptors.
         seed: Seed of labels and noise. Sample i depends on its label and the seed alone; --batch-size never changes it, and --n
             only through the labels.
     """
@@ -237,12 +258,13 @@ def sample(
     from tardiff.classifier_folder import ClassifierFolder
     from tardiff.dataset import Dataset
     from tardiff.files import refuse_existing
-    from tardiff.pipeline import TarDiffPipeline
+    from tardiff.generators import described, load_generator
     from tardiff.synthesis import synthesise
 
     refuse_existing(out)
+    generator = load_generator(run)
     result = synthesise(
-        TarDiffPipeline.from_pretrained(run),
+        described(generator, load_generator(descriptors)) if descriptors else generator,
         n,
         classifier=[ClassifierFolder.load(path) for path in classifier],
         guidance=guidance,
@@ -322,6 +344,50 @@ def diagnose(
         save_png(picture(diagnosis), folder / "diagnosis.png")
     print(diagnosis)
     print(f"written to {out}")
+
+
+def refine(
+    run: Annotated[Positional[Path], arg(metavar="RUN")],
+    data: Path,
+    out: Out,
+    classifier: Path | None = None,
+    settings: OmitArgPrefixes[RefineSettings] = RefineSettings(),
+    ppo: OmitArgPrefixes[PPOSettings] = PPOSettings(),
+    discriminator: DiscriminatorSettings = DiscriminatorSettings(),
+    threads: Threads = None,
+) -> None:
+    """Refine a diffusion pipeline by rewards of its samples (PPO on the reverse steps) and write another pipeline folder.
+
+    Validation rows check it on the way: it goes back where it is worse than its base, stops when it gets no better, and
+    is not written if it is worse. Interrupted, the same command goes on from OUT.partial and ends in the same weights.
+
+    For instance:
+      tardiff refine runs/p12 --data data/p12 --out runs/refined
+      tardiff refine runs/p12 --data data/p12 --classifier runs/p12-gru --rewards discriminator=1,influence=0.5 --out runs/aimed
+      tardiff refine runs/p12 --data data/p12 --method awm --iterations 30 --out runs/awm
+
+    Args:
+        run: Pipeline folder to start from; it is left as it is.
+        data: Dataset folder that it was trained on; validation rows check.
+        out: Pipeline folder to write, with refinement.jsonl, refinement.json and refinement.png inside.
+        classifier: Classifier folder that the rewards influence and value serve.
+        discriminator: Of the network that judges.
+    """
+    use_threads(threads)
+    from tardiff.classifier_folder import ClassifierFolder
+    from tardiff.dataset import Dataset
+    from tardiff.files import refuse_existing
+    from tardiff.generators import load_generator
+    from tardiff.pipeline import TarDiffPipeline
+    from tardiff.refine import refine
+
+    refuse_existing(out)
+    pipeline = load_generator(run)
+    if not isinstance(pipeline, TarDiffPipeline):
+        raise TardiffError(f"{run}: a record policy is trained by rewards already; refine a diffusion pipeline")
+    folder = ClassifierFolder.load(classifier) if classifier else None
+    result = refine(pipeline, Dataset.load(data), out, settings, ppo, discriminator, folder)
+    print(f"{out}: iteration {result.iteration} of {settings.iterations}, {result.verdict}")
 
 
 def evaluate(
@@ -576,6 +642,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "diagnose": diagnose,
     "augment": augment,
     "compare": compare,
+    "refine": refine,
     "evaluate": evaluate,
     "report": report,
     "export": export,

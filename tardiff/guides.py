@@ -16,7 +16,7 @@ from tardiff.influence import InfluenceObjective, cosine_influence, fixed_influe
 from tardiff.labels import draw_labels
 from tardiff.noise import row_seeds
 from tardiff.parameter_influence import parameter_influence
-from tardiff.pipeline import TarDiffPipeline
+from tardiff.pipeline import RecordGenerator
 from tardiff.published import PublishedGuide
 from tardiff.sampling import Guide
 from tardiff.settings import GuidanceSettings, SamplerSettings
@@ -27,7 +27,7 @@ CHECKED_ROWS = 8
 
 
 def build_guide(
-    pipeline: TarDiffPipeline,
+    pipeline: RecordGenerator,
     classifiers: Sequence[ClassifierFolder],
     guidance: GuidanceSettings,
     sampler: SamplerSettings,
@@ -43,6 +43,8 @@ def build_guide(
     """
     if guidance.guidance == "none":
         return None
+    if not pipeline.guidable:
+        raise TardiffError(f"--guidance {guidance.guidance}: a record policy has no reverse steps to guide; use --guidance none")
     if not classifiers:
         raise TardiffError(
             f"--guidance {guidance.guidance} needs --classifier (make one with `tardiff fit-classifier`, or use --guidance none)"
@@ -78,7 +80,7 @@ def _towards(gaps: Sequence[Gap], options: dict[str, Any]) -> GradientGuide:
     return GradientGuide(mean_of([gap.objective for gap in gaps]), **options, class_size=size, kept=kept)
 
 
-def served_task(pipeline: TarDiffPipeline, classifiers: Sequence[ClassifierFolder]) -> Task:
+def served_task(pipeline: RecordGenerator, classifiers: Sequence[ClassifierFolder]) -> Task:
     """The task of samples: the classifiers', for a generator that learnt without labels, else its own.
 
     Raises:
@@ -122,7 +124,7 @@ def influence_objective(folder: ClassifierFolder, guidance: GuidanceSettings, se
     return lambda seen, label: torch.stack([term(seen, label).sum() for term in terms]).sum()
 
 
-def _published(pipeline: TarDiffPipeline, folder: ClassifierFolder) -> PublishedGuide:
+def _published(pipeline: RecordGenerator, folder: ClassifierFolder) -> PublishedGuide:
     counts = torch.tensor(folder.card.guidance_counts, dtype=torch.float32)
     total = {name: torch.tensordot(counts, g, dims=1) for name, g in folder.gradients[-1].items()}
     size = torch.stack([g.square().sum() for g in total.values()]).sum().sqrt()
@@ -130,7 +132,7 @@ def _published(pipeline: TarDiffPipeline, folder: ClassifierFolder) -> Published
 
 
 def _pilot(
-    pipeline: TarDiffPipeline,
+    pipeline: RecordGenerator,
     folder: ClassifierFolder,
     rows: int,
     sampler: SamplerSettings,

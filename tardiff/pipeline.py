@@ -66,7 +66,79 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     history: tuple[dict[str, float], ...]
 
 
-class TarDiffPipeline(DiffusionPipeline):
+class RecordGenerator:
+    """What every trained generator of records has: codec, static model, card, and their use.
+
+    Attributes:
+        codec: physical units <-> model space.
+        statics: encoding and generator of the static descriptors.
+        card: what the folder remembers of its training.
+        guidable: whether it has reverse steps that a guide can steer.
+    """
+
+    codec: Codec
+    statics: StaticModel
+    card: Card
+    guidable = True
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the labels."""
+        return self.card.task.classes
+
+    @property
+    def labelled(self) -> bool:
+        """False if it learnt without labels; then only a guide makes a sample fit its label."""
+        return len(self.classes) > 1
+
+    def __call__(
+        self,
+        label: NDArray[np.int64],
+        seeds: Sequence[int],
+        settings: SamplerSettings | None = None,
+        guide: Guide | None = None,
+        callback: Callback | None = None,
+        progress: str | None = None,
+    ) -> Samples:
+        """Draw one record a seed; record i depends on label[i] and seeds[i] alone."""
+        raise NotImplementedError
+
+    def dataset(self, samples: Samples, settings: dict[str, Any], task: Task | None = None) -> Dataset:
+        """Samples as a data set with a training split, ready to be saved.
+
+        Args:
+            samples: what calling the pipeline gave.
+            settings: how they were made, for the manifest.
+            task: what the labels mean; None is the task that the generator was trained with.
+        """
+        rows = len(samples.label)
+        number = np.arange(rows, dtype=np.int64)
+        manifest = Manifest(
+            source=self.card.source,
+            source_version=self.card.source_version,
+            channels=self.codec.channels,
+            statics=self.statics.statics,
+            step_hours=self.card.step_hours,
+            steps=self.codec.steps,
+            task=task or self.card.task,
+            orderings=self.codec.orderings,
+            settings=settings,
+            synthetic=True,
+        )
+        split = Split(
+            values=samples.values,
+            mask=samples.mask,
+            static=samples.static,
+            label=samples.label,
+            stay_id=number,
+            subject_id=number,
+            length=np.full(rows, self.codec.steps, np.int32),
+            origin_minute=np.full(rows, manifest.window_minutes),
+        )
+        return Dataset(manifest, {"train": split}).completed()
+
+
+class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
     """A trained generator. `TarDiffPipeline.from_pretrained(folder)` loads one; calling it samples.
 
     Args:
@@ -85,16 +157,6 @@ class TarDiffPipeline(DiffusionPipeline):
         self.statics = statics
         self.card = card
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the labels."""
-        return self.card.task.classes
-
-    @property
-    def labelled(self) -> bool:
-        """False if it learnt without labels; then only a guide makes a sample fit its label."""
-        return len(self.classes) > 1
-
     def denoiser(self, label_scale: float = 1.0) -> Denoiser:
         """The U-Net as it reads labels, or as it ignores them if it learnt without; `label_scale` as in `SamplerSettings`."""
         return classifier_free(self.unet, len(self.classes), label_scale) if self.labelled else label_free(self.unet)
@@ -110,11 +172,15 @@ class TarDiffPipeline(DiffusionPipeline):
             TardiffError: `path` exists.
         """
         with new_folder(path) as folder:
-            super().save_pretrained(folder, **options)
-            self.codec.save(folder / "codec.json")
-            self.statics.save(folder / "statics.json")
-            write_struct(folder / "card.json", self.card)
-            replace_file(folder / NAME, model_card(self.card, self.codec))
+            self.write(folder, **options)
+
+    def write(self, folder: Path, **options: Any) -> None:
+        """Write the pipeline's files into an empty folder."""
+        super().save_pretrained(folder, **options)
+        self.codec.save(folder / "codec.json")
+        self.statics.save(folder / "statics.json")
+        write_struct(folder / "card.json", self.card)
+        replace_file(folder / NAME, model_card(self.card, self.codec))
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> "TarDiffPipeline":
@@ -178,37 +244,3 @@ class TarDiffPipeline(DiffusionPipeline):
         ).cpu()
         values, mask = self.codec.decode(x)
         return Samples(x, values, mask, static, label)
-
-    def dataset(self, samples: Samples, settings: dict[str, Any], task: Task | None = None) -> Dataset:
-        """Samples as a data set with a training split, ready to be saved.
-
-        Args:
-            samples: what calling the pipeline gave.
-            settings: how they were made, for the manifest.
-            task: what the labels mean; None is the task that the generator was trained with.
-        """
-        rows = len(samples.label)
-        number = np.arange(rows, dtype=np.int64)
-        manifest = Manifest(
-            source=self.card.source,
-            source_version=self.card.source_version,
-            channels=self.codec.channels,
-            statics=self.statics.statics,
-            step_hours=self.card.step_hours,
-            steps=self.codec.steps,
-            task=task or self.card.task,
-            orderings=self.codec.orderings,
-            settings=settings,
-            synthetic=True,
-        )
-        split = Split(
-            values=samples.values,
-            mask=samples.mask,
-            static=samples.static,
-            label=samples.label,
-            stay_id=number,
-            subject_id=number,
-            length=np.full(rows, self.codec.steps, np.int32),
-            origin_minute=np.full(rows, manifest.window_minutes),
-        )
-        return Dataset(manifest, {"train": split}).completed()

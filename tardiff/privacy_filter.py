@@ -12,7 +12,7 @@ from tardiff.errors import TardiffError
 from tardiff.evaluate.opening import check_made_from
 from tardiff.evaluate.privacy.closest import SAME, closest
 from tardiff.noise import row_seeds
-from tardiff.pipeline import Samples, TarDiffPipeline
+from tardiff.pipeline import RecordGenerator, Samples
 
 HELD_OUT = ("validation", "test")
 ROUNDS = 20
@@ -58,13 +58,13 @@ class PrivacyFilter:
         data: content hash of the real data set.
     """
 
-    pipeline: TarDiffPipeline
+    pipeline: RecordGenerator
     train: Tensor
     distance: float
     data: str
 
     @classmethod
-    def of(cls, data: Dataset, pipeline: TarDiffPipeline) -> "PrivacyFilter":
+    def of(cls, data: Dataset, pipeline: RecordGenerator) -> "PrivacyFilter":
         """The filter that real rows define.
 
         Args:

@@ -77,12 +77,23 @@ def choose_strength(
     resamples = Resamples.draw(validation.subject_id, FITS, RESAMPLES, stream("strength", seed))
     draws: dict[float, Draws] = {}
     for strength in tqdm((0.0, *candidates), desc="strength", disable=not progress):
-        rows = Rows.of(draw(strength), codec)
-        held = held_out(rows.label, seed)
-        train, stop_on = rows.take(np.flatnonzero(~held)), rows.take(np.flatnonzero(held))
-        scores = [np.stack([positive_score(fit_predict(name, train, stop_on, judge, seed + k)) for k in range(FITS)]) for name in JUDGES]
-        draws[strength] = np.mean([resamples.mean_over_fits(auprc, judge.label, score) for score in scores], axis=0)
+        draws[strength] = tstr(Rows.of(draw(strength), codec), judge, resamples, seed)
     return _chosen({strength: draws[strength] - draws[0.0] for strength in candidates})
+
+
+def tstr(rows: Rows, judge: Rows, resamples: Resamples, seed: int) -> Draws:
+    """AUPRC on real rows of `JUDGES` trained on synthetic ones, their mean, [1 + B].
+
+    Args:
+        rows: synthetic rows; a fifth of each class stops the fits.
+        judge: real rows.
+        resamples: of the real rows' patients and of `FITS` fits.
+        seed: of the fits.
+    """
+    held = held_out(rows.label, seed)
+    train, stop_on = rows.take(np.flatnonzero(~held)), rows.take(np.flatnonzero(held))
+    scores = [np.stack([positive_score(fit_predict(name, train, stop_on, judge, seed + k)) for k in range(FITS)]) for name in JUDGES]
+    return np.mean([resamples.mean_over_fits(auprc, judge.label, score) for score in scores], axis=0)
 
 
 def _chosen(gains: dict[float, Draws]) -> Choice:

@@ -15,7 +15,7 @@ from tardiff.guidance import GradientGuide, GuidanceLog, rounded
 from tardiff.guides import build_guide, influence_objective, served_task
 from tardiff.labels import draw_labels, ranked_labels
 from tardiff.noise import row_seeds
-from tardiff.pipeline import Samples, TarDiffPipeline
+from tardiff.pipeline import RecordGenerator, Samples
 from tardiff.privacy_filter import Dropped, PrivacyFilter
 from tardiff.selection import best_of_each_class, influence_scores, knn_shapley
 from tardiff.settings import GuidanceSettings, SamplerSettings, SelectionSettings
@@ -65,7 +65,7 @@ class Synthesis:
 
 
 def synthesise(
-    pipeline: TarDiffPipeline,
+    pipeline: RecordGenerator,
     n: int,
     *,
     classifier: ClassifierFolder | Sequence[ClassifierFolder] = (),
@@ -156,7 +156,7 @@ def synthesise(
 
 
 def _strengthened(
-    pipeline: TarDiffPipeline,
+    pipeline: RecordGenerator,
     guide: GradientGuide,
     label: NDArray[np.int64],
     seeds: list[int],
@@ -179,7 +179,7 @@ def _strengthened(
 
 def _selected(
     samples: Samples,
-    pipeline: TarDiffPipeline,
+    pipeline: RecordGenerator,
     folders: Sequence[ClassifierFolder],
     selection: SelectionSettings,
     data: Dataset | None,
@@ -204,7 +204,7 @@ def _selected(
 
 
 def compare(
-    pipeline: TarDiffPipeline, guided: Samples, unguided: Samples, log: GuidanceLog, kept: tuple[float, ...] | None = None
+    pipeline: RecordGenerator, guided: Samples, unguided: Samples, log: GuidanceLog, kept: tuple[float, ...] | None = None
 ) -> Movement:
     """How far guided samples lie from unguided ones of the same seeds, of which there may be fewer."""
     rows, channels = len(unguided.label), len(pipeline.codec.channels)

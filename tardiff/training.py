@@ -146,7 +146,7 @@ def new_unet(codec: Codec, statics: StaticModel, settings: TrainSettings) -> Tem
         )
 
 
-def training_card(data: Dataset, settings: TrainSettings, history: list[dict[str, float]]) -> Card:
+def training_card(data: Dataset, settings: Any, history: list[dict[str, float]]) -> Card:
     """What the pipeline folder remembers of this training."""
     manifest = data.manifest
     return Card(
@@ -156,7 +156,7 @@ def training_card(data: Dataset, settings: TrainSettings, history: list[dict[str
         task=manifest.task,
         step_hours=manifest.step_hours,
         class_counts=manifest.splits["train"].classes,
-        settings=_plain(settings),
+        settings=plain(settings),
         history=tuple(history),
     )
 
@@ -173,7 +173,7 @@ class Checkpoint:
 
     def __init__(self, folder: Path, settings: TrainSettings, data_hash: str) -> None:
         self.folder = folder
-        self.identity = Identity(_plain(settings), data_hash)
+        self.identity = Identity(plain(settings), data_hash)
 
     def load(self, unet: TemporalUNet, ema: EMAModel, optimizer: torch.optim.Optimizer) -> tuple[int, list[dict[str, float]]]:
         """Restore what is there; returns the step to go on with and the history so far.
@@ -222,7 +222,7 @@ class Checkpoint:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _plain(settings: TrainSettings) -> dict[str, Any]:
+def plain(settings: Any) -> dict[str, Any]:
     """As JSON gives them back, so that what was stored can be compared with what is asked for."""
     return msgspec.json.decode(msgspec.json.encode(settings))
 

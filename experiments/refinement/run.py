@@ -1,0 +1,142 @@
+"""Every cell of the comparison, one line of JSON each; what stands in the file is not run again.
+
+python experiments/refinement/run.py --data runs/p12/data --work runs/refinement --judged-on validation --seeds 0 1 2
+python experiments/refinement/run.py --data runs/p12/data --work runs/refinement --judged-on test --seeds 0 1 2 3 4
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gan import train_gan
+from judges import discriminator_auc, marginals, membership_auc
+from static import collapse
+
+HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent / "guidance"))  # regimes, generators and judges are shared
+
+from cells import HELD_OUT, QUICK, Bench, Judge  # noqa: E402
+from regimes import build  # noqa: E402
+
+from tardiff.dataset import Dataset, Split  # noqa: E402
+from tardiff.generators import load_generator  # noqa: E402
+from tardiff.noise import stream  # noqa: E402
+from tardiff.pipeline import RecordGenerator  # noqa: E402
+from tardiff.refine import PolicySettings, RefineSettings, refine, train_policy  # noqa: E402
+from tardiff.settings import GuidanceSettings  # noqa: E402
+from tardiff.synthesis import synthesise  # noqa: E402
+
+REGIMES = ("all", "small", "static")
+ALONE = ("discriminator", "influence", "value", "fidelity", "spectral", "plausibility", "privacy")
+TOGETHER = "discriminator=1,influence=0.5,value=0.2,fidelity=0.2,spectral=0.1,plausibility=0.1,privacy=0.1"
+REFINED: dict[str, dict[str, Any]] = {
+    **{f"ppo, {name}": {"rewards": f"{name}=1"} for name in ALONE},
+    "ppo, together": {"rewards": TOGETHER},
+    "awm, together": {"rewards": TOGETHER, "method": "awm"},
+    "draft, discriminator and influence": {"rewards": "discriminator=1,influence=0.5", "method": "draft"},
+}
+ROWS = ("base", "base + guidance", *REFINED, "ppo, together + guidance", "record policy", "gan")
+GUIDANCE = GuidanceSettings(guidance="classifier", strength=0.3)
+SIZE = {"all": 1.0, "small": 5.0, "static": 1.0}
+
+
+@dataclass
+class RefinementBench(Bench):
+    """A regime with one seed, and the generators of the table, made once and kept in the folder."""
+
+    iterations: int = RefineSettings().iterations
+
+    def made_by(self, row: str) -> tuple[RecordGenerator, GuidanceSettings]:
+        """The generator of a row, and how it is guided."""
+        name, _, guided = row.partition(" + ")
+        return self._generator(name), GUIDANCE if guided else GuidanceSettings(guidance="none")
+
+    def _generator(self, name: str) -> RecordGenerator:
+        data = self.regime.labelled
+        if name == "base":
+            return self.generator
+        if name == "gan":
+            return train_gan(data, self.generator.card, 50 * self.iterations, self.seed)
+        path = self.work / f"{name.replace(', ', '-').replace(' ', '-')}-{self.name}-{self.seed}"
+        if path.exists():
+            return load_generator(path)
+        if name == "record policy":
+            return train_policy(data, path, PolicySettings(iterations=10 * self.iterations), self.seed, progress=False)
+        settings = RefineSettings(iterations=self.iterations, allow_worse=True, seed=self.seed, **REFINED[name])
+        return refine(self.generator, data, path, settings, classifier=self.classifiers[0], progress=False).pipeline
+
+    @cached_property
+    def members(self) -> Split:
+        """Rows that every generator has read."""
+        return self.regime.labelled.train
+
+
+def run_cell(bench: RefinementBench, row: str) -> dict[str, Any]:
+    """Figures of one row of the table."""
+    start = time.perf_counter()
+    generator, guidance = bench.made_by(row)
+    made = time.perf_counter() - start
+    classifiers = bench.classifiers if guidance.guidance != "none" else []
+    size = round(SIZE[bench.name] * bench.regime.rows)
+    drawn = synthesise(generator, size, classifier=classifiers, guidance=guidance, seed=bench.seed, progress=False).dataset.train
+    rows, strangers, codec = bench.rows(drawn), bench.regime.outside, bench.generator.codec
+    order = stream("stop on", bench.seed).permutation(size)
+    cut = round(HELD_OUT * size)
+    judge = Judge(bench.real[2], strangers.subject_id, bench.seed, QUICK)
+    return {
+        "tstr": judge(rows.take(np.sort(order[cut:])), rows.take(np.sort(order[:cut]))),
+        "discriminator_auc": round(discriminator_auc(drawn, strangers, codec, bench.seed), 5),
+        **marginals(drawn, strangers, codec),
+        "membership_auc": round(membership_auc(drawn, bench.members, strangers, codec), 5),
+        "making_seconds": round(made, 1),
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+
+
+def main() -> None:
+    """Run what is asked for and not there yet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="dataset folder of PhysioNet 2012, split by set")
+    parser.add_argument("--work", type=Path, required=True, help="folder for generators and classifiers")
+    parser.add_argument("--judged-on", choices=("validation", "test"), required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", required=True)
+    parser.add_argument("--regimes", nargs="+", choices=REGIMES, default=("small", "all"))
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS)
+    parser.add_argument("--iterations", type=int, default=RefineSettings().iterations)
+    parser.add_argument("--results", type=Path, default=HERE / "results.jsonl")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no cell after so many")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    end = time.monotonic() + 60 * options.minutes
+    data = Dataset.load(options.data)
+    options.work.mkdir(parents=True, exist_ok=True)
+    for seed in options.seeds:
+        for name in options.regimes:
+            regime = build(collapse(data) if name == "static" else data, "all" if name == "static" else name, seed, options.judged_on)
+            bench = RefinementBench(regime, name, seed, options.work, iterations=options.iterations)
+            for row in options.rows:
+                key = {"judged_on": options.judged_on, "regime": name, "seed": seed, "row": row}
+                if time.monotonic() > end or _there(options.results, key):
+                    continue
+                result = run_cell(bench, row)
+                with options.results.open("a") as file:
+                    file.write(json.dumps(key | result) + "\n")
+                shown = {model: figures["auprc"] for model, figures in result["tstr"].items()}
+                print(name, seed, row, shown, f"AUC {result['discriminator_auc']:.3f}, {result['seconds']:.0f} s", flush=True)
+
+
+def _there(results: Path, key: dict[str, object]) -> bool:
+    if not results.exists():
+        return False
+    return any(key.items() <= json.loads(line).items() for line in results.read_text().splitlines())
+
+
+if __name__ == "__main__":
+    main()

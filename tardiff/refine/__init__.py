@@ -1,0 +1,31 @@
+"""Refining a generator by rewards: PPO on the denoising process and its relatives, with checks on validation rows.
+
+The names below are imported when first asked for, so that settings are quick to read.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tardiff.refine.policy_training import train_policy
+    from tardiff.refine.rewards import reward
+    from tardiff.refine.run import refine
+    from tardiff.refine.settings import DiscriminatorSettings, PolicySettings, PPOSettings, RefineSettings
+
+_HOMES = {
+    "DiscriminatorSettings": "settings",
+    "PPOSettings": "settings",
+    "PolicySettings": "settings",
+    "RefineSettings": "settings",
+    "refine": "run",
+    "reward": "rewards",
+    "train_policy": "policy_training",
+}
+
+__all__ = ["DiscriminatorSettings", "PPOSettings", "PolicySettings", "RefineSettings", "refine", "reward", "train_policy"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tardiff.refine' has no attribute {name!r}")
+    return getattr(import_module(f"tardiff.refine.{_HOMES[name]}"), name)

@@ -1,0 +1,118 @@
+"""Putting a loop together, and writing what came out of it: the same for refinement and for the record policy."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from tardiff.classifier_folder import ClassifierFolder
+from tardiff.dataset import Dataset
+from tardiff.files import new_folder, write_json
+from tardiff.labels import draw_labels
+from tardiff.noise import row_seeds
+from tardiff.pipeline import RecordGenerator, Samples
+from tardiff.refine import reward_terms as _registered  # noqa: F401  (fills the registry)
+from tardiff.refine.checkpoint import Checkpoint, unpack
+from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
+from tardiff.refine.generator import Generator, Rollout
+from tardiff.refine.log import Log
+from tardiff.refine.loop import Loop, Update
+from tardiff.refine.ppo import Stats, ppo_update
+from tardiff.refine.rewards import Context, WeightedRewards
+from tardiff.refine.safety import Examiner
+from tardiff.refine.settings import DiscriminatorSettings, PolicySettings, PPOSettings, RefineSettings
+from tardiff.refine.watch import Best, Watch
+from tardiff.training import Identity
+
+EXAMINED_ROWS = 2**26  # row numbers that no user's sample has
+
+MakeUpdate = Callable[[torch.optim.Optimizer, WeightedRewards], Update]
+
+
+def assemble(
+    generator: Generator,
+    average: RecordGenerator,
+    average_module: nn.Module,
+    data: Dataset,
+    out: Path,
+    settings: RefineSettings | PolicySettings,
+    ppo: PPOSettings,
+    discriminator: DiscriminatorSettings,
+    *,
+    seed: int,
+    rewards: str,
+    patience: int,
+    identity: Identity,
+    classifier: ClassifierFolder | None = None,
+    tracker: Path | None = None,
+    make_update: MakeUpdate | None = None,
+) -> Loop:
+    """A loop that is ready to run.
+
+    Args:
+        generator: what is trained.
+        average: the generator that is checked and written.
+        average_module: its network, which follows that of `generator`.
+        data: real rows; the training split is imitated, validation rows check.
+        out: folder to write; work in progress stands beside it.
+        settings: sizes and checks.
+        ppo: the updates.
+        discriminator: what judges.
+        seed: of everything.
+        rewards: names and weights.
+        patience: checks without a better one.
+        identity: what work in progress belongs to.
+        classifier: what some rewards serve.
+        tracker: folder for TensorBoard's files.
+        make_update: another way to update than PPO.
+
+    Raises:
+        TardiffError: a reward is unknown or lacks what it needs, a split is missing, or TensorBoard is.
+    """
+    codec, statics, counts = average.codec, average.statics, average.card.class_counts
+    real, held = (Judgeable.of(data.split(name), codec, statics) for name in ("train", "validation"))
+    trainer = DiscriminatorTrainer(real, held, len(counts), discriminator, ppo.learning_rate, seed)
+    weighted = WeightedRewards.of(rewards, Context(codec, statics, data, trainer, classifier))
+    optimizer = torch.optim.Adam(generator.module.parameters(), ppo.learning_rate)
+    examiner = Examiner(codec, data, seed)
+    checked = draw_labels("train", counts, settings.check_rows, seed)
+    seeds = row_seeds(seed, range(EXAMINED_ROWS, EXAMINED_ROWS + len(checked)))
+
+    def by_ppo(rollout: Rollout, samples: Samples, reward: NDArray[np.float64], iteration: int) -> Stats:
+        return ppo_update(generator, optimizer, rollout, reward, ppo, seed, iteration)
+
+    return Loop(
+        generator=generator,
+        average=average_module,
+        optimizer=optimizer,
+        update=make_update(optimizer, weighted) if make_update else by_ppo,
+        rewards=weighted,
+        trainer=trainer,
+        watch=Watch(lambda: examiner(average(checked, seeds)), generator.module, average_module, optimizer, patience),
+        codec=codec,
+        statics=statics,
+        label=draw_labels("train", counts, settings.rows, seed),
+        iterations=settings.iterations,
+        check_every=settings.check_every,
+        ema_decay=settings.ema_decay,
+        seed=seed,
+        checkpoint=Checkpoint(out.with_name(out.name + ".partial"), identity),
+        log=Log(tracker),
+    )
+
+
+def write(loop: Loop, best: Best, average: Any, out: Path) -> None:
+    """The best checkpoint as a folder, with the log, the figure and `refinement.json`; then work in progress goes."""
+    loop.average.load_state_dict(unpack("best", best.weights))
+    with new_folder(out) as folder:
+        average.write(folder)
+        loop.log.write(folder)
+        loop.log.draw(folder)
+        identity = loop.checkpoint.identity
+        about = {"data_hash": identity.data_hash, "iteration": best.iteration, "verdict": best.verdict.record()}
+        write_json(folder / "refinement.json", identity.settings | about)
+    loop.checkpoint.remove()

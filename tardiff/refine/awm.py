@@ -1,0 +1,54 @@
+"""Advantage weighted matching: PPO whose log-probability is the denoising loss."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tardiff.noise import normal, uniform
+from tardiff.objective import denoising_loss, diffuse, noise_schedule
+from tardiff.refine.generator import Rollout, Scored
+from tardiff.refine.trajectories import DiffusionGenerator
+from tardiff.sampling import in_chunks
+
+DRAWS = 8
+ALPHA_BAR = noise_schedule().alphas_cumprod
+
+
+class MatchingGenerator(DiffusionGenerator):
+    """Advantage weighted matching (arXiv 2509.25050): a record's log-probability is minus its denoising loss.
+
+    So PPO's ratio and clip stand, no trajectory is kept, and the loss is that of training, weighted by advantages. Each row has
+    `DRAWS` steps and noises that its losses are taken at, before and after an update.
+    """
+
+    def sample(self, label: NDArray[np.int64], seeds: Sequence[int]) -> Rollout:
+        """Draw one record a seed, and its denoising losses."""
+        drawn = super().sample(label, seeds)
+        times = torch.from_numpy(np.stack([uniform("awm time", seeds, k) for k in range(DRAWS)], axis=1))
+        noise = torch.stack([normal("awm noise", seeds, k, tuple(drawn.x.shape[1:])) for k in range(DRAWS)], dim=1)
+        state = {"static": drawn.state["static"], "noise": noise, "timestep": (times * len(ALPHA_BAR)).long()}
+        rollout = Rollout(self.pipeline.codec.clamp(drawn.x), drawn.static, drawn.label, torch.zeros(len(label), DRAWS), state)
+        every = torch.arange(len(label) * DRAWS)
+        with torch.no_grad():
+            log_prob = self.score(rollout, every // DRAWS, every % DRAWS).log_prob
+        return Rollout(rollout.x, rollout.static, rollout.label, log_prob.reshape(len(label), DRAWS), state)
+
+    def score(self, rollout: Rollout, rows: Tensor, steps: Tensor) -> Scored:
+        """Minus the loss of row rows[i] at its draw steps[i]; kl is the squared distance to the base's prediction."""
+        noise, timestep = rollout.state["noise"][rows, steps], rollout.state["timestep"][rows, steps]
+        arguments = rollout.x[rows], noise, timestep, rollout.label[rows], self._static(rollout, rows)
+        log_prob, kl = in_chunks(self._match, *arguments)
+        return Scored(log_prob, kl if self.base is not None else None)
+
+    def _match(self, x0: Tensor, noise: Tensor, timestep: Tensor, label: Tensor, static: Tensor) -> tuple[Tensor, Tensor]:
+        x_t, v = diffuse(x0, noise, ALPHA_BAR[timestep])
+        v_hat = self.unet(x_t, timestep, label, static)
+        loss = denoising_loss(v_hat, v, torch.ones_like(v))
+        if self.base is None:
+            return -loss, torch.zeros_like(loss)
+        with torch.no_grad():
+            v_base = self.base(x_t, timestep, label, static)
+        return -loss, denoising_loss(v_hat, v_base, torch.ones_like(v))

@@ -1,0 +1,147 @@
+"""The network that tells generated records from real ones, and how it is kept from winning."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tardiff.classifier import TCNEncoder
+from tardiff.codec import Codec
+from tardiff.dataset import Split
+from tardiff.noise import stream
+from tardiff.refine.settings import DiscriminatorSettings
+from tardiff.statics import StaticModel
+
+PSEUDO_STEP = 0.01  # change of the share of pseudo-real rows, an update
+MOST_PSEUDO = 0.8
+
+
+@dataclass(frozen=True)
+class Judgeable:
+    """What the discriminator reads of records: x [N, 2 C, T] (decoded and encoded again), encoded descriptors [N, s], label [N]."""
+
+    x: Tensor
+    static: Tensor
+    label: Tensor
+
+    @classmethod
+    def of(cls, split: Split, codec: Codec, statics: StaticModel) -> "Judgeable":
+        """Real rows."""
+        return cls(codec.encode(split), statics.encode(split.static), torch.from_numpy(split.label))
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, rows: Tensor) -> "Judgeable":
+        """The rows given by an index or boolean tensor."""
+        return Judgeable(self.x[rows], self.static[rows], self.label[rows])
+
+
+class Discriminator(nn.Module):
+    """Temporal convolutions over values and mask; descriptors and label enter at the end.
+
+    The label enters by projection (arXiv 1802.05637): logit = f(h) + <embedding(label), h>, so it judges a record as one of its class.
+
+    Args:
+        channels: channels of x (2 C).
+        static_features: width of the encoded descriptors.
+        classes: number of labels.
+        width: hidden channels.
+    """
+
+    def __init__(self, channels: int, static_features: int, classes: int, width: int) -> None:
+        super().__init__()
+        self.encoder = TCNEncoder(channels, width)
+        self.join = nn.Linear(width + static_features, width)
+        self.head = nn.Linear(width, 1)
+        self.label = nn.Embedding(classes, width)
+        nn.init.zeros_(self.label.weight)
+
+    def forward(self, x: Tensor, static: Tensor, label: Tensor) -> Tensor:
+        """Logit that a record is real, [b]: its log density ratio, once trained."""
+        h = F.gelu(self.join(torch.cat([self.encoder(x), static], dim=1)))
+        return self.head(h)[:, 0] + (self.label(label) * h).sum(1)
+
+
+class DiscriminatorTrainer:
+    """A discriminator with its optimizer and its share of pseudo-real rows.
+
+    Args:
+        real: training rows.
+        held: real rows that it never learns from, None if there are none: where it does worse on them, it has learnt rows by heart.
+        classes: number of labels.
+        settings: sizes and regularisers.
+        learning_rate: the generator's.
+        seed: of weights, rows and noise.
+    """
+
+    def __init__(
+        self, real: Judgeable, held: Judgeable | None, classes: int, settings: DiscriminatorSettings, learning_rate: float, seed: int
+    ) -> None:
+        self.real, self.held, self.settings, self.seed = real, held, settings, seed
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.network = Discriminator(real.x.shape[1], real.static.shape[1], classes, settings.width)
+        rate = settings.ratio * learning_rate
+        self.optimizer = torch.optim.Adam(self.network.parameters(), rate, betas=(0.5, 0.99))  # little momentum: its target moves
+        self.pseudo = 0.0
+        self.done = 0
+
+    @torch.no_grad()
+    def logit(self, rows: Judgeable) -> Tensor:
+        """[N]."""
+        parts = torch.arange(len(rows)).split(512)
+        return torch.cat([self.network(part.x, part.static, part.label) for part in map(rows.take, parts)])
+
+    def learn(self, fake: Judgeable, updates: int) -> dict[str, float]:
+        """Some updates on real rows and these samples; returns what is logged."""
+        for _ in range(updates):
+            self._update(fake)
+            self.done += 1
+        return self.accuracy(fake)
+
+    def accuracy(self, fake: Judgeable) -> dict[str, float]:
+        """Share of generated, training and held-out rows that it tells rightly, and of training rows that are generated ones."""
+        rows = stream("discriminator accuracy", self.seed, self.done).permutation(len(self.real))[: len(fake)]
+        shares = {
+            "discriminator_fake": float((self.logit(fake) < 0).float().mean()),
+            "discriminator_train": float((self.logit(self.real.take(torch.from_numpy(rows))) > 0).float().mean()),
+        }
+        if self.held is not None:
+            shares["discriminator_held"] = float((self.logit(self.held) > 0).float().mean())
+        return shares | {"pseudo": self.pseudo}
+
+    def _update(self, fake: Judgeable) -> None:
+        random = stream("discriminator", self.seed, self.done)
+        size = self.settings.batch_size
+        real = self.real.take(torch.from_numpy(random.integers(len(self.real), size=size)))
+        shown = fake.take(torch.from_numpy(random.integers(len(fake), size=size)))
+        real = self._augmented(real, fake, random)
+        x = self._noised(real.x, random).requires_grad_(True)
+        static = real.static.detach().requires_grad_(True)
+        at_real = self.network(x, static, real.label)
+        at_fake = self.network(self._noised(shown.x, random), shown.static, shown.label)
+        loss = F.softplus(-at_real).mean() + F.softplus(at_fake).mean()
+        if self.settings.r1 > 0:
+            slopes = torch.autograd.grad(at_real.sum(), (x, static), create_graph=True)
+            loss = loss + self.settings.r1 / 2 * sum((slope.flatten(1).square().sum(1) for slope in slopes), start=torch.zeros(size)).mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        # Adaptive pseudo augmentation, arXiv 2111.06849: a discriminator that is too sure of real rows is shown generated ones as real.
+        sure = float(at_real.detach().sign().mean()) > self.settings.pseudo
+        self.pseudo = min(max(self.pseudo + (PSEUDO_STEP if sure else -PSEUDO_STEP), 0.0), MOST_PSEUDO)
+
+    def _augmented(self, real: Judgeable, fake: Judgeable, random: np.random.Generator) -> Judgeable:
+        swap = torch.from_numpy(random.random(len(real)) < self.pseudo)
+        other = fake.take(torch.from_numpy(random.integers(len(fake), size=len(real))))
+        return Judgeable(
+            torch.where(swap[:, None, None], other.x, real.x),
+            torch.where(swap[:, None], other.static, real.static),
+            torch.where(swap, other.label, real.label),
+        )
+
+    def _noised(self, x: Tensor, random: np.random.Generator) -> Tensor:
+        return x + self.settings.instance_noise * torch.from_numpy(random.standard_normal(tuple(x.shape), dtype=np.float32))

@@ -1,0 +1,64 @@
+"""DRaFT-1 (arXiv 2309.17400): the gradient of the rewards through the last reverse step."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tardiff.errors import TardiffError
+from tardiff.noise import stream
+from tardiff.pipeline import Samples
+from tardiff.refine.generator import Rollout
+from tardiff.refine.ppo import Stats, optimizer_step
+from tardiff.refine.rewards import WeightedRewards
+from tardiff.refine.settings import PPOSettings
+from tardiff.refine.trajectories import DiffusionGenerator
+
+
+def refuse_rough(rewards: WeightedRewards) -> None:
+    """Check that every reward passes a gradient.
+
+    Raises:
+        TardiffError: naming one that does not.
+    """
+    for name, part in rewards.parts.items():
+        if not hasattr(part, "smooth"):
+            raise TardiffError(f"--method draft: reward {name} passes no gradient to the record; use --method ppo or awm")
+
+
+def draft_update(
+    generator: DiffusionGenerator,
+    optimizer: torch.optim.Optimizer,
+    rollout: Rollout,
+    samples: Samples,
+    rewards: WeightedRewards,
+    settings: PPOSettings,
+    seed: int,
+    iteration: int,
+) -> Stats:
+    """One pass over the rows, up the gradient of the rewards.
+
+    The rewards read the decoded record; its gradient is taken as that of the record before decoding (straight through). Each
+    reward is divided by its spread within the class, as in the other methods.
+    """
+    scales = {name: _spread(part(samples, samples.label), samples.label) for name, part in rewards.parts.items()}
+    norms, distances = [], []
+    for rows in torch.from_numpy(stream("draft order", seed, iteration).permutation(len(rollout.label))).split(settings.minibatch):
+        x0, distance = generator.last_step(rollout, rows)
+        x = samples.x[rows] + (x0 - x0.detach())
+        static, label = rollout.state["static"][rows], rollout.label[rows]
+        gain = sum(
+            (rewards.weights[name] * part.smooth(x, static, label) / scales[name][rows] for name, part in rewards.parts.items()),  # type: ignore[attr-defined]
+            start=torch.zeros(len(rows)),
+        )
+        loss = -gain.mean() + settings.kl * distance.mean()
+        norms.append(optimizer_step(generator.module, optimizer, loss, settings.gradient_clip))
+        distances.append(distance.detach().mean())
+    return {"kl": float(torch.stack(distances).mean()), "gradient_norm": float(torch.stack(norms).mean())}
+
+
+def _spread(reward: np.ndarray, label: np.ndarray) -> Tensor:
+    """Standard deviation within the class, of each row, [N]."""
+    result = np.ones(len(reward), dtype=np.float32)
+    for c in np.unique(label):
+        result[label == c] = max(float(reward[label == c].std()), 1e-6)
+    return torch.from_numpy(result)

@@ -1,0 +1,79 @@
+"""What PPO asks of a generator: samples with the decisions that made them, and the probability of those decisions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from tardiff.codec import Codec
+from tardiff.pipeline import Samples
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Samples and the decisions behind them.
+
+    Attributes:
+        x: model space, before decoding, [N, 2 C, T].
+        static: descriptors in physical units, [N, S].
+        label: [N].
+        log_prob: of each decision when it was taken, [N, K]; a generator of one step has K = 1.
+        state: whatever `Generator.score` needs to repeat a decision, row by row.
+    """
+
+    x: Tensor
+    static: NDArray[np.float32]
+    label: Tensor
+    log_prob: Tensor
+    state: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def decisions(self) -> int:
+        """K, decisions a row."""
+        return self.log_prob.shape[1]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Decisions as the generator sees them now; each [b], with gradient. None where the generator has no such thing.
+
+    Attributes:
+        log_prob: in the unit of `Rollout.log_prob`.
+        kl: divergence from the frozen base, in the same unit.
+        entropy: of the decision's distribution.
+        value: reward that the value head expects.
+    """
+
+    log_prob: Tensor
+    kl: Tensor | None = None
+    entropy: Tensor | None = None
+    value: Tensor | None = None
+
+
+class Generator(Protocol):
+    """Anything that PPO can train: the diffusion model, the record policy, a model of your own."""
+
+    @property
+    def module(self) -> nn.Module:
+        """The network whose parameters are trained."""
+
+    def sample(self, label: NDArray[np.int64], seeds: Sequence[int]) -> Rollout:
+        """Draw one record a seed, without gradient; row i depends on label[i] and seeds[i] alone."""
+
+    def score(self, rollout: Rollout, rows: Tensor, steps: Tensor) -> Scored:
+        """Score decision steps[i] of row rows[i] again; without an update since, bit for bit what `sample` stored."""
+
+
+@torch.no_grad()
+def judged(codec: Codec, rollout: Rollout) -> Samples:
+    """The records that a user would get, and x as real records have it.
+
+    Decoded, thresholded and encoded again: no reward can tell a sample by values between mask bits, and no gradient passes.
+    """
+    values, mask = codec.decode(rollout.x)
+    plain = Samples(rollout.x, values, mask, rollout.static, rollout.label.numpy())
+    return replace(plain, x=codec.encode(plain))

@@ -1,0 +1,166 @@
+"""The loop that refinement and the record policy share: sample, judge, update, check; stopped and resumed exactly."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from tqdm import tqdm
+
+from tardiff.codec import Codec
+from tardiff.errors import TardiffError
+from tardiff.evaluate.privacy.closest import closest
+from tardiff.noise import row_seeds
+from tardiff.pipeline import Samples
+from tardiff.refine.checkpoint import Checkpoint, Tensors, pack, pack_adam, unpack, unpack_adam
+from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
+from tardiff.refine.generator import Generator, Rollout, judged
+from tardiff.refine.log import Log
+from tardiff.refine.ppo import Stats
+from tardiff.refine.rewards import WeightedRewards
+from tardiff.refine.watch import Best, Watch
+from tardiff.statics import StaticModel
+
+SAMPLED_ROWS = 2**28  # row numbers that no user's sample has
+WARM_UP_ROWS = 2**27
+
+Update = Callable[[Rollout, Samples, NDArray[np.float64], int], Stats]
+"""(rollout, decoded samples, whitened reward [N], iteration) -> what is logged; trains the generator."""
+
+
+@dataclass
+class Loop:
+    """Everything that changes from iteration to iteration, and the rules by which it does.
+
+    Attributes:
+        generator: trained in place.
+        average: copy of its module that follows it; checked and saved.
+        optimizer: of the generator's module.
+        update: one iteration's updates.
+        rewards: what is rewarded.
+        trainer: the discriminator.
+        watch: checks and going back.
+        codec, statics: the generator's.
+        label: labels of an iteration's records, [N]; the same shares in each.
+        iterations, check_every, ema_decay, seed: as in the settings.
+        checkpoint, log: where it is written.
+    """
+
+    generator: Generator
+    average: nn.Module
+    optimizer: torch.optim.Optimizer
+    update: Update
+    rewards: WeightedRewards
+    trainer: DiscriminatorTrainer
+    watch: Watch
+    codec: Codec
+    statics: StaticModel
+    label: NDArray[np.int64]
+    iterations: int
+    check_every: int
+    ema_decay: float
+    seed: int
+    checkpoint: Checkpoint
+    log: Log
+    done: int = field(default=0, init=False)
+
+    def run(self, progress: bool) -> Best:
+        """Run to the end, or until the checks stop it, from the last checkpoint if there is one; returns what was best."""
+        check_seconds = self._begin()
+        bar = tqdm(total=self.iterations, initial=self.done, desc="refine", unit="iteration", disable=not progress)
+        while self.done < self.iterations and not self.watch.stopped:
+            record = self._iterate(self.done)
+            self.done += 1
+            if self.done % self.check_every == 0 or self.done == self.iterations:
+                record["check"] = self.watch.check(self.done)
+            self.log.add(record)
+            self._save()
+            if self.done == 1 and progress:
+                bar.write(self._estimate(record, check_seconds))
+            bar.update()
+            bar.set_postfix(check=self.log.last_check(), refresh=False)
+        bar.close()
+        self.log.close()
+        assert self.watch.best is not None  # the last iteration is always checked
+        return self.watch.best
+
+    def _begin(self) -> float:
+        """From the checkpoint, or with the base's exam and a discriminator that knows the base; returns seconds of an exam."""
+        if (kept := self.checkpoint.load()) is not None:
+            self._restore(*kept)
+            return 0.0
+        start = time.perf_counter()
+        self.watch.begin()
+        seconds = time.perf_counter() - start
+        warm_up = self.trainer.settings.warm_up
+        if warm_up:
+            pilot = self.generator.sample(self.label, row_seeds(self.seed, range(WARM_UP_ROWS, WARM_UP_ROWS + len(self.label))))
+            self.trainer.learn(self.judgeable(judged(self.codec, pilot)), warm_up)
+        return seconds
+
+    def _iterate(self, iteration: int) -> dict[str, Any]:
+        """Sample, judge, update the generator, then the discriminator, which so judges samples that it has not learnt."""
+        start = time.perf_counter()
+        first = SAMPLED_ROWS + iteration * len(self.label)
+        rollout = self.generator.sample(self.label, row_seeds(self.seed, range(first, first + len(self.label))))
+        sampling = time.perf_counter() - start
+        samples = judged(self.codec, rollout)
+        reward, seen = self.rewards(samples)
+        stats = self.update(rollout, samples, reward, iteration)
+        if not all(np.isfinite(value) for value in stats.values()):
+            raise TardiffError(f"refine: the update of iteration {iteration} is not finite; start again with a smaller --learning-rate")
+        with torch.no_grad():
+            for averaged, now in zip(self.average.parameters(), self.generator.module.parameters(), strict=True):
+                averaged.lerp_(now, 1 - self.ema_decay)
+        fake = self.judgeable(samples)
+        seen |= self.trainer.learn(fake, self.trainer.settings.updates) | self._spread(samples)
+        seconds = {"seconds": time.perf_counter() - start, "sampling_seconds": sampling}
+        return {"iteration": iteration + 1, **seen, **stats, **seconds}
+
+    def judgeable(self, samples: Samples) -> Judgeable:
+        """Samples as the discriminator reads them."""
+        return Judgeable(samples.x, self.statics.encode(samples.static), torch.from_numpy(samples.label))
+
+    def _spread(self, samples: Samples) -> Stats:
+        """Root mean square distance to the next sample and to the nearest training row: what reward hacking shows in first."""
+        flat = samples.x.flatten(1)
+        size = flat.shape[1] ** 0.5
+        diversity = float((flat - flat.roll(1, 0)).norm(dim=1).mean()) / size
+        return {"diversity": diversity, "nearest": float(closest(flat, self.trainer.real.x.flatten(1)).mean()) / size}
+
+    def _estimate(self, record: dict[str, Any], check_seconds: float) -> str:
+        checks = -(-self.iterations // self.check_every)
+        minutes = (self.iterations * record["seconds"] + checks * check_seconds) / 60
+        return (
+            f"an iteration costs {record['seconds'] / record['sampling_seconds']:.1f} x sampling its {len(self.label)} records; "
+            f"{self.iterations} iterations and {checks} checks take about {minutes:.1f} minutes"
+        )
+
+    def _save(self) -> None:
+        network = self.trainer.network
+        tensors: Tensors = {
+            **pack("model", self.generator.module.state_dict()),
+            **pack("average", self.average.state_dict()),
+            **pack("discriminator", network.state_dict()),
+            **pack_adam("model_adam", self.generator.module, self.optimizer),
+            **pack_adam("discriminator_adam", network, self.trainer.optimizer),
+            **self.watch.tensors(),
+        }
+        trainer = {"pseudo": self.trainer.pseudo, "done": self.trainer.done}
+        self.checkpoint.save(tensors, {"done": self.done, "watch": self.watch.progress(), "trainer": trainer, "log": self.log.records})
+        self.log.write(self.checkpoint.folder)
+
+    def _restore(self, tensors: Tensors, progress: dict[str, Any]) -> None:
+        self.generator.module.load_state_dict(unpack("model", tensors))
+        self.average.load_state_dict(unpack("average", tensors))
+        self.trainer.network.load_state_dict(unpack("discriminator", tensors))
+        unpack_adam("model_adam", tensors, self.generator.module, self.optimizer)
+        unpack_adam("discriminator_adam", tensors, self.trainer.network, self.trainer.optimizer)
+        self.trainer.pseudo, self.trainer.done = progress["trainer"]["pseudo"], progress["trainer"]["done"]
+        self.watch.restore(tensors, progress["watch"])
+        self.log.records = progress["log"]
+        self.done = progress["done"]

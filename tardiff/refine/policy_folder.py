@@ -1,0 +1,96 @@
+"""`PolicyPipeline`: a record policy in a folder, sampled like any other generator."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from tardiff.codec import Codec
+from tardiff.errors import TardiffError
+from tardiff.files import new_folder, read_struct, write_struct
+from tardiff.pipeline import Card, RecordGenerator, Samples
+from tardiff.refine.generator import judged
+from tardiff.refine.policy import PolicyGenerator, RecordPolicy, new_policy
+from tardiff.sampling import Callback, Guide
+from tardiff.settings import SamplerSettings
+from tardiff.statics import StaticModel
+
+INDEX = "policy.json"
+
+
+class PolicyIndex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `policy.json` says."""
+
+    latent: int
+    hidden: int
+
+
+class PolicyPipeline(RecordGenerator):
+    """A trained record policy. It draws a record in one step, so no guide can steer it.
+
+    Args:
+        policy: the network.
+        codec, statics, card: as of every generator.
+    """
+
+    guidable = False
+
+    def __init__(self, policy: RecordPolicy, codec: Codec, statics: StaticModel, card: Card) -> None:
+        self.policy, self.codec, self.statics, self.card = policy.eval(), codec, statics, card
+
+    def __call__(
+        self,
+        label: NDArray[np.int64],
+        seeds: Sequence[int],
+        settings: SamplerSettings | None = None,
+        guide: Guide | None = None,
+        callback: Callback | None = None,
+        progress: str | None = None,
+    ) -> Samples:
+        """Draw one record a seed; record i depends on label[i] and seeds[i] alone. Settings of a sampler change nothing.
+
+        Raises:
+            TardiffError: a guide is given.
+        """
+        if guide is not None:
+            raise TardiffError("a record policy has no reverse steps to guide; use --guidance none")
+        rollout = PolicyGenerator(self.policy, self.codec, self.statics).sample(label, seeds)
+        return judged(self.codec, rollout)
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write the folder, whole or not at all.
+
+        Raises:
+            TardiffError: `path` exists.
+        """
+        with new_folder(path) as folder:
+            self.write(folder)
+
+    def write(self, folder: Path) -> None:
+        """Write the policy's files into an empty folder."""
+        write_struct(folder / INDEX, PolicyIndex(self.policy.latent, self.policy.value.in_features))
+        save_file(self.policy.state_dict(), folder / "policy.safetensors")
+        self.codec.save(folder / "codec.json")
+        self.statics.save(folder / "statics.json")
+        write_struct(folder / "card.json", self.card)
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path) -> "PolicyPipeline":
+        """Open a policy folder.
+
+        Raises:
+            TardiffError: naming the file that is missing or damaged.
+        """
+        path = Path(path)
+        index, card = read_struct(path / INDEX, PolicyIndex), read_struct(path / "card.json", Card)
+        codec, statics = Codec.load(path / "codec.json"), StaticModel.load(path / "statics.json")
+        policy = new_policy(codec, statics, len(card.task.classes), index.latent, index.hidden, seed=0)
+        try:
+            policy.load_state_dict(load_file(path / "policy.safetensors"))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise TardiffError(f"{path / 'policy.safetensors'}: missing or damaged ({' '.join(str(error).split())[:200]})") from error
+        return cls(policy, codec, statics, card)

@@ -1,0 +1,56 @@
+"""`tardiff train --model policy`: the record policy, trained from scratch by PPO on a discriminator's reward."""
+
+import copy
+from pathlib import Path
+
+from tardiff.codec import Codec
+from tardiff.dataset import Dataset
+from tardiff.files import refuse_existing
+from tardiff.refine.assembly import assemble, write
+from tardiff.refine.policy import PolicyGenerator, new_policy
+from tardiff.refine.policy_folder import PolicyPipeline
+from tardiff.refine.settings import PolicySettings
+from tardiff.statics import StaticModel
+from tardiff.training import Identity, plain, training_card
+
+REWARDS = "discriminator=1"
+
+
+def train_policy(
+    data: Dataset, out: str | Path, settings: PolicySettings | None = None, seed: int = 0, progress: bool = True
+) -> PolicyPipeline:
+    """Train a record policy and write its folder, at the checkpoint that validation rows like best.
+
+    Work in progress stands in `OUT.partial`; the same call resumes from it and ends in the same weights.
+
+    Args:
+        data: with a validation split.
+        out: folder to write.
+        settings: sizes, updates, discriminator.
+        seed: of weights, order and noise.
+        progress: show a progress bar.
+
+    Raises:
+        TardiffError: `out` exists, or `OUT.partial` belongs to other settings or data.
+    """
+    out, settings = Path(out), settings or PolicySettings()
+    refuse_existing(out)
+    codec, statics = Codec.fit(data.train, data.manifest), StaticModel.fit(data.train, data.manifest)
+    policy = new_policy(codec, statics, len(data.manifest.task.classes), settings.latent, settings.hidden, seed)
+    average = PolicyPipeline(copy.deepcopy(policy), codec, statics, training_card(data, settings, []))
+    loop = assemble(
+        PolicyGenerator(policy, codec, statics),
+        average,
+        average.policy,
+        data,
+        out,
+        settings,
+        settings.ppo,
+        settings.discriminator,
+        seed=seed,
+        rewards=REWARDS,
+        patience=settings.iterations,
+        identity=Identity({**plain(settings), "seed": seed}, data.manifest.content_hash),
+    )
+    write(loop, loop.run(progress), average, out)
+    return average

@@ -1,0 +1,172 @@
+"""The rewards that come with the package."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tardiff.codec import Z_LIMIT
+from tardiff.errors import TardiffError
+from tardiff.evaluate.privacy.closest import closest
+from tardiff.guides import influence_objective
+from tardiff.influence import Objective
+from tardiff.pipeline import Samples
+from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
+from tardiff.refine.rewards import Context, Reward, factory
+from tardiff.selection import influence_scores, knn_shapley
+from tardiff.settings import GuidanceSettings
+from tardiff.statics import StaticModel
+
+LAGS = 4
+STRANGER_QUANTILE = 0.05
+JUMP_QUANTILE = 0.995
+FEWEST = 20  # rows of a class behind statistics of its own
+
+Floats = NDArray[np.floating]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class DiscriminatorReward:
+    """The discriminator's logit, an estimate of log p_real / p_generated: its mean over samples is minus the reverse divergence."""
+
+    trainer: DiscriminatorTrainer
+    statics: StaticModel
+
+    def __call__(self, samples: Samples, label: Labels) -> Floats:
+        """[B]."""
+        return self.trainer.logit(Judgeable(samples.x, self.statics.encode(samples.static), torch.from_numpy(label))).numpy()
+
+    def smooth(self, x: Tensor, static: Tensor, label: Tensor) -> Tensor:
+        """[b]."""
+        return self.trainer.network(x, static, label)
+
+
+@factory("discriminator")
+def discriminator(context: Context) -> DiscriminatorReward:
+    """How real it looks to a network that is trained beside the generator."""
+    return DiscriminatorReward(context.discriminator, context.statics)
+
+
+@dataclass(frozen=True)
+class InfluenceReward:
+    """Influence of training on a sample on the classifier's loss on guidance rows (cosine form, along its training)."""
+
+    objective: Objective
+    see: Callable[[Tensor], Tensor]
+
+    def __call__(self, samples: Samples, label: Labels) -> Floats:
+        """[B]."""
+        return influence_scores(self.objective, self.see(samples.x), torch.from_numpy(label))
+
+    def smooth(self, x: Tensor, static: Tensor, label: Tensor) -> Tensor:
+        """[b]."""
+        return self.objective(self.see(x), label)
+
+
+@factory("influence")
+def influence(context: Context) -> InfluenceReward:
+    """How far training on it lowers the classifier's loss on guidance rows."""
+    folder = context.needed("influence")
+    return InfluenceReward(influence_objective(folder, GuidanceSettings(form="cosine"), context.codec.seen), context.codec.seen)
+
+
+@factory("value")
+def value(context: Context) -> Reward:
+    """KNN-Shapley data value in the classifier's embedding, judged by validation rows (SynRL, arXiv 2411.07317)."""
+    folder, judge, codec = context.needed("value"), context.data.split("validation"), context.codec
+
+    @torch.no_grad()
+    def embed(x: Tensor) -> Floats:
+        return folder.classifier.embedding(codec.seen(x)).numpy()
+
+    judges = embed(codec.encode(judge))
+    return lambda samples, label: knn_shapley(embed(samples.x), label, judges, judge.label)
+
+
+@factory("fidelity")
+def fidelity(context: Context) -> Reward:
+    """Minus the mean absolute distance to the nearest training record, values and mask (SynRL)."""
+    real = context.codec.encode(context.data.train).flatten(1)
+    return lambda samples, label: -torch.cdist(samples.x.flatten(1), real, p=1).amin(1).numpy() / real.shape[1]
+
+
+@factory("privacy")
+def privacy(context: Context) -> Reward:
+    """0 unless a sample is nearer to a training row than nearly all (95 %) held-out rows are to theirs; -1 for a copy."""
+    real = context.codec.encode(context.data.train).flatten(1)
+    strangers = closest(context.codec.encode(context.data.split("validation")).flatten(1), real)
+    near = float(np.quantile(strangers, STRANGER_QUANTILE))
+    if near <= 0:
+        raise TardiffError("reward privacy: validation rows are copies of training rows, so there is no distance to keep")
+    return lambda samples, label: np.minimum(closest(samples.x.flatten(1), real) / near, 1) - 1
+
+
+@factory("plausibility")
+def plausibility(context: Context) -> Reward:
+    """Minus how far changes from one observed step to the next exceed what real rows do, and minus the share of values at their limits."""
+    codec = context.codec
+    usual = _jumps(codec.encode(context.data.train))
+    most = torch.nanquantile(usual.transpose(0, 1).flatten(1), JUMP_QUANTILE, dim=1).nan_to_num(torch.inf)[:, None]
+    low, high = (np.array(edge)[:, None] for edge in zip(*(channel.limits for channel in codec.channels), strict=True))
+
+    def judge(samples: Samples, label: Labels) -> Floats:
+        excess = (_jumps(samples.x) - most).clamp(min=0).nan_to_num(0).mean(dim=(1, 2)).numpy()
+        at_limit = np.isfinite(samples.values) & ((samples.values <= low) | (samples.values >= high)) & _numeric(context)
+        return -excess - at_limit.mean(axis=(1, 2))
+
+    return judge
+
+
+def _numeric(context: Context) -> NDArray[np.bool_]:
+    """Ordinal scales may stand at their ends; [C, 1]."""
+    return np.array([channel.kind == "numeric" for channel in context.codec.channels])[:, None]
+
+
+def _jumps(x: Tensor) -> Tensor:
+    """Absolute change between neighbouring steps that are both observed, [N, C, T - 1] normal scores; NaN elsewhere."""
+    score, bits = x.chunk(2, dim=1)
+    both = (bits[..., 1:] > 0) & (bits[..., :-1] > 0)
+    return torch.where(both, score.diff(dim=-1).abs(), torch.nan)
+
+
+@factory("spectral")
+def spectral(context: Context) -> Reward:
+    """Match of power spectrum and autocorrelation with real rows of the class (as in rewards for synthetic EEG).
+
+    The reward is the first-order effect of a sample on the squared distance between the batch's mean features and the real
+    ones: what moves the batch towards real rows is good, and no sample is asked to be the average patient.
+    """
+    real, label = spectra(context.codec.encode(context.data.train)), context.data.train.label
+    classes = len(context.data.manifest.task.classes)
+    moments = [_moments(real, label == c) for c in range(classes)]
+
+    def judge(samples: Samples, label: Labels) -> Floats:
+        features, result = spectra(samples.x), np.zeros(len(label))
+        for c in np.unique(label):
+            rows = label == c
+            centre, scale = moments[c]
+            z = (features[rows] - centre) / scale
+            result[rows] = -(z @ z.mean(0)) / z.shape[1]
+        return result
+
+    return judge
+
+
+def _moments(features: Floats, rows: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    own = features[rows] if rows.sum() >= FEWEST else features
+    return own.mean(0), np.maximum(own.std(0), 1e-6)
+
+
+def spectra(x: Tensor) -> NDArray[np.float64]:
+    """Log power at each frequency and autocorrelation at the first lags, of forward-filled scores without their mean, [N, C (F + lags)]."""
+    score = x.chunk(2, dim=1)[0].double().clamp(-Z_LIMIT, Z_LIMIT)
+    centred = score - score.mean(-1, keepdim=True)
+    power = torch.fft.rfft(centred).abs().square()[..., 1:] / score.shape[-1]
+    variance = centred.square().sum(-1) + 1e-3
+    lags = range(1, min(LAGS, score.shape[-1] - 1) + 1)
+    correlation = torch.stack([(centred[..., lag:] * centred[..., :-lag]).sum(-1) / variance for lag in lags], dim=-1)
+    return torch.cat([(power + 1e-2).log(), correlation], dim=-1).flatten(1).numpy()

@@ -1,0 +1,143 @@
+"""Rewards behind one interface, by name; each is standardised within its class before they are weighted."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tardiff.classifier_folder import ClassifierFolder
+from tardiff.codec import Codec
+from tardiff.dataset import Dataset
+from tardiff.errors import TardiffError
+from tardiff.pipeline import Samples
+from tardiff.refine.discriminator import DiscriminatorTrainer
+from tardiff.refine.ppo import whiten_by_class
+from tardiff.statics import StaticModel
+
+
+class Reward(Protocol):
+    """`reward(samples, label) -> [B]`: higher is better. It sees records as a user would get them, and the whole batch at once."""
+
+    def __call__(self, samples: Samples, label: NDArray[np.int64]) -> NDArray[np.floating]:
+        """One number a sample."""
+
+
+class SmoothReward(Reward, Protocol):
+    """A reward that passes a gradient to the record (`--method draft`)."""
+
+    def smooth(self, x: Tensor, static: Tensor, label: Tensor) -> Tensor:
+        """[b, 2 C, T] in model space, encoded descriptors [b, s] and [b] to [b]."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a reward may be made from.
+
+    Attributes:
+        codec, statics: the generator's.
+        data: real records; the training split is imitated, validation rows judge.
+        discriminator: trained beside the generator.
+        classifier: what --classifier named, if it did.
+    """
+
+    codec: Codec
+    statics: StaticModel
+    data: Dataset
+    discriminator: DiscriminatorTrainer
+    classifier: ClassifierFolder | None = None
+
+    def needed(self, name: str) -> ClassifierFolder:
+        """The classifier.
+
+        Raises:
+            TardiffError: none was given.
+        """
+        if self.classifier is None:
+            raise TardiffError(f"reward {name} needs --classifier (make one with `tardiff fit-classifier`)")
+        return self.classifier
+
+
+Factory = Callable[[Context], Reward]
+FACTORIES: dict[str, Factory] = {}
+F = TypeVar("F", bound=Factory)
+
+
+def factory(name: str) -> Callable[[F], F]:
+    """Register a function that makes reward `name` from a `Context`."""
+
+    def register(make: F) -> F:
+        FACTORIES[name] = make
+        return make
+
+    return register
+
+
+def reward(name: str) -> Callable[[Reward], Reward]:
+    """Register a plain function `f(samples, label) -> [B]` as reward `name`."""
+
+    def register(function: Reward) -> Reward:
+        FACTORIES[name] = lambda context: function
+        return function
+
+    return register
+
+
+def parse_weights(text: str) -> dict[str, float]:
+    """`discriminator=1,influence=0.5` as a dict.
+
+    Raises:
+        TardiffError: an unknown or repeated name, or a weight that is not a number above 0.
+    """
+    weights: dict[str, float] = {}
+    for item in text.split(","):
+        name, _, number = (part.strip() for part in item.partition("="))
+        if name not in FACTORIES:
+            raise TardiffError(f"--rewards: unknown reward {name!r} (known: {', '.join(FACTORIES)})")
+        if name in weights:
+            raise TardiffError(f"--rewards: {name} is named twice")
+        try:
+            weights[name] = float(number)
+        except ValueError:
+            weights[name] = math.nan
+        if not 0 < weights[name] < math.inf:
+            raise TardiffError(f"--rewards {item.strip()}: the weight must be a number above 0, as in {name}=0.5")
+    return weights
+
+
+@dataclass(frozen=True)
+class WeightedRewards:
+    """Several rewards as one.
+
+    Attributes:
+        parts: by name.
+        weights: by name.
+    """
+
+    parts: Mapping[str, Reward]
+    weights: Mapping[str, float]
+
+    @classmethod
+    def of(cls, text: str, context: Context) -> "WeightedRewards":
+        """From `NAME=WEIGHT,...`; the names are checked before anything is made."""
+        weights = parse_weights(text)
+        return cls({name: FACTORIES[name](context) for name in weights}, weights)
+
+    def __call__(self, samples: Samples) -> tuple[NDArray[np.float64], dict[str, float]]:
+        """The weighted sum of standardised rewards, whitened by class again, [B]; and each reward's mean and spread, for the log.
+
+        Raises:
+            TardiffError: a reward is not a finite number a sample.
+        """
+        total = np.zeros(len(samples.label))
+        seen: dict[str, float] = {}
+        for name, part in self.parts.items():
+            raw = np.asarray(part(samples, samples.label), dtype=np.float64)
+            if raw.shape != total.shape or not np.isfinite(raw).all():
+                raise TardiffError(f"reward {name} must give one finite number a sample, got shape {raw.shape} for {len(total)} samples")
+            seen |= {f"reward/{name}": float(raw.mean()), f"reward_spread/{name}": float(raw.std())}
+            total += self.weights[name] * whiten_by_class(raw, samples.label)
+        return whiten_by_class(total, samples.label), seen

@@ -1,0 +1,140 @@
+"""`tardiff refine`: from a pipeline and real rows to a refined pipeline folder."""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tardiff.classifier_folder import ClassifierFolder
+from tardiff.codec import Codec
+from tardiff.dataset import Dataset
+from tardiff.direction import weights_hash
+from tardiff.errors import TardiffError
+from tardiff.files import refuse_existing
+from tardiff.guides import served_task
+from tardiff.pipeline import TarDiffPipeline
+from tardiff.refine.assembly import MakeUpdate, assemble, write
+from tardiff.refine.awm import MatchingGenerator
+from tardiff.refine.draft import draft_update, refuse_rough
+from tardiff.refine.loop import Update
+from tardiff.refine.rewards import WeightedRewards
+from tardiff.refine.safety import Verdict
+from tardiff.refine.settings import DiscriminatorSettings, PPOSettings, RefineSettings
+from tardiff.refine.trajectories import DiffusionGenerator
+from tardiff.training import Identity, plain
+
+
+@dataclass(frozen=True)
+class Refined:
+    """A refined pipeline, the iteration that it comes from, and how it did beside its base."""
+
+    pipeline: TarDiffPipeline
+    iteration: int
+    verdict: Verdict
+
+
+def refine(
+    pipeline: TarDiffPipeline,
+    data: Dataset,
+    out: str | Path,
+    settings: RefineSettings | None = None,
+    ppo: PPOSettings | None = None,
+    discriminator: DiscriminatorSettings | None = None,
+    classifier: ClassifierFolder | None = None,
+    progress: bool = True,
+) -> Refined:
+    """Refine a generator by rewards and write it as a pipeline folder.
+
+    Work in progress stands in `OUT.partial`; the same call resumes from it and ends in the same weights.
+
+    Args:
+        pipeline: the base; it is left as it is.
+        data: what it was trained on; validation rows check.
+        out: folder to write.
+        settings: rewards, length, checks.
+        ppo: the updates.
+        discriminator: the network that judges.
+        classifier: what the rewards influence and value serve.
+        progress: show a progress bar, and an estimate after the first iteration.
+
+    Raises:
+        TardiffError: `out` exists, a reward is unknown or needs what is not there, `data` has another codec, or the result is
+            worse than the base on validation rows and `settings.allow_worse` is not set.
+    """
+    settings, ppo, discriminator = settings or RefineSettings(), ppo or PPOSettings(), discriminator or DiscriminatorSettings()
+    out = Path(out)
+    refuse_existing(out)
+    data = data if pipeline.labelled else data.unlabelled()
+    _check_match(pipeline, data, classifier)
+    refined, average = _copy(pipeline), _copy(pipeline)
+    kinds = {"ppo": DiffusionGenerator, "awm": MatchingGenerator, "draft": DiffusionGenerator}
+    generator = kinds[settings.method](refined, settings.steps, kl=ppo.kl > 0)
+    asked = {
+        "settings": _plain(settings),
+        "ppo": plain(ppo),
+        "discriminator": plain(discriminator),
+        "base": weights_hash(pipeline.unet),
+        "classifier": weights_hash(classifier.classifier) if classifier else "",
+    }
+    loop = assemble(
+        generator,
+        average,
+        average.unet,
+        data,
+        out,
+        settings,
+        ppo,
+        discriminator,
+        seed=settings.seed,
+        rewards=settings.rewards,
+        patience=settings.patience,
+        identity=Identity(asked, data.manifest.content_hash),
+        classifier=classifier,
+        tracker=out.with_name(out.name + ".tensorboard") if settings.track else None,
+        make_update=_draft(generator, ppo, settings.seed) if settings.method == "draft" else None,
+    )
+    best = loop.run(progress)
+    if best.verdict.worse and not settings.allow_worse:
+        raise TardiffError(
+            f"{out}: not written, for the best refinement (iteration {best.iteration}) is worse than its base: {best.verdict}; "
+            "change the rewards, lower --learning-rate, raise --kl (in another --out), or run it again with --allow-worse"
+        )
+    write(loop, best, average, out)
+    return Refined(average, best.iteration, best.verdict)
+
+
+def _draft(generator: DiffusionGenerator, ppo: PPOSettings, seed: int) -> MakeUpdate:
+    def make(optimizer: torch.optim.Optimizer, rewards: WeightedRewards) -> Update:
+        refuse_rough(rewards)
+        return lambda rollout, samples, reward, iteration: draft_update(
+            generator, optimizer, rollout, samples, rewards, ppo, seed, iteration
+        )
+
+    return make
+
+
+def _check_match(pipeline: TarDiffPipeline, data: Dataset, classifier: ClassifierFolder | None) -> None:
+    """The data are those that the generator learnt, and the classifier reads its space.
+
+    Raises:
+        TardiffError: they are not.
+    """
+    if data.manifest.task != pipeline.card.task:
+        raise TardiffError(f"--data has the task {data.manifest.task.name!r}, the generator learnt {pipeline.card.task.name!r}")
+    if Codec.fit(data.train, data.manifest).digest() != pipeline.codec.digest():
+        raise TardiffError("--data is not the data set that the generator was trained on (its codec differs); give that one")
+    if classifier is not None:
+        if not pipeline.labelled:
+            raise TardiffError("--classifier: the generator learnt without labels, so no reward can serve a classifier of some")
+        served_task(pipeline, [classifier])
+
+
+def _copy(pipeline: TarDiffPipeline) -> TarDiffPipeline:
+    return TarDiffPipeline(copy.deepcopy(pipeline.unet), pipeline.scheduler, pipeline.codec, pipeline.statics, pipeline.card)
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    """As JSON gives them back, without what decides only where and whether the result is written."""
+    return {name: value for name, value in plain(settings).items() if name not in ("allow_worse", "track")}

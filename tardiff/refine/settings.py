@@ -1,0 +1,140 @@
+"""Settings of refinement and of the record policy. Nothing heavy is imported here, so that `--help` is quick."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tardiff.errors import TardiffError
+from tardiff.settings import ANY, MAX_SEED, TINY, check_range
+
+
+@dataclass(frozen=True)
+class PPOSettings:
+    """How a generator is updated from the rewards of its samples."""
+
+    learning_rate: float = 1e-4
+    """Adam's learning rate."""
+    clip: float = 1e-4
+    """The ratio of new to old probability counts within 1 +- this. Small, for the log-probability is a mean over entries."""
+    epochs: int = 2
+    """Passes over the decisions of an iteration."""
+    minibatch: int = 256
+    """Decisions (a row at a reverse step) behind each optimizer step; a multiple of 64 wastes nothing."""
+    share: float = 0.5
+    """Share of an iteration's decisions that a pass reads, drawn anew for each pass; it bounds the time."""
+    kl: float = 0.1
+    """Weight of the divergence from the frozen base, per entry like the log-probability."""
+    value_weight: float = 0.5
+    """Weight of the value head's squared error (record policy only)."""
+    entropy_weight: float = 1e-3
+    """Weight of the entropy bonus (record policy only)."""
+    gradient_clip: float = 1.0
+    """Largest gradient norm."""
+
+    def __post_init__(self) -> None:
+        check_range(self, 1, ANY, "epochs", "minibatch")
+        check_range(self, TINY, ANY, "learning_rate", "clip", "gradient_clip")
+        check_range(self, 0, ANY, "kl", "value_weight", "entropy_weight")
+        check_range(self, TINY, 1, "share")
+
+
+@dataclass(frozen=True)
+class DiscriminatorSettings:
+    """The network that tells samples from real rows; its logit is a reward."""
+
+    width: int = 64
+    """Channels of its temporal convolutions."""
+    ratio: float = 5.0
+    """Its learning rate over that of the generator."""
+    updates: int = 5
+    """Its updates an iteration."""
+    warm_up: int = 200
+    """Its updates on samples of the base, before the first reward."""
+    batch_size: int = 128
+    """Real and generated rows each behind one of its updates."""
+    r1: float = 1.0
+    """Weight of the squared gradient at real rows (R1)."""
+    instance_noise: float = 0.1
+    """Standard deviation of the noise added to all that it is trained on."""
+    pseudo: float = 0.6
+    """Generated rows are shown as real ones, more of them the further the mean sign of the logit at real rows exceeds this (adaptive
+    pseudo augmentation); 1 never does."""
+
+    def __post_init__(self) -> None:
+        check_range(self, 1, ANY, "updates", "batch_size")
+        check_range(self, TINY, ANY, "ratio")
+        check_range(self, 0, ANY, "warm_up", "r1", "instance_noise")
+        check_range(self, 0, 1, "pseudo")
+        if self.width < 8 or self.width % 8:
+            raise TardiffError(f"--discriminator.width {self.width}: give a multiple of 8")
+
+
+@dataclass(frozen=True)
+class RefineSettings:
+    """What is rewarded, for how long, and when to stop."""
+
+    rewards: str = "discriminator=1"
+    """Rewards and their weights, as NAME=WEIGHT,NAME=WEIGHT: discriminator; influence (on the classifier's loss on guidance rows);
+    value (KNN-Shapley, judged by validation rows); fidelity (near a real record); spectral (power spectrum and autocorrelation);
+    plausibility (no impossible jumps, no values at their limits); privacy (not nearer to a training row than strangers are). Each is
+    standardised within its class first. influence and value need --classifier."""
+    method: Literal["ppo", "awm", "draft"] = "ppo"
+    """`ppo` on the reverse process (DDPO); `awm`, the denoising loss weighted by advantages, which needs no trajectories;
+    `draft`, the gradient of the rewards through the last reverse step (discriminator and influence only)."""
+    iterations: int = 60
+    """Rounds of sampling, judging and updating."""
+    rows: int = 256
+    """Records sampled in each."""
+    steps: int = 20
+    """Reverse steps (stochastic DDIM)."""
+    ema_decay: float = 0.8
+    """Decay, an iteration, of the averaged weights that are checked and saved."""
+    check_every: int = 10
+    """Iterations between checks of utility and fidelity on validation rows."""
+    check_rows: int = 1024
+    """Samples behind a check, of the same noise each time."""
+    patience: int = 3
+    """Stop after this many checks without a better one."""
+    allow_worse: bool = False
+    """Write the refined pipeline even if validation rows say that it is worse than the base."""
+    track: bool = False
+    """Also log to TensorBoard, in OUT.tensorboard (needs the extra `track`)."""
+    seed: int = 0
+    """Seed of everything."""
+
+    def __post_init__(self) -> None:
+        check_range(self, 1, ANY, "iterations", "check_every", "patience")
+        check_range(self, 8, 2**20, "rows")
+        check_range(self, 2, 1000, "steps")
+        check_range(self, 64, 2**20, "check_rows")
+        check_range(self, 0, 1, "ema_decay")
+        check_range(self, 0, MAX_SEED, "seed")
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    """The record policy, for data too small for a diffusion model (RLSyn, arXiv 2512.21395)."""
+
+    iterations: int = 300
+    """Rounds of sampling, judging and updating."""
+    rows: int = 256
+    """Records sampled in each."""
+    hidden: int = 128
+    """Hidden units of its two layers."""
+    latent: int = 32
+    """Normal numbers that a record is made from."""
+    ema_decay: float = 0.9
+    """Decay, an iteration, of the averaged weights that are saved."""
+    check_every: int = 25
+    """Iterations between checks on validation rows; the best checkpoint is saved."""
+    check_rows: int = 1024
+    """Samples behind a check, of the same noise each time."""
+    ppo: PPOSettings = PPOSettings(learning_rate=1e-3, clip=0.1, epochs=3, minibatch=256, share=1.0, kl=0.0)
+    """How it is updated."""
+    discriminator: DiscriminatorSettings = DiscriminatorSettings(ratio=0.25, updates=4, warm_up=20, r1=5.0)
+    """What judges it."""
+
+    def __post_init__(self) -> None:
+        check_range(self, 1, ANY, "iterations", "hidden", "latent", "check_every")
+        check_range(self, 64, 2**20, "check_rows")
+        check_range(self, 8, 2**20, "rows")
+        check_range(self, 0, 1, "ema_decay")

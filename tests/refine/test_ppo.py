@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from tardiff.noise import normal, row_seeds
+from tardiff.refine.generator import Rollout, Scored
+from tardiff.refine.ppo import approximate_kl, clipped_loss, explained_variance, loss_terms, ppo_update, whiten_by_class
+from tardiff.refine.settings import PPOSettings
+from tardiff.refine.trajectories import gaussian_kl, gaussian_log_prob
+
+SPREAD = 0.5
+
+
+class VAE(nn.Module):
+    """The decoder of a small VAE: x = W z + b + SPREAD * noise, with z known to the policy."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.decode = nn.Linear(2, 2 * 4)
+        self.base = nn.Linear(2, 2 * 4)
+        self.base.load_state_dict(self.decode.state_dict())
+
+
+class VAEGenerator:
+    """All that PPO needs of a generator."""
+
+    def __init__(self):
+        self.module = VAE()
+
+    def mean(self, decode, z):
+        return decode(z).unflatten(1, (2, 4))
+
+    @torch.no_grad()
+    def sample(self, label, seeds):
+        z = normal("latent", seeds, 0, (2,))
+        mean = self.mean(self.module.decode, z)
+        x = mean + SPREAD * normal("noise", seeds, 0, (2, 4))
+        log_prob = gaussian_log_prob(x, mean, torch.tensor(SPREAD))
+        return Rollout(x, np.zeros((len(label), 0), np.float32), torch.from_numpy(label), log_prob[:, None], {"z": z})
+
+    def score(self, rollout, rows, steps):
+        z = rollout.state["z"][rows]
+        mean, std = self.mean(self.module.decode, z), torch.tensor(SPREAD)
+        base = self.mean(self.module.base, z).detach()
+        return Scored(gaussian_log_prob(rollout.x[rows], mean, std), gaussian_kl(mean, base, std))
+
+
+def test_loss_on_hand_computed_numbers():
+    ratio, advantage = torch.tensor([1.0, 1.5, 1.5, 0.5, 0.5]), torch.tensor([2.0, 1.0, -1.0, 1.0, -1.0])
+    assert torch.allclose(clipped_loss(ratio, advantage, 0.2), torch.tensor([-2.0, -1.2, 1.5, -0.5, 0.8]))
+
+
+def test_whole_loss_on_hand_computed_numbers():
+    scored = Scored(torch.tensor([0.0, np.log(1.5)]), torch.tensor([0.1, 0.3]), torch.tensor([2.0, 4.0]), torch.tensor([1.0, 0.0]))
+    settings = PPOSettings(clip=0.2, kl=0.5, value_weight=0.25, entropy_weight=0.1)
+    loss, seen = loss_terms(scored, torch.zeros(2), torch.tensor([1.0, 1.0]), torch.tensor([0.0, 2.0]), settings)
+    assert float(loss) == pytest.approx(-(1 + 1.2) / 2 + 0.5 * 0.2 + 0.25 * (1 + 4) / 2 - 0.1 * 3)
+    assert seen["clip_fraction"].tolist() == [0, 1]
+    assert float(seen["approx_kl"][1]) == pytest.approx(0.5 - np.log(1.5))
+
+
+@given(st.lists(st.tuples(st.floats(-1e3, 1e3), st.integers(0, 2)), min_size=2, max_size=40))
+def test_advantages_are_white_within_each_class(rows):
+    reward, label = np.array([r for r, _ in rows]), np.array([c for _, c in rows])
+    white = whiten_by_class(reward, label)
+    for c in np.unique(label):
+        ours = white[label == c]
+        assert abs(ours.mean()) < 1e-6
+        assert ours.std() == pytest.approx(1, abs=1e-6) or not ours.any()
+    assert np.allclose(whiten_by_class(3 * reward + 5, label), white, atol=1e-4) or reward.std() < 1e-9
+
+
+def test_approximate_kl_and_explained_variance():
+    assert approximate_kl(torch.zeros(3)).tolist() == [0, 0, 0]
+    assert (approximate_kl(torch.linspace(-1, 1, 9)) >= 0).all()
+    reward = np.array([0.0, 1.0, 2.0])
+    assert explained_variance(reward, reward) == 1
+    assert explained_variance(np.ones(3), reward) == 0
+    assert explained_variance(np.ones(3), np.ones(3)) == 0
+
+
+def run_toy(kl, iterations):
+    """Reward is the mean of channel 0; returns how far its expectation moved, and the first rollout's spread of it."""
+    generator = VAEGenerator()
+    label = np.zeros(256, dtype=np.int64)
+    optimizer = torch.optim.SGD(generator.module.decode.parameters(), 1.0)
+    settings = PPOSettings(clip=10.0, epochs=1, minibatch=256, share=1.0, kl=kl, gradient_clip=1e9)
+    moved, spread = [], 0.0
+    for iteration in range(iterations):
+        rollout = generator.sample(label, row_seeds(iteration, range(256)))
+        reward = rollout.x[:, 0].mean(-1).numpy()
+        spread = spread or reward.std()
+        ppo_update(generator, optimizer, rollout, whiten_by_class(reward, label), settings, 0, iteration)
+        moved.append(float((generator.module.decode.bias - generator.module.base.bias).detach()[:4].mean()))
+    return np.mean(moved[-12:]), spread
+
+
+def test_ppo_moves_the_reward_as_predicted_and_kl_holds_it():
+    """The pull E[A eps] / s balances the divergence's kl * shift / s^2 at shift = s^2 / (kl * entries * sd of the reward).
+
+    Any generator with `sample` and `score` will do; this one is a small VAE.
+    """
+    for kl in (2.0, 0.5):
+        moved, spread = run_toy(kl, 30)
+        assert moved == pytest.approx(SPREAD**2 / (kl * 4 * spread), rel=0.25)
+    free, _ = run_toy(0.0, 30)
+    assert free > 2 * moved

@@ -1,0 +1,217 @@
+import contextlib
+import io
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tardiff.cli import main
+from tardiff.errors import TardiffError
+from tardiff.labels import draw_labels
+from tardiff.noise import row_seeds
+from tardiff.pipeline import TarDiffPipeline
+from tardiff.refine import DiscriminatorSettings, PPOSettings, RefineSettings, refine, reward
+from tardiff.refine import loop as loop_module
+from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
+from tardiff.refine.generator import judged
+from tardiff.refine.log import Log
+from tardiff.refine.loop import Loop
+from tardiff.refine.ppo import ppo_update
+from tardiff.refine.rewards import FACTORIES, Context, WeightedRewards
+from tardiff.refine.run import _copy
+from tardiff.refine.trajectories import DiffusionGenerator
+from tests.conftest import make_dataset
+
+SETTINGS = RefineSettings(iterations=3, rows=64, steps=4, check_every=2, check_rows=64, ema_decay=0.5)
+JUDGE = DiscriminatorSettings(width=16, warm_up=5, updates=2, batch_size=32)
+
+
+def run(base, out, settings=SETTINGS, ppo=PPOSettings(), **options):
+    return refine(base[0], base[2], out, settings, ppo, JUDGE, progress=False, **options)
+
+
+def weights(pipeline):
+    return torch.cat([p.detach().flatten() for p in pipeline.unet.parameters()])
+
+
+def lines(folder):
+    timed = ("seconds", "sampling_seconds")
+    records = [json.loads(line) for line in (folder / "refinement.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in record.items() if name not in timed} for record in records]
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def refined(base, tmp_path_factory):
+    """A refined folder, made from the command line, and what that printed."""
+    out = tmp_path_factory.mktemp("refined") / "out"
+    asked = {"iterations": 3, "rows": 64, "steps": 4, "check-every": 2, "check-rows": 64, "ema-decay": 0.5}
+    asked |= {f"discriminator.{name}": value for name, value in (("width", 16), ("warm-up", 5), ("updates", 2), ("batch-size", 32))}
+    options = [str(word) for name, value in asked.items() for word in (f"--{name}", value)]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        main(["refine", str(base[1]), "--data", str(base[1].parent / "data"), "--out", str(out), *options, "--allow-worse"])
+    return out, printed.getvalue()
+
+
+def test_resumed_refinement_ends_in_the_same_weights(base, refined, tmp_path, monkeypatch):
+    iterate = Loop._iterate
+
+    def stop_at_2(self, iteration):
+        if iteration == 2:
+            raise KilledError
+        return iterate(self, iteration)
+
+    monkeypatch.setattr(Loop, "_iterate", stop_at_2)
+    settings = replace(SETTINGS, allow_worse=True)
+    with pytest.raises(KilledError):
+        run(base, tmp_path / "out", settings)
+    assert not (tmp_path / "out").exists()
+    monkeypatch.undo()
+    with pytest.raises(TardiffError, match="other settings, data or base"):
+        run(base, tmp_path / "out", replace(settings, seed=1))
+    resumed = run(base, tmp_path / "out", settings)
+    assert torch.equal(weights(resumed.pipeline), weights(TarDiffPipeline.from_pretrained(refined[0])))
+    assert resumed.iteration == json.loads((refined[0] / "refinement.json").read_text())["iteration"]
+    assert lines(tmp_path / "out") == lines(refined[0])
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_refined_folder_is_a_pipeline_folder_like_any_other(base, refined, clf, tmp_path):
+    out, printed = refined
+    assert re.search(r"an iteration costs [\d.]+ x sampling its 64 records; 3 iterations and 2 checks take about [\d.]+ minutes", printed)
+    assert "TSTR AUPRC" in printed.splitlines()[-1]
+    loaded = TarDiffPipeline.from_pretrained(out)
+    assert not torch.equal(weights(loaded), weights(base[0]))
+    assert loaded.card == base[0].card
+    assert {"refinement.jsonl", "refinement.json", "refinement.png"} <= {file.name for file in out.iterdir()}
+    clf[1].save(tmp_path / "clf")
+    guided = ["sample", str(out), "--classifier", str(tmp_path / "clf"), "--n", "20", "--pilot", "64", "--steps", "5", "--out", "guided"]
+    main([*guided[:-1], str(tmp_path / "guided")])
+    main(["sample", str(out), "--guidance", "none", "--n", "20", "--steps", "5", "--out", str(tmp_path / "plain")])
+
+
+def test_log_holds_what_shows_reward_hacking(refined):
+    first, *_, last = lines(refined[0])
+    shown = {"reward/discriminator", "reward_spread/discriminator", "diversity", "nearest", "approx_kl", "kl", "clip_fraction", "ratio"}
+    shown |= {"discriminator_fake", "discriminator_train", "discriminator_held", "pseudo", "gradient_norm"}
+    assert shown <= first.keys()
+    assert {"score", "worse", "utility", "distance", "best", "went_back"} == last["check"].keys()
+
+
+def test_hacked_reward_is_seen_gone_back_from_and_not_written(base, tmp_path, monkeypatch):
+    """A reward that is easy to raise and worth nothing: the checks find it out."""
+
+    @reward("loud")
+    def loud(samples, label):
+        return samples.x[:, :4].mean((1, 2)).numpy()
+
+    rates = []
+    go_back = loop_module.Watch._go_back
+    monkeypatch.setattr(loop_module.Watch, "_go_back", lambda self: (go_back(self), rates.append(self.optimizer.param_groups[0]["lr"])))
+    settings = replace(SETTINGS, rewards="loud=1", iterations=8, check_every=4, ema_decay=0.0)
+    ppo = PPOSettings(learning_rate=1e-2, clip=1e-2, kl=0.0, share=1.0)
+    with pytest.raises(TardiffError, match="is worse than its base") as refusal:
+        run(base, tmp_path / "out", settings, ppo)
+    assert not (tmp_path / "out").exists()
+    assert "--allow-worse" in str(refusal.value)
+    history = lines(tmp_path / "out.partial")
+    assert history[3]["check"]["went_back"]
+    assert history[3]["reward/loud"] > history[0]["reward/loud"] + 0.3
+    assert history[4]["reward/loud"] < history[0]["reward/loud"] + 0.2  # back at the base
+    assert rates[0] == 0.5e-2
+    worse = run(base, tmp_path / "out", replace(settings, allow_worse=True), ppo)
+    assert worse.verdict.worse
+    assert TarDiffPipeline.from_pretrained(tmp_path / "out").card == base[0].card
+    del FACTORIES["loud"]
+
+
+def test_ppo_removes_a_shift_of_one_channel(base):
+    """Half a standard deviation of heart rate, in a base that is right otherwise; the discriminator's reward alone."""
+    pipeline, data = _copy(base[0]), base[2]
+    steps, rows = 6, 128
+    generator = DiffusionGenerator(pipeline, steps, kl=False)
+    real = Judgeable.of(data.train, pipeline.codec, pipeline.statics)
+    label = draw_labels("train", pipeline.card.class_counts, 4 * rows, 0)
+
+    def level():
+        return float(judged(pipeline.codec, generator.sample(label, row_seeds(9, range(4 * rows)))).x[:, 0].mean())
+
+    right = level()
+    with torch.no_grad():
+        pipeline.unet.leave[2].bias[0] -= 0.28
+    shift = level() - right
+    assert 0.4 < shift < 0.6
+    trainer = DiscriminatorTrainer(real, None, 2, DiscriminatorSettings(width=16, ratio=1.0, batch_size=64), 2e-3, 0)
+    rewards = WeightedRewards.of("discriminator=1", Context(pipeline.codec, pipeline.statics, data, trainer))
+    optimizer = torch.optim.Adam(pipeline.unet.parameters(), 3e-3)
+    settings = PPOSettings(clip=3e-4, kl=0.0, share=1.0)
+    for iteration in range(-1, 10):
+        seeds = row_seeds(0, range((iteration + 1) * rows, (iteration + 2) * rows))
+        rollout = generator.sample(label[:rows], seeds)
+        samples = judged(pipeline.codec, rollout)
+        if iteration >= 0:
+            ppo_update(generator, optimizer, rollout, rewards(samples)[0], settings, 0, iteration)
+        fake = Judgeable(samples.x, pipeline.statics.encode(samples.static), rollout.label)
+        trainer.learn(fake, 5 if iteration >= 0 else 60)
+    assert abs(level() - right) < shift / 2
+
+
+@pytest.mark.parametrize("method", ["awm", "draft"])
+def test_relatives_raise_a_reward(base, clf, tmp_path, method):
+    """The same loop with the other updates; the influence reward passes a gradient."""
+    settings = replace(SETTINGS, rewards="influence=1", method=method, iterations=6, check_every=6, allow_worse=True)
+    ppo = PPOSettings(learning_rate=3e-3, clip=1e-2, kl=0.0, share=1.0, minibatch=64)
+    run(base, tmp_path / "out", settings, ppo, classifier=clf[1])
+    rewarded = [line["reward/influence"] for line in lines(tmp_path / "out")]
+    assert np.mean(rewarded[-2:]) > rewarded[0]
+
+
+BAD = {
+    "unknown reward": (["--rewards", "beauty=1"], "unknown reward 'beauty'"),
+    "weight not a number": (["--rewards", "fidelity=much"], "the weight must be a number above 0"),
+    "influence without classifier": (["--rewards", "influence=1"], "reward influence needs --classifier"),
+    "rough reward": (["--rewards", "fidelity=1", "--method", "draft"], "reward fidelity passes no gradient"),
+    "no iterations": (["--iterations", "0"], "--iterations 0: must be at least 1"),
+    "negative kl": (["--kl", "-1"], "--kl -1.0"),
+    "odd width": (["--discriminator.width", "9"], "width 9: give a multiple of 8"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_status_2(case, base, tmp_path, capsys):
+    arguments, message = BAD[case]
+    with pytest.raises(SystemExit) as stop:
+        main(["refine", str(base[1]), "--data", str(base[1].parent / "data"), "--out", str(tmp_path / "out"), *arguments])
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert len([line for line in error.splitlines() if line.startswith("tardiff: error: ")]) == 1
+    assert message in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_data_of_another_codec_or_task_is_refused(base, tmp_path):
+    with pytest.raises(TardiffError, match="not the data set that the generator was trained on"):
+        refine(base[0], make_dataset(100).completed(), tmp_path / "out", SETTINGS, progress=False)
+    with pytest.raises(TardiffError, match="has the task 'unlabelled'"):
+        refine(base[0], base[2].unlabelled(), tmp_path / "out", SETTINGS, progress=False)
+
+
+def test_tracking_says_what_it_needs(base, tmp_path, monkeypatch):
+    monkeypatch.setattr("accelerate.utils.is_tensorboard_available", lambda: False)
+    with pytest.raises(TardiffError, match=r"--track needs TensorBoard: pip install 'tardiff\[track\]'"):
+        run(base, tmp_path / "out", replace(SETTINGS, track=True))
+
+
+def test_tracking_writes_events(tmp_path):
+    pytest.importorskip("tensorboard")
+    log = Log(tmp_path / "events")
+    log.add({"iteration": 1, "kl": 0.5, "check": {"score": 1.0, "worse": False, "distance": {"value": 0.0}}})
+    log.close()
+    assert any(file.stat().st_size > 0 for file in (tmp_path / "events").rglob("events.out.tfevents*"))

@@ -1,0 +1,147 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tardiff.errors import TardiffError
+from tardiff.pipeline import Samples
+from tardiff.refine import reward, reward_terms
+from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
+from tardiff.refine.rewards import FACTORIES, Context, WeightedRewards, parse_weights
+from tardiff.refine.settings import DiscriminatorSettings
+from tardiff.statics import StaticModel
+from tests.conftest import make_dataset
+
+
+@pytest.fixture(scope="module")
+def context(clf):
+    data = make_dataset().completed()
+    codec = clf[1].codec
+    statics = StaticModel.fit(data.train, data.manifest)
+    trainer = DiscriminatorTrainer(Judgeable.of(data.train, codec, statics), None, 2, DiscriminatorSettings(width=16), 1e-3, 0)
+    return Context(codec, statics, data, trainer, clf[1])
+
+
+def samples_of(context, split):
+    return Samples(context.codec.encode(split), split.values, split.mask, split.static, split.label)
+
+
+def judge(name, context, split):
+    samples = samples_of(context, split)
+    return np.asarray(FACTORIES[name](context)(samples, samples.label))
+
+
+BAD = {
+    "discriminator=1,beauty=2": "unknown reward 'beauty' \\(known: discriminator, influence",
+    "fidelity=much": "--rewards fidelity=much: the weight must be a number above 0",
+    "fidelity": "the weight must be a number",
+    "fidelity=-1": "the weight must be a number above 0",
+    "fidelity=nan": "the weight must be a number above 0",
+    "fidelity=1,fidelity=2": "fidelity is named twice",
+    "": "unknown reward ''",
+}
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_bad_weights_are_named(text):
+    with pytest.raises(TardiffError, match=BAD[text]):
+        parse_weights(text)
+
+
+def test_weights_are_read():
+    assert parse_weights("discriminator=1, fidelity=0.25") == {"discriminator": 1.0, "fidelity": 0.25}
+
+
+@pytest.mark.parametrize("name", ["influence", "value"])
+def test_rewards_that_serve_a_classifier_need_one(name, context):
+    with pytest.raises(TardiffError, match=f"reward {name} needs --classifier"):
+        WeightedRewards.of(f"{name}=1", replace(context, classifier=None))
+
+
+@pytest.mark.parametrize("name", list(FACTORIES))
+def test_every_reward_is_a_finite_number_a_sample(name, context):
+    result = judge(name, context, context.data.split("test"))
+    assert result.shape == (len(context.data.split("test")),)
+    assert np.isfinite(result).all()
+    assert result.std() > 0 or name == "privacy"
+
+
+def test_copies_are_faithful_and_not_private(context):
+    train, test = context.data.train, context.data.split("test")
+    assert judge("fidelity", context, train) == pytest.approx(0, abs=1e-6)
+    assert (judge("fidelity", context, test) < 0).all()
+    assert judge("privacy", context, train) == pytest.approx(-1, abs=1e-6)
+    assert judge("privacy", context, test).mean() > -0.1  # strangers pay nothing, or nearly
+
+
+def test_jumps_and_values_at_their_limits_are_implausible(context):
+    test = context.data.split("test")
+    values = test.values.copy()
+    values[0, 0, ::2], values[0, 0, 1::2] = 0, 300
+    mask = test.mask.copy()
+    mask[0, 0] = 1
+    before, after = judge("plausibility", context, test), judge("plausibility", context, replace(test, values=values, mask=mask))
+    assert after[0] < before[0] - 0.1
+    assert np.allclose(after[1:], before[1:])
+
+
+def test_spectral_reward_asks_the_batch_not_the_patient(context):
+    """Among flat records lively ones are good; among real ones none is asked to be average."""
+    train = context.data.train
+    values = np.where(train.mask == 1, np.float32(80), np.nan)
+    values[:40] = train.values[:40]
+    result = judge("spectral", context, replace(train, values=values))
+    assert result[:40].mean() > result[40:].mean() + 0.5
+    assert abs(judge("spectral", context, train)).mean() < 0.05
+
+
+def test_influence_and_value_prefer_rightly_labelled_rows(context):
+    train = context.data.train
+    wrong = replace(train, label=1 - train.label)
+    for name in ("influence", "value"):
+        assert judge(name, context, train).mean() > judge(name, context, wrong).mean()
+
+
+def test_rewards_are_standardised_before_they_are_weighted(context):
+    """A reward's unit does not matter, nor does a class that has more of it."""
+    samples = samples_of(context, context.data.split("test"))
+    noise = np.random.default_rng(0).normal(size=(2, len(samples.label)))
+    big = WeightedRewards({"a": lambda s, y: 1e6 * noise[0] + 1e8 * y, "b": lambda s, y: noise[1]}, {"a": 1.0, "b": 1.0})
+    plain = WeightedRewards({"a": lambda s, y: noise[0], "b": lambda s, y: noise[1]}, {"a": 1.0, "b": 1.0})
+    assert np.allclose(big(samples)[0], plain(samples)[0])
+    assert big(samples)[1]["reward/b"] == pytest.approx(noise[1].mean())
+    only = WeightedRewards({"a": lambda s, y: noise[0], "b": lambda s, y: noise[1]}, {"a": 1.0, "b": 1e-9})
+    assert np.corrcoef(only(samples)[0][samples.label == 0], noise[0][samples.label == 0])[0, 1] == pytest.approx(1)
+
+
+def test_a_reward_that_is_no_number_is_refused(context):
+    samples = samples_of(context, context.data.split("test"))
+    with pytest.raises(TardiffError, match="reward odd must give one finite number a sample"):
+        WeightedRewards({"odd": lambda s, y: np.full(len(y), np.nan)}, {"odd": 1.0})(samples)
+
+
+def test_smooth_rewards_equal_the_plain_ones(context):
+    samples = samples_of(context, context.data.split("test"))
+    static, label = context.statics.encode(samples.static), torch.from_numpy(samples.label)
+    for name in ("discriminator", "influence"):
+        part = FACTORIES[name](context)
+        assert np.allclose(part.smooth(samples.x, static, label).detach().numpy(), part(samples, samples.label), atol=1e-5)
+
+
+def test_a_reward_of_your_own_as_the_readme_shows_it(context, monkeypatch):
+    text = (Path(__file__).parent.parent.parent / "README.md").read_text()
+    script = next(block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "@reward" in block)
+    definition = script[: script.index("pipeline, data")].strip()
+    assert len([line for line in definition.splitlines() if line and "import" not in line]) <= 5
+    names = {}
+    exec(definition, names)
+    (name,) = re.findall(r'@reward\("(.*?)"\)', definition)
+    weights = parse_weights(f"discriminator=1,{name}=0.3")
+    assert judge(name, context, context.data.split("test")).shape == (len(context.data.split("test")),)
+    assert name in weights
+    del FACTORIES[name]
+    assert reward is names["reward"]
+    assert reward_terms.LAGS > 0

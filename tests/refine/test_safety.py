@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+import torch
+from scipy.stats import ks_2samp
+
+from tardiff.errors import TardiffError
+from tardiff.evaluate.bootstrap import row_weights
+from tardiff.refine.checkpoint import Checkpoint, pack, pack_adam, unpack, unpack_adam
+from tardiff.refine.safety import Exam, compare, ks_distance
+from tardiff.refine.watch import Watch
+from tardiff.training import Identity
+
+RANDOM = np.random.default_rng(0)
+
+
+def exam(utility, distance, noise=0.0):
+    draws = noise * RANDOM.normal(size=(2, 101))
+    draws[:, 0] = 0
+    return Exam(utility + draws[0], distance + draws[1])
+
+
+def test_distance_is_kolmogorov_and_smirnovs():
+    ours, theirs = np.round(RANDOM.normal(size=(60, 3)), 1), np.round(RANDOM.normal(0.3, 1, size=(80, 3)), 1)  # with ties
+    draws = ks_distance(ours, row_weights(60, 20, RANDOM), theirs, row_weights(80, 20, RANDOM))
+    assert draws[0] == pytest.approx(np.mean([ks_2samp(ours[:, f], theirs[:, f]).statistic for f in range(3)]), abs=1e-6)
+    assert draws[1:].std() > 0
+
+
+def test_verdict_is_a_paired_difference():
+    base = exam(0.3, 0.1)
+    better, worse, unsure = compare(exam(0.35, 0.08), base), compare(exam(0.3, 0.13), base), compare(exam(0.29, 0.1, 0.02), base)
+    assert better.score > 0 > worse.score
+    assert worse.worse
+    assert not better.worse
+    assert not unsure.worse
+    assert better.utility.value == pytest.approx(0.05)
+
+
+def test_without_utility_the_distance_decides():
+    nothing = np.empty(0)
+    verdict = compare(Exam(nothing, np.full(11, 0.2)), Exam(nothing, np.full(11, 0.1)))
+    assert verdict.utility is None
+    assert verdict.worse
+
+
+def watched(exams, patience=2):
+    module, average = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    average.load_state_dict(module.state_dict())
+    optimizer = torch.optim.Adam(module.parameters(), 1e-2)
+    queue = iter(exams)
+    watch = Watch(lambda: next(queue), module, average, optimizer, patience)
+    watch.begin()
+    return watch, module, average
+
+
+def set_to(network, value):
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(value)
+
+
+def test_watch_keeps_the_best_goes_back_to_it_and_stops():
+    watch, module, average = watched([exam(0.3, 0.1), exam(0.32, 0.1), exam(0.2, 0.3), exam(0.31, 0.1)])
+    set_to(average, 1.0)
+    assert watch.check(1)["best"] == 1
+    set_to(module, 2.0)
+    set_to(average, 2.0)
+    assert watch.check(2)["went_back"]
+    assert module.weight.item() == average.weight.item() == 1.0
+    assert watch.optimizer.param_groups[0]["lr"] == 0.5e-2
+    assert not watch.stopped
+    watch.check(3)
+    assert watch.stopped
+    assert watch.best.iteration == 1
+
+
+def test_watch_goes_back_to_the_base_where_nothing_was_good():
+    watch, module, average = watched([exam(0.3, 0.1), exam(0.2, 0.3)])
+    start = module.weight.item()
+    set_to(module, 2.0)
+    set_to(average, 2.0)
+    watch.check(1)
+    assert module.weight.item() == average.weight.item() == start
+
+
+def test_checkpoint_gives_back_what_it_got(tmp_path):
+    watch, module, _ = watched([Exam(np.empty(0), np.arange(3.0)), Exam(np.empty(0), np.arange(3.0))])
+    watch.check(1)
+    optimizer = watch.optimizer
+    module(torch.ones(1, 1)).sum().backward()
+    optimizer.step()
+    checkpoint = Checkpoint(tmp_path / "partial", Identity({"a": 1}, "hash"))
+    assert checkpoint.load() is None
+    checkpoint.save({**pack("model", module.state_dict()), **pack_adam("adam", module, optimizer), **watch.tensors()}, watch.progress())
+    tensors, progress = checkpoint.load()
+
+    again, other, _ = watched([Exam(np.empty(0), np.zeros(3))])
+    other.load_state_dict(unpack("model", tensors))
+    unpack_adam("adam", tensors, other, again.optimizer)
+    again.restore(tensors, progress)
+    assert torch.equal(other.weight, module.weight)
+    assert again.best.verdict == watch.best.verdict
+    assert again.base.utility.size == 0
+    for network, adam in ((module, optimizer), (other, again.optimizer)):
+        adam.zero_grad()
+        network(torch.full((1, 1), 2.0)).sum().backward()
+        adam.step()
+    assert torch.equal(other.weight, module.weight)
+
+    with pytest.raises(TardiffError, match="other settings, data or base"):
+        Checkpoint(tmp_path / "partial", Identity({"a": 2}, "hash")).load()
+    file = tmp_path / "partial" / "checkpoint.safetensors"
+    file.write_bytes(file.read_bytes()[:50])
+    with pytest.raises(TardiffError, match="damaged"):
+        checkpoint.load()
