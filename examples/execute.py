@@ -34,6 +34,9 @@ def main() -> None:
     path = Path(sys.argv[1])
     book = notebook(path.read_text())
     NotebookClient(book, timeout=3600, kernel_name="python3", record_timing=False).execute()
+    for cell in book.cells:  # warnings speak of the machine, not of the example
+        if "outputs" in cell:
+            cell["outputs"] = [out for out in cell["outputs"] if out.get("name") != "stderr"]
     text = nbformat.writes(book)
     if len(text) > LARGEST:
         raise SystemExit(f"{path}: the notebook has {len(text):,} bytes, more than {LARGEST:,}")
