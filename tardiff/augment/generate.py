@@ -24,7 +24,7 @@ from tardiff.training import train
 
 CLASSIFIER_GUIDANCE = GuidanceSettings(guidance="classifier", strength=0.3)
 """What the screening in experiments/guidance found best."""
-SUBGROUP_GUIDANCE = GuidanceSettings(form="cosine", strength=0.3)
+SUBGROUP_GUIDANCE = GuidanceSettings(guidance="influence", form="cosine", strength=0.3)
 """Influence, for a guidance set of its own: classifier guidance has none."""
 
 

@@ -146,11 +146,11 @@ class TestModels:
         assert fit["rows"] == 40
         assert fit["architecture"] in ("summary", "gru")
 
-    def test_default_is_four_classifiers(self):
+    def test_default_is_a_committee(self):
         X, y = records()
         tool = sampler(model=None)
         tool.fit_resample(X, y)
-        assert [g.card.settings["architecture"] for g in tool.guides_] == ["gru", "gru", "tcn", "summary"]
+        assert [g.card.settings["architecture"] for g in tool.guides_] == ["committee"]
         assert tool.surrogate_fit_ is None
 
     @pytest.mark.parametrize(
