@@ -86,7 +86,7 @@ def test_a_classifier_that_learnt_by_heart_gives_its_rows_away():
 
 @pytest.fixture(scope="module")
 def result(toy, run, guided):
-    return evaluate(toy[1], {"test": Dataset(toy[1].manifest, {"train": toy[1].split("test")})}, QUICK, None, run[1], {"mine": guided})
+    return evaluate(toy[1], {"test": Dataset(toy[1].manifest, {"train": toy[1].split("test")})}, QUICK, pipeline=run[1], classifiers={"mine": guided})
 
 
 def test_attacks_are_listed_where_they_belong(result):
@@ -122,7 +122,7 @@ def test_models_of_other_data_are_refused(toy, run, clf, tmp_path):
         evaluate(other, sets, QUICK, classifiers={"gru": clf[1]})
     elsewhere = fit_classifier(toy[1], ClassifierSettings(width=8, epochs=1), codec=Codec.fit(other.train, other.manifest))
     with pytest.raises(TardiffError, match="reads another space"):
-        evaluate(toy[1], {"a": Dataset(toy[1].manifest, {"train": toy[1].train})}, QUICK, None, run[1], {"far": elsewhere})
+        evaluate(toy[1], {"a": Dataset(toy[1].manifest, {"train": toy[1].train})}, QUICK, pipeline=run[1], classifiers={"far": elsewhere})
 
 
 def test_a_generator_without_labels_can_be_attacked(toy, run):
