@@ -221,6 +221,9 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
             guide: None is unguided.
             callback: called after every reverse step.
             progress: title of a progress bar; None shows none.
+
+        Raises:
+            TardiffError: the solver broke down (diffusers' stochastic DDIM does with five steps).
         """
         settings = settings or SamplerSettings()
         known = label if self.labelled else np.zeros_like(label)
@@ -242,5 +245,9 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
             callback=callback,
             progress=progress,
         ).cpu()
+        if not torch.isfinite(x).all():
+            raise TardiffError(
+                f"--sampler {settings.sampler} --steps {settings.steps} left the finite numbers; choose another number of steps"
+            )
         values, mask = self.codec.decode(x)
         return Samples(x, values, mask, static, label)

@@ -28,7 +28,7 @@ def test_summary_features_in_closed_form():
     np.testing.assert_allclose(observed_shares(found.reshape(1, -1)), [[0.5, 1.0]])
 
 
-@pytest.mark.parametrize("name", ["gru", "trees", "logistic"])
+@pytest.mark.parametrize("name", ["gru", "tcn", "trees", "logistic"])
 def test_evaluators_learn_what_can_be_learnt_and_nothing_else(name, parts):
     train, validation, test = parts
     probability = fit_predict(name, train, validation, test, seed=0)

@@ -86,7 +86,9 @@ def test_a_classifier_that_learnt_by_heart_gives_its_rows_away():
 
 @pytest.fixture(scope="module")
 def result(toy, run, guided):
-    return evaluate(toy[1], {"test": Dataset(toy[1].manifest, {"train": toy[1].split("test")})}, QUICK, pipeline=run[1], classifiers={"mine": guided})
+    return evaluate(
+        toy[1], {"test": Dataset(toy[1].manifest, {"train": toy[1].split("test")})}, QUICK, pipeline=run[1], classifiers={"mine": guided}
+    )
 
 
 def test_attacks_are_listed_where_they_belong(result):
