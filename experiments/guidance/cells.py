@@ -147,7 +147,7 @@ def run_cell(bench: Bench, recipe: Recipe | str, models: tuple[str, ...]) -> dic
     ratio = best_ratio(real, rows, validation, bench.seed)
     return {
         "tstr": judge(learn, stop_on),
-        "tsrtr": judge(real.join(share(rows, 1.0, len(real))), validation),
+        "tsrtr": without_draws(judge(real.join(share(rows, 1.0, len(real))), validation)),
         "tsrtr_best": judge(real.join(share(rows, ratio, len(real))), validation),
         "ratio": ratio,
         "sampling_seconds": round(made, 1),
@@ -196,6 +196,11 @@ class Judge:
                 "draws": base64.b64encode((draws[1:] * 65535).round().astype("<u2").tobytes()).decode(),
             }
         return figures
+
+
+def without_draws(by_model: dict[str, Any]) -> dict[str, Any]:
+    """Figures that no table compares, in less room."""
+    return {model: {name: value for name, value in figures.items() if name != "draws"} for model, figures in by_model.items()}
 
 
 def draws_of(figures: dict[str, Any]) -> NDArray[np.float64]:

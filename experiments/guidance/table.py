@@ -1,10 +1,11 @@
 """The tables of the comparison, from its recorded cells, as Markdown.
 
-python experiments/guidance/table.py experiments/guidance/screening.jsonl
+python experiments/guidance/table.py experiments/guidance/results.jsonl
+python experiments/guidance/table.py experiments/guidance/results.jsonl --control "classifier 0.3, committee" --columns tsrtr_best
 """
 
+import argparse
 import json
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -15,48 +16,58 @@ from cells import draws_of
 CONTROL = {"few-labels": "pseudo-labels"}  # elsewhere: unguided
 COLUMNS = ("tstr", "tsrtr_best")
 
-Cells = dict[str, dict[int, dict[str, Any]]]
-"""By row of the table, by seed."""
+BySeed = dict[int, dict[str, Any]]
 
 
 def main() -> None:
-    """Print one table a regime."""
-    by_regime: dict[tuple[str, str], Cells] = defaultdict(lambda: defaultdict(dict))
-    for line in Path(sys.argv[1]).read_text().splitlines():
+    """Print one table a data set and regime."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="file of recorded cells")
+    parser.add_argument("--control", help="row to which the others are compared (default: unguided, or pseudo-labels without labels)")
+    parser.add_argument("--columns", nargs="+", choices=COLUMNS, default=COLUMNS)
+    parser.add_argument("--metric", choices=("auprc", "auroc", "brier"), default="auprc", help="differences are of AUPRC only")
+    options = parser.parse_args()
+    tables: dict[tuple[str, str], dict[str, BySeed]] = defaultdict(lambda: defaultdict(dict))
+    for line in options.results.read_text().splitlines():
         cell = json.loads(line)
-        by_regime[cell["data"], cell["regime"]][cell["row"]][cell["seed"]] = cell
-    for (data, regime), cells in by_regime.items():
-        print(f"\n### {data}, {regime}\n\n{table(cells, CONTROL.get(regime, 'unguided'))}")
+        tables[cell["data"], cell["regime"]][cell["row"]][cell["seed"]] = cell
+    for (data, regime), rows in tables.items():
+        control = options.control or CONTROL.get(regime, "unguided")
+        if control in rows:
+            print(f"\n### {data}, {regime}\n\n{table(rows, control, options.columns, options.metric)}")
 
 
-def table(cells: Cells, control: str) -> str:
-    """AUPRC of each row, mean over seeds, and its paired difference to the control with a 95 % interval over stays and seeds."""
-    models = list(next(iter(cells[control].values()))["tstr"])
-    header = ["row", "seeds", *(f"{column.replace('_', ' ')}, {model}" for column in COLUMNS for model in models)]
+def table(rows: dict[str, BySeed], control: str, columns: tuple[str, ...], metric: str) -> str:
+    """Each row's mean over seeds, and its paired difference to the control with a 95 % interval over stays and seeds."""
+    models = list(place(next(iter(rows[control].values())), "tsrtr_best"))
+    header = ["row", "seeds", *(f"{column.replace('_', ' ')}, {model}" for column in columns for model in models)]
     lines = [header, ["---"] * len(header)]
-    for row, by_seed in cells.items():
-        line = [row, str(len(by_seed))]
-        for column in COLUMNS:
-            for model in models:
-                place = column if column in next(iter(by_seed.values())) else "tsrtr"
-                line.append("" if place == "tsrtr" and column == "tstr" else figure(by_seed, cells[control], place, column, model))
-        lines.append(line)
+    for row, by_seed in rows.items():
+        figures = [figure(by_seed, rows[control], column, model, metric) for column in columns for model in models]
+        lines.append([row, str(len(by_seed)), *figures])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def figure(by_seed: dict[int, Any], control: dict[int, Any], place: str, column: str, model: str) -> str:
-    """Mean AUPRC, and the difference to the control of the same seeds."""
-    value = np.mean([cell[place][model]["auprc"] for cell in by_seed.values()])
-    both = sorted(set(by_seed) & set(control))
-    if by_seed is control or not both:
-        return f"{value:.3f}"
-    points = [by_seed[seed][place][model]["auprc"] - control[seed][column][model]["auprc"] for seed in both]
-    draws = np.stack([draws_of(by_seed[seed][place][model]) - draws_of(control[seed][column][model]) for seed in both])
-    random = np.random.default_rng(0)
-    chosen = random.integers(len(both), size=(draws.shape[1], len(both)))
-    means = draws[chosen, np.arange(draws.shape[1])[:, None]].mean(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return f"{value:.3f} ({np.mean(points):+.3f} [{low:+.3f}, {high:+.3f}])"
+def place(cell: dict[str, Any], column: str) -> dict[str, Any] | None:
+    """A cell's figures by model; rows that only change real records have one kind of them, whatever the ratio."""
+    return cell.get(column) or (cell["tsrtr"] if column == "tsrtr_best" else None)
+
+
+def figure(by_seed: BySeed, control: BySeed, column: str, model: str, metric: str) -> str:
+    """Mean of a metric, and for AUPRC the difference to the control of the same seeds."""
+    ours = {seed: found[model] for seed, cell in by_seed.items() if (found := place(cell, column))}
+    theirs = {seed: found[model] for seed, cell in control.items() if (found := place(cell, column))}
+    if not ours:
+        return ""
+    value = f"{np.mean([found[metric] for found in ours.values()]):.3f}"
+    both = sorted(ours.keys() & theirs.keys())
+    if by_seed is control or not both or metric != "auprc":
+        return value
+    points = [ours[seed]["auprc"] - theirs[seed]["auprc"] for seed in both]
+    draws = np.stack([draws_of(ours[seed]) - draws_of(theirs[seed]) for seed in both])
+    chosen = np.random.default_rng(0).integers(len(both), size=(draws.shape[1], len(both)))
+    low, high = np.quantile(draws[chosen, np.arange(draws.shape[1])[:, None]].mean(axis=1), (0.025, 0.975))
+    return f"{value} ({np.mean(points):+.3f} [{low:+.3f}, {high:+.3f}])"
 
 
 if __name__ == "__main__":
