@@ -20,7 +20,7 @@ step "$out/run" tardiff train "$out/data"
 step "$out/classifier" tardiff fit-classifier "$out/data" --architecture gru
 step "$out/unguided" tardiff sample "$out/run" --guidance none --n 3140
 step "$out/guided" tardiff sample "$out/run" --classifier "$out/classifier" "${guide[@]}" --n 3140
-step "$out/evaluation" tardiff evaluate --real "$out/data" --synthetic unguided="$out/unguided" --synthetic guided="$out/guided"
+step "$out/evaluation" tardiff evaluate --real "$out/data" --synthetic unguided="$out/unguided" --synthetic guided="$out/guided" --models gru trees
 
 # The same with three sampling seeds, since seeds may differ more than guides do; trees and logistic regression only.
 sets=()
