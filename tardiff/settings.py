@@ -191,7 +191,7 @@ class EvaluateSettings:
 
     models: tuple[Literal["gru", "tcn", "trees", "logistic"], ...] = ("gru", "tcn", "trees", "logistic")
     """Evaluators: the package's GRU and temporal convolutions, gradient-boosted trees and logistic regression on summary
-    features. The last two are architectures that no guide has seen."""
+    features. The default guide is made of all of these but trees."""
     seeds: int = 5
     """Fits of every cell, each with another seed."""
     ratios: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)

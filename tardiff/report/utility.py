@@ -182,7 +182,7 @@ def subgroups(evaluation: Evaluation) -> Section | None:
     groups = evaluation.result.get("subgroups") or []
     if not groups:
         return None
-    cells = [cell for group in groups for cell in group.get("cells") or []]
+    cells = [cell for group in groups for cell in _told(group)]
     section = Section("subgroups", "Subgroups", "The same models on groups of the test patients: who gains and who loses.")
     ratio = shown_ratio(cells)
     panels = []
@@ -193,7 +193,7 @@ def subgroups(evaluation: Evaluation) -> Section | None:
                     f"{group['group']} ({group['n']:,} rows, {group['positives']:,} positive)",
                     [
                         _row(evaluation, cell, "auroc")
-                        for cell in group.get("cells") or []
+                        for cell in _told(group)
                         if cell["model"] == model and cell["ratio"] in (None, ratio) and "auroc" in cell["metrics"]
                     ],
                 )
@@ -213,9 +213,14 @@ def subgroups(evaluation: Evaluation) -> Section | None:
     rows = [
         [group["static"], group["group"], cell["model"], cell_name(cell), *(shown(cell["metrics"].get(m)) for m in metrics)]
         for group in groups
-        for cell in group.get("cells") or []
+        for cell in _told(group)
     ]
     if rows:
         head = ["descriptor", "group", "model", "trained on", *map(metric_name, metrics)]
         section.items.append(Table("All numbers by group", "Value and 95 % interval.", head, rows, folded=True))
     return section
+
+
+def _told(group: Mapping[str, Any]) -> list[Cell]:
+    """The cells of a group that has numbers; none if it is too small for them."""
+    return [] if group.get("reason") else group.get("cells") or []

@@ -54,9 +54,10 @@ def extended(result: dict[str, Any]) -> dict[str, Any]:
             "undefined_metric": estimate(None),
         }
     kept = [cell for cell in cells if cell["protocol"] in ("TRTR", "TSTR", "TSRTR")]
+    silent = [cell | {"metrics": None} for cell in kept]
     result["subgroups"] = [
         {"static": "sex", "group": group, "n": 120, "positives": 30, "reason": None, "cells": kept} for group in ("female", "male")
-    ] + [{"static": "unit", "group": "burns", "n": 3, "positives": 0, "reason": "fewer than 20 positive rows", "cells": []}]
+    ] + [{"static": "unit", "group": "burns", "n": 3, "positives": 0, "reason": "fewer than 20 positive rows", "cells": silent}]
     for k, numbers in enumerate(result["privacy"]["sets"].values()):
         numbers["near_copies"] = {"count": k, "n": 240, "rows": list(range(k))}
         numbers["attacks"] = [
