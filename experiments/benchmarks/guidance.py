@@ -44,7 +44,7 @@ WAYS = {
     "raw, last layer, final weights, all steps": influence(form="raw", along="final", window=1.0),
     "published": GuidanceSettings(guidance="published"),
 }
-SIZES = (256, 512, 1024, 2048)
+SIZES = (128, 256, 512, 1024)
 
 
 def main() -> None:

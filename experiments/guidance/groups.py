@@ -1,7 +1,7 @@
 """Predicted against realised influence: networks trained from scratch on 30 groups of synthetic samples.
 
 Held-out unguided samples are sorted by their predicted influence within each class and cut into 30 groups of the same class
-balance. A network is trained from scratch on each group alone (four seeds), and the fall of its loss on the guidance rows, from
+balance. A network is trained from scratch on each group alone (three seeds), and the fall of its loss on the guidance rows, from
 that of knowing only the share of deaths, is compared with the group's mean prediction.
 
     python experiments/guidance/groups.py --data runs/p12/data --work runs/guidance --out experiments/guidance/groups
@@ -31,7 +31,7 @@ from tardiff.settings import GuidanceSettings
 GROUPS = 30
 ROWS = (75, 25)  # of each class in a group
 STOP_ON = (150, 50)
-FITS = 4
+FITS = 3
 MODELS = ("gru", "logistic")
 FIRST_ROW = 2**20  # row numbers that no other sample of the experiment has
 
