@@ -40,7 +40,7 @@ def test_realised_is_what_torchs_own_step_does_to_the_loss(clf, toy):
         before = float(classifier.loss(seen.double(), label).mean().detach())
         classifier.loss(seen[row : row + 1].double(), label[row : row + 1]).sum().backward()
         torch.optim.SGD(classifier.parameters(), lr=RATE).step()
-        assert (before - float(classifier.loss(seen.double(), label).mean())) / RATE == pytest.approx(value, rel=1e-6)
+        assert (before - float(classifier.loss(seen.double(), label).mean().detach())) / RATE == pytest.approx(value, rel=1e-6)
 
 
 class TestTraces:

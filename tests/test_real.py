@@ -5,9 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tardiff import demo as demo_module
 from tardiff.dataset import Dataset
-from tardiff.settings import DemoSettings, TrainSettings
 from tests.test_cli import call
 
 TINY = ("--steps", 30, "--batch-size", 64, "--widths", 16, 16, "--validate-every", 15)
@@ -50,20 +48,3 @@ def test_another_tasks_variables_train_and_sample(real_data, tmp_path, monkeypat
     assert synthetic.train.values.shape == (20, len(data.manifest.channels), data.manifest.steps)
     assert synthetic.train.label.sum() == 10
     assert np.isfinite(synthetic.train.values[synthetic.train.mask == 1]).all()
-
-
-def test_demo_ends_in_a_page(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(demo_module, "TRAINING", TrainSettings(steps=30, batch_size=64, widths=(16, 16), validate_every=15))
-    page = demo_module.demo(tmp_path / "demo", DemoSettings())
-    text = page.read_text()
-    assert "What are these synthetic patients worth?" in text
-    assert "themselves simulated" in text
-    assert "Does guidance help?" in text
-    assert "tardiff prepare simulate --task" in text
-    printed = capsys.readouterr().out
-    for number in range(1, 7):
-        assert f"[{number}/6]" in printed
-    for name in ("data", "run", "classifier", "unguided", "guided", "evaluation", "index.html"):
-        assert (tmp_path / "demo" / name).exists()
-        assert str(tmp_path / "demo" / name) in printed
-    assert (tmp_path / "demo" / "data" / "manifest.json").stat().st_mode & 0o044
