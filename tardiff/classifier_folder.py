@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -29,6 +30,8 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_hash: str
     class_counts: tuple[int, ...]
     """Training rows of each class."""
+    certainty: float
+    """Of the labels of the training rows (`certainty`)."""
     guidance_set: str
     guidance_rows: str
     guidance_counts: tuple[int, ...]
@@ -148,7 +151,8 @@ def fit_classifier(
     codec = codec or Codec.fit(data.train, data.manifest)
     classes = len(data.manifest.task.classes)
     validation = _rows(codec, data.split("validation"))
-    result = fit(*_rows(codec, data.train), validation, settings, classes, on_epoch, classifier)
+    training = _rows(codec, data.train)
+    result = fit(*training, validation, settings, classes, on_epoch, classifier)
     guidance = data.split(guidance_set)
     counts = torch.bincount(torch.from_numpy(data.train.label), minlength=classes)
     probability = Classifier.probability(result.classifier, _rows(codec, guidance)[0])
@@ -158,6 +162,7 @@ def fit_classifier(
         task=data.manifest.task,
         data_hash=data.manifest.content_hash,
         class_counts=tuple(counts.tolist()),
+        certainty=certainty(result.classifier, *training),
         guidance_set=guidance_set,
         guidance_rows=rows,
         guidance_counts=(),
@@ -167,6 +172,19 @@ def fit_classifier(
         history=tuple(result.history),
     )
     return ClassifierFolder(card, codec, result.classifier, result.trajectory, []).serving(guidance.take(chosen), guidance_set, rows)
+
+
+def certainty(classifier: Classifier, seen: Tensor, label: Tensor) -> float:
+    """How sure a classifier is of some rows' labels: mean log-probability of the label, every class counting alike.
+
+    Args:
+        classifier: in evaluation mode.
+        seen: [N, 2 C, T].
+        label: [N].
+    """
+    probability = Classifier.probability(classifier, seen)[np.arange(len(label)), label.numpy()]
+    logs = np.log(np.maximum(probability, 1e-12))
+    return float(np.mean([logs[label.numpy() == c].mean() for c in np.unique(label.numpy())]))
 
 
 def _rows(codec: Codec, split: Split) -> tuple[Tensor, Tensor]:

@@ -55,7 +55,7 @@ def build_guide(
         return _published(pipeline, classifiers[0])
     options: dict[str, Any] = {
         "see": see,
-        "strength": 1.0 if guidance.strength == "auto" else guidance.strength,
+        "strength": 1.0 if isinstance(guidance.strength, str) else guidance.strength,
         "window": guidance.window,
         "clip": guidance.clip,
         "through": guidance.through,
@@ -66,7 +66,7 @@ def build_guide(
         guide: GradientGuide | None = None
         gaps: list[Gap | None] = [None] * len(classifiers)
         for _ in range(guidance.rounds):
-            x, label = _pilot(pipeline, classifiers[0], guidance.pilot, sampler, guide, seed, progress)
+            x, label = pilot_samples(pipeline, classifiers[0], guidance.pilot, sampler, guide, seed, progress)
             measured = [measure_gap(folder, see, x, label, gap) for folder, gap in zip(classifiers, gaps, strict=True)]
             guide, gaps = _towards(measured, options), [*measured]
         return guide
@@ -131,7 +131,7 @@ def _published(pipeline: RecordGenerator, folder: ClassifierFolder) -> Published
     return PublishedGuide(folder.classifier, {name: g / size for name, g in total.items()}, pipeline.codec.seen)
 
 
-def _pilot(
+def pilot_samples(
     pipeline: RecordGenerator,
     folder: ClassifierFolder,
     rows: int,

@@ -122,21 +122,22 @@ class GuidanceSettings:
     backward, or (`auto`) by the difference where it agrees with double backward (only with --form raw)."""
     through: bool = False
     """Take the gradient through the denoiser as well (two to three times the time of a guided step)."""
-    strength: float | Literal["auto"] = 0.3
+    strength: float | Literal["matched", "auto"] = "matched"
     """Root mean square of the change to the clean estimate, in units of the step's noise level sigma; of `gap`, the part
-    above chance moves samples by its share of that. 0 is unguided; `auto` tries some on real validation rows (--data) and
-    stays unguided unless one helps."""
+    above chance moves samples by its share of that. 0 is unguided. `matched` is the strength, at most 0.3, at which the classifier is as sure
+    of the samples' labels as of its own training rows'; `auto` tries some on real validation rows (--data) and stays unguided
+    unless one helps."""
     window: float = 0.4
     """Share of the reverse steps that are guided, counted from pure noise."""
     clip: float = 3.0
     """Largest change of one entry, in units of strength * sigma."""
     pilot: int = 1024
-    """Unguided samples from which `gap` learns what the sampler delivers already."""
+    """Samples from which `gap` learns what the sampler delivers already, and on which a strength is matched."""
     rounds: int = 1
     """Times `gap` is measured: after the first, on a pilot that the guide so far has steered, and what is still missing is added."""
 
     def __post_init__(self) -> None:
-        if self.strength != "auto":
+        if not isinstance(self.strength, str):
             check_range(self, 0, ANY, "strength")
         check_range(self, 0, 1, "window")
         check_range(self, TINY, ANY, "clip")

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tardiff.classifier_folder import ClassifierFolder
 from tardiff.dataset import Dataset, Split
 from tardiff.errors import TardiffError
 from tardiff.guidance import GradientGuide, GuidanceLog, rounded
-from tardiff.guides import build_guide, influence_objective, served_task
+from tardiff.guides import build_guide, influence_objective, pilot_samples, served_task
 from tardiff.labels import draw_labels, ranked_labels
+from tardiff.matching import Match, match_strength
 from tardiff.noise import row_seeds
 from tardiff.pipeline import RecordGenerator, Samples
 from tardiff.privacy_filter import Dropped, PrivacyFilter
@@ -60,7 +62,7 @@ class Synthesis:
 
     dataset: Dataset
     movement: Movement | None
-    choice: Choice | None = None
+    choice: Choice | Match | None = None
     dropped: Dropped | None = None
 
 
@@ -116,9 +118,13 @@ def synthesise(
 
     keeper = None if privacy_filter is None else PrivacyFilter.of(privacy_filter, pipeline)
     guide = build_guide(pipeline, folders, guidance, sampler, seed, progress)
-    choice = None
-    if guidance.strength == "auto" and isinstance(guide, GradientGuide):
-        guide, choice = _strengthened(pipeline, guide, label, seeds, sampler, data, seed, progress)
+    choice: Choice | Match | None = None
+    if isinstance(guidance.strength, str) and isinstance(guide, GradientGuide):
+        if guidance.strength == "auto":
+            choice = _judged(pipeline, guide, label, seeds, sampler, data, seed, progress)
+        else:
+            choice = _matched(pipeline, guide, folders, guidance, sampler, seed, progress)
+        guide = replace(guide, strength=choice.strength) if choice.strength else None
     log = GuidanceLog()
 
     def draw(label: NDArray[np.int64], seeds: list[int]) -> Samples:
@@ -155,7 +161,7 @@ def synthesise(
     return Synthesis(pipeline.dataset(samples, settings, task), movement, choice, dropped)
 
 
-def _strengthened(
+def _judged(
     pipeline: RecordGenerator,
     guide: GradientGuide,
     label: NDArray[np.int64],
@@ -164,8 +170,8 @@ def _strengthened(
     data: Dataset | None,
     seed: int,
     progress: bool,
-) -> tuple[GradientGuide | None, Choice]:
-    """The guide at the strength that validation rows choose; None for unguided."""
+) -> Choice:
+    """The strength that validation rows choose."""
     if data is None:
         raise TardiffError("--strength auto needs --data, whose validation rows choose")
 
@@ -173,8 +179,24 @@ def _strengthened(
         drawn = pipeline(label, seeds, sampler, replace(guide, strength=strength))
         return pipeline.dataset(drawn, {}).train
 
-    choice = choose_strength(draw, pipeline.codec, data, seed, progress=progress)
-    return (replace(guide, strength=choice.strength) if choice.strength else None), choice
+    return choose_strength(draw, pipeline.codec, data, seed, progress=progress)
+
+
+def _matched(
+    pipeline: RecordGenerator,
+    guide: GradientGuide,
+    folders: Sequence[ClassifierFolder],
+    guidance: GuidanceSettings,
+    sampler: SamplerSettings,
+    seed: int,
+    progress: bool,
+) -> Match:
+    """The strength at which samples are as typical of their labels as training rows."""
+
+    def draw(strength: float) -> tuple[Tensor, Tensor]:
+        return pilot_samples(pipeline, folders[0], guidance.pilot, sampler, replace(guide, strength=strength), seed, progress)
+
+    return match_strength(draw, folders)
 
 
 def _selected(

@@ -27,9 +27,11 @@ def influence(form: str, strength: float = 0.3, **options: object) -> Recipe:
 
 
 CLASSIFIER = GuidanceSettings(guidance="classifier", strength=0.3)
+MATCHED = GuidanceSettings(guidance="classifier", strength="matched", pilot=512)
 RECIPES: dict[str, Recipe] = {
     "unguided": Recipe(),
     "classifier 0.3, committee": Recipe(CLASSIFIER),
+    "classifier matched, committee": Recipe(MATCHED),
     "cosine 0.3, committee": influence("cosine"),
     "classifier-free 2": Recipe(label_scale=2.0),
     "published": Recipe(GuidanceSettings(guidance="published"), guide="one"),
@@ -48,6 +50,7 @@ RECIPES: dict[str, Recipe] = {
 PSEUDO = {
     "pseudo-labels": Recipe(pseudo=True),
     "classifier 0.3, committee, pseudo-labels": Recipe(CLASSIFIER, pseudo=True),
+    "classifier matched, committee, pseudo-labels": Recipe(MATCHED, pseudo=True),
     "cosine 0.3, committee, pseudo-labels": replace(influence("cosine"), pseudo=True),
     "pseudo-labels, four": Recipe(pseudo=True, guide="four"),
     "classifier 0.3, pseudo-labels": Recipe(CLASSIFIER, guide="four", pseudo=True),
