@@ -1,5 +1,6 @@
 """The command line: finds a command, runs it, and turns what went wrong into one line and an exit status."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -7,6 +8,9 @@ import tyro
 
 from tardiff.commands import COMMANDS
 from tardiff.errors import TardiffError
+from tardiff.processes import index, main_process
+
+RESUMED = ("prepare", "train", "sample", "refine", "evaluate", "compare")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -16,6 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(overview())
         sys.exit(0 if arguments else 2)
     name = arguments[0]
+    if not main_process():  # of several processes the first one speaks
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (for as long as the process lives)
+        os.environ["TQDM_DISABLE"] = "1"
     try:
         if name not in COMMANDS:
             raise TardiffError(f"unknown command {name!r} (known: {', '.join(COMMANDS)})")
@@ -25,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         sys.exit(fail(f"{error.filename or 'tardiff'}: {error.strerror or error}", 2))
     except KeyboardInterrupt:
-        goes_on = "; the same command goes on where it stopped" if name in ("train", "refine", "prepare", "evaluate", "compare") else ""
+        goes_on = "; the same command goes on where it stopped" if name in RESUMED else ""
         sys.exit(fail(f"interrupted{goes_on}", 130))
 
 
@@ -46,5 +53,6 @@ def overview() -> str:
 
 def fail(message: str, status: int) -> int:
     """Print an error as one line; returns the exit status."""
-    print(f"tardiff: error: {' '.join(message.split())}", file=sys.stderr)
+    who = "" if main_process() else f"[process {index()}] "
+    print(f"tardiff: error: {who}{' '.join(message.split())}", file=sys.stderr)
     return status

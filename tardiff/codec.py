@@ -23,6 +23,7 @@ from tardiff.files import read_struct, write_struct
 KNOTS = 129
 Z_LIMIT = 4.0
 SOFTNESS = 0.1
+PART = 4096
 
 
 class Charted(Protocol):
@@ -125,9 +126,15 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Rows in physical units to x float32 [N, 2 C, T]; unobserved values are filled as `forward_fill` says."""
         if split.values.shape[1:] != (len(self.channels), self.steps):
             raise TardiffError(f"rows have shape {split.values.shape[1:]}, this model was fitted on {(len(self.channels), self.steps)}")
-        score = np.stack([m.to_score(split.values[:, c]) for c, m in enumerate(self.maps)], axis=1)
-        mask = torch.from_numpy(split.mask.astype(bool))
-        value = torch.from_numpy(np.where(split.mask == 1, score, 0.0).astype(np.float32))
+        x = torch.empty(len(split.values), 2 * len(self.channels), self.steps)
+        for part in parts(len(x)):
+            x[part] = self._encoded(split.values[part], split.mask[part] == 1)
+        return x
+
+    def _encoded(self, values: NDArray[np.float32], observed: NDArray[np.bool_]) -> Tensor:
+        score = np.stack([m.to_score(values[:, c]) for c, m in enumerate(self.maps)], axis=1)
+        mask = torch.from_numpy(observed)
+        value = torch.from_numpy(np.where(observed, score, 0.0).astype(np.float32))
         return torch.cat([self.forward_fill(value, mask), mask.float() * 2 - 1], dim=1)
 
     def decode(self, x: Tensor) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -136,9 +143,12 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Values are clamped to their limits, ordinal channels rounded, and chains of `orderings` that are observed
         together are put in order.
         """
-        raw, mask = self._physical(x)
-        values = self._possible(raw, mask)
-        return np.where(mask, values, np.nan).astype(np.float32), mask.astype(np.uint8)
+        shape = len(x), len(self.channels), self.steps
+        values, observed = np.empty(shape, np.float32), np.empty(shape, np.uint8)
+        for part in parts(len(x)):
+            raw, mask = self._physical(x[part])
+            values[part], observed[part] = np.where(mask, self._possible(raw, mask), np.nan), mask
+        return values, observed
 
     def repaired(self, x: Tensor) -> float:
         """Share of the observed values of x [N, 2 C, T] that `decode` has to move: out of their limits, or out of order."""
@@ -221,6 +231,11 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def _index(self, name: str) -> int:
         return [channel.name for channel in self.channels].index(name)
+
+
+def parts(rows: int) -> list[slice]:
+    """Rows in parts of `PART`: the steps between need many times the memory of what they begin and end with."""
+    return [slice(first, first + PART) for first in range(0, rows, PART)]
 
 
 def _put_in_order(values: NDArray[np.float64], mask: NDArray[np.bool_], chain: list[int]) -> None:

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,7 @@ from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from data_prep.settings import PrepareSettings, SimulateSettings
 from tardiff.errors import TardiffError
+from tardiff.processes import main_process
 from tardiff.refine.settings import DiscriminatorSettings, PolicySettings, PPOSettings, RefineSettings
 from tardiff.settings import (
     AugmentSettings,
@@ -25,7 +27,10 @@ from tardiff.settings import (
 
 Data = Annotated[Positional[Path], arg(metavar="DATA")]
 Out = Annotated[Path, arg(metavar="PATH")]
-Threads = Annotated[int | None, arg(metavar="N", help="Threads to compute with (default: one for each core).")]
+Threads = Annotated[
+    int | None,
+    arg(metavar="N", help="Threads to compute with (default: the cores that idle now). Trained weights depend on it in their last digits."),
+]
 
 
 def prepare(settings: OmitArgPrefixes[PrepareSettings]) -> None:
@@ -109,8 +114,6 @@ def audit(data: Data, run: UseAppendAction[tuple[Path, ...]] = (), json: Path | 
         json: File to write the findings to.
         seed: Seed of the intervals.
     """
-    from dataclasses import asdict
-
     from tardiff.audit import audit, table
     from tardiff.files import refuse_existing, write_json
 
@@ -234,6 +237,8 @@ def sample(
 ) -> None:
     """Sample a synthetic data set, steered towards a classifier or not.
 
+    Interrupted, the same command goes on from OUT.partial, where samples are put as they are drawn.
+
     For instance:
       tardiff sample runs/p12 --classifier runs/p12-gru --n 3200 --out data/guided
       tardiff sample runs/p12 --guidance none --n 3200 --label-ratio balanced --out data/unguided
@@ -257,11 +262,16 @@ def sample(
     use_threads(threads)
     from tardiff.classifier_folder import ClassifierFolder
     from tardiff.dataset import Dataset
-    from tardiff.files import refuse_existing
+    from tardiff.files import digest, refuse_existing
     from tardiff.generators import described, load_generator
+    from tardiff.shelf import Shelf
     from tardiff.synthesis import synthesise
 
     refuse_existing(out)
+    asked = {"n": n, "seed": seed, "label_ratio": label_ratio, "guidance": asdict(guidance), "selection": asdict(selection)}
+    asked |= {"sampler": asdict(replace(sampler, batch_size=1))}  # which changes no sample
+    asked |= {"made from": [digest(path) for path in (run, *classifier, descriptors, data) if path is not None]}
+    shelf = Shelf(out.with_name(out.name + ".partial"), asked)
     generator = load_generator(run)
     result = synthesise(
         described(generator, load_generator(descriptors)) if descriptors else generator,
@@ -275,8 +285,10 @@ def sample(
         label_ratio=label_ratio,
         relabel=relabel,
         seed=seed,
+        shelf=shelf,
     )
     describe(result.dataset.save(out), out)
+    shelf.clear()
     if result.choice is not None:
         print(result.choice)
     if result.dropped is not None:
@@ -326,7 +338,6 @@ def diagnose(
         seed: Seed of rows, folds and intervals.
     """
     use_threads(threads)
-    from dataclasses import asdict
 
     from tardiff.classifier_folder import ClassifierFolder
     from tardiff.dataset import Dataset
@@ -440,7 +451,7 @@ def evaluate(
     partial = out.with_name(out.name + ".partial")
     result = evaluation.evaluate(real_data, sets, settings, test, cache or partial, pipeline, classifiers)
     evaluation.write(result, out, real_data, sets)
-    if cache is None:
+    if cache is None and main_process():
         Cache(partial).clear()
     print(evaluation.table(result))
     print(f"\nwritten to {out}")
@@ -590,12 +601,27 @@ def demo(out: Out, settings: OmitArgPrefixes[DemoSettings] = DemoSettings()) -> 
 
 
 def use_threads(threads: int | None) -> None:
-    """Limit every numerical library to so many threads; to be called before they are imported."""
-    if threads is None:
-        return
-    if threads < 1:
+    """Limit every numerical library to so many threads, by default the free cores; to be called before they are imported.
+
+    Raises:
+        TardiffError: fewer than one.
+    """
+    if threads is not None and threads < 1:
         raise TardiffError(f"--threads {threads}: at least one is needed")
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if threads is not None or "OMP_NUM_THREADS" not in os.environ:
+        os.environ["OMP_NUM_THREADS"] = str(threads or free_cores())
+
+
+def free_cores(seconds: float = 0.1) -> int:
+    """Cores that this process may use and that idle now, at least one.
+
+    Threads that wait for each other on a busy core slow each other many times over, so fewer are faster.
+    """
+    import psutil
+
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    idle = sum(100 - busy for busy in psutil.cpu_percent(seconds, percpu=True)) / 100
+    return max(1, min(allowed, round(idle)))
 
 
 def name_and_path(item: str) -> tuple[str, Path]:

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from tardiff.errors import TardiffError
 from tardiff.files import new_file, new_folder, read_struct, refuse_existing, write_arrays, write_struct
@@ -349,11 +348,14 @@ def _read_manifest(path: Path) -> Manifest:
 
 
 def _read_split(path: Path) -> Split:
+    """The arrays stay on disk and are read where they are touched: PyTorch's reader maps the file, NumPy's copies it."""
+    from safetensors.torch import load_file
+
     try:
-        arrays = load_file(path)
+        arrays = {name: tensor.numpy() for name, tensor in load_file(path).items()}
     except FileNotFoundError as error:
         raise TardiffError(f"{path}: missing, though the manifest lists the split") from error
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError) as error:  # TypeError: a type that NumPy has not
         raise TardiffError(f"{path}: damaged ({error}); prepare the folder again") from error
     if set(arrays) - set(OPTIONAL) != set(DTYPES):
         raise TardiffError(f"{path}: holds {sorted(arrays)}, expected {sorted(DTYPES)}")

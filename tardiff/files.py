@@ -1,5 +1,6 @@
 """Folders and files that appear whole or not at all."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardiff.errors import TardiffError
+from tardiff.processes import main_process
 
 T = TypeVar("T")
 
@@ -22,9 +24,15 @@ T = TypeVar("T")
 def new_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes `path` when the block succeeds, and vanishes when it fails.
 
+    Of several processes the first one writes; what the others write vanishes in any case.
+
     Raises:
         TardiffError: `path` exists already, or its parent cannot be written.
     """
+    if not main_process():
+        with tempfile.TemporaryDirectory() as elsewhere:
+            yield Path(elsewhere)
+        return
     path = Path(path)
     refuse_existing(path)
     try:
@@ -46,10 +54,16 @@ def new_folder(path: str | Path) -> Iterator[Path]:
 def new_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary file name that becomes `path` when the block succeeds, and vanishes when it fails.
 
+    Of several processes the first one writes, as in `new_folder`.
+
     Raises:
         TardiffError: `path` exists already, or its folder cannot be written.
     """
     path = Path(path)
+    if not main_process():
+        with tempfile.TemporaryDirectory() as elsewhere:
+            yield Path(elsewhere) / path.name
+        return
     refuse_existing(path)
     temporary = path.with_name(f".tmp.{path.name}")
     try:
@@ -75,6 +89,17 @@ def refuse_existing(path: str | Path) -> None:
     ground = next(parent for parent in path.absolute().parents if parent.exists())
     if not (ground.is_dir() and os.access(ground, os.W_OK)):
         raise TardiffError(f"{path}: cannot be written ({ground} is no folder that can be written to); choose another --out")
+
+
+def digest(path: str | Path) -> str:
+    """SHA-256 of a file, or of all files of a folder, with their names."""
+    path = Path(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    total = hashlib.sha256()
+    for file in files:
+        total.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
+        total.update(file.read_bytes())
+    return total.hexdigest()
 
 
 def replace_file(path: str | Path, content: bytes | str) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from tardiff.classifier import Classifier
 from tardiff.influence import Objective
+from tardiff.processes import every
 from tardiff.sampling import Denoiser, Step
 
 INERT = 1e-3
@@ -153,6 +154,9 @@ class Sums:
     along: float = 0.0
     count: int = 0
 
+    def __add__(self, other: "Sums") -> "Sums":
+        return Sums(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(Sums)))
+
     def record(self) -> dict[str, float]:
         """What `GuidanceLog.summary` says of the step; 0 where there was nothing to divide by."""
         norm = math.sqrt(self.change * self.before)
@@ -186,6 +190,18 @@ class GuidanceLog:
             sums.before += float(self.before.double().square().sum())
             sums.along += float((change.double() * self.before.double()).sum())
         self.before = change
+
+    def over_processes(self) -> "GuidanceLog":
+        """The sums of all processes together."""
+        total = GuidanceLog()
+        for steps in every(self.steps):
+            total = total.joined(GuidanceLog(steps))
+        return total
+
+    def joined(self, other: "GuidanceLog") -> "GuidanceLog":
+        """The sums of both."""
+        steps = sorted(self.steps.keys() | other.steps.keys())
+        return GuidanceLog({index: self.steps.get(index, Sums()) + other.steps.get(index, Sums()) for index in steps})
 
     def summary(self) -> list[dict[str, float]]:
         """One record a step: root mean square of change and update, their ratio, and the cosine of the change to the step before's."""

@@ -19,6 +19,7 @@ from tardiff.errors import TardiffError
 from tardiff.files import new_folder, read_struct, replace_file, write_struct
 from tardiff.guidance import classifier_free, label_free
 from tardiff.model_card import NAME, model_card
+from tardiff.processes import share, whole
 from tardiff.sampling import Callback, Denoiser, Guide, dpm_solver, sample
 from tardiff.settings import SamplerSettings
 from tardiff.statics import StaticModel
@@ -214,6 +215,8 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
     ) -> Samples:
         """Draw one record a seed; record i depends on label[i] and seeds[i] alone.
 
+        Several processes (`accelerate launch`) draw a share each, and all get the whole.
+
         Args:
             label: [N], 0 .. classes - 1.
             seeds: N integers (see `noise.row_seeds`).
@@ -228,14 +231,15 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
         settings = settings or SamplerSettings()
         known = label if self.labelled else np.zeros_like(label)
         static = self.statics.sample(known, seeds)
+        mine = share(len(label))
         scheduler = dpm_solver(settings.eta) if settings.sampler == "dpm" else {"ddim": self.scheduler, "ode": "ode"}[settings.sampler]
         x = sample(
             self.denoiser(settings.label_scale),
             scheduler,
-            torch.from_numpy(label).to(self.device),
+            torch.from_numpy(label[mine]).to(self.device),
             shape=(2 * len(self.codec.channels), self.codec.steps),
-            seeds=seeds,
-            static=self.statics.encode(static).to(self.device),
+            seeds=seeds[mine],
+            static=self.statics.encode(static[mine]).to(self.device),
             steps=settings.steps,
             eta=settings.eta,
             guide=guide,
@@ -244,7 +248,8 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
             batch_size=settings.batch_size,
             callback=callback,
             progress=progress,
-        ).cpu()
+        )
+        x = whole(x, len(label)).cpu()
         if not torch.isfinite(x).all():
             raise TardiffError(
                 f"--sampler {settings.sampler} --steps {settings.steps} left the finite numbers; choose another number of steps"

@@ -52,13 +52,15 @@ class TrainSettings:
     """Decay of the averaged weights that are saved."""
     gradient_clip: float = 1.0
     """Largest gradient norm."""
+    accumulate: int = 1
+    """Parts that the rows of a step are computed in, one after the other: a large batch in little memory."""
     validate_every: int = 500
     """Steps between validation losses and checkpoints."""
     seed: int = 0
     """Seed of weights, order, noise, steps and dropout."""
 
     def __post_init__(self) -> None:
-        check_range(self, 1, ANY, "steps", "batch_size", "blocks", "validate_every")
+        check_range(self, 1, ANY, "steps", "batch_size", "blocks", "accumulate", "validate_every")
         check_range(self, TINY, ANY, "learning_rate", "gradient_clip")
         check_range(self, 0, ANY, "weight_decay", "fill_weight")
         check_range(self, 0, 1, "label_dropout", "ema_decay")
@@ -124,9 +126,9 @@ class GuidanceSettings:
     """Take the gradient through the denoiser as well (two to three times the time of a guided step)."""
     strength: float | Literal["matched", "auto"] = "matched"
     """Root mean square of the change to the clean estimate, in units of the step's noise level sigma; of `gap`, the part
-    above chance moves samples by its share of that. 0 is unguided. `matched` is the strength, at most 0.3, at which the classifier is as sure
-    of the samples' labels as of its own training rows'; `auto` tries some on real validation rows (--data) and stays unguided
-    unless one helps."""
+    above chance moves samples by its share of that. 0 is unguided. `matched` is the strength, at most 0.3, at which the
+    classifier is as sure of the samples' labels as of its own training rows'; `auto` tries some on real validation rows (--data)
+    and stays unguided unless one helps."""
     window: float = 0.4
     """Share of the reverse steps that are guided, counted from pure noise."""
     clip: float = 3.0

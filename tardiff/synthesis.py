@@ -21,6 +21,7 @@ from tardiff.pipeline import RecordGenerator, Samples
 from tardiff.privacy_filter import Dropped, PrivacyFilter
 from tardiff.selection import best_of_each_class, influence_scores, knn_shapley
 from tardiff.settings import GuidanceSettings, SamplerSettings, SelectionSettings
+from tardiff.shelf import Shelf
 from tardiff.strength import Choice, choose_strength
 
 COMPARED_ROWS = 128
@@ -80,6 +81,7 @@ def synthesise(
     seed: int = 0,
     data: Dataset | None = None,
     privacy_filter: Dataset | None = None,
+    shelf: Shelf | None = None,
     progress: bool = True,
 ) -> Synthesis:
     """Sample a synthetic data set.
@@ -100,6 +102,7 @@ def synthesise(
         data: real records whose validation rows choose the strength ("auto") or judge samples ("shapley").
         privacy_filter: real records from whose training rows samples shall keep as far as its held-out rows do; samples that
             do not are replaced by others.
+        shelf: where samples are put as they are drawn, and are looked for; None keeps them in memory.
         progress: show progress bars.
 
     Raises:
@@ -125,21 +128,28 @@ def synthesise(
         else:
             choice = _matched(pipeline, guide, folders, guidance, sampler, seed, progress)
         guide = replace(guide, strength=choice.strength) if choice.strength else None
-    log = GuidanceLog()
 
-    def draw(label: NDArray[np.int64], seeds: list[int]) -> Samples:
-        return pipeline(label, seeds, sampler, guide, log, "sample" if progress else None)
+    def draw(label: NDArray[np.int64], seeds: Sequence[int], log: GuidanceLog, where: str = "") -> Samples:
+        return pipeline(label, seeds, sampler, guide, log, f"sample{where}" if progress else None)
 
-    samples, dropped = draw(label, seeds), None
+    log, dropped = GuidanceLog(), None
+    if shelf is None:
+        samples = draw(label, seeds, log)
+        log = log.over_processes()
+    else:
+        samples, log = shelf.draw(draw, label, seeds)
     if keeper is not None:
-        samples, seeds, dropped = keeper.refilled(samples, seeds, seed, draw)
+        again = GuidanceLog()
+        samples, seeds, dropped = keeper.refilled(samples, seeds, seed, lambda label, seeds: draw(label, seeds, again))
+        log = log.joined(again.over_processes())
     if selection.select != "none":
         chosen = _selected(samples, pipeline, folders, selection, data, draw_labels(label_ratio, counts, n, seed))
         samples, seeds = samples.take(chosen), [seeds[row] for row in chosen]
     movement = None
     if guide is not None:
         few = slice(0, min(n, COMPARED_ROWS))
-        movement = compare(pipeline, samples, pipeline(samples.label[few], seeds[few], sampler), log, getattr(guide, "kept", None))
+        unguided = pipeline(samples.label[few], seeds[few], sampler)
+        movement = compare(pipeline, samples, unguided, log, getattr(guide, "kept", None))
     if relabel:
         seen = pipeline.codec.seen(pipeline.codec.encode(pipeline.dataset(samples, {}, task).train))
         score = np.mean([folder.classifier.probability(seen)[:, 1] for folder in folders], axis=0)

@@ -6,6 +6,8 @@ Every draw is keyed by (seed, step, row), so a checkpoint needs weights, average
 import json
 import math
 import shutil
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +28,13 @@ from tardiff.files import read_struct, refuse_existing, write_struct
 from tardiff.noise import normal, row_seeds, stream, uniform
 from tardiff.objective import denoising_loss, diffuse, entry_weights, noise_schedule
 from tardiff.pipeline import Card, TarDiffPipeline
+from tardiff.processes import count, main_process, share
 from tardiff.settings import SamplerSettings, TrainSettings
 from tardiff.statics import StaticModel
 from tardiff.unet import TemporalUNet
 
 WARM_UP = 0.05
+EXPLODED = 100.0  # v has about unit variance: a network that knows nothing loses 1
 THRESHOLD_ROWS = 1024
 
 
@@ -38,8 +42,9 @@ class Rows:
     """A split in model space, with its randomness keyed by row."""
 
     def __init__(self, split: Split, codec: Codec, statics: StaticModel, settings: TrainSettings) -> None:
+        self.codec = codec
         self.x0 = codec.encode(split)
-        self.weight = entry_weights(self.x0, settings.fill_weight)
+        self.fill_weight = settings.fill_weight
         self.static = statics.encode(split.static)
         self.label = torch.from_numpy(split.label)
         self.seeds = row_seeds(settings.seed, range(len(split)))
@@ -52,6 +57,11 @@ class Rows:
 
     def loss(self, unet: nn.Module, rows: Tensor, step: int) -> Tensor:
         """Denoising loss of some rows, [len(rows)], with the noise that belongs to (row, step)."""
+        v_hat, v, weight = self.predicted(unet, rows, step)
+        return denoising_loss(v_hat, v, weight)
+
+    def predicted(self, unet: nn.Module, rows: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """v as predicted, v as it is, and each entry's weight, of some rows; all [len(rows), 2 C, T]."""
         seeds = [self.seeds[row] for row in rows.tolist()]
         x0 = self.x0[rows]
         timestep = torch.from_numpy((uniform("time", seeds, step) * len(self.alpha_bar)).astype(np.int64))
@@ -61,13 +71,23 @@ class Rows:
         static = self.static[rows].masked_fill(drop[:, None], 0.0)
         device = next(unet.parameters()).device
         v_hat = unet(x_t.to(device), timestep.to(device), label.to(device), static.to(device))
-        return denoising_loss(v_hat, v.to(device), self.weight[rows].to(device))
+        return v_hat, v.to(device), entry_weights(x0, self.fill_weight).to(device)
+
+    @torch.no_grad()
+    def worst_channel(self, unet: nn.Module, rows: Tensor, step: int) -> str:
+        """The channel in which the prediction of some rows is furthest off, in words."""
+        v_hat, v, _ = self.predicted(unet, rows, step)
+        off = (v_hat - v).square().mean(dim=(0, 2)).nan_to_num(nan=float("inf"))
+        names = [channel.name for channel in self.codec.channels]
+        worst = int(off.argmax())
+        return f"{names[worst % len(names)]}{' (whether it is observed)' if worst >= len(names) else ''}"
 
 
 def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: bool = True) -> TarDiffPipeline:
     """Train on a data set and write a pipeline folder.
 
-    Work in progress stands in `OUT.partial`; the same call resumes from it and ends in the same weights.
+    Work in progress stands in `OUT.partial`; the same call resumes from it, with as many threads as it began with, and ends in
+    the same weights. Several processes (`accelerate launch`) share the rows of every step and end in one model.
 
     Args:
         data: its validation split, where there is one, gives the validation loss.
@@ -76,17 +96,19 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
         progress: show a progress bar.
 
     Raises:
-        TardiffError: `out` exists, `OUT.partial` belongs to other settings or data, or the loss is not finite.
+        TardiffError: `out` exists, `OUT.partial` belongs to other settings or data, or the loss explodes.
     """
     out = Path(out)
     refuse_existing(out)
+    if settings.batch_size % count():
+        raise TardiffError(f"--batch-size {settings.batch_size}: {count()} processes cannot share it evenly")
     codec = Codec.fit(data.train, data.manifest)
     statics = StaticModel.fit(data.train, data.manifest)
     training = Rows(data.train, codec, statics, settings)
     held = data.splits.get("validation")
     validation = Rows(held, codec, statics, settings) if held else None  # absent or empty
 
-    accelerator = Accelerator()
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
     unet = new_unet(codec, statics, settings)
     optimizer = torch.optim.AdamW(unet.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     ema = EMAModel(unet.parameters(), decay=settings.ema_decay, use_ema_warmup=True, power=0.75)
@@ -95,30 +117,28 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
 
     checkpoint = Checkpoint(out.with_name(out.name + ".partial"), settings, data.manifest.content_hash)
     first, history = checkpoint.load(unet, ema, optimizer)
-    bar = tqdm(total=settings.steps, initial=first, desc="train", unit="step", disable=not (progress and accelerator.is_main_process))
+    bar = tqdm(total=settings.steps, initial=first, desc="train", unit="step", disable=not (progress and main_process()))
     smooth = history[-1]["loss"] if history else 0.0
     for step in range(first, settings.steps):
-        rows = _batch(len(training), settings, step)[accelerator.process_index :: accelerator.num_processes]
+        rows = _batch(len(training), settings, step)
+        rows = rows[share(len(rows))]
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _rate(step, settings.steps)
-        loss = training.loss(model, rows, step).mean()
-        if not torch.isfinite(loss):
-            raise TardiffError(
-                f"train: the loss is {loss.item()} at step {step}; start again with a smaller --learning-rate and another --out"
-            )
         optimizer.zero_grad()
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(model.parameters(), settings.gradient_clip)
+        loss = _add_gradients(accelerator, model, training, rows.chunk(settings.accumulate), step)
+        norm = accelerator.clip_grad_norm_(model.parameters(), settings.gradient_clip)
+        if not loss < EXPLODED or not (accelerator.scaler or torch.isfinite(norm)):  # a scaler skips such steps by itself
+            raise TardiffError(_fault(loss, step, training.worst_channel(unet, rows, step), checkpoint))
         optimizer.step()
         ema.step(unet.parameters())
-        smooth = 0.98 * smooth + 0.02 * loss.item() if smooth else loss.item()
+        smooth = 0.98 * smooth + 0.02 * loss if smooth else loss
         bar.update()
         bar.set_postfix(loss=f"{smooth:.3f}", validation=_shown(history), refresh=False)
         if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
             history.append({"step": step + 1, "loss": smooth})
             if validation:
                 history[-1]["validation_loss"] = _validate(unet, ema, validation)
-            if accelerator.is_main_process:
+            if main_process():
                 checkpoint.save(unet, ema, optimizer, step + 1, history)
     bar.close()
     accelerator.wait_for_everyone()
@@ -126,10 +146,29 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
     ema.copy_to(unet.parameters())
     pipeline = TarDiffPipeline(unet.cpu().eval(), noise_schedule(), codec, statics, training_card(data, settings, history))
     pipeline = pipeline.with_codec(codec.fit_thresholds(_pilot(pipeline, data.train.label, settings.seed)))
-    if accelerator.is_main_process:
-        pipeline.save_pretrained(out)
+    pipeline.save_pretrained(out)
+    if main_process():
         checkpoint.remove()
     return pipeline
+
+
+def _add_gradients(accelerator: Accelerator, model: nn.Module, training: Rows, parts: Sequence[Tensor], step: int) -> float:
+    """Gradients of the mean loss over some rows, one part after the other; returns that loss."""
+    total, rows = 0.0, sum(len(part) for part in parts)
+    for i, part in enumerate(parts):
+        with nullcontext() if i + 1 == len(parts) else accelerator.no_sync(model):
+            loss = training.loss(model, part, step).sum() / rows
+            accelerator.backward(loss)
+        total += loss.item()
+    return total
+
+
+def _fault(loss: float, step: int, channel: str, checkpoint: "Checkpoint") -> str:
+    kept = f"; the last good checkpoint is kept in {checkpoint.folder.name}" if checkpoint.folder.exists() else ""
+    return (
+        f"train: the loss is {loss:.3g} at step {step}, and the prediction is furthest off in channel {channel}: look at its unit and "
+        f"limits (`tardiff audit`), or start again with a smaller --learning-rate or --gradient-clip and another --out{kept}"
+    )
 
 
 def new_unet(codec: Codec, statics: StaticModel, settings: TrainSettings) -> TemporalUNet:
@@ -198,6 +237,7 @@ class Checkpoint:
         unet.load_state_dict({name: tensors[f"model/{name}"] for name in unet.state_dict()})
         ema.shadow_params = [tensors[f"ema/{name}"].to(p.device) for name, p in zip(names, ema.shadow_params, strict=True)]
         ema.optimization_step = progress["step"]
+        torch.set_num_threads(progress["threads"])  # another number adds the same sums in another order
         moments = {
             i: {"step": torch.tensor(float(progress["step"])), **{key: tensors[f"{key}/{name}"] for key in ("exp_avg", "exp_avg_sq")}}
             for i, name in enumerate(names)
@@ -214,7 +254,8 @@ class Checkpoint:
         for i, (name, _) in enumerate(unet.named_parameters()):
             tensors |= {f"ema/{name}": ema.shadow_params[i], **{f"{key}/{name}": state[i][key] for key in ("exp_avg", "exp_avg_sq")}}
         temporary = self.folder / ".checkpoint.tmp"
-        save_file({k: t.contiguous() for k, t in tensors.items()}, temporary, {"progress": json.dumps({"step": step, "history": history})})
+        progress = {"step": step, "history": history, "threads": torch.get_num_threads()}
+        save_file({k: t.contiguous() for k, t in tensors.items()}, temporary, {"progress": json.dumps(progress)})
         temporary.replace(self.folder / "checkpoint.safetensors")
 
     def remove(self) -> None:

@@ -121,7 +121,9 @@ class Bench:
             progress=False,
         )
         rows = self.rows(result.dataset.train)
-        moved = ({"moved": result.movement.value} if result.movement else {}) | ({"strength": result.choice.strength} if result.choice else {})
+        moved = ({"moved": result.movement.value} if result.movement else {}) | (
+            {"strength": result.choice.strength} if result.choice else {}
+        )
         return rows, moved
 
 

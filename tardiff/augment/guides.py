@@ -16,7 +16,7 @@ from torch import nn
 from tardiff.augment.features import RecordSummary
 from tardiff.augment.surrogate import SurrogateFit, distil
 from tardiff.classifier import ENCODERS, auprc
-from tardiff.classifier_folder import Card, ClassifierFolder, fit_classifier
+from tardiff.classifier_folder import Card, ClassifierFolder, certainty, fit_classifier
 from tardiff.codec import Codec
 from tardiff.dataset import Dataset, Split
 from tardiff.errors import InputError
@@ -115,7 +115,8 @@ def _stand_in(estimator: Any, data: Dataset, codec: Codec, seed: int, features: 
     classifier, settings, fit = distil((seen[0], probability[0]), (seen[1], probability[1]), WIDTH, seed, epochs)
     score = auprc(held.label, classifier.probability(seen[1]))
     counts = tuple(np.bincount(learn.label, minlength=len(data.manifest.task.classes)).tolist())
-    card = Card(asdict(settings), data.manifest.task, data.manifest.content_hash, counts, "train", "all", (), (), (1,), score, ())
+    sure = certainty(classifier, seen[0], torch.from_numpy(learn.label))
+    card = Card(asdict(settings), data.manifest.task, data.manifest.content_hash, counts, sure, "train", "all", (), (), (1,), score, ())
     folder = ClassifierFolder(card, codec, classifier, [classifier.state_dict()], [])
     return folder.serving(learn, "train"), fit
 

@@ -10,9 +10,11 @@ from typing import Any
 import joblib
 from tqdm import tqdm
 
+from tardiff.errors import TardiffError
 from tardiff.evaluate.bench import Bench
 from tardiff.evaluate.cache import Arrays, Cache
 from tardiff.evaluate.threads import one_thread
+from tardiff.processes import dealt, here, wait
 
 PACKAGES = ("tardiff", "torch", "scikit-learn", "numpy", "scipy")
 COST = {"gru": 30, "tcn": 16, "trees": 1.5, "logistic": 0.1, "mask-only": 0.1, "forecast": 10}
@@ -54,20 +56,35 @@ def run_fits(fits: Sequence[Fit], bench: Bench, workers: int, kept: Cache) -> di
     Args:
         fits: what to fit.
         bench: the rows.
-        workers: processes; 0 means as many as there are free cores. The result does not depend on it.
+        workers: processes; 0 means as many as there are cores. The result does not depend on it, nor on how many processes of
+            `accelerate launch` deal the fits out among each other.
         kept: where results are looked for and kept.
     """
     keys = {fit: fit.key(bench) for fit in fits}
     done = {fit: arrays for fit, key in keys.items() if (arrays := kept.load(key)) is not None}
     left = sorted((fit for fit in fits if fit not in done), key=lambda fit: -fit.cost)  # so that no worker idles at the end
-    run = joblib.Parallel(n_jobs=workers or joblib.cpu_count(), return_as="generator_unordered")
+    mine = dealt(left)
+    run = joblib.Parallel(n_jobs=workers or max(1, joblib.cpu_count() // here()), return_as="generator_unordered")
     with _progress(sum(fit.cost for fit in fits), sum(fit.cost for fit in done)) as bar:
-        results: Iterator[tuple[int, Arrays]] = run(joblib.delayed(_one)(number, fit, bench) for number, fit in enumerate(left))
+        results: Iterator[tuple[int, Arrays]] = run(joblib.delayed(_one)(number, fit, bench) for number, fit in enumerate(mine))
         for number, arrays in results:
-            kept.save(keys[left[number]], arrays)
-            done[left[number]] = arrays
-            bar.update(left[number].cost)
-    return done
+            kept.save(keys[mine[number]], arrays)
+            done[mine[number]] = arrays
+            bar.update(mine[number].cost)
+    wait()
+    return done | {fit: _found(kept, keys[fit]) for fit in left if fit not in done}
+
+
+def _found(kept: Cache, key: str) -> Arrays:
+    """What another process has fitted.
+
+    Raises:
+        TardiffError: it is not there.
+    """
+    arrays = kept.load(key)
+    if arrays is None:
+        raise TardiffError(f"{kept.folder}: lacks what another process fitted; give a --cache that all processes share")
+    return arrays
 
 
 def _one(number: int, fit: Fit, bench: Bench) -> tuple[int, Arrays]:

@@ -15,6 +15,7 @@ from tardiff.files import new_folder, write_json
 from tardiff.labels import draw_labels
 from tardiff.noise import row_seeds
 from tardiff.pipeline import RecordGenerator, Samples
+from tardiff.processes import main_process
 from tardiff.refine import reward_terms as _registered  # noqa: F401  (fills the registry)
 from tardiff.refine.checkpoint import Checkpoint, unpack
 from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
@@ -115,4 +116,5 @@ def write(loop: Loop, best: Best, average: Any, out: Path) -> None:
         identity = loop.checkpoint.identity
         about = {"data_hash": identity.data_hash, "iteration": best.iteration, "verdict": best.verdict.record()}
         write_json(folder / "refinement.json", identity.settings | about)
-    loop.checkpoint.remove()
+    if main_process():
+        loop.checkpoint.remove()

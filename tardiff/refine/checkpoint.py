@@ -73,6 +73,7 @@ class Checkpoint:
         try:
             with safe_open(path, "pt") as file:
                 progress = json.loads(file.metadata()["progress"])
+            torch.set_num_threads(progress["threads"])  # another number adds the same sums in another order
             return load_file(path), progress
         except (SafetensorError, KeyError, TypeError) as error:
             raise TardiffError(f"{path}: damaged ({error}); remove {self.folder.name} to start again") from error
@@ -82,7 +83,7 @@ class Checkpoint:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_struct(self.folder / "identity.json", self.identity)
         temporary = self.folder / ".checkpoint.tmp"
-        save_file(tensors, temporary, {"progress": json.dumps(progress)})
+        save_file(tensors, temporary, {"progress": json.dumps(progress | {"threads": torch.get_num_threads()})})
         temporary.replace(self.folder / "checkpoint.safetensors")
 
     def remove(self) -> None:

@@ -7,6 +7,7 @@ from torch import Tensor
 from tardiff.errors import TardiffError
 from tardiff.noise import stream
 from tardiff.pipeline import Samples
+from tardiff.processes import shared
 from tardiff.refine.generator import Rollout
 from tardiff.refine.ppo import Stats, optimizer_step
 from tardiff.refine.rewards import WeightedRewards
@@ -42,16 +43,17 @@ def draft_update(
     """
     scales = {name: _spread(part(samples, samples.label), samples.label) for name, part in rewards.parts.items()}
     norms, distances = [], []
-    for rows in torch.from_numpy(stream("draft order", seed, iteration).permutation(len(rollout.label))).split(settings.minibatch):
+    for part in torch.from_numpy(stream("draft order", seed, iteration).permutation(len(rollout.label))).split(settings.minibatch):
+        rows, weight = shared(part)
         x0, distance = generator.last_step(rollout, rows)
         x = samples.x[rows] + (x0 - x0.detach())
         static, label = rollout.state["static"][rows], rollout.label[rows]
         gain = sum(
-            (rewards.weights[name] * part.smooth(x, static, label) / scales[name][rows] for name, part in rewards.parts.items()),  # type: ignore[attr-defined]
+            (rewards.weights[name] * term.smooth(x, static, label) / scales[name][rows] for name, term in rewards.parts.items()),  # type: ignore[attr-defined]
             start=torch.zeros(len(rows)),
         )
         loss = -gain.mean() + settings.kl * distance.mean()
-        norms.append(optimizer_step(generator.module, optimizer, loss, settings.gradient_clip))
+        norms.append(optimizer_step(generator.module, optimizer, weight * loss, settings.gradient_clip))
         distances.append(distance.detach().mean())
     return {"kl": float(torch.stack(distances).mean()), "gradient_norm": float(torch.stack(norms).mean())}
 

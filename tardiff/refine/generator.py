@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tardiff.codec import Codec
 from tardiff.pipeline import Samples
+from tardiff.processes import share, whole
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,15 @@ class Generator(Protocol):
 
     def score(self, rollout: Rollout, rows: Tensor, steps: Tensor) -> Scored:
         """Score decision steps[i] of row rows[i] again; without an update since, bit for bit what `sample` stored."""
+
+
+def drawn(generator: Generator, label: NDArray[np.int64], seeds: Sequence[int]) -> Rollout:
+    """A rollout of which each of several processes draws a share, and all get the whole."""
+    mine, rows = share(len(label)), len(label)
+    part = generator.sample(label[mine], seeds[mine])
+    state = {name: whole(tensor, rows) for name, tensor in part.state.items()}
+    static = whole(torch.from_numpy(part.static), rows).numpy()
+    return Rollout(whole(part.x, rows), static, torch.from_numpy(label), whole(part.log_prob, rows), state)
 
 
 @torch.no_grad()

@@ -16,9 +16,10 @@ from tardiff.errors import TardiffError
 from tardiff.evaluate.privacy.closest import closest
 from tardiff.noise import row_seeds
 from tardiff.pipeline import Samples
+from tardiff.processes import main_process
 from tardiff.refine.checkpoint import Checkpoint, Tensors, pack, pack_adam, unpack, unpack_adam
 from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
-from tardiff.refine.generator import Generator, Rollout, judged
+from tardiff.refine.generator import Generator, Rollout, drawn, judged
 from tardiff.refine.log import Log
 from tardiff.refine.ppo import Stats
 from tardiff.refine.rewards import WeightedRewards
@@ -71,14 +72,15 @@ class Loop:
     def run(self, progress: bool) -> Best:
         """Run to the end, or until the checks stop it, from the last checkpoint if there is one; returns what was best."""
         check_seconds = self._begin()
-        bar = tqdm(total=self.iterations, initial=self.done, desc="refine", unit="iteration", disable=not progress)
+        bar = tqdm(total=self.iterations, initial=self.done, desc="refine", unit="iteration", disable=not (progress and main_process()))
         while self.done < self.iterations and not self.watch.stopped:
             record = self._iterate(self.done)
             self.done += 1
             if self.done % self.check_every == 0 or self.done == self.iterations:
                 record["check"] = self.watch.check(self.done)
             self.log.add(record)
-            self._save()
+            if main_process():
+                self._save()
             if self.done == 1 and progress:
                 bar.write(self._estimate(record, check_seconds))
             bar.update()
@@ -98,7 +100,7 @@ class Loop:
         seconds = time.perf_counter() - start
         warm_up = self.trainer.settings.warm_up
         if warm_up:
-            pilot = self.generator.sample(self.label, row_seeds(self.seed, range(WARM_UP_ROWS, WARM_UP_ROWS + len(self.label))))
+            pilot = drawn(self.generator, self.label, row_seeds(self.seed, range(WARM_UP_ROWS, WARM_UP_ROWS + len(self.label))))
             self.trainer.learn(self.judgeable(judged(self.codec, pilot)), warm_up)
         return seconds
 
@@ -106,7 +108,7 @@ class Loop:
         """Sample, judge, update the generator, then the discriminator, which so judges samples that it has not learnt."""
         start = time.perf_counter()
         first = SAMPLED_ROWS + iteration * len(self.label)
-        rollout = self.generator.sample(self.label, row_seeds(self.seed, range(first, first + len(self.label))))
+        rollout = drawn(self.generator, self.label, row_seeds(self.seed, range(first, first + len(self.label))))
         sampling = time.perf_counter() - start
         samples = judged(self.codec, rollout)
         reward, seen = self.rewards(samples)

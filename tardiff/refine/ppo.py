@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tardiff.noise import stream
+from tardiff.processes import average_gradients, every, shared
 from tardiff.refine.generator import Generator, Rollout, Scored
 from tardiff.refine.settings import PPOSettings
 
@@ -96,15 +97,16 @@ def ppo_update(
         order = stream("ppo order", seed, iteration * settings.epochs + epoch).permutation(rollout.log_prob.numel())
         chosen = torch.from_numpy(order[: max(1, round(settings.share * len(order)))])
         for part in chosen.split(settings.minibatch):
-            rows, steps = part // rollout.decisions, part % rollout.decisions
+            mine, weight = shared(part)
+            rows, steps = mine // rollout.decisions, mine % rollout.decisions
             scored = generator.score(rollout, rows, steps)
             loss, seen = loss_terms(scored, rollout.log_prob[rows, steps], advantage[rows], rewards[rows], settings)
-            seen |= {"gradient_norm": optimizer_step(generator.module, optimizer, loss, settings.gradient_clip)}
+            seen |= {"gradient_norm": optimizer_step(generator.module, optimizer, weight * loss, settings.gradient_clip)}
             for name, tensor in seen.items():
                 taken.setdefault(name, []).append(tensor.detach().reshape(-1))
             if on_step:
                 on_step(seen)
-    parts = {name: torch.cat(tensors) for name, tensors in taken.items()}
+    parts = {name: torch.cat(every(torch.cat(tensors))) for name, tensors in taken.items()}
     return (
         logged | {name: float(tensor.mean()) for name, tensor in parts.items()} | {"ratio_spread": float((parts["ratio"] - 1).abs().max())}
     )
@@ -125,9 +127,10 @@ def advantages(generator: Generator, rollout: Rollout, reward: Tensor) -> tuple[
 
 
 def optimizer_step(module: nn.Module, optimizer: Any, loss: Tensor, gradient_clip: float) -> Tensor:
-    """One step down the loss; returns the gradient's norm before it was clipped."""
+    """One step down the loss (the mean of all processes'); returns the gradient's norm before it was clipped."""
     optimizer.zero_grad()
     loss.backward()
+    average_gradients(module)
     norm = nn.utils.clip_grad_norm_(module.parameters(), gradient_clip)
     optimizer.step()
     return norm
