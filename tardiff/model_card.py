@@ -48,6 +48,8 @@ patient's descriptors, {conditioning}. Made with [tardiff](https://arxiv.org/abs
 The folder holds no patient's record. It does hold statistics of the training rows (quantiles of every variable, in `codec.json`), and
 the terms under which the data were given apply to what was learnt from them.
 
+{privacy}
+
 ## Settings
 
 | setting | value |
@@ -116,6 +118,7 @@ def model_card(card: "Card", codec: Codec) -> str:
         steps=codec.steps,
         step_hours=card.step_hours,
         hash=card.data_hash,
+        privacy=_privacy(card.privacy),
         settings=_rows([[name, value] for name, value in sorted(card.settings.items())]),
         loss_head=" | ".join(name.replace("_", " ") for name in losses),
         loss_rule="---|" * len(losses),
@@ -169,6 +172,18 @@ def _evaluation(result: Mapping[str, Any], drawn: list[str]) -> Iterator[str]:
         copies = privacy[name]["copies"]
         numbers = [number(fidelity[name]["ks"]["mean"]), number(privacy[name]["nearer_train"]), f"{copies['count']:,} of {copies['n']:,}"]
         yield _rows([[name, *numbers]])
+
+
+def _privacy(facts: Mapping[str, float]) -> str:
+    if not facts:
+        return "It was trained without differential privacy."
+    return (
+        f"The denoiser's weights were trained by DP-SGD: epsilon {facts['epsilon']:g} at delta {facts['delta']:g} for each stay "
+        f"(noise multiplier {facts['noise_multiplier']:g}, sampling rate {facts['sample_rate']:g}, gradients clipped to "
+        f"{facts['gradient_clip']:g}, Renyi accountant). **Not covered**: the quantiles in `codec.json`, the shares of what is observed "
+        "and the descriptors' distribution, which come from the training rows as they are; any classifier that guides, its guidance "
+        "directions, and samples that it has steered; the discriminator and rewards of a refinement; choices made by looking at the data."
+    )
 
 
 def _rows(rows: list[list[Any]]) -> str:

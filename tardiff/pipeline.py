@@ -65,6 +65,8 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     class_counts: tuple[int, ...]
     settings: dict[str, Any]
     history: tuple[dict[str, float], ...]
+    privacy: dict[str, float] = {}
+    """Of differentially private training: epsilon, delta, noise multiplier, sampling rate, clipping norm; empty without."""
 
 
 class RecordGenerator:

@@ -51,7 +51,12 @@ class TrainSettings:
     ema_decay: float = 0.999
     """Decay of the averaged weights that are saved."""
     gradient_clip: float = 1.0
-    """Largest gradient norm."""
+    """Largest gradient norm (with --epsilon: of each row)."""
+    epsilon: float | None = None
+    """Train by DP-SGD: no training row more or less changes the odds of any weights by more than e^epsilon, and --delta. It covers
+    the denoiser, and nothing else that is taken from the rows (docs/reliability.md). Needs 'tardiff[dp]'."""
+    delta: float = 1e-5
+    """Of differential privacy; below one over the number of training rows."""
     accumulate: int = 1
     """Parts that the rows of a step are computed in, one after the other: a large batch in little memory."""
     validate_every: int = 500
@@ -65,6 +70,9 @@ class TrainSettings:
         check_range(self, 0, ANY, "weight_decay", "fill_weight")
         check_range(self, 0, 1, "label_dropout", "ema_decay")
         check_range(self, 0, MAX_SEED, "seed")
+        check_range(self, TINY, 0.1, "delta")
+        if self.epsilon is not None:
+            check_range(self, 0.01, 1000, "epsilon")
         if not self.widths or any(width < 8 or width % 8 for width in self.widths):
             raise TardiffError(f"--widths {' '.join(map(str, self.widths))}: give multiples of 8, one for each level")
 

@@ -6,7 +6,6 @@ Every draw is keyed by (seed, step, row), so a checkpoint needs weights, average
 import json
 import math
 import shutil
-from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,8 @@ from tardiff.files import read_struct, refuse_existing, write_struct
 from tardiff.noise import normal, row_seeds, stream, uniform
 from tardiff.objective import denoising_loss, diffuse, entry_weights, noise_schedule
 from tardiff.pipeline import Card, TarDiffPipeline
-from tardiff.processes import count, main_process, share
+from tardiff.private import PrivateSteps
+from tardiff.processes import count, main_process, share, wait
 from tardiff.settings import SamplerSettings, TrainSettings
 from tardiff.statics import StaticModel
 from tardiff.unet import TemporalUNet
@@ -83,6 +83,54 @@ class Rows:
         return f"{names[worst % len(names)]}{' (whether it is observed)' if worst >= len(names) else ''}"
 
 
+class Steps:
+    """Optimizer steps, of which several processes (`accelerate launch`) compute a share each.
+
+    Args:
+        unet: trained in place, on the device that accelerate gives this process.
+        optimizer: of its parameters.
+        rows: the training rows.
+        settings: batch, order, clipping.
+        folder: of work in progress; nothing of it is needed.
+
+    Raises:
+        TardiffError: the processes cannot share a batch evenly.
+    """
+
+    def __init__(self, unet: nn.Module, optimizer: torch.optim.Optimizer, rows: Rows, settings: TrainSettings, folder: Path) -> None:
+        if settings.batch_size % count():
+            raise TardiffError(f"--batch-size {settings.batch_size}: {count()} processes cannot share it evenly")
+        self.rows, self.settings = rows, settings
+        self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
+        self.model, self.optimizer = self.accelerator.prepare(unet, optimizer)
+
+    def chosen(self, step: int) -> Tensor:
+        """This process's rows of a step."""
+        rows = _batch(len(self.rows), self.settings, step)
+        return rows[share(len(rows))]
+
+    def gradients(self, step: int) -> tuple[float, float]:
+        """Gradients of the mean loss, clipped, one part of the rows after the other; returns that loss and the gradients' norm."""
+        rows, total = self.chosen(step), 0.0
+        self.optimizer.zero_grad()
+        parts = rows.chunk(self.settings.accumulate)
+        for i, part in enumerate(parts):
+            with nullcontext() if i + 1 == len(parts) else self.accelerator.no_sync(self.model):
+                loss = self.rows.loss(self.model, part, step).sum() / len(rows)
+                self.accelerator.backward(loss)
+            total += loss.item()
+        norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip))
+        return total, 0.0 if self.accelerator.scaler else norm  # a scaler leaves out steps that overflow, by itself
+
+    def apply(self) -> None:
+        """Follow the gradients."""
+        self.optimizer.step()
+
+    def facts(self) -> dict[str, float]:
+        """What the model card says of privacy: nothing."""
+        return {}
+
+
 def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: bool = True) -> TarDiffPipeline:
     """Train on a data set and write a pipeline folder.
 
@@ -100,36 +148,28 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
     """
     out = Path(out)
     refuse_existing(out)
-    if settings.batch_size % count():
-        raise TardiffError(f"--batch-size {settings.batch_size}: {count()} processes cannot share it evenly")
     codec = Codec.fit(data.train, data.manifest)
     statics = StaticModel.fit(data.train, data.manifest)
     training = Rows(data.train, codec, statics, settings)
     held = data.splits.get("validation")
     validation = Rows(held, codec, statics, settings) if held else None  # absent or empty
 
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
     unet = new_unet(codec, statics, settings)
     optimizer = torch.optim.AdamW(unet.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     ema = EMAModel(unet.parameters(), decay=settings.ema_decay, use_ema_warmup=True, power=0.75)
-    model, optimizer = accelerator.prepare(unet, optimizer)
-    ema.to(accelerator.device)
-
     checkpoint = Checkpoint(out.with_name(out.name + ".partial"), settings, data.manifest.content_hash)
+    steps = (Steps if settings.epsilon is None else PrivateSteps)(unet, optimizer, training, settings, checkpoint.folder)
+    ema.to(next(unet.parameters()).device)
     first, history = checkpoint.load(unet, ema, optimizer)
     bar = tqdm(total=settings.steps, initial=first, desc="train", unit="step", disable=not (progress and main_process()))
     smooth = history[-1]["loss"] if history else 0.0
     for step in range(first, settings.steps):
-        rows = _batch(len(training), settings, step)
-        rows = rows[share(len(rows))]
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _rate(step, settings.steps)
-        optimizer.zero_grad()
-        loss = _add_gradients(accelerator, model, training, rows.chunk(settings.accumulate), step)
-        norm = accelerator.clip_grad_norm_(model.parameters(), settings.gradient_clip)
-        if not loss < EXPLODED or not (accelerator.scaler or torch.isfinite(norm)):  # a scaler skips such steps by itself
-            raise TardiffError(_fault(loss, step, training.worst_channel(unet, rows, step), checkpoint))
-        optimizer.step()
+        loss, norm = steps.gradients(step)
+        if not (loss < EXPLODED and math.isfinite(norm)):
+            raise TardiffError(_fault(loss, step, training.worst_channel(unet, steps.chosen(step), step), checkpoint))
+        steps.apply()
         ema.step(unet.parameters())
         smooth = 0.98 * smooth + 0.02 * loss if smooth else loss
         bar.update()
@@ -141,10 +181,10 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
             if main_process():
                 checkpoint.save(unet, ema, optimizer, step + 1, history)
     bar.close()
-    accelerator.wait_for_everyone()
+    wait()
 
     ema.copy_to(unet.parameters())
-    pipeline = TarDiffPipeline(unet.cpu().eval(), noise_schedule(), codec, statics, training_card(data, settings, history))
+    pipeline = TarDiffPipeline(unet.cpu().eval(), noise_schedule(), codec, statics, training_card(data, settings, history, steps.facts()))
     pipeline = pipeline.with_codec(codec.fit_thresholds(_pilot(pipeline, data.train.label, settings.seed)))
     pipeline.save_pretrained(out)
     if main_process():
@@ -152,19 +192,9 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
     return pipeline
 
 
-def _add_gradients(accelerator: Accelerator, model: nn.Module, training: Rows, parts: Sequence[Tensor], step: int) -> float:
-    """Gradients of the mean loss over some rows, one part after the other; returns that loss."""
-    total, rows = 0.0, sum(len(part) for part in parts)
-    for i, part in enumerate(parts):
-        with nullcontext() if i + 1 == len(parts) else accelerator.no_sync(model):
-            loss = training.loss(model, part, step).sum() / rows
-            accelerator.backward(loss)
-        total += loss.item()
-    return total
-
-
 def _fault(loss: float, step: int, channel: str, checkpoint: "Checkpoint") -> str:
-    kept = f"; the last good checkpoint is kept in {checkpoint.folder.name}" if checkpoint.folder.exists() else ""
+    folder = checkpoint.folder
+    kept = f"; the last good checkpoint is kept in {folder.name}" if (folder / "checkpoint.safetensors").exists() else ""
     return (
         f"train: the loss is {loss:.3g} at step {step}, and the prediction is furthest off in channel {channel}: look at its unit and "
         f"limits (`tardiff audit`), or start again with a smaller --learning-rate or --gradient-clip and another --out{kept}"
@@ -185,7 +215,7 @@ def new_unet(codec: Codec, statics: StaticModel, settings: TrainSettings) -> Tem
         )
 
 
-def training_card(data: Dataset, settings: Any, history: list[dict[str, float]]) -> Card:
+def training_card(data: Dataset, settings: Any, history: list[dict[str, float]], privacy: dict[str, float] | None = None) -> Card:
     """What the pipeline folder remembers of this training."""
     manifest = data.manifest
     return Card(
@@ -197,6 +227,7 @@ def training_card(data: Dataset, settings: Any, history: list[dict[str, float]])
         class_counts=manifest.splits["train"].classes,
         settings=plain(settings),
         history=tuple(history),
+        privacy=privacy or {},
     )
 
 
