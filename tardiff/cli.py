@@ -1,6 +1,7 @@
 """The command line: finds a command, runs it, and turns what went wrong into one line and an exit status."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -22,7 +23,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name = arguments[0]
     if not main_process():  # of several processes the first one speaks
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (for as long as the process lives)
-        os.environ["TQDM_DISABLE"] = "1"
     try:
         if name not in COMMANDS:
             raise TardiffError(f"unknown command {name!r} (known: {', '.join(COMMANDS)})")
@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         sys.exit(fail(f"{error.filename or 'tardiff'}: {error.strerror or error}", 2))
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever presses twice gets the same one line
         goes_on = "; the same command goes on where it stopped" if name in RESUMED else ""
         sys.exit(fail(f"interrupted{goes_on}", 130))
 

@@ -23,6 +23,7 @@ from tardiff.files import read_struct, write_struct
 KNOTS = 129
 Z_LIMIT = 4.0
 SOFTNESS = 0.1
+NEVER = 2.0
 PART = 4096
 
 
@@ -118,9 +119,9 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Thresholds at which unguided samples `x` [N, 2 C, T] are observed as often as the training rows were."""
         bits = rearrange(x[:, len(self.channels) :], "n c t -> c (n t)").double().numpy()
         cuts = [np.clip(np.quantile(b, 1 - rate), -0.95, 0.95) for b, rate in zip(bits, self.observed_rate, strict=True)]
-        # No bit exceeds 1: what was never observed in training never is in a sample.
+        # What was never observed in training never is in a sample, whose bits exceed 1 by no more than rounding.
         never = [rate == 0 for rate in self.observed_rate]
-        return msgspec.structs.replace(self, thresholds=tuple(1.0 if n else float(c) for n, c in zip(never, cuts, strict=True)))
+        return msgspec.structs.replace(self, thresholds=tuple(NEVER if n else float(c) for n, c in zip(never, cuts, strict=True)))
 
     def encode(self, split: Charted) -> Tensor:
         """Rows in physical units to x float32 [N, 2 C, T]; unobserved values are filled as `forward_fill` says."""

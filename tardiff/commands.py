@@ -199,20 +199,19 @@ def fit_classifier(
         run: Pipeline folder that the classifier shall guide, if it learnt from other rows than DATA's (without labels, say).
     """
     use_threads(threads)
-    from tqdm import tqdm
-
     from tardiff import classifier_folder
     from tardiff.codec import Codec
     from tardiff.dataset import Dataset
     from tardiff.files import refuse_existing
+    from tardiff.progress import bar
 
     refuse_existing(out)
     codec = Codec.load(run / "codec.json") if run else None
-    with tqdm(total=settings.epochs, desc="fit", unit="epoch") as bar:
+    with bar(total=settings.epochs, desc="fit", unit="epoch") as moved:
 
         def show(entry: dict[str, float]) -> None:
-            bar.set_postfix(loss=f"{entry['loss']:.3f}", auprc=f"{entry['validation_auprc']:.3f}", refresh=False)
-            bar.update()
+            moved.set_postfix(loss=f"{entry['loss']:.3f}", auprc=f"{entry['validation_auprc']:.3f}", refresh=False)
+            moved.update()
 
         folder = classifier_folder.fit_classifier(Dataset.load(data), settings, guidance_set, show, codec, guidance_rows)
     folder.save(out)

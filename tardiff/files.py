@@ -1,5 +1,6 @@
 """Folders and files that appear whole or not at all."""
 
+import glob
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from tardiff.errors import TardiffError
 from tardiff.processes import main_process
@@ -37,15 +39,17 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     refuse_existing(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.tmp-", dir=path.parent))
     except OSError as error:
         raise TardiffError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error
     try:
         yield temporary
         temporary.chmod(0o755)  # mkdtemp makes it private
         os.rename(temporary, path)
-    except OSError as error:
-        raise TardiffError(f"{path}: cannot be written ({error.strerror or error})") from error
+        for left in path.parent.glob(f".{glob.escape(path.name)}.tmp-*"):  # by calls that were killed
+            shutil.rmtree(left, ignore_errors=True)
+    except (OSError, SafetensorError) as error:
+        raise TardiffError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -16,11 +16,11 @@ import torch
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from torch import Tensor
 from torchdiffeq import odeint
-from tqdm import tqdm
 
 from tardiff.errors import TardiffError
 from tardiff.noise import normal
 from tardiff.objective import PROCESS, noise_schedule
+from tardiff.progress import bar
 
 CHUNK = 64
 
@@ -157,10 +157,10 @@ def sample(
     if not len(label):
         return torch.empty(0, *shape)
     parts = []
-    with tqdm(total=len(label) * steps, desc=progress, unit="step", unit_scale=True, disable=progress is None) as bar:
+    with bar(shown=progress is not None, total=len(label) * steps, desc=progress, unit="step", unit_scale=True) as moved:
 
         def report(step: Step, x_t: Tensor, x_next: Tensor, change: Tensor) -> None:
-            bar.update(len(x_t))
+            moved.update(len(x_t))
             if callback:
                 callback(step, x_t, x_next, change)
 

@@ -1,5 +1,6 @@
 """Samples as they are drawn: part by part into files, so that memory does not grow with their number and a stopped run goes on."""
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
@@ -91,10 +92,17 @@ class Shelf:
 
     def _create(self, like: Samples, rows: int) -> dict[str, Any]:
         if main_process():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for name in ARRAYS:
-                array = like.x.numpy() if name == "x" else getattr(like, name)
-                open_memmap(self.folder / f"{name}.npy", "w+", array.dtype, (rows, *array.shape[1:]))
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                for name in ARRAYS:
+                    array = like.x.numpy() if name == "x" else getattr(like, name)
+                    path = self.folder / f"{name}.npy"
+                    open_memmap(path, "w+", array.dtype, (rows, *array.shape[1:]))
+                    _take_room(path)
+            except OSError as error:
+                raise TardiffError(
+                    f"{self.folder}: cannot be written ({error.strerror or error}); make room, or choose another --out"
+                ) from error
         wait()
         return self._open(rows)
 
@@ -106,3 +114,10 @@ class Shelf:
         if any(len(array) != rows for array in arrays.values()):
             raise TardiffError(f"{self.folder}: damaged (not {rows} rows); remove it to start again")
         return arrays
+
+
+def _take_room(path: Path) -> None:
+    """Take the room of a file now: a mapped file that finds the disk full later kills its process without a word."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from tardiff.codec import Codec
 from tardiff.dataset import Dataset, Split
@@ -14,6 +13,7 @@ from tardiff.evaluate.metrics import auprc, positive_score
 from tardiff.evaluate.models import Rows, fit_predict
 from tardiff.evaluate.utility import held_out
 from tardiff.noise import stream
+from tardiff.progress import bar
 
 CANDIDATES = (0.1, 0.3, 0.6, 1.0)
 JUDGES = ("logistic", "trees")
@@ -76,7 +76,7 @@ def choose_strength(
     judge = Rows.of(validation, codec)
     resamples = Resamples.draw(validation.subject_id, FITS, RESAMPLES, stream("strength", seed))
     draws: dict[float, Draws] = {}
-    for strength in tqdm((0.0, *candidates), desc="strength", disable=not progress):
+    for strength in bar((0.0, *candidates), progress, desc="strength"):
         draws[strength] = tstr(Rows.of(draw(strength), codec), judge, resamples, seed)
     return _chosen({strength: draws[strength] - draws[0.0] for strength in candidates})
 

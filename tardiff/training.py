@@ -3,32 +3,28 @@
 Every draw is keyed by (seed, step, row), so a checkpoint needs weights, averages and optimizer moments only.
 """
 
-import json
 import math
-import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import torch
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from tardiff.checkpoint import Checkpoint, Identity, Tensors, pack, pack_adam, plain, unpack, unpack_adam
 from tardiff.codec import Codec
 from tardiff.dataset import Dataset, Split
 from tardiff.errors import TardiffError
-from tardiff.files import read_struct, refuse_existing, write_struct
+from tardiff.files import refuse_existing
 from tardiff.noise import normal, row_seeds, stream, uniform
 from tardiff.objective import denoising_loss, diffuse, entry_weights, noise_schedule
 from tardiff.pipeline import Card, TarDiffPipeline
 from tardiff.private import PrivateSteps
 from tardiff.processes import count, main_process, share, wait
+from tardiff.progress import bar
 from tardiff.settings import SamplerSettings, TrainSettings
 from tardiff.statics import StaticModel
 from tardiff.unet import TemporalUNet
@@ -157,30 +153,32 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
     unet = new_unet(codec, statics, settings)
     optimizer = torch.optim.AdamW(unet.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     ema = EMAModel(unet.parameters(), decay=settings.ema_decay, use_ema_warmup=True, power=0.75)
-    checkpoint = Checkpoint(out.with_name(out.name + ".partial"), settings, data.manifest.content_hash)
+    checkpoint = Checkpoint(out.with_name(out.name + ".partial"), Identity(plain(settings), data.manifest.content_hash))
     steps = (Steps if settings.epsilon is None else PrivateSteps)(unet, optimizer, training, settings, checkpoint.folder)
     ema.to(next(unet.parameters()).device)
-    first, history = checkpoint.load(unet, ema, optimizer)
-    bar = tqdm(total=settings.steps, initial=first, desc="train", unit="step", disable=not (progress and main_process()))
+    first, history = 0, []
+    if (kept := checkpoint.load()) is not None:
+        first, history = kept[1]["step"], kept[1]["history"]
+        _unpack(kept[0], first, unet, ema, optimizer)
     smooth = history[-1]["loss"] if history else 0.0
-    for step in range(first, settings.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * _rate(step, settings.steps)
-        loss, norm = steps.gradients(step)
-        if not (loss < EXPLODED and math.isfinite(norm)):
-            raise TardiffError(_fault(loss, step, training.worst_channel(unet, steps.chosen(step), step), checkpoint))
-        steps.apply()
-        ema.step(unet.parameters())
-        smooth = 0.98 * smooth + 0.02 * loss if smooth else loss
-        bar.update()
-        bar.set_postfix(loss=f"{smooth:.3f}", validation=_shown(history), refresh=False)
-        if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
-            history.append({"step": step + 1, "loss": smooth})
-            if validation:
-                history[-1]["validation_loss"] = _validate(unet, ema, validation)
-            if main_process():
-                checkpoint.save(unet, ema, optimizer, step + 1, history)
-    bar.close()
+    with bar(shown=progress, total=settings.steps, initial=first, desc="train", unit="step") as moved:
+        for step in range(first, settings.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = settings.learning_rate * _rate(step, settings.steps)
+            loss, norm = steps.gradients(step)
+            if not (loss < EXPLODED and math.isfinite(norm)):
+                raise TardiffError(_fault(loss, step, training.worst_channel(unet, steps.chosen(step), step), checkpoint))
+            steps.apply()
+            ema.step(unet.parameters())
+            smooth = 0.98 * smooth + 0.02 * loss if smooth else loss
+            moved.update()
+            moved.set_postfix(loss=f"{smooth:.3f}", validation=_shown(history), refresh=False)
+            if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
+                history.append({"step": step + 1, "loss": smooth})
+                if validation:
+                    history[-1]["validation_loss"] = _validate(unet, ema, validation)
+                if main_process():
+                    checkpoint.save(_packed(unet, ema, optimizer), {"step": step + 1, "history": history})
     wait()
 
     ema.copy_to(unet.parameters())
@@ -192,9 +190,8 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
     return pipeline
 
 
-def _fault(loss: float, step: int, channel: str, checkpoint: "Checkpoint") -> str:
-    folder = checkpoint.folder
-    kept = f"; the last good checkpoint is kept in {folder.name}" if (folder / "checkpoint.safetensors").exists() else ""
+def _fault(loss: float, step: int, channel: str, checkpoint: Checkpoint) -> str:
+    kept = f"; the last good checkpoint is kept in {checkpoint.folder.name}" if checkpoint.path.exists() else ""
     return (
         f"train: the loss is {loss:.3g} at step {step}, and the prediction is furthest off in channel {channel}: look at its unit and "
         f"limits (`tardiff audit`), or start again with a smaller --learning-rate or --gradient-clip and another --out{kept}"
@@ -231,72 +228,21 @@ def training_card(data: Dataset, settings: Any, history: list[dict[str, float]],
     )
 
 
-class Identity(msgspec.Struct, frozen=True):
-    """What work in progress belongs to."""
-
-    settings: dict[str, Any]
-    data_hash: str
-
-
-class Checkpoint:
-    """Work in progress, in a folder beside the result: tensors as safetensors, the rest as JSON; nothing is pickled."""
-
-    def __init__(self, folder: Path, settings: TrainSettings, data_hash: str) -> None:
-        self.folder = folder
-        self.identity = Identity(plain(settings), data_hash)
-
-    def load(self, unet: TemporalUNet, ema: EMAModel, optimizer: torch.optim.Optimizer) -> tuple[int, list[dict[str, float]]]:
-        """Restore what is there; returns the step to go on with and the history so far.
-
-        Raises:
-            TardiffError: the folder belongs to other settings or other data, or is damaged.
-        """
-        path = self.folder / "checkpoint.safetensors"
-        if not path.exists():
-            return 0, []
-        if read_struct(self.folder / "identity.json", Identity) != self.identity:
-            raise TardiffError(
-                f"{self.folder}: holds a run with other settings or data; finish that one, remove it, or choose another --out"
-            )
-        try:
-            tensors = load_file(path)
-            with safe_open(path, "pt") as file:
-                progress = json.loads(file.metadata()["progress"])
-        except (SafetensorError, KeyError, TypeError) as error:
-            raise TardiffError(f"{path}: damaged ({error}); remove {self.folder.name} to start again") from error
-        names = [name for name, _ in unet.named_parameters()]
-        unet.load_state_dict({name: tensors[f"model/{name}"] for name in unet.state_dict()})
-        ema.shadow_params = [tensors[f"ema/{name}"].to(p.device) for name, p in zip(names, ema.shadow_params, strict=True)]
-        ema.optimization_step = progress["step"]
-        torch.set_num_threads(progress["threads"])  # another number adds the same sums in another order
-        moments = {
-            i: {"step": torch.tensor(float(progress["step"])), **{key: tensors[f"{key}/{name}"] for key in ("exp_avg", "exp_avg_sq")}}
-            for i, name in enumerate(names)
-        }
-        optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-        return progress["step"], progress["history"]
-
-    def save(self, unet: TemporalUNet, ema: EMAModel, optimizer: Any, step: int, history: list[dict[str, float]]) -> None:
-        """Write everything under a temporary name, then rename."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_struct(self.folder / "identity.json", self.identity)
-        state = optimizer.state_dict()["state"]
-        tensors = {f"model/{name}": tensor for name, tensor in unet.state_dict().items()}
-        for i, (name, _) in enumerate(unet.named_parameters()):
-            tensors |= {f"ema/{name}": ema.shadow_params[i], **{f"{key}/{name}": state[i][key] for key in ("exp_avg", "exp_avg_sq")}}
-        temporary = self.folder / ".checkpoint.tmp"
-        progress = {"step": step, "history": history, "threads": torch.get_num_threads()}
-        save_file({k: t.contiguous() for k, t in tensors.items()}, temporary, {"progress": json.dumps(progress)})
-        temporary.replace(self.folder / "checkpoint.safetensors")
-
-    def remove(self) -> None:
-        """Delete the folder, once the result stands."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+def _packed(unet: TemporalUNet, ema: EMAModel, optimizer: torch.optim.Optimizer) -> Tensors:
+    """Weights, their averages and the optimizer's moments."""
+    names = [name for name, _ in unet.named_parameters()]
+    averages = dict(zip(names, ema.shadow_params, strict=True))
+    return {**pack("model", unet.state_dict()), **pack("ema", averages), **pack_adam("adam", unet, optimizer)}
 
 
-def plain(settings: Any) -> dict[str, Any]:
-    """As JSON gives them back, so that what was stored can be compared with what is asked for."""
-    return msgspec.json.decode(msgspec.json.encode(settings))
+def _unpack(tensors: Tensors, step: int, unet: TemporalUNet, ema: EMAModel, optimizer: torch.optim.Optimizer) -> None:
+    """The inverse of `_packed`."""
+    unet.load_state_dict(unpack("model", tensors))
+    averages = unpack("ema", tensors)
+    names = [name for name, _ in unet.named_parameters()]
+    ema.shadow_params = [averages[name].to(p.device) for name, p in zip(names, ema.shadow_params, strict=True)]
+    ema.optimization_step = step
+    unpack_adam("adam", tensors, unet, optimizer)
 
 
 def _shown(history: list[dict[str, float]]) -> str:

@@ -64,10 +64,24 @@ def test_training_learns(run):
     assert history[1]["validation_loss"] < history[0]["validation_loss"] < 1.0  # an untrained network's is 1; most of the toy is noise
 
 
-def test_loss_that_is_not_finite_is_reported(toy, tmp_path):
-    with pytest.raises(TardiffError, match="the loss is nan at step"):
-        training.train(toy[1], tmp_path / "run", tiny_training(TrainSettings, learning_rate=1e30, gradient_clip=1e30), progress=False)
+@pytest.mark.parametrize("broken", [1e6, float("nan")])
+def test_a_loss_that_explodes_is_caught_at_its_step_and_its_channel_named(toy, tmp_path, monkeypatch, broken):
+    """From step 45 on, one channel of the training rows is broken; the checkpoint of step 30 stays as it was."""
+    predicted = training.Rows.predicted
+
+    def breaking(self, unet, rows, step):
+        v_hat, v, weight = predicted(self, unet, rows, step)
+        if 45 <= step < 100:
+            v[:, 2] = broken
+        return v_hat, v, weight
+
+    monkeypatch.setattr(training.Rows, "predicted", breaking)
+    with pytest.raises(TardiffError, match=r"at step 45, .* channel sbp.* last good checkpoint is kept in run\.partial"):
+        training.train(toy[1], tmp_path / "run", tiny_training(TrainSettings), progress=False)
     assert not (tmp_path / "run").exists()
+    monkeypatch.undo()
+    resumed = training.train(toy[1], tmp_path / "run", tiny_training(TrainSettings), progress=False)
+    assert np.isfinite(weights(resumed).detach().numpy()).all()
 
 
 def test_existing_run_is_refused_before_work_starts(toy, run):

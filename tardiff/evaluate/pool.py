@@ -8,13 +8,13 @@ from importlib.metadata import version
 from typing import Any
 
 import joblib
-from tqdm import tqdm
 
 from tardiff.errors import TardiffError
 from tardiff.evaluate.bench import Bench
 from tardiff.evaluate.cache import Arrays, Cache
 from tardiff.evaluate.threads import one_thread
 from tardiff.processes import dealt, here, wait
+from tardiff.progress import bar
 
 PACKAGES = ("tardiff", "torch", "scikit-learn", "numpy", "scipy")
 COST = {"gru": 30, "tcn": 16, "trees": 1.5, "logistic": 0.1, "mask-only": 0.1, "forecast": 10}
@@ -65,12 +65,12 @@ def run_fits(fits: Sequence[Fit], bench: Bench, workers: int, kept: Cache) -> di
     left = sorted((fit for fit in fits if fit not in done), key=lambda fit: -fit.cost)  # so that no worker idles at the end
     mine = dealt(left)
     run = joblib.Parallel(n_jobs=workers or max(1, joblib.cpu_count() // here()), return_as="generator_unordered")
-    with _progress(sum(fit.cost for fit in fits), sum(fit.cost for fit in done)) as bar:
+    with _progress(sum(fit.cost for fit in fits), sum(fit.cost for fit in done)) as moved:
         results: Iterator[tuple[int, Arrays]] = run(joblib.delayed(_one)(number, fit, bench) for number, fit in enumerate(mine))
         for number, arrays in results:
             kept.save(keys[mine[number]], arrays)
             done[mine[number]] = arrays
-            bar.update(mine[number].cost)
+            moved.update(mine[number].cost)
     wait()
     return done | {fit: _found(kept, keys[fit]) for fit in left if fit not in done}
 
@@ -92,7 +92,7 @@ def _one(number: int, fit: Fit, bench: Bench) -> tuple[int, Arrays]:
         return number, fit.work(bench, *fit.told)
 
 
-def _progress(total: float, initial: float) -> tqdm:
+def _progress(total: float, initial: float) -> Any:
     """A bar on stderr in units of work, so that its ETA knows that a GRU takes longer than a regression."""
     shape = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} so far, {remaining} to go"
-    return tqdm(total=total, initial=initial, desc="fitting evaluators", bar_format=shape)
+    return bar(total=total, initial=initial, desc="fitting evaluators", bar_format=shape)

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from tardiff.dataset import Dataset, Manifest, Split, Static
 from tardiff.errors import TardiffError
 from tardiff.evaluate.bootstrap import Resamples, estimate
 from tardiff.evaluate.utility import Scores, judged
 from tardiff.noise import stream
+from tardiff.progress import bar
 from tardiff.settings import EvaluateSettings
 
 AGES = (50, 65, 80)
@@ -67,7 +67,7 @@ def subgroups(found: list[Group], test: Split, score: Scores, settings: Evaluate
     patients = Resamples.draw(test.subject_id, settings.seeds, count, stream("test patients", settings.seed))
     on_test = {cell: s for cell, s in score.items() if cell.protocol != "TRTS"}
     result = []
-    for group in tqdm(found, desc="judging groups", disable=not found):
+    for group in bar(found, bool(found), desc="judging groups"):
         label = test.label[group.member]
         positives = int((label == 1).sum())
         few = min(positives, len(label) - positives) < FEWEST

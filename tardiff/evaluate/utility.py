@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from tardiff.dataset import Split
 from tardiff.evaluate.bench import Bench
@@ -21,6 +20,7 @@ from tardiff.evaluate.metrics import DISTANCES, METRICS, positive_score
 from tardiff.evaluate.models import Rows, fit_model
 from tardiff.evaluate.pool import COST, Fit
 from tardiff.noise import stream
+from tardiff.progress import bar
 from tardiff.settings import EvaluateSettings
 
 HELD_OUT = 0.2
@@ -155,7 +155,7 @@ def _draws(bench: Bench, test: Split, score: Scores, settings: EvaluateSettings)
         cell: judged(bench.synthetic[cell.synthetic].label, s, of_synthetic[cell.synthetic])
         if cell.protocol == "TRTS" and cell.synthetic is not None
         else judged(test.label, s, patients)
-        for cell, s in tqdm(score.items(), desc="judging evaluators")
+        for cell, s in bar(score.items(), desc="judging evaluators")
     }
 
 

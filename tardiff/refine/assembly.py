@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from tardiff.checkpoint import Checkpoint, Identity, unpack
 from tardiff.classifier_folder import ClassifierFolder
 from tardiff.dataset import Dataset
 from tardiff.files import new_folder, write_json
@@ -17,7 +18,6 @@ from tardiff.noise import row_seeds
 from tardiff.pipeline import RecordGenerator, Samples
 from tardiff.processes import main_process
 from tardiff.refine import reward_terms as _registered  # noqa: F401  (fills the registry)
-from tardiff.refine.checkpoint import Checkpoint, unpack
 from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
 from tardiff.refine.generator import Generator, Rollout
 from tardiff.refine.log import Log
@@ -27,7 +27,6 @@ from tardiff.refine.rewards import Context, WeightedRewards
 from tardiff.refine.safety import Examiner
 from tardiff.refine.settings import DiscriminatorSettings, PolicySettings, PPOSettings, RefineSettings
 from tardiff.refine.watch import Best, Watch
-from tardiff.training import Identity
 
 EXAMINED_ROWS = 2**26  # row numbers that no user's sample has
 

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from tqdm import tqdm
 
+from tardiff.checkpoint import Checkpoint, Tensors, pack, pack_adam, unpack, unpack_adam
 from tardiff.codec import Codec
 from tardiff.errors import TardiffError
 from tardiff.evaluate.privacy.closest import closest
 from tardiff.noise import row_seeds
 from tardiff.pipeline import Samples
 from tardiff.processes import main_process
-from tardiff.refine.checkpoint import Checkpoint, Tensors, pack, pack_adam, unpack, unpack_adam
+from tardiff.progress import bar
 from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
 from tardiff.refine.generator import Generator, Rollout, drawn, judged
 from tardiff.refine.log import Log
@@ -72,20 +72,19 @@ class Loop:
     def run(self, progress: bool) -> Best:
         """Run to the end, or until the checks stop it, from the last checkpoint if there is one; returns what was best."""
         check_seconds = self._begin()
-        bar = tqdm(total=self.iterations, initial=self.done, desc="refine", unit="iteration", disable=not (progress and main_process()))
-        while self.done < self.iterations and not self.watch.stopped:
-            record = self._iterate(self.done)
-            self.done += 1
-            if self.done % self.check_every == 0 or self.done == self.iterations:
-                record["check"] = self.watch.check(self.done)
-            self.log.add(record)
-            if main_process():
-                self._save()
-            if self.done == 1 and progress:
-                bar.write(self._estimate(record, check_seconds))
-            bar.update()
-            bar.set_postfix(check=self.log.last_check(), refresh=False)
-        bar.close()
+        with bar(shown=progress, total=self.iterations, initial=self.done, desc="refine", unit="iteration") as moved:
+            while self.done < self.iterations and not self.watch.stopped:
+                record = self._iterate(self.done)
+                self.done += 1
+                if self.done % self.check_every == 0 or self.done == self.iterations:
+                    record["check"] = self.watch.check(self.done)
+                self.log.add(record)
+                if main_process():
+                    self._save()
+                if self.done == 1 and progress:
+                    moved.write(self._estimate(record, check_seconds))
+                moved.update()
+                moved.set_postfix(check=self.log.last_check(), refresh=False)
         self.log.close()
         assert self.watch.best is not None  # the last iteration is always checked
         return self.watch.best

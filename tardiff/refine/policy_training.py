@@ -3,6 +3,7 @@
 import copy
 from pathlib import Path
 
+from tardiff.checkpoint import Identity, plain
 from tardiff.codec import Codec
 from tardiff.dataset import Dataset
 from tardiff.files import refuse_existing
@@ -11,7 +12,7 @@ from tardiff.refine.policy import PolicyGenerator, new_policy
 from tardiff.refine.policy_folder import PolicyPipeline
 from tardiff.refine.settings import PolicySettings
 from tardiff.statics import StaticModel
-from tardiff.training import Identity, plain, training_card
+from tardiff.training import training_card
 
 REWARDS = "discriminator=1"
 

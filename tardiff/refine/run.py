@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from tardiff.checkpoint import Identity, plain
 from tardiff.classifier_folder import ClassifierFolder
 from tardiff.codec import Codec
 from tardiff.dataset import Dataset
@@ -23,7 +24,6 @@ from tardiff.refine.rewards import WeightedRewards
 from tardiff.refine.safety import Verdict
 from tardiff.refine.settings import DiscriminatorSettings, PPOSettings, RefineSettings
 from tardiff.refine.trajectories import DiffusionGenerator
-from tardiff.training import Identity, plain
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from tardiff.refine.checkpoint import Tensors, pack, unpack
+from tardiff.checkpoint import Tensors, pack, unpack
 from tardiff.refine.safety import Exam, Verdict, compare
 
 SLOWER = 0.5  # of the learning rate, after going back

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from tardiff.codec import Codec
 from tardiff.dataset import Dataset, Manifest
@@ -16,6 +15,7 @@ from tardiff.evaluate.fidelity.sample import RESAMPLES, Array, Sample, mean
 from tardiff.evaluate.fidelity.spectrum import power, spectral_distance
 from tardiff.evaluate.fidelity.support import support
 from tardiff.noise import stream
+from tardiff.progress import bar
 
 MAX_ROWS = 4000  # of each set: more would not change a decimal that is shown
 MAX_PAIRED = 1000  # where every row is compared with every other one
@@ -39,7 +39,7 @@ def fidelity(real: Dataset, synthetic: Mapping[str, Dataset], seed: int) -> dict
     train = Sample.draw(real.train, rows, seed, "train")
     codec = Codec.fit(real.train, real.manifest)
     compared = {}
-    for name, split in tqdm(others.items(), desc="comparing records"):
+    for name, split in bar(others.items(), desc="comparing records"):
         sample = Sample.draw(split, rows, seed, name)
         compared[name] = compare(sample, train, real.manifest) | compare_jointly(sample, train, codec, seed)
     return {

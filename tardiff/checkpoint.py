@@ -1,6 +1,6 @@
-"""Work in progress of a refinement: tensors as safetensors, the rest as JSON; nothing is pickled.
+"""Work in progress of a training or a refinement: tensors as safetensors, the rest as JSON; nothing is pickled.
 
-All randomness is keyed by iteration, so weights, averages, moments and a few numbers are the whole state.
+All randomness is keyed by step, so weights, averages, moments and a few numbers are the whole state.
 """
 
 import json
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -16,7 +17,6 @@ from torch import Tensor, nn
 
 from tardiff.errors import TardiffError
 from tardiff.files import read_struct, write_struct
-from tardiff.training import Identity
 
 Tensors = dict[str, Tensor]
 
@@ -50,41 +50,61 @@ def unpack_adam(prefix: str, tensors: Mapping[str, Tensor], module: nn.Module, o
     optimizer.load_state_dict({"state": kept, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
+class Identity(msgspec.Struct, frozen=True):
+    """What work in progress belongs to."""
+
+    settings: dict[str, Any]
+    data_hash: str
+
+
+def plain(settings: Any) -> dict[str, Any]:
+    """As JSON gives them back, so that what was stored can be compared with what is asked for."""
+    return msgspec.json.decode(msgspec.json.encode(settings))
+
+
 class Checkpoint:
     """The folder `OUT.partial`."""
 
     def __init__(self, folder: Path, identity: Identity) -> None:
         self.folder = folder
         self.identity = identity
+        self.path = folder / "checkpoint.safetensors"
 
     def load(self) -> tuple[Tensors, dict[str, Any]] | None:
-        """What was saved last, None if nothing was.
+        """What was saved last, None if nothing was; from here on there are as many threads as there were then.
 
         Raises:
             TardiffError: the folder belongs to other settings or data, or is damaged.
         """
-        path = self.folder / "checkpoint.safetensors"
-        if not path.exists():
+        if not self.path.exists():
             return None
         if read_struct(self.folder / "identity.json", Identity) != self.identity:
             raise TardiffError(
-                f"{self.folder}: holds a run with other settings, data or base; finish that one, remove it, or choose another --out"
+                f"{self.folder}: holds a run with other settings or data; finish that one, remove it, or choose another --out"
             )
         try:
-            with safe_open(path, "pt") as file:
+            with safe_open(self.path, "pt") as file:
                 progress = json.loads(file.metadata()["progress"])
             torch.set_num_threads(progress["threads"])  # another number adds the same sums in another order
-            return load_file(path), progress
+            return load_file(self.path), progress
         except (SafetensorError, KeyError, TypeError) as error:
-            raise TardiffError(f"{path}: damaged ({error}); remove {self.folder.name} to start again") from error
+            raise TardiffError(f"{self.path}: damaged ({error}); remove {self.folder.name} to start again") from error
 
     def save(self, tensors: Tensors, progress: dict[str, Any]) -> None:
-        """Write everything under a temporary name, then rename."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_struct(self.folder / "identity.json", self.identity)
+        """Write everything under a temporary name, then rename.
+
+        Raises:
+            TardiffError: it cannot be written; what was saved before stays.
+        """
         temporary = self.folder / ".checkpoint.tmp"
-        save_file(tensors, temporary, {"progress": json.dumps(progress | {"threads": torch.get_num_threads()})})
-        temporary.replace(self.folder / "checkpoint.safetensors")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_struct(self.folder / "identity.json", self.identity)
+            save_file(tensors, temporary, {"progress": json.dumps(progress | {"threads": torch.get_num_threads()})})
+            temporary.replace(self.path)
+        except (OSError, SafetensorError) as error:
+            temporary.unlink(missing_ok=True)
+            raise TardiffError(f"{self.folder}: cannot be written ({error}); make room, and the same command goes on") from error
 
     def remove(self) -> None:
         """Delete the folder, once the result stands."""

@@ -1,0 +1,117 @@
+"""Faults of the machine: a disk without room, Ctrl-C twice; one clear line, nothing half-written, and the same command goes on."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+TRAIN = ("train", "data", "--steps", "40", "--widths", "16", "32", "--blocks", "1", "--validate-every", "10", "--out", "out")
+COMMANDS = {
+    "prepare": ("prepare", "simulate", "--stays", "60", "--out", "out"),
+    "train": TRAIN,
+    "fit-classifier": ("fit-classifier", "data", "--architecture", "gru", "--epochs", "1", "--out", "out"),
+    "sample": ("sample", "run", "--guidance", "none", "--n", "100", "--out", "out"),
+    "export": ("export", "data", "--out", "out.csv"),
+}
+
+
+def start(folder, *arguments, room=None):
+    """A command in a process of its own, which can write files of `room` bytes and no larger."""
+    limit = (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))) if room else None
+    return subprocess.Popen(
+        [sys.executable, "-m", "tardiff", *arguments],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=limit,
+        start_new_session=True,
+    )
+
+
+@pytest.fixture
+def work(toy, run, tmp_path):
+    (tmp_path / "data").symlink_to(toy[0])
+    (tmp_path / "run").symlink_to(run[0])
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(work, name):
+    """A limit on the size of files stands for the full disk: both fail in the midst of writing."""
+    process = start(work, *COMMANDS[name], room=9000)
+    _, errors = process.communicate()
+    assert process.returncode == 2, errors
+    assert errors.startswith("tardiff: error: ")
+    assert errors.count("\n") == 1
+    assert not list(work.glob("out*[!l]")), list(work.iterdir())  # nothing but `out.partial`
+    assert not list(work.glob(".out*"))
+
+
+def test_training_goes_on_when_there_is_room_again(work, run):
+    full = start(work, *TRAIN, room=9000)
+    assert "make room, and the same command goes on" in full.communicate()[1]
+    again = start(work, *TRAIN)
+    assert again.wait() == 0, again.stderr.read()
+    again.stderr.close()
+    assert (work / "out").exists()
+    assert not (work / "out.partial").exists()
+
+
+def test_ctrl_c_twice(work):
+    process = start(work, *(word if word != "40" else "4000" for word in TRAIN))
+    for _ in range(600):  # until it is at work
+        time.sleep(0.1)
+        if (work / "out.partial" / "checkpoint.safetensors").exists():
+            break
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.02)
+    _, errors = process.communicate()
+    assert process.returncode in (130, -signal.SIGINT), errors
+    assert "Traceback" not in errors
+    assert not (work / "out").exists()
+    assert (work / "out.partial" / "checkpoint.safetensors").exists()
+
+
+def test_odd_channels_train_and_sample(tmp_path):
+    """A constant channel, one never observed, one of wild outliers, one patient in a class, and a length that no stride divides."""
+    import dataclasses
+
+    import msgspec
+
+    from tardiff.classifier_folder import fit_classifier
+    from tardiff.dataset import Dataset
+    from tardiff.settings import ClassifierSettings, GuidanceSettings, TrainSettings
+    from tardiff.synthesis import synthesise
+    from tardiff.training import train
+    from tests.conftest import make_dataset, tiny_training
+
+    data = make_dataset(90)
+    rng = np.random.default_rng(0)
+
+    def odd(split):
+        values, mask, label = split.values[:, :, :7].copy(), split.mask[:, :, :7].copy(), np.zeros_like(split.label)
+        values[:, 0][mask[:, 0] == 1] = 80.0
+        mask[:, 1], values[:, 1] = 0, np.nan
+        wild = (rng.random(mask[:, 2].shape) < 0.02) & (mask[:, 2] == 1)
+        values[:, 2][wild] = 399.0
+        label[0] = 1
+        return dataclasses.replace(split, values=values, mask=mask, label=label, length=np.full(len(split), 7, np.int32))
+
+    splits = {name: odd(split) for name, split in data.splits.items()}
+    data = Dataset(msgspec.structs.replace(data.manifest, steps=7), splits).completed()
+    pipeline = train(data, tmp_path / "run", tiny_training(TrainSettings, steps=8, widths=(16, 16, 16)), progress=False)
+    folder = fit_classifier(data, ClassifierSettings("gru", width=8, epochs=1))
+    guidance = GuidanceSettings(guidance="classifier", strength=0.3)
+    made = synthesise(pipeline, 40, classifier=folder, guidance=guidance, label_ratio="balanced", progress=False).dataset.train
+    assert np.isfinite(made.values[made.mask == 1]).all()
+    assert np.allclose(made.values[:, 0][made.mask[:, 0] == 1], 80.0, atol=0.01)
+    assert not made.mask[:, 1].any()
+    assert made.values.shape == (40, 4, 7)
