@@ -297,7 +297,7 @@ def sample(
         peak = max(moved.steps, key=lambda record: record["ratio"])
         print(
             f"guidance moved the values by {moved.value:.3f} sd and changed {moved.mask:.1%} of the observations ({moved.rows} samples "
-            f"against unguided ones of the same seeds); at most {peak['ratio']:.3f} of an update (step {peak['step']})"
+            f"against unguided ones of the same seeds); the guide at most {peak['ratio']:.3f} of an update (step {peak['step']})"
         )
         print(f"decoding put {moved.repaired[0]:.2%} of the values back within limits or in order (unguided {moved.repaired[1]:.2%})")
         if moved.kept is not None:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from tardiff.classifier import Classifier
 from tardiff.influence import Objective
+from tardiff.objective import TIMESTEPS
 from tardiff.processes import every
 from tardiff.sampling import Denoiser, Step
 
@@ -104,20 +105,23 @@ def log_probability(classifier: Classifier) -> Objective:
     return objective
 
 
-def classifier_free(denoiser: Denoiser, unconditional: int, scale: float) -> Denoiser:
+def classifier_free(denoiser: Denoiser, unconditional: int, scale: float, window: float = 1.0) -> Denoiser:
     """Classifier-free guidance (Ho & Salimans, arXiv 2207.12598): a denoiser that exaggerates what the label changes.
 
-    v = v_unconditional + scale (v_label - v_unconditional).
+    v = v_unconditional + scale (v_label - v_unconditional), in the first steps (arXiv 2404.07724 on why not in all).
 
     Args:
         denoiser: trained with label dropout.
         unconditional: the label that stands for none; descriptors are dropped with it, as in training.
         scale: 1 is the denoiser itself, 0 ignores the label.
+        window: share of the time, counted from pure noise, in which that holds; later the denoiser is itself.
     """
     if scale == 1:
         return denoiser
 
     def guided(x_t: Tensor, timestep: Tensor, label: Tensor, static: Tensor | None) -> Tensor:
+        if float(timestep[0]) < (1 - window) * TIMESTEPS - 1:
+            return denoiser(x_t, timestep, label, static)
         plain = denoiser(x_t, timestep, torch.full_like(label, unconditional), None if static is None else torch.zeros_like(static))
         return plain if scale == 0 else plain + scale * (denoiser(x_t, timestep, label, static) - plain)
 

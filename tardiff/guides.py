@@ -41,7 +41,7 @@ def build_guide(
     Raises:
         TardiffError: no classifier to guide with, or one that reads another space or serves another task.
     """
-    if guidance.guidance == "none":
+    if guidance.guidance in ("none", "classifier-free"):
         return None
     if not pipeline.guidable:
         raise TardiffError(f"--guidance {guidance.guidance}: a record policy has no reverse steps to guide; use --guidance none")

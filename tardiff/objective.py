@@ -4,8 +4,9 @@ import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
 
+TIMESTEPS = 1000
 PROCESS = {
-    "num_train_timesteps": 1000,
+    "num_train_timesteps": TIMESTEPS,
     "beta_schedule": "squaredcos_cap_v2",  # cosine schedule, arXiv 2102.09672
     "prediction_type": "v_prediction",
     "timestep_spacing": "trailing",  # the first reverse step starts from pure noise, arXiv 2305.08891

@@ -106,6 +106,10 @@ class RecordGenerator:
         """Draw one record a seed; record i depends on label[i] and seeds[i] alone."""
         raise NotImplementedError
 
+    def sharpened(self, label_scale: float, window: float) -> "RecordGenerator":
+        """The same generator, exaggerating what the label changes in the first steps; one that has no steps is as it was."""
+        return self
+
     def dataset(self, samples: Samples, settings: dict[str, Any], task: Task | None = None) -> Dataset:
         """Samples as a data set with a training split, ready to be saved.
 
@@ -154,19 +158,28 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
 
     def __init__(self, unet: TemporalUNet, scheduler: DDIMScheduler, codec: Codec, statics: StaticModel, card: Card) -> None:
         super().__init__()
+        self.label_scale, self.window = 1.0, 1.0
         # Loaded weights come in another layout, whose kernels round differently: samples must not depend on that.
         self.register_modules(unet=unet.to(memory_format=torch.channels_last), scheduler=scheduler)
         self.codec = codec
         self.statics = statics
         self.card = card
 
-    def denoiser(self, label_scale: float = 1.0) -> Denoiser:
-        """The U-Net as it reads labels, or as it ignores them if it learnt without; `label_scale` as in `SamplerSettings`."""
-        return classifier_free(self.unet, len(self.classes), label_scale) if self.labelled else label_free(self.unet)
+    def denoiser(self) -> Denoiser:
+        """The U-Net as it reads labels, or as it ignores them if it learnt without."""
+        return classifier_free(self.unet, len(self.classes), self.label_scale, self.window) if self.labelled else label_free(self.unet)
+
+    def sharpened(self, label_scale: float, window: float) -> "TarDiffPipeline":
+        """The same generator, whose samples exaggerate what the label changes (see `guidance.classifier_free`)."""
+        sharp = self.with_codec(self.codec)
+        sharp.label_scale, sharp.window = label_scale, window
+        return sharp
 
     def with_codec(self, codec: Codec) -> "TarDiffPipeline":
         """The same generator with another codec (its thresholds fitted, say)."""
-        return TarDiffPipeline(self.unet, self.scheduler, codec, self.statics, self.card)
+        same = TarDiffPipeline(self.unet, self.scheduler, codec, self.statics, self.card)
+        same.label_scale, same.window = self.label_scale, self.window
+        return same
 
     def save_pretrained(self, path: str | Path, **options: Any) -> None:
         """Write the pipeline folder, whole or not at all.
@@ -236,7 +249,7 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
         mine = share(len(label))
         scheduler = dpm_solver(settings.eta) if settings.sampler == "dpm" else {"ddim": self.scheduler, "ode": "ode"}[settings.sampler]
         x = sample(
-            self.denoiser(settings.label_scale),
+            self.denoiser(),
             scheduler,
             torch.from_numpy(label[mine]).to(self.device),
             shape=(2 * len(self.codec.channels), self.codec.steps),

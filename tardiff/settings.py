@@ -117,9 +117,9 @@ class ClassifierSettings:
 class GuidanceSettings:
     """Which guide steers the sampler, and how strongly."""
 
-    guidance: Literal["none", "classifier", "influence", "published"] = "classifier"
-    """`classifier` follows the log-probability of the label, which helped most where labels are scarce or rare
-    (experiments/guidance); `influence` follows the influence of a sample on the classifier's loss on the guidance set;
+    guidance: Literal["none", "classifier-free", "classifier", "influence", "published"] = "classifier"
+    """`classifier-free` exaggerates what the label changes (--label-scale); `classifier` also follows the log-probability of the
+    label by a classifier; `influence` follows the influence of a sample on the classifier's loss on the guidance set;
     `published` is the rule of TarDiff's release, step by step, which does nothing."""
     form: Literal["cosine", "gap", "raw", "fixed"] = "cosine"
     """Influence objective. `cosine`: of a sample's gradient and the guidance set's; `gap`: towards what the real guidance rows
@@ -137,6 +137,9 @@ class GuidanceSettings:
     above chance moves samples by its share of that. 0 is unguided. `matched` is the strength, at most 0.3, at which the
     classifier is as sure of the samples' labels as of its own training rows'; `auto` tries some on real validation rows (--data)
     and stays unguided unless one helps."""
+    label_scale: float = 2.0
+    """Classifier-free guidance, beside every guide but `published`: 1 follows the label as it was learnt, above 1 exaggerates what it
+    changes, 0 ignores it. A generator that learnt without labels has none."""
     window: float = 0.4
     """Share of the reverse steps that are guided, counted from pure noise."""
     clip: float = 3.0
@@ -150,6 +153,7 @@ class GuidanceSettings:
         if not isinstance(self.strength, str):
             check_range(self, 0, ANY, "strength")
         check_range(self, 0, 1, "window")
+        check_range(self, 0, ANY, "label_scale")
         check_range(self, TINY, ANY, "clip")
         check_range(self, 32, 2**20, "pilot")
         check_range(self, 1, 20, "rounds")
@@ -183,8 +187,6 @@ class SamplerSettings:
     """Keep the clean estimate within physiologic limits, and pressures in order, at every step (not only when it is decoded)."""
     recurrence: int = 1
     """Times each guided step is run; above 1 its result is noised again and the step repeated."""
-    label_scale: float = 1.0
-    """Classifier-free guidance: 1 follows the label as it was learnt, above 1 exaggerates what it changes, 0 ignores it."""
     batch_size: int = 256
     """Rows carried through the reverse process together. It bounds memory and never changes a sample."""
 
@@ -192,7 +194,6 @@ class SamplerSettings:
         check_range(self, 1, 1000, "steps")
         check_range(self, 1, 20, "recurrence")
         check_range(self, 0, 1, "eta")
-        check_range(self, 0, ANY, "label_scale")
         check_range(self, 1, ANY, "batch_size")
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from tardiff.classifier_folder import ClassifierFolder
 from tardiff.dataset import Dataset, Split
 from tardiff.errors import TardiffError
-from tardiff.guidance import GradientGuide, GuidanceLog, rounded
+from tardiff.guidance import INERT, GradientGuide, GuidanceLog, rounded
 from tardiff.guides import build_guide, influence_objective, pilot_samples, served_task
 from tardiff.labels import draw_labels, ranked_labels
 from tardiff.matching import Match, match_strength
@@ -35,7 +35,8 @@ class Movement:
         rows: samples compared.
         value: root mean square difference of the value channels, in standard deviations (normal scores).
         mask: share of entries whose observation changed.
-        steps: per reverse step, root mean square of the guide's change and of the sampler's update, and their ratio.
+        steps: per reverse step, root mean square of the guide's change (classifier-free guidance, which works inside the denoiser,
+            has no part in it) and of the sampler's update, and their ratio.
         inert: True if guidance did nothing to speak of.
         repaired: share of the observed values that decoding moved (out of limits or out of order), guided and unguided.
         kept: share of each class's direction that stood above chance (`gap` only).
@@ -120,6 +121,8 @@ def synthesise(
     seeds = row_seeds(seed, range(len(label)))
 
     keeper = None if privacy_filter is None else PrivacyFilter.of(privacy_filter, pipeline)
+    guided = guidance.guidance not in ("none", "published")
+    plain, pipeline = pipeline, pipeline.sharpened(guidance.label_scale, guidance.window) if guided else pipeline
     guide = build_guide(pipeline, folders, guidance, sampler, seed, progress)
     choice: Choice | Match | None = None
     if isinstance(guidance.strength, str) and isinstance(guide, GradientGuide):
@@ -146,9 +149,9 @@ def synthesise(
         chosen = _selected(samples, pipeline, folders, selection, data, draw_labels(label_ratio, counts, n, seed))
         samples, seeds = samples.take(chosen), [seeds[row] for row in chosen]
     movement = None
-    if guide is not None:
+    if guidance.guidance != "none":
         few = slice(0, min(n, COMPARED_ROWS))
-        unguided = pipeline(samples.label[few], seeds[few], sampler)
+        unguided = plain(samples.label[few], seeds[few], sampler)
         movement = compare(pipeline, samples, unguided, log, getattr(guide, "kept", None))
     if relabel:
         seen = pipeline.codec.seen(pipeline.codec.encode(pipeline.dataset(samples, {}, task).train))
@@ -160,7 +163,7 @@ def synthesise(
         "label_ratio": label_ratio,
         "relabel": relabel,
         "sampler": {k: v for k, v in asdict(sampler).items() if k != "batch_size"},
-        "guidance": asdict(guidance) if guide is not None else {"guidance": "none"},
+        "guidance": asdict(guidance) if guidance.guidance != "none" else {"guidance": "none"},
         "selection": asdict(selection),
         "generator": pipeline.card.data_hash,
         "classifiers": [folder.card.data_hash for folder in folders] if guide is not None or relabel else [],
@@ -243,4 +246,5 @@ def compare(
     difference = (guided.x[:rows] - unguided.x)[:, :channels].square().mean().sqrt()
     flipped = float((guided.mask[:rows] != unguided.mask).mean())
     repaired = rounded(pipeline.codec.repaired(guided.x[:rows])), rounded(pipeline.codec.repaired(unguided.x))
-    return Movement(rows, rounded(float(difference)), rounded(flipped), log.summary(), log.inert, repaired, kept)
+    inert = log.inert and float(difference) < INERT and flipped < INERT
+    return Movement(rows, rounded(float(difference)), rounded(flipped), log.summary(), inert, repaired, kept)

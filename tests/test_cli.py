@@ -90,7 +90,7 @@ def test_the_steps_in_a_row(toy, tmp_path, capsys, monkeypatch):
     assert call("export", "guided", "--out", "guided.csv") == 0
     assert (tmp_path / "guided.csv").read_text().startswith("split,stay_id,label,hour,variable,value\n")
 
-    assert call("sample", "run", "--classifier", "clf", "--n", 64, "--strength", 1e-9, "--pilot", 64, "--out", "weak") == 0
+    assert call("sample", "run", "--classifier", "clf", "--n", 64, "--strength", 1e-9, "--label-scale", 1, "--out", "weak") == 0
     assert "guidance is inert" in capsys.readouterr().err
     assert Dataset.load(tmp_path / "weak").manifest.settings["movement"]["inert"]
     left = {path.name for path in tmp_path.iterdir()}

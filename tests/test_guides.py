@@ -6,13 +6,14 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from tardiff.audit.run import fitted_on_train
 from tardiff.classifier_folder import ClassifierFolder, fit_classifier
 from tardiff.dataset import Dataset
 from tardiff.direction import weights_hash
 from tardiff.errors import TardiffError
-from tardiff.guidance import gradient_over_x, mean_of
+from tardiff.guidance import classifier_free, gradient_over_x, mean_of
 from tardiff.guides import build_guide
 from tardiff.noise import row_seeds
 from tardiff.pipeline import TarDiffPipeline
@@ -25,7 +26,7 @@ from tardiff.training import train
 from .conftest import tiny_training
 
 STEP = Step(index=0, count=10, timestep=900.0, alpha=0.3, sigma=0.95)
-CLASSIFIER = GuidanceSettings(guidance="classifier", strength=1.0, window=1.0)
+CLASSIFIER = GuidanceSettings(guidance="classifier", strength=1.0, window=1.0, label_scale=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +169,7 @@ class TestChosenStrength:
         assert "unguided" in str(worse)
 
     def test_unguided_when_nothing_helps_and_data_are_needed(self, run, clf, toy):
-        auto = GuidanceSettings(guidance="classifier", strength="auto")
+        auto = GuidanceSettings(guidance="classifier", strength="auto", label_scale=1.0)
         with pytest.raises(TardiffError, match="--data"):
             synthesise(run[1], 40, classifier=clf[1], guidance=auto, progress=False)
         result = synthesise(run[1], 80, classifier=clf[1], guidance=auto, data=toy[1], progress=False)
@@ -223,3 +224,44 @@ def test_a_second_round_adds_what_steered_samples_still_miss(run, clf):
     first, second = (guide.objective(run[1].codec.seen(x), torch.arange(8) % 2) for guide in (once, twice))
     assert first.any()
     torch.testing.assert_close(second, 2 * first, atol=1e-6, rtol=1e-4)
+
+
+class TestClassifierFree:
+    FREE = GuidanceSettings(guidance="classifier-free")
+
+    def test_exaggerates_in_the_window_and_leaves_the_rest(self):
+        def denoiser(x_t, timestep, label, static):
+            return x_t * (1 + label[:, None, None].float()) + (0 if static is None else static.sum())
+
+        sharp = classifier_free(denoiser, unconditional=2, scale=3.0, window=0.4)
+        x, label, static = torch.ones(2, 3, 4), torch.tensor([0, 1]), torch.ones(2, 1)
+        for t, wanted in ((999.0, 3 + 3 * ((label + 1) + 2 - 3.0)), (620.0, 3 + 3 * ((label + 1) + 2 - 3.0)), (500.0, (label + 1) + 2.0)):
+            torch.testing.assert_close(sharp(x, torch.full((2,), t), label, static)[:, 0, 0], wanted.float())
+
+    def test_scale_1_is_unguided_bit_for_bit(self, run):
+        unguided = synthesise(run[1], 40, guidance=GuidanceSettings(guidance="none"), progress=False)
+        plain = synthesise(run[1], 40, guidance=dataclasses.replace(self.FREE, label_scale=1.0), progress=False)
+        np.testing.assert_array_equal(plain.dataset.train.values, unguided.dataset.train.values)
+        assert plain.movement.inert
+
+    def test_needs_no_classifier_and_parts_the_classes(self, run, clf, toy):
+        def auroc(label_scale):
+            settings = dataclasses.replace(self.FREE, label_scale=label_scale)
+            made = synthesise(run[1], 300, guidance=settings, label_ratio="balanced", progress=False)
+            seen = run[1].codec.seen(run[1].codec.encode(made.dataset.train))
+            return roc_auc_score(made.dataset.train.label, clf[1].classifier.probability(seen)[:, 1]), made.movement
+
+        (before, _), (after, movement) = auroc(1.0), auroc(4.0)
+        assert after > before + 0.02
+        assert movement.value > 0.01
+        assert not movement.inert
+
+    def test_a_sample_does_not_depend_on_its_batch(self, run):
+        sharp, label, seeds = run[1].sharpened(2.0, 0.4), np.arange(70) % 2, row_seeds(0, range(70))
+        few = sharp(label[:5], seeds[:5])
+        np.testing.assert_array_equal(few.values, sharp(label, seeds).values[:5])
+
+    def test_without_labels_there_is_nothing_to_exaggerate(self, label_free, served):
+        none = synthesise(label_free, 30, classifier=served, guidance=GuidanceSettings(guidance="none"), progress=False)
+        free = synthesise(label_free, 30, classifier=served, guidance=self.FREE, progress=False)
+        np.testing.assert_array_equal(none.dataset.train.values, free.dataset.train.values)

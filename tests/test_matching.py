@@ -13,7 +13,7 @@ from tardiff.matching import CANDIDATES, match_strength
 from tardiff.settings import GuidanceSettings
 from tardiff.synthesis import synthesise
 
-MATCHED = GuidanceSettings(guidance="classifier", pilot=128)
+MATCHED = GuidanceSettings(guidance="classifier", pilot=128, label_scale=1.0)
 
 
 class Surer:
@@ -70,6 +70,6 @@ def test_samples_are_those_of_the_strength_that_was_found(run, clf):
     less_sure = dataclasses.replace(clf[1], card=msgspec.structs.replace(clf[1].card, certainty=-9.0))
     alone = synthesise(run[1], 40, classifier=less_sure, guidance=MATCHED, progress=False)
     assert alone.choice.strength == 0
-    assert alone.movement is None
+    assert alone.movement.inert
     unguided = synthesise(run[1], 40, guidance=GuidanceSettings(guidance="none"), progress=False)
     np.testing.assert_array_equal(alone.dataset.train.values, unguided.dataset.train.values)

@@ -7,6 +7,7 @@ import pytest
 
 from tardiff import shelf as module
 from tardiff.errors import TardiffError
+from tardiff.pipeline import TarDiffPipeline
 from tardiff.settings import GuidanceSettings
 from tardiff.shelf import Shelf
 from tardiff.synthesis import synthesise
@@ -39,32 +40,26 @@ class TestShelf:
     @pytest.mark.parametrize("stop", [0, 1, 3, 4])
     def test_a_stopped_run_goes_on(self, run, clf, tmp_path, stop, monkeypatch):
         """Whatever part it dies in, and though it dies while that part is being written."""
-        calls = []
-        pipeline = run[1]
+        calls, draw_one = [], TarDiffPipeline.__call__
 
-        class Dying(type(pipeline)):
-            def __call__(self, label, *arguments, **options):
-                calls.append(len(label))
-                if len(calls) > stop + 1:
-                    raise KeyboardInterrupt
-                return super().__call__(label, *arguments, **options)
+        def dying(self, label, *arguments, **options):
+            calls.append(len(label))
+            if len(calls) > stop + 1:
+                raise KeyboardInterrupt
+            return draw_one(self, label, *arguments, **options)
 
-        monkeypatch.setattr(pipeline, "__class__", Dying)
+        monkeypatch.setattr(TarDiffPipeline, "__call__", dying)
         with pytest.raises(KeyboardInterrupt):
             draw(run, clf, Shelf(tmp_path / "s.partial", {"n": 70}))
-        monkeypatch.undo()
-        monkeypatch.setattr(module, "PART", 16)
         fresh = []
 
-        class Counting(type(pipeline)):
-            def __call__(self, label, *arguments, **options):
-                fresh.append(len(label))
-                return super().__call__(label, *arguments, **options)
+        def counting(self, label, *arguments, **options):
+            fresh.append(len(label))
+            return draw_one(self, label, *arguments, **options)
 
-        monkeypatch.setattr(pipeline, "__class__", Counting)
+        monkeypatch.setattr(TarDiffPipeline, "__call__", counting)
         resumed = draw(run, clf, Shelf(tmp_path / "s.partial", {"n": 70}))
         assert fresh[:-1] == [16, 16, 16, 16, 6][stop + 1 :]  # the last call draws the unguided ones to compare with
-        monkeypatch.undo()
         assert_same(draw(run, clf), resumed)
 
     def test_belongs_to_its_settings(self, run, clf, tmp_path):

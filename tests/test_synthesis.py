@@ -20,7 +20,7 @@ def draw(run, clf, guidance, **options):
 
 
 def settings_of(**changes):
-    return GuidanceSettings(**{"guidance": "influence", "pilot": 64, "strength": 0.3, **changes})
+    return GuidanceSettings(**{"guidance": "influence", "pilot": 64, "strength": 0.3, "label_scale": 1.0, **changes})
 
 
 ALL = [
