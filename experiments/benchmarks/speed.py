@@ -7,6 +7,8 @@ up. `--parts` runs some parts only; the file is then written with the others as 
 """
 
 import argparse
+import contextlib
+import io
 import json
 import resource
 import statistics
@@ -47,8 +49,9 @@ ROUNDS = 3
 STARTS = 7
 WORSE = 1.2
 OURS, THEIRS, FEW = 64, 16, 4  # records sampled by the package, by the naive implementation, and with its slowest classifier
+EVALUATED = (256, 512, 1024)
 SIZES = {"N": (256, 1024, 4096), "T": (24, 48, 96), "C": (7, 17, 34)}
-FEW_STEPS = SamplerSettings(steps=4)  # growth does not depend on how many there are
+FEW_STEPS = SamplerSettings(steps=3)  # growth does not depend on how many there are
 
 KINDS = {
     "convolution": ("convolution",),
@@ -67,7 +70,6 @@ def influence(**options: Any) -> GuidanceSettings:
 WAYS = {
     "default guide": GuidanceSettings(strength=0.1),
     "raw influence, last layer": influence(),
-    "raw influence, last layer, all steps": influence(window=1.0),
     "raw influence, all weights": influence(gradient="auto"),
     "raw influence, all weights, all steps": influence(gradient="auto", window=1.0),
     "raw influence, all weights, double backward, all steps": influence(gradient="double-backward", window=1.0),
@@ -263,13 +265,14 @@ def whole_direction(folder: ClassifierFolder) -> dict[str, Tensor]:
 def evaluation() -> Measures:
     """A quick evaluation of as many synthetic rows as real ones. It has no naive counterpart, so what is compared is its growth."""
     settings, seconds = EvaluateSettings(quick=True, workers=1), []
-    for rows in SIZES["N"]:
+    for rows in EVALUATED:
         data, other = made_up(rows), made_up(rows)
         start = time.process_time()
-        evaluate(data, {"other": other}, settings)
+        with contextlib.redirect_stderr(io.StringIO()):  # its bars
+            evaluate(data, {"other": other}, settings)
         seconds.append(time.process_time() - start)
         yield Measure("evaluation", f"quick, {rows:,} rows", seconds[-1], "s")
-    yield Measure("evaluation", "quick, over N", exponent(SIZES["N"], seconds), "exponent")
+    yield Measure("evaluation", "quick, over N", exponent(EVALUATED, seconds), "exponent")
 
 
 def start_up() -> Measures:
