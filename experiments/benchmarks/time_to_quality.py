@@ -1,0 +1,191 @@
+"""How long training takes until synthetic records teach what real ones do, against the naive implementation's full training.
+
+Generators are trained from scratch with more and more steps. Each then makes as many records as there are training rows; judges
+(trees and logistic regression) are trained on those and asked about real validation and test rows (TSTR), beside judges trained on
+real rows. There are two rules of having reached the real score, and each is asked on either split: every judge's AUPRC is at least
+the real one minus 0.01 (`point`), or every judge's paired 95 % interval of the difference over patients holds 0 or lies above
+(`interval`). Validation rows are few: what they say at a number of steps, the five times as many test rows need not.
+
+Both sides are processor seconds of one thread in this run. The naive implementation is not trained to the end: its time is
+its measured seconds a step (one step before each of our trainings) times the 20,000 steps that are published.
+
+    python experiments/benchmarks/time_to_quality.py --data DATA --out experiments/benchmarks/time_to_quality.json
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import naive
+import numpy as np
+import torch
+from clock import machine
+from numpy.typing import NDArray
+
+from tardiff.codec import Codec
+from tardiff.dataset import Dataset, Split
+from tardiff.evaluate.bootstrap import TAILS, group_weights
+from tardiff.evaluate.metrics import auprc
+from tardiff.evaluate.models import Rows, fit_predict
+from tardiff.files import write_json
+from tardiff.labels import draw_labels
+from tardiff.noise import row_seeds, stream
+from tardiff.pipeline import TarDiffPipeline
+from tardiff.settings import SamplerSettings, TrainSettings
+from tardiff.training import train
+
+SPLITS = ("validation", "test")
+MODELS = ("trees", "logistic")
+FITS, RESAMPLES, HELD_OUT, MARGIN = 3, 500, 0.2, 0.01
+SIZES: dict[str, dict[str, Any]] = {
+    "small": {"batch_size": 64, "widths": (32, 64), "blocks": 1, "ema_decay": 0.998},
+    "default": {},
+}
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges that are asked about one split, always under the same resamples of its patients."""
+
+    rows: Rows
+    weights: NDArray[np.float32]
+
+    @classmethod
+    def on(cls, split: Split, codec: Codec) -> "Judge":
+        """Judges that are asked about this split."""
+        return cls(Rows.of(split, codec), group_weights(split.subject_id, RESAMPLES, stream("judges", 0)))
+
+    def __call__(self, rows: Rows) -> dict[str, NDArray[np.float64]]:
+        """AUPRC of each model trained on some rows, mean of `FITS` fits, of the split as it is and of every resample."""
+        draws = {}
+        for model in MODELS:
+            by_fit = []
+            for seed in range(FITS):
+                order = stream("stop on", seed).permutation(len(rows))
+                cut = round(HELD_OUT * len(rows))
+                score = fit_predict(model, rows.take(order[cut:]), rows.take(order[:cut]), self.rows, seed)[:, 1]
+                by_fit.append(auprc(self.rows.label, score, self.weights))
+            draws[model] = np.mean(by_fit, axis=0)
+        return draws
+
+
+def compared(synthetic: dict[str, NDArray[np.float64]], real: dict[str, NDArray[np.float64]]) -> dict[str, dict[str, Any]]:
+    """By model: AUPRC, and its difference to real rows with the paired 95 % interval."""
+    result = {}
+    for model in MODELS:
+        difference = synthetic[model] - real[model]
+        low, high = np.quantile(difference[1:], TAILS)
+        numbers = {"tstr": synthetic[model][0], "real": real[model][0], "difference": difference[0], "low": low, "high": high}
+        result[model] = {name: round(float(number), 4) for name, number in numbers.items()}
+    return result
+
+
+RULES: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "point": lambda numbers: numbers["difference"] >= -MARGIN,
+    "interval": lambda numbers: numbers["high"] >= 0,
+}
+
+
+def reached(figures: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
+    """The rules that every judge fulfils, each with its split."""
+    return [f"{split}, {rule}" for split in figures for rule, holds in RULES.items() if all(map(holds, figures[split].values()))]
+
+
+class NaiveClock:
+    """Processor seconds of naive training steps, taken one at a time."""
+
+    def __init__(self, data: Dataset, codec: Codec) -> None:
+        x0 = codec.encode(data.train)
+        self.training = naive.Training(naive.NaiveUNet(x0.shape[1], len(data.manifest.task.classes)))
+        self.x0, self.label = x0[: naive.BATCH], torch.from_numpy(data.train.label[: naive.BATCH])
+        self.training.step(self.x0, self.label)  # the first one also makes the optimizer's moments
+        self.seconds: list[float] = []
+
+    def tick(self) -> None:
+        """Time one step."""
+        start = time.process_time()
+        self.training.step(self.x0, self.label)
+        self.seconds.append(time.process_time() - start)
+
+
+def trained(data: Dataset, settings: TrainSettings) -> tuple[TarDiffPipeline, float]:
+    """A generator and the processor seconds that training it took, thresholds and all."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.process_time()
+        pipeline = train(data, Path(folder) / "run", settings, progress=False)
+        return pipeline, time.process_time() - start
+
+
+def sampled(pipeline: TarDiffPipeline, rows: int, seed: int) -> tuple[Rows, float]:
+    """Synthetic rows with the labels of training, and the processor seconds they took."""
+    start = time.process_time()
+    label = draw_labels("train", pipeline.card.class_counts, rows, seed)
+    samples = pipeline(label, row_seeds(seed, range(rows)), SamplerSettings())
+    return Rows.of(pipeline.dataset(samples, {}).train, pipeline.codec), time.process_time() - start
+
+
+def main() -> None:
+    """Train with more and more steps, and say from when on it is enough."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="dataset folder with validation and test rows")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--steps", type=int, nargs="+", default=[250, 500, 1000, 2000, 4000])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--size", choices=SIZES, default="small")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    data = Dataset.load(options.data)
+    codec = Codec.fit(data.train, data.manifest)
+    clock, judges = NaiveClock(data, codec), {split: Judge.on(data.split(split), codec) for split in SPLITS}
+    training = Rows.of(data.train, codec)
+    real = {split: judge(training) for split, judge in judges.items()}
+
+    runs = []
+    for seed in options.seeds:
+        for steps in options.steps:
+            clock.tick()
+            pipeline, seconds = trained(data, TrainSettings(steps=steps, seed=seed, validate_every=10**6, **SIZES[options.size]))
+            rows, sampling = sampled(pipeline, len(training), seed)
+            figures = {split: compared(judge(rows), real[split]) for split, judge in judges.items()}
+            run = {"seed": seed, "steps": steps, "cpu_seconds": seconds, "sampling_cpu_seconds": sampling, **figures}
+            runs.append(run | {"reached": reached(figures)})
+            print(line(runs[-1]), flush=True)
+
+    step = statistics.median(clock.seconds)
+    full = step * naive.TRAINING_STEPS
+    print(f"naive: {step:.2f} s a step (measured) x {naive.TRAINING_STEPS:,} steps (published) = {full:,.0f} s (arithmetic)")
+    crossings = [crossing for seed in options.seeds for crossing in first_reached([r for r in runs if r["seed"] == seed], full)]
+    theirs = {"cpu_seconds_a_step": step, "ticks": clock.seconds, "steps": naive.TRAINING_STEPS, "cpu_seconds_by_arithmetic": full}
+    found = {"size": options.size, "margin": MARGIN, "runs": runs, "naive": theirs, "crossings": crossings}
+    write_json(options.out, {"machine": machine()} | found)
+
+
+def first_reached(runs: list[dict[str, Any]], full: float) -> Iterator[dict[str, Any]]:
+    """Of one seed's runs, the first that fulfils each rule, and how many times faster it was than `full` seconds."""
+    for rule in (f"{split}, {rule}" for split in SPLITS for rule in RULES):
+        first = next((run for run in runs if rule in run["reached"]), None)
+        if first is None:
+            print(f"{rule}: not reached")
+            continue
+        ratio = full / first["cpu_seconds"]
+        print(f"{rule}: seed {first['seed']}, {first['steps']:,} steps, {first['cpu_seconds']:.0f} s (measured), {ratio:.0f} times faster")
+        yield {key: first[key] for key in ("seed", "steps", "cpu_seconds")} | {"rule": rule, "times_faster": ratio}
+
+
+def line(run: dict[str, Any]) -> str:
+    """A run in words."""
+    parts = [f"seed {run['seed']}  {run['steps']:>5,} steps  {run['cpu_seconds']:6.1f} s"]
+    for split in SPLITS:
+        for model, n in run[split].items():
+            interval = f"{n['difference']:+.3f} [{n['low']:+.3f}, {n['high']:+.3f}]"
+            parts.append(f"{split} {model} {n['tstr']:.3f} (real {n['real']:.3f}, {interval})")
+    return "\n    ".join([*parts, f"reached: {'; '.join(run['reached']) or 'no'}"])
+
+
+if __name__ == "__main__":
+    main()
