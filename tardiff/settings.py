@@ -236,7 +236,7 @@ class AugmentSettings:
     guidance: Literal["auto", "none", "classifier", "influence"] = "auto"
     """`classifier` follows the label's log-probability, `influence` the cosine influence on the guidance rows; `auto` is
     `classifier`, or `influence` with --subgroup."""
-    strength: float = 0.3
+    strength: float | Literal["matched"] = "matched"
     """Strength of guidance, as in `tardiff sample`."""
     subgroup: str | None = None
     """Training rows that guidance serves, by a descriptor: "sex=female", "age>=65"."""
@@ -247,7 +247,8 @@ class AugmentSettings:
 
     def __post_init__(self) -> None:
         check_range(self, TINY, 100, "ratio")
-        check_range(self, 0, ANY, "strength")
+        if not isinstance(self.strength, str):
+            check_range(self, 0, ANY, "strength")
         check_range(self, TINY, ANY, "budget_minutes")
         check_range(self, 0, MAX_SEED, "seed")
 

@@ -29,11 +29,13 @@ from tardiff.settings import GuidanceSettings, SamplerSettings
 
 def influence(**options: Any) -> GuidanceSettings:
     """Influence guidance."""
-    return GuidanceSettings(guidance="influence", **options)
+    return GuidanceSettings(guidance="influence", label_scale=1.0, **options)
 
 
 WAYS = {
     "default": GuidanceSettings(),
+    "classifier-free": GuidanceSettings(guidance="classifier-free"),
+    "classifier": GuidanceSettings(label_scale=1.0),
     "gap, last layer": influence(form="gap"),
     "raw, last layer": influence(form="raw"),
     "cosine, last layer": influence(form="cosine"),
@@ -58,6 +60,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     pipeline, folder = TarDiffPipeline.from_pretrained(options.run), ClassifierFolder.load(options.classifier)
+    default = GuidanceSettings()
     draw(pipeline, None, 64)  # warm up
 
     ways: dict[str, Any] = {}
@@ -65,15 +68,16 @@ def main() -> None:
         start = time.perf_counter()
         guide = build_guide(pipeline, [folder], settings, SamplerSettings(), seed=0)
         prepared = time.perf_counter() - start
-        pairs = [(draw(pipeline, None, options.rows), draw(pipeline, guide, options.rows)) for _ in range(options.repeats)]
+        sharp = pipeline.sharpened(settings.label_scale, settings.window)
+        pairs = [(draw(pipeline, None, options.rows), draw(sharp, guide, options.rows)) for _ in range(options.repeats)]
         unguided, guided = (statistics.median(times) for times in zip(*pairs, strict=True))
         ways[name] = {"unguided": unguided, "guided": guided, "ratio": guided / unguided, "preparation": prepared}
         print(f"{name:<55} {guided:6.2f} s  {guided / unguided:5.2f} x unguided   (prepared in {prepared:.1f} s)", flush=True)
 
-    guide = build_guide(pipeline, [folder], GuidanceSettings(), SamplerSettings(), seed=0)
-    growth = []
+    guide = build_guide(pipeline, [folder], default, SamplerSettings(), seed=0)
+    sharp, growth = pipeline.sharpened(default.label_scale, default.window), []
     for rows in SIZES:
-        seconds = draw(pipeline, guide, rows)
+        seconds = draw(sharp, guide, rows)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         growth.append({"rows": rows, "seconds": seconds, "milliseconds_a_row": 1000 * seconds / rows, "peak_mb": memory})
         print(f"{rows:>6,} rows  {seconds:6.1f} s  {1000 * seconds / rows:5.1f} ms a row  peak {memory:,.0f} MB", flush=True)

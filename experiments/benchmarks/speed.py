@@ -68,7 +68,7 @@ def influence(**options: Any) -> GuidanceSettings:
 
 
 WAYS = {
-    "default guide": GuidanceSettings(strength=0.1),
+    "classifier guide": GuidanceSettings(strength=0.1),
     "raw influence, last layer": influence(),
     "raw influence, all weights": influence(gradient="auto"),
     "raw influence, all weights, all steps": influence(gradient="auto", window=1.0),
@@ -240,7 +240,7 @@ def sampling() -> Measures:
         same = "naive, guided" if settings.window == 1 else "naive, guided in our window"
         yield Measure("sampling", f"{name}, against naive", each[same] / each[f"ours, {name}"], "times")
     for rival in ("naive, guided", "naive, guided by the published classifier"):
-        yield Measure("sampling", f"default guide, against {rival}", each[rival] / each["ours, default guide"], "times")
+        yield Measure("sampling", f"classifier guide, against {rival}", each[rival] / each["ours, classifier guide"], "times")
     ancestral = each["naive, unguided"] * naive.DIFFUSION_STEPS / naive.REVERSE_STEPS
     yield Measure("sampling", "unguided, against all 200 diffusion steps, by arithmetic", ancestral / each["ours, unguided"], "times")
 

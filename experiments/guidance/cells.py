@@ -19,7 +19,7 @@ from tardiff.evaluate.metrics import auprc, auroc, brier
 from tardiff.evaluate.models import Rows, fit_predict
 from tardiff.noise import stream
 from tardiff.pipeline import TarDiffPipeline
-from tardiff.settings import ClassifierSettings, GuidanceSettings, SamplerSettings, SelectionSettings, TrainSettings
+from tardiff.settings import ClassifierSettings, GuidanceSettings, SelectionSettings, TrainSettings
 from tardiff.synthesis import synthesise
 from tardiff.training import train
 
@@ -49,7 +49,6 @@ class Recipe:
     Attributes:
         guidance: which guide, None for none.
         guide: who guides: the first classifier, all four of them, or one committee that was fitted as such.
-        label_scale: of classifier-free guidance.
         select: choose among four times as many samples.
         size: synthetic rows, as a multiple of the regime's.
         pseudo: labels come from the classifiers, which rank unguided samples; there are as many deaths as wanted.
@@ -57,7 +56,6 @@ class Recipe:
 
     guidance: GuidanceSettings | None = None
     guide: Literal["one", "four", "committee"] = "committee"
-    label_scale: float = 1.0
     select: str = "none"
     size: float = 1.0
     pseudo: bool = False
@@ -112,7 +110,6 @@ class Bench:
             size,
             classifier=folders,
             guidance=recipe.guidance or GuidanceSettings(guidance="none"),
-            sampler=SamplerSettings(label_scale=recipe.label_scale),
             selection=SelectionSettings(select=recipe.select),  # type: ignore[arg-type]
             label_ratio=self.regime.ratio,
             relabel=recipe.pseudo,

@@ -23,17 +23,28 @@ HERE = Path(__file__).parent
 
 def influence(form: str, strength: float = 0.3, **options: object) -> Recipe:
     """Influence guidance."""
-    return Recipe(GuidanceSettings(guidance="influence", form=form, strength=strength, pilot=512, **options))  # type: ignore[arg-type]
+    return Recipe(GuidanceSettings(guidance="influence", form=form, strength=strength, label_scale=1.0, pilot=512, **options))  # type: ignore[arg-type]
 
 
-CLASSIFIER = GuidanceSettings(guidance="classifier", strength=0.3)
-MATCHED = GuidanceSettings(guidance="classifier", strength="matched", pilot=512)
+CLASSIFIER = GuidanceSettings(guidance="classifier", strength=0.3, label_scale=1.0)
+MATCHED = replace(CLASSIFIER, strength="matched", pilot=512)
+
+
+def classifier_free(scale: float, window: float = 0.4) -> GuidanceSettings:
+    """Classifier-free guidance alone."""
+    return GuidanceSettings(guidance="classifier-free", label_scale=scale, window=window)
+
+
 RECIPES: dict[str, Recipe] = {
     "unguided": Recipe(),
     "classifier 0.3, committee": Recipe(CLASSIFIER),
     "classifier matched, committee": Recipe(MATCHED),
     "cosine 0.3, committee": influence("cosine"),
-    "classifier-free 2": Recipe(label_scale=2.0),
+    "classifier-free 2, early, classifier matched": Recipe(replace(MATCHED, label_scale=2.0)),
+    "classifier-free 2": Recipe(classifier_free(2.0, 1.0)),
+    "classifier-free 3": Recipe(classifier_free(3.0, 1.0)),
+    "classifier-free 2, early": Recipe(classifier_free(2.0)),
+    "classifier-free 3, early": Recipe(classifier_free(3.0)),
     "published": Recipe(GuidanceSettings(guidance="published"), guide="one"),
     "selection by influence": Recipe(select="influence"),
     "classifier 0.3, one": Recipe(CLASSIFIER, guide="one"),
@@ -64,7 +75,7 @@ def rows_of(regime: str) -> dict[str, Recipe | str]:
     """The rows of a regime's table. Without labels a generator has no class to sample: pseudo-labels stand for unguided."""
     made = {name: replace(recipe, size=SIZE[regime]) for name, recipe in {**RECIPES, **PSEUDO}.items()}
     if regime == "few-labels":
-        made = {name: recipe for name, recipe in made.items() if name not in ("unguided", "classifier-free 2", "published")}
+        made = {name: recipe for name, recipe in made.items() if not name.startswith(("unguided", "classifier-free", "published"))}
     else:
         made = {name: recipe for name, recipe in made.items() if name not in PSEUDO}
         other = 1.0 if SIZE[regime] > 1 else 5.0

@@ -24,10 +24,10 @@ from tardiff.settings import GuidanceSettings, SamplerSettings
 
 ROWS = 1024
 GUIDES = {
-    "classifier": GuidanceSettings(guidance="classifier", strength=0.3),
-    "cosine": GuidanceSettings(guidance="influence", form="cosine", strength=0.3),
-    "raw": GuidanceSettings(guidance="influence", form="raw", strength=0.3),
-    "gap": GuidanceSettings(guidance="influence", form="gap", strength=0.3, pilot=512),
+    "classifier": GuidanceSettings(guidance="classifier", strength=0.3, label_scale=1.0),
+    "cosine": GuidanceSettings(guidance="influence", form="cosine", strength=0.3, label_scale=1.0),
+    "raw": GuidanceSettings(guidance="influence", form="raw", strength=0.3, label_scale=1.0),
+    "gap": GuidanceSettings(guidance="influence", form="gap", strength=0.3, label_scale=1.0, pilot=512),
 }
 WINDOWS = {"first 40 %": 0.4, "all steps": 1.0}
 

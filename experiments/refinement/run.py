@@ -43,7 +43,7 @@ REFINED: dict[str, dict[str, Any]] = {
     "draft, discriminator and influence": {"rewards": "discriminator=1,influence=0.5", "method": "draft"},
 }
 ROWS = ("base", "base + guidance", *REFINED, "ppo, together + guidance", "record policy", "gan")
-GUIDANCE = GuidanceSettings(guidance="classifier", strength=0.3)
+GUIDANCE = GuidanceSettings()
 SIZE = {"all": 1.0, "small": 5.0, "static": 1.0}
 
 

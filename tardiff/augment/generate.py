@@ -22,10 +22,10 @@ from tardiff.settings import GuidanceSettings, SamplerSettings, TrainSettings
 from tardiff.synthesis import Movement, synthesise
 from tardiff.training import train
 
-CLASSIFIER_GUIDANCE = GuidanceSettings(guidance="classifier", strength=0.3)
+CLASSIFIER_GUIDANCE = GuidanceSettings()
 """What the screening in experiments/guidance found best."""
 SUBGROUP_GUIDANCE = GuidanceSettings(guidance="influence", form="cosine", strength=0.3)
-"""Influence, for a guidance set of its own: classifier guidance has none."""
+"""Influence, for a guidance set of its own: classifier guidance has none, and how sure of labels it is says nothing of a subgroup."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """`tardiff augment`: a dataset folder whose training split is filled up with synthetic rows."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,4 +74,4 @@ def guidance_of(settings: AugmentSettings) -> GuidanceSettings:
         return GuidanceSettings(guidance="none")
     influence = settings.guidance == "influence" or settings.subgroup is not None
     chosen = SUBGROUP_GUIDANCE if influence else CLASSIFIER_GUIDANCE
-    return GuidanceSettings(guidance=chosen.guidance, form=chosen.form, strength=settings.strength)
+    return chosen if settings.strength == "matched" else replace(chosen, strength=settings.strength)
