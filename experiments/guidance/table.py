@@ -15,6 +15,7 @@ from cells import draws_of
 
 CONTROL = {"few-labels": "pseudo-labels"}  # elsewhere: unguided
 COLUMNS = ("tstr", "tsrtr_best")
+MEAN = "mean of judges"
 
 BySeed = dict[int, dict[str, Any]]
 
@@ -39,7 +40,7 @@ def main() -> None:
 
 def table(rows: dict[str, BySeed], control: str, columns: tuple[str, ...], metric: str) -> str:
     """Each row's mean over seeds, and its paired difference to the control with a 95 % interval over stays and seeds."""
-    models = list(place(next(iter(rows[control].values())), "tsrtr_best"))
+    models = [*place(next(iter(rows[control].values())), "tsrtr_best"), MEAN]
     header = ["row", "seeds", *(f"{column.replace('_', ' ')}, {model}" for column in columns for model in models)]
     lines = [header, ["---"] * len(header)]
     for row, by_seed in rows.items():
@@ -53,18 +54,24 @@ def place(cell: dict[str, Any], column: str) -> dict[str, Any] | None:
     return cell.get(column) or (cell["tsrtr"] if column == "tsrtr_best" else None)
 
 
+def judged(by_model: dict[str, Any], model: str) -> list[dict[str, Any]]:
+    """The figures of one judge, or of all of them."""
+    return list(by_model.values()) if model == MEAN else [by_model[model]]
+
+
 def figure(by_seed: BySeed, control: BySeed, column: str, model: str, metric: str) -> str:
     """Mean of a metric, and for AUPRC the difference to the control of the same seeds."""
-    ours = {seed: found[model] for seed, cell in by_seed.items() if (found := place(cell, column))}
-    theirs = {seed: found[model] for seed, cell in control.items() if (found := place(cell, column))}
+    ours = {seed: judged(found, model) for seed, cell in by_seed.items() if (found := place(cell, column))}
+    theirs = {seed: judged(found, model) for seed, cell in control.items() if (found := place(cell, column))}
     if not ours:
         return ""
-    value = f"{np.mean([found[metric] for found in ours.values()]):.3f}"
+    value = f"{np.mean([found[metric] for by_model in ours.values() for found in by_model]):.3f}"
     both = sorted(ours.keys() & theirs.keys())
     if by_seed is control or not both or metric != "auprc":
         return value
-    points = [ours[seed]["auprc"] - theirs[seed]["auprc"] for seed in both]
-    draws = np.stack([draws_of(ours[seed]) - draws_of(theirs[seed]) for seed in both])
+    pairs = [list(zip(ours[seed], theirs[seed], strict=True)) for seed in both]
+    points = [np.mean([our["auprc"] - their["auprc"] for our, their in pair]) for pair in pairs]
+    draws = np.stack([np.mean([draws_of(our) - draws_of(their) for our, their in pair], axis=0) for pair in pairs])
     chosen = np.random.default_rng(0).integers(len(both), size=(draws.shape[1], len(both)))
     low, high = np.quantile(draws[chosen, np.arange(draws.shape[1])[:, None]].mean(axis=1), (0.025, 0.975))
     return f"{value} ({np.mean(points):+.3f} [{low:+.3f}, {high:+.3f}])"
