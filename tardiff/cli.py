@@ -4,10 +4,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-import tyro
-
 from tardiff.commands import COMMANDS
 from tardiff.errors import TardiffError
+from tardiff.options import understood
 from tardiff.processes import index, main_process
 
 RESUMED = ("prepare", "train", "sample", "refine", "evaluate", "compare")
@@ -26,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if name not in COMMANDS:
             raise TardiffError(f"unknown command {name!r} (known: {', '.join(COMMANDS)})")
-        tyro.cli(COMMANDS[name], prog=f"tardiff {name}", args=arguments[1:])
+        understood(name, COMMANDS[name], arguments[1:])()
     except TardiffError as error:
         sys.exit(fail(str(error), 2))
     except OSError as error:
