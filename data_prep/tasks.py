@@ -12,9 +12,9 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 import pandas as pd
-import yaml
 from numpy.typing import NDArray
 
+from data_prep.yaml_files import read_yaml
 from tardiff.dataset import Task as ManifestTask
 from tardiff.errors import TardiffError
 
@@ -143,11 +143,9 @@ def load_tasks(path: Path) -> Mapping[str, Task]:
         TardiffError: naming the file and the entry that is wrong.
     """
     try:
-        raw = yaml.safe_load(path.read_bytes())
+        raw = read_yaml(path)
     except OSError as error:
         raise TardiffError(f"{path}: cannot be read ({error.strerror}); --task takes a task's name or a YAML file") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise TardiffError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(raw, dict) or not raw:
         raise TardiffError(f"{path}: expected a task's name and under it rule, classes, label and keep (see docs/tasks.md)")
     tasks = {}

@@ -86,8 +86,13 @@ class ClassifierFolder:
         card = read_struct(path / "classifier.json", Card)
         try:
             settings = msgspec.convert(card.settings, ClassifierSettings)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, TardiffError) as error:
             raise TardiffError(f"{path / 'classifier.json'}: {error}") from error
+        classes, counts = len(card.task.classes), (card.class_counts, card.guidance_counts, *card.guidance_spread)
+        if any(len(of) != classes for of in counts) or len(card.guidance_spread) != len(card.epochs):
+            raise TardiffError(
+                f"{path / 'classifier.json'}: its counts and spreads are not of {classes} classes and {len(card.epochs)} epochs"
+            )
         codec = Codec.load(path / "codec.json")
         classifier = build(settings, 2 * len(codec.channels), len(card.task.classes)).eval()
         try:
@@ -205,6 +210,9 @@ def _listed(path: Path, count: int, shapes: dict[str, torch.Size]) -> list[State
 
 def _read(path: Path) -> State:
     try:
-        return load_file(path)
+        tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise TardiffError(f"{path}: missing or damaged ({error}); fit the classifier again") from error
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise TardiffError(f"{path}: damaged (a number is not finite); fit the classifier again")
+    return tensors

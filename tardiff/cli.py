@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(fail(str(error), 2))
     except OSError as error:
         sys.exit(fail(f"{error.filename or 'tardiff'}: {error.strerror or error}", 2))
+    except MemoryError as error:
+        sys.exit(fail(f"{name}: more memory is needed than there is ({error or 'no more is given'}); ask for less at a time", 2))
     except KeyboardInterrupt:
         goes_on = "; the same command goes on where it stopped" if name in RESUMED else ""
         sys.exit(fail(f"interrupted{goes_on}", 130))

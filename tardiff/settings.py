@@ -10,7 +10,7 @@ MAX_SEED = 2**31 - 1
 
 
 def check_range(settings: Any, low: float, high: float, *fields: str) -> None:
-    """Refuse a setting outside low .. high.
+    """Refuse a setting outside low .. high, or without end.
 
     Raises:
         TardiffError: naming the option.
@@ -18,8 +18,8 @@ def check_range(settings: Any, low: float, high: float, *fields: str) -> None:
     for field in fields:
         value = getattr(settings, field)
         for number in value if isinstance(value, tuple) else (value,):
-            if not low <= number <= high:
-                bound = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
+            if not low <= number <= high or number == float("inf"):
+                bound = f"at least {low:g}, and finite" if high == float("inf") else f"between {low:g} and {high:g}"
                 raise TardiffError(f"--{field.replace('_', '-')} {number}: must be {bound}")
 
 
@@ -281,6 +281,8 @@ class CompareSettings:
         for method in self.ways:
             if method not in METHODS:
                 raise TardiffError(f"--methods {method}: unknown (known: {', '.join(METHODS)})")
+            if self.ways.count(method) > 1:
+                raise TardiffError(f"--methods {method}: is named twice")
         if self.ways[:1] != ("none",):
             raise TardiffError("--methods: the first one must be none, to which the others are compared")
         if not self.ratios:

@@ -72,5 +72,5 @@ def fitted_on_train(data: Dataset, run: Path) -> Finding:
 def _data_hash(path: Path) -> object:
     try:
         return json.loads(path.read_bytes()).get("data_hash")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise TardiffError(f"{path}: damaged ({error})") from error

@@ -236,7 +236,6 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
         "--by height",
         "--by age",
         "--seed -1",
-        "--methods none,refined",
     ),
     REFINE: (
         "--iterations 0",
@@ -294,7 +293,9 @@ def options() -> Iterator[Case]:
     """Every option out of its range or of the wrong kind; most are refused before a file is opened."""
     for base, wrong in OPTIONS.items():
         for option in wrong:
-            yield Case(f"{base} {option}", f"`{option.replace('GUIDED', 'guided')}`", option.split()[0].lstrip("-").split(".")[-1])
+            named = re.search(r"'(\w+)|--by (\w+)|(influence)=", option)
+            names = next(filter(None, named.groups())) if named else option.split()[0].lstrip("-").split(".")[-1]
+            yield Case(f"{base} {option}", f"`{option.replace('GUIDED', 'guided')}`", names)
 
 
 def command_lines() -> Iterator[Case]:
@@ -424,17 +425,17 @@ def damaged() -> Iterator[Case]:
     """Files of the package's own that came to harm."""
     for base, files in JSON_FILES.items():
         for file in files:
-            name = Path(file).name
+            name = _told(Path(file).name)
             yield Case(base, f"{file} is empty", name, spoil.put(file, ""))
             yield Case(base, f"{file} is truncated", name, spoil.cut(file))
             yield Case(base, f"{file} holds random bytes", name, spoil.noise(file))
             yield Case(base, f"{file} holds a list", name, spoil.put(file, "[1, 2]"))
             yield Case(base, f"{file} is nested 100,000 deep", name, spoil.put(file, '{"a":' + "[" * 100_000))
-            if file != "eval/figures.json" and file != "meds/metadata/dataset.json":  # which may be missing
+            if file not in ("eval/figures.json", "meds/metadata/dataset.json"):  # which may be missing
                 yield Case(base, f"{file} is a folder", Path(file).parts[0], spoil.a_folder(file))
     for base, files in TENSORS.items():
         for file in files:
-            name = Path(file).name
+            name = _told(Path(file).name)
             yield Case(base, f"{file} is missing", name, spoil.removed(file))
             yield Case(base, f"{file} is empty", name, spoil.put(file, ""))
             yield Case(base, f"{file} is truncated", name, spoil.cut(file))
@@ -446,6 +447,11 @@ def damaged() -> Iterator[Case]:
             yield Case(base, f"{file}: an array beyond the end", name, spoil.header(file, _beyond))
             yield Case(base, f"{file}: an array is missing", name, spoil.arrays(file, lambda content: content.popitem()))
             yield Case(base, f"{file}: an array too many", name, spoil.arrays(file, lambda content: content.update(more=np.zeros(2))))
+
+
+def _told(name: str) -> str:
+    """What a message names: diffusers reads two of the files, by their folders."""
+    return {"config.json": "unet", "scheduler_config.json": "scheduler", "diffusion_pytorch_model.safetensors": "unet"}.get(name, name)
 
 
 def _overlap(told: dict) -> None:
@@ -483,7 +489,7 @@ def contents() -> Iterator[Case]:
         ("no channel", "channels", [], "channel"),
         ("an ordering of an unknown channel", "orderings", [["map"]], "map"),
         ("a class missing", "task.classes", ["survived"], "label"),
-        ("no class", "task.classes", [], "class"),
+        ("no class", "task.classes", [], "classes"),
         ("a class that nobody has", "task.classes", ["survived", "died", "moved"], "moved"),
         ("another content hash", "content_hash", "sha256:0", "content_hash"),
         ("a changed name, and the old hash", "channels.0.unit", "Hz", "content_hash"),
@@ -492,7 +498,6 @@ def contents() -> Iterator[Case]:
     for place in ("channels", "task", "splits.train.rows", "steps", "channels.0.name"):
         yield Case(EXPORT, f"manifest.json: {place} is missing", place.split(".")[-1], spoil.missing(manifest, place))
     yield Case(TRAIN, "manifest.json: NaN", "manifest.json", spoil.text(manifest, '"step_hours": 1', '"step_hours": NaN'))
-    yield Case(TRAIN, "manifest.json: two names that differ in case only are no harm; the hash is", "content_hash", spoil.field(manifest, "channels.1.name", "HR"))
     for wrong, names, change in (
         ("values in double precision", "values", lambda a: a.update(values=a["values"].astype(np.float64))),
         ("values in half precision", "values", lambda a: a.update(values=a["values"].astype(np.float16))),
@@ -501,8 +506,8 @@ def contents() -> Iterator[Case]:
         ("values of another shape", "values", lambda a: a.update(values=a["values"][:, :3])),
         ("a row fewer in one array", "values", lambda a: a.update(values=a["values"][1:])),
         ("labels with two axes", "label", lambda a: a.update(label=a["label"][:, None])),
-        ("labels without an axis", "label", lambda a: a.update(label=np.array(1, np.int64))),
-        ("no row", "training split is empty", lambda a: a.update({k: v[:0] for k, v in a.items()})),
+        ("one label for all", "values", lambda a: a.update(label=a["label"][:1])),
+        ("no row", "the file has 0", lambda a: a.update({k: v[:0] for k, v in a.items()})),
         ("a mask of 2", "mask", lambda a: a["mask"].__setitem__((0, 0, 0), 2)),
         ("a value that is not in the mask", "values", lambda a: a["mask"].__setitem__(np.s_[:], 0)),
         ("an infinite value", "values", lambda a: a["values"].__setitem__(np.s_[:], np.inf)),
@@ -519,7 +524,7 @@ def contents() -> Iterator[Case]:
         ("another number than was hashed", "content_hash", lambda a: a["stay_id"].__setitem__(3, 77)),
     ):
         yield Case(TRAIN, f"train.safetensors: {wrong}", names, spoil.arrays(train, change))
-    yield Case(EVALUATE, "no test split", "test", spoil.both(spoil.missing(manifest, "splits.test"), spoil.field(manifest, "content_hash", "x")))
+    yield Case(EVALUATE.replace("DATA", "GUIDED"), "no validation split", "validation")
     for base, file, wrong, place, value, names in (
         (SAMPLE, "run/codec.json", "fewer maps than channels", "maps", [], "codec.json"),
         (SAMPLE, "run/codec.json", "no steps", "steps", 0, "codec.json"),
@@ -551,7 +556,7 @@ def contents() -> Iterator[Case]:
         (SAMPLE, "run/scheduler/scheduler_config.json", "another prediction", "prediction_type", "magic", "run"),
         (GUIDE, "clf/classifier.json", "an unknown architecture", "settings.architecture", "mlp", "architecture"),
         (GUIDE, "clf/classifier.json", "another architecture", "settings.architecture", "tcn", "clf"),
-        (GUIDE, "clf/classifier.json", "a width of 6", "settings.width", 6, "clf"),
+        (GUIDE, "clf/classifier.json", "a width of 6", "settings.width", 6, "width"),
         (GUIDE, "clf/classifier.json", "a class too many", "task.classes", ["a", "b", "c"], "clf"),
         (GUIDE, "clf/classifier.json", "other epochs than checkpoints", "epochs", [1], "trajectory"),
         (GUIDE, "clf/classifier.json", "counts of other classes", "guidance_counts", [1], "classifier.json"),
@@ -625,7 +630,12 @@ def foreign() -> Iterator[Case]:
         ("mine.csv", "a negative hour", "hour", spoil.put("mine.csv", good.replace("1,1,hr", "1,-1,hr"))),
         ("mine.csv", "a value twice", "row 3", spoil.put("mine.csv", good + "train,8,1,1,hr,91\n")),
         ("mine.csv", "a stay with two labels", "label", spoil.put("mine.csv", good + "train,8,0,2,hr,91\n")),
-        ("mine.csv", "stay numbers of 30 digits", "stay_id", spoil.put("mine.csv", good.replace("train,8", "train," + "9" * 30).replace("80", "high"))),
+        (
+            "mine.csv",
+            "text for a value, of a stay with 30 digits",
+            "row 1",
+            spoil.put("mine.csv", good.replace("train,8", "train," + "9" * 30).replace("80", "high")),
+        ),
         ("mine.csv.gz", "no gzip", "mine.csv.gz", spoil.put("mine.csv.gz", good)),
         ("mine.csv.gz", "truncated gzip", "mine.csv.gz", spoil.put("mine.csv.gz", gzip.compress(good.encode() * 99)[:80])),
         ("mine.parquet", "no Parquet", "mine.parquet", spoil.put("mine.parquet", good)),
@@ -699,7 +709,7 @@ def yaml_files() -> Iterator[Case]:
             "holds itself": "a: &a [*a]\n",
             "holds a day that does not exist": "variables: 2020-13-45\n",
             "grows a billion-fold": BILLION,
-            "is nested 5,000 deep": "a: " + "[" * 5000,
+            "is nested 1,000 deep": "a: " + "[" * 1000,
             "has an unknown field": "colour: red\n",
             "names a key that is no text": "? [1, 2]\n: 3\n",
             "has two documents": "a: 1\n---\nb: 2\n",
@@ -725,15 +735,19 @@ def yaml_files() -> Iterator[Case]:
         ("a number for the units", "units", "units: {mmHg: 3}\n"),
     ):
         yield Case(f"{MIMIC} --concepts own.yaml", f"own.yaml: {wrong}", names, spoil.put("own.yaml", content))
-    task = "mine: {{rule: mine, classes: [no, yes], label: {label}}}\n"
+    task = "mine: {{rule: mine, classes: [well, ill], label: {label}}}\n"
     for wrong, names, content in (
         ("a column that the source lacks", "onset_minute", task.format(label="{column: onset_minute, at_most: 60}")),
         ("a condition without a column", "label", task.format(label="{at_most: 60}")),
         ("a condition without a limit", "label", task.format(label="{column: died}")),
         ("text for a limit", "label", task.format(label="{column: died, at_least: often}")),
-        ("code for a condition", "label", task.format(label="'__import__(\"os\").system(\"touch owned\")'")),
-        ("two tasks", "2 tasks", task.format(label="{column: died, equals: 1}") + task.format(label="{column: died, equals: 1}").replace("mine:", "b:", 1)),
-        ("one class", "classes", "mine: {rule: mine, classes: [no], label: {column: died, equals: 1}}\n"),
+        ("code for a condition", "label", task.format(label='\'__import__("os").system("touch owned")\'')),
+        (
+            "two tasks",
+            "2 tasks",
+            task.format(label="{column: died, equals: 1}") + task.format(label="{column: died, equals: 1}").replace("mine:", "b:", 1),
+        ),
+        ("one class", "classes", "mine: {rule: mine, classes: [well], label: {column: died, equals: 1}}\n"),
     ):
         yield Case(f"{MIMIC} --task own.yaml", f"own.yaml: {wrong}", names, spoil.put("own.yaml", content))
     for wrong, names, old, new in (
@@ -787,8 +801,18 @@ def raw_records() -> Iterator[Case]:
         ("an archive", "gzip, and no tar inside", "set-a", spoil.put("p2012gz/set-a.tar.gz", gzip.compress(b"text" * 999))),
         ("an archive", "empty", "set-a", spoil.archived("p2012gz/set-a.tar.gz", {})),
         ("an archive", "links only", "set-a", spoil.archived("p2012gz/set-a.tar.gz", {}, {"set-a/1.txt": "/etc/passwd"})),
-        ("an archive", "members above the folder", "set-a", spoil.archived("p2012gz/set-a.tar.gz", {"../../1.txt": b"Time,Parameter,Value\nx"})),
-        ("an archive", "a record of 100 MB", "set-a", spoil.archived("p2012gz/set-a.tar.gz", {"set-a/1.txt": b"Time,Parameter,Value\n" + b"\n" * 10**8})),
+        (
+            "an archive",
+            "members above the folder",
+            "set-a",
+            spoil.archived("p2012gz/set-a.tar.gz", {"../../1.txt": b"Time,Parameter,Value\nx"}),
+        ),
+        (
+            "an archive",
+            "a record of 70 MB",
+            "set-a",
+            spoil.archived("p2012gz/set-a.tar.gz", {"set-a/1.txt": b"Time,Parameter,Value\n" + b"\n" * 70_000_000}),
+        ),
     ):
         yield Case(P2012GZ, f"{name}: {wrong}", names, done)
     record = "p2012/set-a/7.txt"
@@ -830,8 +854,18 @@ def raw_records() -> Iterator[Case]:
         ("eicu/patient.csv", "has text for a stay", "row 5", spoil.text("eicu/patient.csv", "\n303,", "\nSmith,")),
         ("eicu/patient.csv", "has text for an age", "row 5", spoil.text("eicu/patient.csv", "00-3,Female,50", "00-3,Female,young")),
         ("eicu/patient.csv", "holds a stay twice", "row 6", spoil.text("eicu/patient.csv", "\n304,", "\n303,")),
-        ("eicu/vitalPeriodic.csv", "has text for a value", "vitalPeriodic", spoil.text("eicu/vitalPeriodic.csv", "303,30,80", "303,30,secret")),
-        ("eicu/vitalPeriodic.csv", "has a row that is too long", "vitalPeriodic", spoil.text("eicu/vitalPeriodic.csv", "303,30,80", "303,30,80,1")),
+        (
+            "eicu/vitalPeriodic.csv",
+            "has text for a value",
+            "vitalPeriodic",
+            spoil.text("eicu/vitalPeriodic.csv", "303,30,80", "303,30,secret"),
+        ),
+        (
+            "eicu/vitalPeriodic.csv",
+            "has a row that is too long",
+            "vitalPeriodic",
+            spoil.text("eicu/vitalPeriodic.csv", "303,30,80", "303,30,80,1,1"),
+        ),
     ):
         yield Case(EICU, f"{file} {wrong}", names, done)
     dyn, sta, outc = "yaib/dyn.parquet", "yaib/sta.parquet", "yaib/outc.parquet"
@@ -858,7 +892,12 @@ def raw_records() -> Iterator[Case]:
         (shard, "has text for the values", "data", spoil.frame(shard, lambda f: f.assign(numeric_value="secret"))),
         (shard, "has text for the patients", "data", spoil.frame(shard, lambda f: f.assign(subject_id="Smith"))),
         ("meds/metadata/codes.parquet", "holds random bytes", "codes.parquet", spoil.noise("meds/metadata/codes.parquet")),
-        ("meds/metadata/subject_splits.parquet", "holds random bytes", "subject_splits.parquet", spoil.noise("meds/metadata/subject_splits.parquet")),
+        (
+            "meds/metadata/subject_splits.parquet",
+            "holds random bytes",
+            "subject_splits.parquet",
+            spoil.noise("meds/metadata/subject_splits.parquet"),
+        ),
         (
             "meds/metadata/codes.parquet",
             "has text for a channel",

@@ -15,7 +15,9 @@ from tardiff.commands import COMMANDS
 from .bad_inputs import CASES, HEAD, PAGE, REWRITE, Case, row
 
 PREFIX = "tardiff: error: "
-OF_OTHERS = re.compile(r"\((?=[^()]*(?:[Ee]rror|rror|annot|nvalid|xpected|arquet|rrow|UTF|utf|gzip|header|truncat|CRC|line|column|No such|Is a|read))[^()]*(?:\([^()]*\)[^()]*)*\)")
+OF_OTHERS = re.compile(
+    r"\((?=[^()]*(?:[Ee]rror|rror|annot|nvalid|xpected|arquet|rrow|UTF|utf|gzip|header|truncat|CRC|line|column|No such|Is a|read))[^()]*(?:\([^()]*\)[^()]*)*\)"
+)
 PATIENTS = ("secret", "Smith", "2150-01-01")
 """What stands in the rows that the cases spoil, and in no message."""
 SAID: dict[str, str] = {}
