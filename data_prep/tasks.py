@@ -124,7 +124,7 @@ def find_task(choice: str | Path) -> NamedTask:
     """
     text = str(choice)
     if not text.endswith((".yaml", ".yml")):
-        built_in = load_tasks(TASKS)
+        built_in = built_in_tasks()
         if text not in built_in:
             raise TardiffError(f"task: {text!r} is not known; choose {', '.join(built_in)}, or give a YAML file (see docs/tasks.md)")
         return NamedTask(text, built_in[text])
@@ -136,6 +136,11 @@ def find_task(choice: str | Path) -> NamedTask:
 
 
 @cache
+def built_in_tasks() -> Mapping[str, Task]:
+    """The tasks of `tasks.yaml`, by name."""
+    return load_tasks(TASKS)
+
+
 def load_tasks(path: Path) -> Mapping[str, Task]:
     """Read and check a file of tasks, by name.
 

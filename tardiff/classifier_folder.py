@@ -214,5 +214,5 @@ def _read(path: Path) -> State:
     except (OSError, SafetensorError) as error:
         raise TardiffError(f"{path}: missing or damaged ({error}); fit the classifier again") from error
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise TardiffError(f"{path}: damaged (a number is not finite); fit the classifier again")
+        raise TardiffError(f"{path}: holds a number that is not finite; fit the classifier again")
     return tensors

@@ -18,7 +18,7 @@ REWORDED = {
     r"^Missing from [\w -]+: (.*)": r"missing: \1",
     r"^Missing value for argument '?([^']*?)'?\. .*": r"\1: a value is missing",
     r"^Unrecognized options: (.*)": r"unknown: \1",
-    r"^Error parsing ([^:]+): (?:invalid literal for int\(\) with base 10|could not convert string to float): (.*)": r"\1: \2 is not a number",
+    r"^Error parsing ([^:]+): (?:invalid literal for int|could not convert string)[^:]*: (.*)": r"\1: \2 is not a number",
     r"^Error parsing ([^:]+): no type matching (\S+) could be instantiated from \[(.*)\]\..*": r"\1: \3 is none of \2",
     r"^Error parsing ([^:]+): Could not find valid parse for arguments: \[(.*)\].*": r"\1: \2 do not fit",
     r"^Error parsing ([^:]+): (.*)": r"\1: \2",

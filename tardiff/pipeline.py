@@ -276,7 +276,7 @@ def _read_unet(path: Path) -> TemporalUNet:
     except Exception as error:  # diffusers raises whatever its parsers raise
         raise TardiffError(f"{path}: damaged ({' '.join(str(error).split())[:200]}); train again") from error
     if any(told.values()) or not all(bool(weight.isfinite().all()) for weight in unet.parameters()):
-        raise TardiffError(f"{path}: damaged (weights are missing, too many, or no finite numbers); train again")
+        raise TardiffError(f"{path}: weights are missing, too many, or no finite numbers; train again")
     return unet
 
 

@@ -216,7 +216,7 @@ def distinct(frame: pd.DataFrame, column: str, where: str, first: int | None = N
 
 def without_values(error: Exception) -> str:
     """What another library says of records, in one line, without the values that it quotes: they may be a patient's."""
-    return re.sub("'.*'", "'...'", " ".join(str(error).split()))
+    return re.sub("""'.*'|(?<=format: )".*?\"""", "'...'", " ".join(str(error).split()))
 
 
 def _read_whole(path: Path, columns: Sequence[str]) -> pd.DataFrame:

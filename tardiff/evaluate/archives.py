@@ -41,7 +41,6 @@ def check_gzip(path: Path) -> None:
 
 
 def _check(path: Path, size: int) -> None:
-    if size > max(MOST, RATIO * path.stat().st_size):
-        raise TardiffError(
-            f"{path}: unpacks to {size / 1e9:,.1f} GB or more, out of all proportion to its {path.stat().st_size / 1e6:,.1f} MB"
-        )
+    packed = path.stat().st_size
+    if size > max(MOST, RATIO * packed):
+        raise TardiffError(f"{path}: its {packed / 1e6:,.1f} MB unpack to {size / 1e9:,.1f} GB or more, out of all proportion")

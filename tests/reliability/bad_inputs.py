@@ -558,7 +558,7 @@ def contents() -> Iterator[Case]:
         (GUIDE, "clf/classifier.json", "another architecture", "settings.architecture", "tcn", "clf"),
         (GUIDE, "clf/classifier.json", "a width of 6", "settings.width", 6, "width"),
         (GUIDE, "clf/classifier.json", "a class too many", "task.classes", ["a", "b", "c"], "clf"),
-        (GUIDE, "clf/classifier.json", "other epochs than checkpoints", "epochs", [1], "trajectory"),
+        (GUIDE, "clf/classifier.json", "other epochs than checkpoints", "epochs", [1], "classifier.json"),
         (GUIDE, "clf/classifier.json", "counts of other classes", "guidance_counts", [1], "classifier.json"),
         (GUIDE, "clf/classifier.json", "no spread", "guidance_spread", [], "classifier.json"),
         (GUIDE, "clf/classifier.json", "another task", "task.name", "sepsis", "task"),
@@ -785,7 +785,7 @@ def raw_records() -> Iterator[Case]:
         (chart, "has semicolons for commas", "header", spoil.put(chart, gzip.compress(b"a;b\n1;2\n"))),
         (chart, "is no UTF-8", "chartevents", spoil.put(chart, gzip.compress(b"caf\xe9,b\n1,2\n"))),
         (stays, "is empty", "icustays", spoil.put(stays, gzip.compress(b""))),
-        (stays, "holds a stay twice", "row 22", spoil.text(stays, "19,119,219", "19,119,218")),
+        (stays, "holds a stay twice", "row 21", spoil.text(stays, "19,119,219", "19,119,218")),
         (stays, "has text for a number", "row 5", spoil.text(stays, "3,103,203", "3,103,Smith")),
         (stays, "has text for a time", "row 5", spoil.text(stays, "3,103,203,PACU,PACU,2150-01-01 00:30:00", "3,103,203,PACU,PACU,noon")),
         (items, "calls an item otherwise", "220045", spoil.text(items, "Heart Rate", "Heart Rhythm")),
@@ -864,7 +864,7 @@ def raw_records() -> Iterator[Case]:
             "eicu/vitalPeriodic.csv",
             "has a row that is too long",
             "vitalPeriodic",
-            spoil.text("eicu/vitalPeriodic.csv", "303,30,80", "303,30,80,1,1"),
+            spoil.text("eicu/vitalPeriodic.csv", "303,30,80,,,,,,", "303,30,80,,,,,,,9,9"),
         ),
     ):
         yield Case(EICU, f"{file} {wrong}", names, done)

@@ -15,11 +15,13 @@ from tardiff.commands import COMMANDS
 from .bad_inputs import CASES, HEAD, PAGE, REWRITE, Case, row
 
 PREFIX = "tardiff: error: "
-OF_OTHERS = re.compile(
-    r"\((?=[^()]*(?:[Ee]rror|rror|annot|nvalid|xpected|arquet|rrow|UTF|utf|gzip|header|truncat|CRC|line|column|No such|Is a|read))[^()]*(?:\([^()]*\)[^()]*)*\)"
-)
 PATIENTS = ("secret", "Smith", "2150-01-01")
 """What stands in the rows that the cases spoil, and in no message."""
+OTHERS_SAY = re.compile(
+    r"((?:damaged|not valid YAML|JSON|as a table|plain NumPy arrays|what its name says|Parquet|(?:could not|cannot) be read|writes it"
+    r"|packages|than there is|cannot be written|is malformed)) \(.*\)|(JSON is malformed|truncated):? .*"
+)
+"""What another library, or the system, has to say: its words differ between versions."""
 SAID: dict[str, str] = {}
 
 
@@ -39,7 +41,7 @@ def told(stderr: str) -> list[str]:
 
 def stable(message: str, root: Path) -> str:
     """A message without what differs between machines and versions of libraries."""
-    return message.replace(f"{root}/", "").replace(str(root), ".")
+    return OTHERS_SAY.sub(lambda found: f"{found[1] or found[2]} (...)", message.replace(f"{root}/", "").replace(str(root), "."))
 
 
 def listing(root: Path) -> set[str]:
