@@ -43,7 +43,7 @@ class _Files:
     """Dictionary files merged in order; remembers which of them an entry stands in, for the messages."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self._raw = {path: _read(path) for path in paths}
+        self._raw = {path: _read_built_in() if path == CONCEPTS else _read(path) for path in paths}
 
     def concepts(self) -> Concepts:
         """Merge, read every entry, and check what entries say of each other."""
@@ -160,6 +160,11 @@ class _Files:
         keys = entry.partition("[")[0].split(".")
         path = next((path for path, raw in reversed(self._raw.items()) if _has(raw, keys)), next(reversed(self._raw)))
         raise TardiffError(f"{path if path != CONCEPTS else path.name}: {entry}: {problem}")
+
+
+@cache
+def _read_built_in() -> Raw:
+    return _read(CONCEPTS)
 
 
 def _read(path: Path) -> Raw:

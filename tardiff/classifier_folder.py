@@ -155,13 +155,15 @@ def fit_classifier(
         raise TardiffError("--guidance-set test: guidance must never see test rows; use train or validation")
     codec = codec or Codec.fit(data.train, data.manifest)
     classes = len(data.manifest.task.classes)
+    counts = torch.bincount(torch.from_numpy(data.train.label), minlength=classes)
+    guidance, share = data.split(guidance_set), (counts / counts.sum()).double().numpy()
+    if rows != "wrong":  # which a trained classifier alone can tell; the others are refused before the work
+        guidance_rows(guidance, data.manifest, rows, np.empty(0), share)
     validation = _rows(codec, data.split("validation"))
     training = _rows(codec, data.train)
     result = fit(*training, validation, settings, classes, on_epoch, classifier)
-    guidance = data.split(guidance_set)
-    counts = torch.bincount(torch.from_numpy(data.train.label), minlength=classes)
     probability = Classifier.probability(result.classifier, _rows(codec, guidance)[0])
-    chosen = guidance_rows(guidance, data.manifest, rows, probability, (counts / counts.sum()).double().numpy())
+    chosen = guidance_rows(guidance, data.manifest, rows, probability, share)
     card = Card(
         settings=asdict(settings),
         task=data.manifest.task,

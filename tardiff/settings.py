@@ -19,11 +19,14 @@ def check_range(settings: Any, low: float, high: float, *fields: str) -> None:
         value = getattr(settings, field)
         for number in value if isinstance(value, tuple) else (value,):
             if not low <= number <= high or number == float("inf"):
-                bound = f"at least {low:g}, and finite" if high == float("inf") else f"between {low:g} and {high:g}"
+                bound = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
+                bound = "finite" if number == float("inf") else bound
                 raise TardiffError(f"--{field.replace('_', '-')} {number}: must be {bound}")
 
 
 ANY = float("inf")
+WIDEST = 4096
+"""Of any layer: what is wider is a slip, or a file that lies and would fill the memory."""
 TINY = 1e-12
 
 
@@ -65,7 +68,8 @@ class TrainSettings:
         check_range(self, 0, ANY, "weight_decay", "fill_weight")
         check_range(self, 0, 1, "label_dropout", "ema_decay")
         check_range(self, 0, MAX_SEED, "seed")
-        if not self.widths or any(width < 8 or width % 8 for width in self.widths):
+        check_range(self, 8, WIDEST, "widths")
+        if not self.widths or any(width % 8 for width in self.widths):
             raise TardiffError(f"--widths {' '.join(map(str, self.widths))}: give multiples of 8, one for each level")
 
 
@@ -101,7 +105,8 @@ class ClassifierSettings:
         check_range(self, 0, ANY, "weight_decay")
         check_range(self, 0, 0.99, "dropout")
         check_range(self, 0, MAX_SEED, "seed")
-        if self.width < 4 or self.width % 4:
+        check_range(self, 4, WIDEST, "width")
+        if self.width % 4:
             raise TardiffError(f"--width {self.width}: give a multiple of 4")
 
 

@@ -36,9 +36,8 @@ def audit(data: str | Path | Dataset, runs: Sequence[str | Path] = (), seed: int
         TardiffError: a folder cannot be read, or was made from other data.
     """
     dataset = data if isinstance(data, Dataset) else Dataset.load(data, strict=False)
-    findings = [look(dataset) for look in TRAPS]
-    findings += shortcuts(dataset, seed)
-    return findings + [fitted_on_train(dataset, Path(run)) for run in runs]
+    fitted = [fitted_on_train(dataset, Path(run)) for run in runs]  # first, for it may refuse a folder
+    return [look(dataset) for look in TRAPS] + shortcuts(dataset, seed) + fitted
 
 
 def fitted_on_train(data: Dataset, run: Path) -> Finding:

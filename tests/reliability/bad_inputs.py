@@ -328,7 +328,6 @@ def command_lines() -> Iterator[Case]:
     yield Case("variables epic", "no such source", "epic")
     yield Case("prepare epic --raw MIMIC --out out", "no such source", "epic")
     yield Case("prepare mimic-iv --out out", "no --raw", "--raw")
-    yield Case("prepare eicu --connection postgres://a@b/c --out out", "a source that is not read from a database", "connection")
 
 
 def places() -> Iterator[Case]:
@@ -685,7 +684,6 @@ YAML_FILES: Mapping[str, str] = {
     f"{MIMIC} --concepts own.yaml": "own.yaml",
     f"{MIMIC} --task own.yaml": "own.yaml",
     TABLE: "table/table.yaml",
-    "variables mimic-iv --concepts own.yaml": "own.yaml",
 }
 BILLION = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefghijk", "bcdefghijkl", strict=True)
@@ -717,6 +715,13 @@ def yaml_files() -> Iterator[Case]:
             yield Case(base, f"{of}: {name} {wrong}", name, spoil.put(file, content))
         yield Case(base, f"{of}: {name} is missing", name, spoil.both(spoil.put(file, ""), spoil.removed(file)))
         yield Case(base, f"{of}: {name} is a folder", name, spoil.a_folder(file))
+    for wrong, content in {
+        "is empty": "",
+        "is not YAML": "a: [1, 2",
+        "holds a Python object": "a: !!python/object/apply:os.system [ls]",
+    }.items():
+        yield Case("variables mimic-iv --concepts own.yaml", f"concepts: own.yaml {wrong}", "own.yaml", spoil.put("own.yaml", content))
+    yield Case("variables mimic-iv --concepts own.yaml", "concepts: own.yaml is missing", "own.yaml")
     concept = "variables: {{new: {{label: New, unit: u, limits: {limits}, limits_from: us, aggregation: {how}, normal: {normal}}}}}\n"
     for wrong, names, content in (
         ("limits the wrong way round", "limits", concept.format(limits="[5, 1]", how="mean", normal=2)),
