@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import msgspec
 import numpy as np
@@ -128,7 +127,9 @@ def _read_arrays(path: Path) -> dict[str, Array]:
         if not beside.is_file():
             raise TardiffError(f"{path}: has no labels; save them beside it as {beside.name}, or both as x and label in an .npz file")
         return {"x": np.load(path, allow_pickle=False), "label": np.load(beside, allow_pickle=False)}
-    except (ValueError, OSError, EOFError, MemoryError, zlib.error, BadZipFile) as error:
+    except TardiffError:
+        raise
+    except Exception as error:  # an array's head is read by Python's own parser, which fails in any way
         raise TardiffError(f"{path}: not a file of plain NumPy arrays ({error})") from error
 
 
