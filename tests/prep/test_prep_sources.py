@@ -336,7 +336,7 @@ class TestEICU(SourceContract):
         (tmp_path / "patient.csv").write_text(EICU_PATIENT)
         aperiodic = "patientunitstayid,observationoffset,noninvasivesystolic,noninvasivediastolic,noninvasivemean\n1,10,100,50,70\n"
         (tmp_path / "vitalAperiodic.csv").write_text(aperiodic + "1,soon,110,55,75\n")
-        with pytest.raises(TardiffError, match=r"vitalAperiodic.csv: row 3: observationoffset 'soon'"):
+        with pytest.raises(TardiffError, match=r"vitalAperiodic.csv: row 3: observationoffset is not a number"):
             prepare(PrepareSettings("eicu", tmp_path / "out", tmp_path, variables="map"))
 
 
