@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from data_prep.kidney import VARIABLES
 from data_prep.settings import PrepareSettings
-from data_prep.tasks import TASKS, TRUE, UNKNOWN, NamedTask, Task, load_tasks, truth
+from data_prep.tasks import TRUE, UNKNOWN, NamedTask, Task, built_in_tasks, truth
 from tardiff.dataset import AttritionStep
 from tardiff.errors import TardiffError
 
@@ -24,7 +24,7 @@ def check_columns(stays: pd.DataFrame, named: NamedTask, settings: PrepareSettin
     """
     missing = sorted(named.task.columns - set(stays.columns) - LATER)
     if missing:
-        able = [name for name, task in load_tasks(TASKS).items() if task.columns <= set(stays.columns) | LATER]
+        able = [name for name, task in built_in_tasks().items() if task.columns <= set(stays.columns) | LATER]
         hint = "give the onsets with --onset" if missing[0] == "onset_minute" else f"its tasks are {', '.join(able)}"
         raise TardiffError(f"task {named.name}: needs the column {missing[0]}, which the stays of {source} do not have; {hint}")
     if settings.onset is not None and "onset_minute" not in named.task.columns:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
-import yaml
 
 from data_prep.concepts import Concepts, Descriptor, Names, Place, Variable
+from data_prep.yaml_files import read_yaml
 from tardiff.errors import TardiffError
 
 CONCEPTS = Path(__file__).with_name("concepts.yaml")
@@ -43,7 +43,7 @@ class _Files:
     """Dictionary files merged in order; remembers which of them an entry stands in, for the messages."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self._raw = {path: _read(path) for path in paths}
+        self._raw = {path: _read_built_in() if path == CONCEPTS else _read(path) for path in paths}
 
     def concepts(self) -> Concepts:
         """Merge, read every entry, and check what entries say of each other."""
@@ -87,7 +87,8 @@ class _Files:
     def _over_descriptors(self, source: str) -> list[Any]:
         entries: dict[Any, Any] = {}
         for raw in self._raw.values():
-            for entry in raw.get("statics", {}).get(source) or ():
+            given = raw.get("statics", {}).get(source) or ()
+            for entry in given if isinstance(given, list | tuple) else (given,):
                 entries[entry.get("name") if isinstance(entry, dict) else len(entries)] = entry
         return list(entries.values())
 
@@ -161,24 +162,16 @@ class _Files:
         raise TardiffError(f"{path if path != CONCEPTS else path.name}: {entry}: {problem}")
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe, and a name that stands twice is an error: YAML would silently take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        for name in names:
-            if names.count(name) > 1:
-                raise yaml.constructor.ConstructorError(problem=f"{name!r} stands twice", problem_mark=node.start_mark)
-        return super().construct_mapping(node, deep)
+@cache
+def _read_built_in() -> Raw:
+    return _read(CONCEPTS)
 
 
 def _read(path: Path) -> Raw:
     try:
-        raw = yaml.load(path.read_bytes(), _Loader)
+        raw = read_yaml(path)
     except OSError as error:
         raise TardiffError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TardiffError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(raw, dict) or not set(raw) <= set(SECTIONS):
         unknown = f", not {', '.join(sorted(map(repr, set(raw) - set(SECTIONS))))}" if isinstance(raw, dict) else ""
         raise TardiffError(f"{path}: expected sections named {', '.join(SECTIONS)}{unknown}")

@@ -1,10 +1,14 @@
 """The user's own table of onsets (of sepsis, say): a CSV or Parquet file with one row a stay."""
 
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from pyarrow.lib import ArrowException
 
+from data_prep.sources.columns import row_of
 from tardiff.errors import TardiffError
 
 
@@ -25,25 +29,28 @@ def read_onsets(path: str | Path, stays: pd.DataFrame) -> "pd.Series[float]":
     name = next((name for name in ("onset_minute", "onset_time") if name in table), None)
     if "stay_id" not in table or name is None:
         raise TardiffError(f"{path}: has the columns {', '.join(map(str, table))}; expected stay_id and onset_minute or onset_time")
+    first = 1 if Path(path).suffix == ".parquet" else 2  # in CSV the header is row 1
     ids = pd.to_numeric(table["stay_id"], errors="coerce")
-    _refuse(path, "stay_id", table["stay_id"], ids.isna() | (ids % 1 != 0), "a whole number")
+    _refuse(path, "stay_id", ids.isna() | (ids % 1 != 0), "a whole number", first)
     if ids.duplicated().any():
-        raise TardiffError(
-            f"{path}: row {int(ids.duplicated().to_numpy().argmax()) + 2}: the stay has a row already; give one onset a stay"
-        )
-    if not ids.isin(stays["stay_id"]).any():
+        raise TardiffError(f"{path}: {row_of(ids.duplicated(), first)}the stay has a row already; give one onset a stay")
+    known = ids.isin(stays["stay_id"])
+    if not known.any():
         raise TardiffError(f"{path}: holds no stay of this source; is it made from the same release?")
-    given = table[name].set_axis(ids.astype("int64"))
-    by_stay = given.reindex(stays["stay_id"]).set_axis(stays.index)
+    given = table[name].where(known)
+
+    def by_stay(column: "pd.Series[Any]") -> "pd.Series[Any]":
+        return column.set_axis(ids.astype("int64")).reindex(stays["stay_id"]).set_axis(stays.index)
+
     if name == "onset_minute":
-        minutes = pd.to_numeric(by_stay, errors="coerce")
-        _refuse(path, name, by_stay, minutes.isna() & by_stay.notna() | np.isinf(minutes), "a number of minutes")
-        return minutes.astype("float64")
+        minutes = pd.to_numeric(given, errors="coerce").astype("float64")
+        _refuse(path, name, minutes.isna() & given.notna() | np.isinf(minutes), "a number of minutes", first)
+        return by_stay(minutes)
     if "start" not in stays:
         raise TardiffError(f"{path}: gives onset_time, but this source has no times of day; give onset_minute since the start of the stay")
-    times = pd.to_datetime(by_stay, errors="coerce", format=None if by_stay.dtype.kind == "M" else "ISO8601")
-    _refuse(path, name, by_stay, times.isna() & by_stay.notna(), "a time such as 2150-01-31 12:30:00")
-    return (times - stays["start"]) / pd.Timedelta(minutes=1)
+    times = pd.to_datetime(given, errors="coerce", format=None if given.dtype.kind == "M" else "ISO8601")
+    _refuse(path, name, times.isna() & given.notna(), "a time such as 2150-01-31 12:30:00", first)
+    return (by_stay(times) - stays["start"]) / pd.Timedelta(minutes=1)
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -54,11 +61,11 @@ def _read(path: Path) -> pd.DataFrame:
             return pd.read_csv(path)
     except FileNotFoundError as error:
         raise TardiffError(f"{path}: no such file; --onset takes a table with stay_id and onset_minute or onset_time") from error
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zlib.error, ArrowException) as error:
         raise TardiffError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]})") from error
     raise TardiffError(f"{path}: the name must end in .csv, .csv.gz or .parquet")
 
 
-def _refuse(path: str | Path, name: str, column: "pd.Series[object]", wrong: "pd.Series[bool]", what: str) -> None:
+def _refuse(path: str | Path, name: str, wrong: "pd.Series[bool]", what: str, first: int) -> None:
     if wrong.any():
-        raise TardiffError(f"{path}: {name} {column[wrong].iloc[0]!r} is not {what}; correct or remove the row")
+        raise TardiffError(f"{path}: {row_of(wrong, first)}{name} is not {what}; correct or remove the row")

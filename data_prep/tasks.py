@@ -12,9 +12,9 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 import pandas as pd
-import yaml
 from numpy.typing import NDArray
 
+from data_prep.yaml_files import read_yaml
 from tardiff.dataset import Task as ManifestTask
 from tardiff.errors import TardiffError
 
@@ -124,7 +124,7 @@ def find_task(choice: str | Path) -> NamedTask:
     """
     text = str(choice)
     if not text.endswith((".yaml", ".yml")):
-        built_in = load_tasks(TASKS)
+        built_in = built_in_tasks()
         if text not in built_in:
             raise TardiffError(f"task: {text!r} is not known; choose {', '.join(built_in)}, or give a YAML file (see docs/tasks.md)")
         return NamedTask(text, built_in[text])
@@ -136,6 +136,11 @@ def find_task(choice: str | Path) -> NamedTask:
 
 
 @cache
+def built_in_tasks() -> Mapping[str, Task]:
+    """The tasks of `tasks.yaml`, by name."""
+    return load_tasks(TASKS)
+
+
 def load_tasks(path: Path) -> Mapping[str, Task]:
     """Read and check a file of tasks, by name.
 
@@ -143,11 +148,9 @@ def load_tasks(path: Path) -> Mapping[str, Task]:
         TardiffError: naming the file and the entry that is wrong.
     """
     try:
-        raw = yaml.safe_load(path.read_bytes())
+        raw = read_yaml(path)
     except OSError as error:
         raise TardiffError(f"{path}: cannot be read ({error.strerror}); --task takes a task's name or a YAML file") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise TardiffError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(raw, dict) or not raw:
         raise TardiffError(f"{path}: expected a task's name and under it rule, classes, label and keep (see docs/tasks.md)")
     tasks = {}

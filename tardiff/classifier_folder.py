@@ -86,8 +86,13 @@ class ClassifierFolder:
         card = read_struct(path / "classifier.json", Card)
         try:
             settings = msgspec.convert(card.settings, ClassifierSettings)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, TardiffError) as error:
             raise TardiffError(f"{path / 'classifier.json'}: {error}") from error
+        classes, counts = len(card.task.classes), (card.class_counts, card.guidance_counts, *card.guidance_spread)
+        if any(len(of) != classes for of in counts) or len(card.guidance_spread) != len(card.epochs):
+            raise TardiffError(
+                f"{path / 'classifier.json'}: its counts and spreads are not of {classes} classes and {len(card.epochs)} epochs"
+            )
         codec = Codec.load(path / "codec.json")
         classifier = build(settings, 2 * len(codec.channels), len(card.task.classes)).eval()
         try:
@@ -150,13 +155,15 @@ def fit_classifier(
         raise TardiffError("--guidance-set test: guidance must never see test rows; use train or validation")
     codec = codec or Codec.fit(data.train, data.manifest)
     classes = len(data.manifest.task.classes)
+    counts = torch.bincount(torch.from_numpy(data.train.label), minlength=classes)
+    guidance, share = data.split(guidance_set), (counts / counts.sum()).double().numpy()
+    if rows != "wrong":  # which a trained classifier alone can tell; the others are refused before the work
+        guidance_rows(guidance, data.manifest, rows, np.empty(0), share)
     validation = _rows(codec, data.split("validation"))
     training = _rows(codec, data.train)
     result = fit(*training, validation, settings, classes, on_epoch, classifier)
-    guidance = data.split(guidance_set)
-    counts = torch.bincount(torch.from_numpy(data.train.label), minlength=classes)
     probability = Classifier.probability(result.classifier, _rows(codec, guidance)[0])
-    chosen = guidance_rows(guidance, data.manifest, rows, probability, (counts / counts.sum()).double().numpy())
+    chosen = guidance_rows(guidance, data.manifest, rows, probability, share)
     card = Card(
         settings=asdict(settings),
         task=data.manifest.task,
@@ -205,6 +212,9 @@ def _listed(path: Path, count: int, shapes: dict[str, torch.Size]) -> list[State
 
 def _read(path: Path) -> State:
     try:
-        return load_file(path)
+        tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise TardiffError(f"{path}: missing or damaged ({error}); fit the classifier again") from error
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise TardiffError(f"{path}: holds a number that is not finite; fit the classifier again")
+    return tensors

@@ -5,10 +5,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
-import tyro
-
 from tardiff.commands import COMMANDS
 from tardiff.errors import TardiffError
+from tardiff.options import understood
 from tardiff.processes import index, main_process
 
 RESUMED = ("prepare", "train", "sample", "refine", "evaluate", "compare")
@@ -26,11 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if name not in COMMANDS:
             raise TardiffError(f"unknown command {name!r} (known: {', '.join(COMMANDS)})")
-        tyro.cli(COMMANDS[name], prog=f"tardiff {name}", args=arguments[1:])
+        understood(name, COMMANDS[name], arguments[1:])()
     except TardiffError as error:
         sys.exit(fail(str(error), 2))
     except OSError as error:
         sys.exit(fail(f"{error.filename or 'tardiff'}: {error.strerror or error}", 2))
+    except MemoryError as error:
+        sys.exit(fail(f"{name}: more memory is needed than there is ({error or 'no more is given'}); ask for less at a time", 2))
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever presses twice gets the same one line
         goes_on = "; the same command goes on where it stopped" if name in RESUMED else ""

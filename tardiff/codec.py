@@ -5,6 +5,7 @@ C mask bits (+1 observed, -1 not; "analog bits", arXiv 2208.04202), so that one 
 """
 
 import hashlib
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -45,6 +46,10 @@ class ValueMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value: tuple[float, ...]
     score: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        if not (len(self.value) == len(self.score) >= 2 and _rises(self.value) and _rises(self.score)):
+            raise ValueError("value and score must rise together, from two knots on")
+
     @classmethod
     def fit(cls, observed: NDArray[np.float32]) -> "ValueMap":
         """Map the empirical distribution of `observed` [n] to a standard normal at up to `KNOTS` quantiles.
@@ -71,6 +76,10 @@ class ValueMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return _interpolate(score, self.score, self.value)
 
 
+def _rises(knots: tuple[float, ...]) -> bool:
+    return all(low < high for low, high in pairwise(knots))
+
+
 def _interpolate(x: NDArray[np.floating], xs: tuple[float, ...], ys: tuple[float, ...]) -> NDArray[np.float64]:
     result = np.interp(x, xs, ys)
     low, high = (ys[1] - ys[0]) / (xs[1] - xs[0]), (ys[-1] - ys[-2]) / (xs[-1] - xs[-2])
@@ -89,6 +98,13 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Share of entries observed in training, by channel."""
     thresholds: tuple[float, ...]
     """A mask bit above its channel's threshold means observed; fitted once in training, never on a sampled batch."""
+
+    def __post_init__(self) -> None:
+        names = [channel.name for channel in self.channels]
+        if self.steps < 1 or not names or any(len(of) != len(names) for of in (self.maps, self.observed_rate, self.thresholds)):
+            raise ValueError("steps must be at least 1, and every channel needs a map, an observed_rate and a threshold")
+        if not all(name in names for chain in self.orderings for name in chain):
+            raise ValueError("orderings name an unknown channel")
 
     @classmethod
     def fit(cls, train: Split, manifest: Manifest) -> "Codec":
@@ -112,7 +128,7 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def digest(self) -> str:
         """Hash of everything that was fitted on data; codecs of the same training rows agree, whatever their thresholds."""
-        plain = msgspec.structs.replace(self, thresholds=())
+        plain = msgspec.structs.replace(self, thresholds=(0.0,) * len(self.channels))
         return hashlib.sha256(msgspec.json.encode(plain)).hexdigest()
 
     def fit_thresholds(self, x: Tensor) -> "Codec":

@@ -200,13 +200,13 @@ def fit_classifier(
     """
     use_threads(threads)
     from tardiff import classifier_folder
-    from tardiff.codec import Codec
     from tardiff.dataset import Dataset
     from tardiff.files import refuse_existing
+    from tardiff.generators import load_generator
     from tardiff.progress import bar
 
     refuse_existing(out)
-    codec = Codec.load(run / "codec.json") if run else None
+    codec = load_generator(run).codec if run else None
     with bar(total=settings.epochs, desc="fit", unit="epoch") as moved:
 
         def show(entry: dict[str, float]) -> None:
@@ -474,14 +474,15 @@ def report(
     """
     from tardiff.model_card import add_evaluation
     from tardiff.report import report
-    from tardiff.report.evaluation import Evaluation
+    from tardiff.report.evaluation import Evaluation, as_written
 
     if out is None and card is None:
         raise TardiffError("nothing to write: give --out PATH for a page, --card RUN for a model card, or both")
     if out is not None:
         print(f"{report(evaluation, out)}: open it in a browser")
     if card is not None:
-        print(add_evaluation(card, Evaluation.load(evaluation).result))
+        with as_written(evaluation):
+            print(add_evaluation(card, Evaluation.load(evaluation).result))
 
 
 def augment(

@@ -333,6 +333,8 @@ def _read_manifest(path: Path) -> Manifest:
     manifest = read_struct(path, Manifest)
     if manifest.schema != SCHEMA:
         raise TardiffError(f"{path}: schema {manifest.schema} is not readable by this version (it reads {SCHEMA})")
+    if manifest.steps < 1 or not 0 < manifest.step_hours < np.inf or not manifest.channels or not manifest.task.classes:
+        raise TardiffError(f"{path}: steps, step_hours, channels and task.classes must not be empty or below 0")
     names = manifest.channel_names + manifest.static_names
     for name in names:
         if names.count(name) > 1:
@@ -340,6 +342,8 @@ def _read_manifest(path: Path) -> Manifest:
     for channel in manifest.channels:
         if not channel.limits[0] < channel.limits[1]:
             raise TardiffError(f"{path}: channel {channel.name}: limits {channel.limits} are not increasing")
+        if not channel.limits[0] <= channel.normal <= channel.limits[1]:
+            raise TardiffError(f"{path}: channel {channel.name}: normal {channel.normal:g} is outside of its limits {channel.limits}")
     for chain in manifest.orderings:
         for name in chain:
             if name not in manifest.channel_names:

@@ -19,6 +19,7 @@ from tardiff.errors import TardiffError
 from tardiff.files import new_folder, read_struct, replace_file, write_struct
 from tardiff.guidance import classifier_free, label_free
 from tardiff.model_card import NAME, model_card
+from tardiff.objective import noise_schedule
 from tardiff.processes import share, whole
 from tardiff.sampling import Callback, Denoiser, Guide, dpm_solver, sample
 from tardiff.settings import SamplerSettings
@@ -67,6 +68,12 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     history: tuple[dict[str, float], ...]
     privacy: dict[str, float] = {}
     """Of differentially private training: epsilon, delta, noise multiplier, sampling rate, clipping norm; empty without."""
+
+    def __post_init__(self) -> None:
+        if not self.task.classes or len(self.class_counts) != len(self.task.classes):
+            raise ValueError("task.classes must not be empty, and class_counts must count each")
+        if min(self.class_counts) < 0 or not sum(self.class_counts):
+            raise ValueError("class_counts must not be below 0, nor all be 0")
 
 
 class RecordGenerator:
@@ -211,13 +218,17 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
         for name in ("unet/config.json", "unet/diffusion_pytorch_model.safetensors", "scheduler/scheduler_config.json"):
             if not (path / name).is_file():
                 raise TardiffError(f"{path / name}: no such file; train again")
-        try:
-            unet = TemporalUNet.from_pretrained(path / "unet", use_safetensors=True, local_files_only=True)
-            scheduler = DDIMScheduler.from_pretrained(path / "scheduler", local_files_only=True)
-        except Exception as error:  # diffusers raises whatever its parsers raise
-            raise TardiffError(f"{path}: damaged ({' '.join(str(error).split())[:200]}); train again") from error
-        codec, statics = Codec.load(path / "codec.json"), StaticModel.load(path / "statics.json")
-        return cls(unet.eval(), scheduler, codec, statics, read_struct(path / "card.json", Card))
+        unet, scheduler = _read_unet(path / "unet"), _read_scheduler(path / "scheduler")
+        codec, statics, card = (
+            Codec.load(path / "codec.json"),
+            StaticModel.load(path / "statics.json"),
+            read_struct(path / "card.json", Card),
+        )
+        classes = len(card.task.classes)
+        fits = (unet.config.channels, unet.config.static_features, unet.config.classes, len(statics.margins))
+        if fits != (2 * len(codec.channels), statics.features, classes, classes):
+            raise TardiffError(f"{path}: unet/config.json, codec.json, statics.json and card.json are not of one pipeline; train again")
+        return cls(unet.eval(), scheduler, codec, statics, card)
 
     def __call__(
         self,
@@ -271,3 +282,25 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
             )
         values, mask = self.codec.decode(x)
         return Samples(x, values, mask, static, label)
+
+
+def _read_unet(path: Path) -> TemporalUNet:
+    """The network with all of its weights: diffusers itself would draw at random what a file lacks."""
+    try:
+        unet, told = TemporalUNet.from_pretrained(path, use_safetensors=True, local_files_only=True, output_loading_info=True)
+    except Exception as error:  # diffusers raises whatever its parsers raise
+        raise TardiffError(f"{path}: damaged ({' '.join(str(error).split())[:200]}); train again") from error
+    if any(told.values()) or not all(bool(weight.isfinite().all()) for weight in unet.parameters()):
+        raise TardiffError(f"{path}: weights are missing, too many, or no finite numbers; train again")
+    return unet
+
+
+def _read_scheduler(path: Path) -> DDIMScheduler:
+    try:
+        scheduler = DDIMScheduler.from_pretrained(path, local_files_only=True)
+    except Exception as error:  # as above
+        raise TardiffError(f"{path}: damaged ({' '.join(str(error).split())[:200]}); train again") from error
+    ours = noise_schedule()
+    if any(scheduler.config[name] != value for name, value in ours.config.items() if not name.startswith("_")):
+        raise TardiffError(f"{path}: not the process that tardiff trains on; train again")
+    return scheduler

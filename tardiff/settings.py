@@ -10,7 +10,7 @@ MAX_SEED = 2**31 - 1
 
 
 def check_range(settings: Any, low: float, high: float, *fields: str) -> None:
-    """Refuse a setting outside low .. high.
+    """Refuse a setting outside low .. high, or without end.
 
     Raises:
         TardiffError: naming the option.
@@ -18,12 +18,15 @@ def check_range(settings: Any, low: float, high: float, *fields: str) -> None:
     for field in fields:
         value = getattr(settings, field)
         for number in value if isinstance(value, tuple) else (value,):
-            if not low <= number <= high:
+            if not low <= number <= high or number == float("inf"):
                 bound = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
+                bound = "finite" if number == float("inf") else bound
                 raise TardiffError(f"--{field.replace('_', '-')} {number}: must be {bound}")
 
 
 ANY = float("inf")
+WIDEST = 4096
+"""Of any layer: what is wider is a slip, or a file that lies and would fill the memory."""
 TINY = 1e-12
 
 
@@ -73,7 +76,8 @@ class TrainSettings:
         check_range(self, TINY, 0.1, "delta")
         if self.epsilon is not None:
             check_range(self, 0.01, 1000, "epsilon")
-        if not self.widths or any(width < 8 or width % 8 for width in self.widths):
+        check_range(self, 8, WIDEST, "widths")
+        if not self.widths or any(width % 8 for width in self.widths):
             raise TardiffError(f"--widths {' '.join(map(str, self.widths))}: give multiples of 8, one for each level")
 
 
@@ -109,7 +113,8 @@ class ClassifierSettings:
         check_range(self, 0, ANY, "weight_decay")
         check_range(self, 0, 0.99, "dropout")
         check_range(self, 0, MAX_SEED, "seed")
-        if self.width < 4 or self.width % 4:
+        check_range(self, 4, WIDEST, "width")
+        if self.width % 4:
             raise TardiffError(f"--width {self.width}: give a multiple of 4")
 
 
@@ -291,6 +296,8 @@ class CompareSettings:
         for method in self.ways:
             if method not in METHODS:
                 raise TardiffError(f"--methods {method}: unknown (known: {', '.join(METHODS)})")
+            if self.ways.count(method) > 1:
+                raise TardiffError(f"--methods {method}: is named twice")
         if self.ways[:1] != ("none",):
             raise TardiffError("--methods: the first one must be none, to which the others are compared")
         if not self.ratios:

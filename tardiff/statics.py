@@ -56,6 +56,13 @@ class StaticModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     correlation: tuple[tuple[tuple[float, ...], ...], ...]
     """By class: correlation of normal scores [S, S], shrunk towards the identity."""
 
+    def __post_init__(self) -> None:
+        size = len(self.statics)
+        if any(len(of) != size for of in (self.centre, self.scale, *self.margins)) or not all(scale > 0 for scale in self.scale):
+            raise ValueError("every descriptor needs a centre, a scale above 0, and a margin in each class")
+        if len(self.correlation) != len(self.margins) or not all(_is_correlation(rows, size) for rows in self.correlation):
+            raise ValueError("correlation must be a positive definite matrix of the descriptors for each class")
+
     @classmethod
     def fit(cls, train: Split, manifest: Manifest) -> "StaticModel":
         """Fit on the training split."""
@@ -116,6 +123,13 @@ class StaticModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             for s, margin in enumerate(margins):
                 result[rows, s] = margin.sample(u[:, s])
         return result
+
+
+def _is_correlation(rows: tuple[tuple[float, ...], ...], size: int) -> bool:
+    try:
+        return np.linalg.cholesky(np.array(rows).reshape(len(rows), -1 if rows else 0)).shape == (size, size)
+    except (ValueError, np.linalg.LinAlgError):  # rows of unequal length, not square, or not positive definite
+        return False
 
 
 def _margin(column: NDArray[np.float32], descriptor: Static) -> Margin:

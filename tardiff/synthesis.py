@@ -115,6 +115,10 @@ def synthesise(
     task = served_task(pipeline, folders)
     if relabel and not (folders and len(task.classes) == 2):
         raise TardiffError("--relabel needs --classifier, and a task of two classes")
+    if selection.select != "none" and not folders:
+        raise TardiffError(f"--select {selection.select} needs --classifier")
+    if selection.select == "shapley" and data is None:
+        raise TardiffError("--select shapley needs --data, whose validation rows judge")
     many = n * selection.select_from if selection.select != "none" else n
     counts = pipeline.card.class_counts if pipeline.labelled else folders[0].card.class_counts
     label = draw_labels(label_ratio, counts, many, seed) if label is None else label
@@ -221,15 +225,12 @@ def _selected(
     wanted: NDArray[np.int64],
 ) -> NDArray[np.intp]:
     """Rows to keep: of each label as many as are wanted."""
-    if not folders:
-        raise TardiffError(f"--select {selection.select} needs --classifier")
     seen = pipeline.codec.seen(samples.x)
     if selection.select == "influence":
         objective = influence_objective(folders[0], GuidanceSettings(form="cosine"), pipeline.codec.seen)
         score = influence_scores(objective, seen, torch.from_numpy(samples.label))
     else:
-        if data is None:
-            raise TardiffError("--select shapley needs --data, whose validation rows judge")
+        assert data is not None  # `synthesise` saw to it
         judge = data.split("validation")
         embed = folders[0].classifier.embedding
         with torch.no_grad():

@@ -53,7 +53,8 @@ def test_names_cannot_break_the_card(run):
     pipeline = run[1]
     strange = "a|b\n# <script>alert(1)</script>"
     card = msgspec.structs.replace(pipeline.card, source=strange, task=Task(strange, strange, (strange, strange)))
-    codec = msgspec.structs.replace(pipeline.codec, channels=tuple(Channel(strange, strange, (0, 1), "mean", 0) for _ in range(4)))
+    channels = tuple(Channel(strange, strange, (0, 1), "mean", 0) for _ in range(4))
+    codec = msgspec.structs.replace(pipeline.codec, channels=channels, orderings=())
     text = model_card(card, codec)
     assert "<script" not in text
     assert len(text.splitlines()) == len(model_card(pipeline.card, pipeline.codec).splitlines())

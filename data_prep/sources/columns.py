@@ -51,21 +51,24 @@ def whole(column: "pd.Series[str]", where: str, name: str, first: int | None = N
     return converted
 
 
-def ids(frame: pd.DataFrame, name: str, where: str) -> "pd.Series[int]":
+def ids(frame: pd.DataFrame, name: str, where: str, first: int | None = None) -> "pd.Series[int]":
     """A column of ids (int64), none of which may be missing. For the rest see `times`."""
     wrong = ~frame[name].str.fullmatch(r"\d{1,18}")
     if wrong.any():
-        raise TardiffError(f"{where}: {name} {frame[name][wrong].iloc[0]!r} is not a whole number; correct or remove the row")
+        raise TardiffError(f"{where}: {row_of(wrong, first)}{name} is not a whole number; correct or remove the row")
     return frame[name].astype("int64")
 
 
 def refuse(column: "pd.Series[str]", missing: "pd.Series[bool]", where: str, name: str, what: str, first: int | None = None) -> None:
-    """Refuse a column that holds a text which gave nothing; `first` as in `times`."""
-    wrong = (missing & column.notna() & (column != "")).to_numpy()
+    """Refuse a column that holds a text which gave nothing; `first` as in `times`. The text may be a patient's, and is not shown."""
+    wrong = missing & column.notna() & (column != "")
     if wrong.any():
-        at = int(wrong.argmax())
-        row = "" if first is None else f"row {at + first}: "
-        raise TardiffError(f"{where}: {row}{name} {column.iloc[at]!r} is not {what}; correct or remove the row")
+        raise TardiffError(f"{where}: {row_of(wrong, first)}{name} is not {what}; correct or remove the row")
+
+
+def row_of(wrong: "pd.Series[bool]", first: int | None) -> str:
+    """Where the first wrong row is; nothing if the rows are no longer, or never were, in the order of a file."""
+    return "" if first is None else f"row {int(wrong.to_numpy().argmax()) + first}: "
 
 
 def minutes_between(start: Any, end: Any) -> Any:

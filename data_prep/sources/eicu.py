@@ -15,7 +15,7 @@ import pandas as pd
 from data_prep.concepts import Concepts, Place
 from data_prep.sources import Keep, as_is
 from data_prep.sources.columns import ids, numbers
-from data_prep.sources.tables import FileTables, number, text, whole
+from data_prep.sources.tables import FileTables, distinct, number, text, whole, without_values
 from tardiff.errors import TardiffError
 
 HOME = "https://physionet.org/content/eicu-crd/"
@@ -104,9 +104,10 @@ class EICU:
 
     def stays(self) -> pd.DataFrame:
         """One row a stay in a unit; see `Source.stays`."""
-        frame, where = self._patient, self._tables.where("patient")
-        number_of = {name: numbers(frame[name], where, name) for name in PATIENT if name.endswith(("offset", "height", "weight", "number"))}
-        stay_id = ids(frame, "patientunitstayid", where)
+        frame, where, first = self._patient, self._tables.where("patient"), self._tables.first("patient")
+        measured = [name for name in PATIENT if name.endswith(("offset", "height", "weight", "number"))]
+        number_of = {name: numbers(frame[name], where, name, first) for name in measured}
+        stay_id = ids(distinct(frame, "patientunitstayid", where, first), "patientunitstayid", where, first)
         died = frame["hospitaldischargestatus"].map(DIED).fillna(stay_id.map(self._died_by_apache()))
         died_in_unit = frame["unitdischargestatus"].map(DIED) == 1
         died = died.mask(died.isna() & died_in_unit, 1.0)
@@ -117,7 +118,7 @@ class EICU:
                 "subject_id": pd.Series(pd.factorize(frame["uniquepid"], sort=True)[0] + 1, frame.index, dtype="int64"),
                 "minutes": unit_end.fillna(0.0),
                 "unit_minutes": unit_end,
-                "age": numbers(frame["age"].replace(TOP_AGE, "90"), where, "age"),
+                "age": numbers(frame["age"].replace(TOP_AGE, "90"), where, "age", first),
                 "died": died,
                 "gender": frame["gender"],
                 "unittype": frame["unittype"],
@@ -149,7 +150,7 @@ class EICU:
             if found := self._tables.unreadable(name, "patientunitstayid", None, dict.fromkeys(columns, "float64")):
                 return found
         tables = ", ".join(self._tables.where(name) for name in self._in_use)
-        return TardiffError(f"{tables}: could not be read ({' '.join(str(error).split())[:300]})")
+        return TardiffError(f"{tables}: could not be read ({without_values(error)[:300]})")
 
     def _slim(self, name: str, items: tuple[str, ...], minutes: float, before: float) -> ibis.Table:
         """The entries of one table that matter: pruned columns, and values are parsed after the filters on item and time."""

@@ -22,6 +22,7 @@ from data_prep.sources import Keep, as_is
 from data_prep.sources.columns import minutes_between, within_stays
 from data_prep.sources.meds_exported import exported, read_schema
 from data_prep.sources.mimic_iv import SPECIMEN_TYPE, MimicIV
+from data_prep.sources.tables import without_values
 from tardiff.errors import TardiffError
 
 HOME = "https://github.com/Medical-Event-Data-Standard/meds"
@@ -71,7 +72,7 @@ class Meds:
         try:
             described = json.loads(path.read_bytes())
             return f"{described.get('dataset_name', UNKNOWN)} {described.get('dataset_version', UNKNOWN)}"
-        except (UnicodeDecodeError, ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             raise TardiffError(f"{path}: not valid JSON ({error})") from error
 
     def dictionary(self, concepts: Concepts) -> Concepts:
@@ -144,7 +145,7 @@ class Meds:
 
     def explain(self, error: Exception) -> TardiffError:
         """The shards are typed, so what goes wrong is a damaged file."""
-        return TardiffError(f"{self._raw / 'data'}: could not be read ({' '.join(str(error).split())[:300]}); fetch it again")
+        return TardiffError(f"{self._raw / 'data'}: could not be read ({without_values(error)[:300]}); fetch it again")
 
     def _table(self, columns: Sequence[str]) -> ibis.Table:
         """Some columns of every shard; a column that the standard makes optional and the folder lacks is null."""
@@ -157,13 +158,17 @@ class Meds:
         """Every event that tells of stays, births and deaths, sorted by patient and time: subject_id, time, kind, code, and ids."""
         extra = [name for name in (STAY, ADMISSION_OF_STAY) if name in self._columns]
         table = self._table_of_marks([*CORE, *extra])
-        try:
-            marks: pd.DataFrame = table.to_pandas()
-        except Exception as error:  # each database has its own
-            raise self.explain(error) from error
+        marks = self._read(table)
         marks["kind"] = marks["code"].str.replace("//.*", "", regex=True)
         marks["time"] = pd.to_datetime(marks["time"]).astype("datetime64[us]")
         return marks.sort_values(["subject_id", "time", "code"], ignore_index=True)
+
+    def _read(self, table: ibis.Table) -> pd.DataFrame:
+        try:
+            frame: pd.DataFrame = table.to_pandas()
+        except Exception as error:  # each database has its own
+            raise self.explain(error) from error
+        return frame
 
     def _table_of_marks(self, columns: Sequence[str]) -> ibis.Table:
         table = ibis.read_parquet([str(path) for path in self._shards]).select(*columns)
@@ -242,7 +247,7 @@ class Meds:
 
     def _wanted(self, items: set[str]) -> Iterator[dict[str, str | None]]:
         """Codes of the data that mean one of the items, with the unit that MIMIC's carry."""
-        for code in sorted(self._table(["code"]).distinct().to_pandas()["code"].dropna()):
+        for code in sorted(self._read(self._table(["code"]).distinct())["code"].dropna()):
             if code in items:
                 yield {"code": code, "item": code, "unit": None}
             elif (match := OF_MIMIC.fullmatch(code)) and match[1] in items:
@@ -256,7 +261,7 @@ class Meds:
             return told
         prefixes = [f"{static.name}//" for static in statics]
         table = self._table([*CORE, "numeric_value", STAY])
-        rows = table.filter(ibis.or_(*(table.code.startswith(prefix) for prefix in prefixes))).to_pandas().set_index(STAY)
+        rows = self._read(table.filter(ibis.or_(*(table.code.startswith(prefix) for prefix in prefixes)))).set_index(STAY)
         for static, prefix in zip(statics, prefixes, strict=True):
             own = rows[rows["code"].str.startswith(prefix)]
             own = own[~own.index.duplicated()]

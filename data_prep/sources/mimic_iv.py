@@ -19,7 +19,7 @@ import yaml
 from data_prep.concepts import Concepts, Place, check_items
 from data_prep.sources import Keep, as_is
 from data_prep.sources.columns import ids, minutes_between, numbers, times, within_stays
-from data_prep.sources.tables import DatabaseTables, FileTables, Tables, among, distinct, number, seconds, text, whole
+from data_prep.sources.tables import DatabaseTables, FileTables, Tables, among, distinct, number, seconds, text, whole, without_values
 from tardiff.errors import TardiffError
 
 HOME = "https://physionet.org/content/mimiciv/"
@@ -174,7 +174,7 @@ class MimicIV:
 
     def explain(self, error: Exception) -> TardiffError:
         """Search the event tables for the first row that cannot be read."""
-        message = " ".join(str(error).split()).partition(" LINE 1:")[0]
+        message = without_values(error).partition(" LINE 1:")[0]
         for name, items in self._in_use.items():
             table = EVENT_TABLES[name]
             order = "timestamp" if table.order == "storetime" else "int64"
@@ -234,13 +234,13 @@ class MimicIV:
     @cached_property
     def _intervals(self) -> pd.DataFrame:
         """stay_id, subject_id, start, end of each stay, in the order of icustays."""
-        where = self._tables.where("icustays")
+        where, first = self._tables.where("icustays"), self._tables.first("icustays")
         return pd.DataFrame(
             {
-                "stay_id": ids(self._stays, "stay_id", where),
-                "subject_id": ids(self._stays, "subject_id", where),
-                "start": times(self._stays["intime"], where, "intime"),
-                "end": times(self._stays["outtime"], where, "outtime"),
+                "stay_id": ids(self._stays, "stay_id", where, first),
+                "subject_id": ids(self._stays, "subject_id", where, first),
+                "start": times(self._stays["intime"], where, "intime", first),
+                "end": times(self._stays["outtime"], where, "outtime", first),
             }
         )
 
@@ -259,7 +259,7 @@ class MimicIV:
 
 def _rows(tables: Tables, name: str, key: str, *columns: str) -> pd.DataFrame:
     """A small table, which has one row for each `key`."""
-    return distinct(tables.frame(name, (key, *columns)), key, tables.where(name))
+    return distinct(tables.frame(name, (key, *columns)), key, tables.where(name), tables.first(name))
 
 
 def _with_specimen(slim: ibis.Table) -> ibis.Table:

@@ -171,11 +171,11 @@ def _first_bad_line(name: str, names: list[int], bodies: list[bytes]) -> Tardiff
             where = f"set-{name}/{record}.txt: line {number}"
             fields = line.split(",")
             if len(fields) != 3:
-                return TardiffError(f"{where}: {line!r} is not {HEADER.decode()}; correct or remove the line")
+                return TardiffError(f"{where}: has {len(fields)} fields, not {HEADER.decode()}; correct or remove the line")
             if not CLOCK.fullmatch(fields[0]):
-                return TardiffError(f"{where}: Time {fields[0]!r} is not HH:MM; correct or remove the line")
+                return TardiffError(f"{where}: Time is not HH:MM; correct or remove the line")
             if not _is_number(fields[2]):
-                return TardiffError(f"{where}: Value {fields[2]!r} is not a number; correct or remove the line (-1 means missing)")
+                return TardiffError(f"{where}: Value is not a number; correct or remove the line (-1 means missing)")
     return TardiffError(f"set-{name}: a record could not be read as {HEADER.decode()}")
 
 
@@ -193,7 +193,7 @@ def _read_outcomes(raw: Path, name: str) -> pd.DataFrame:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError as error:
         raise TardiffError(f"{path}: no such file; the records of set-{name} need their outcomes") from error
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, OSError) as error:
         raise TardiffError(f"{path}: cannot be read ({error})") from error
     if list(frame.columns) != OUTCOME_HEADER:
         raise TardiffError(f"{path}: the header is not {','.join(OUTCOME_HEADER)}; fetch the file again")
@@ -201,7 +201,7 @@ def _read_outcomes(raw: Path, name: str) -> pd.DataFrame:
         wrong = ~frame[column].str.fullmatch(pattern)
         if wrong.any():
             row = int(wrong.to_numpy().argmax())
-            raise TardiffError(f"{path}: line {row + 2}: {column} {frame[column][row]!r} cannot be read; correct or remove the line")
+            raise TardiffError(f"{path}: line {row + 2}: {column} cannot be read; correct or remove the line")
     if frame["RecordID"].duplicated().any():
         raise TardiffError(f"{path}: line {int(frame['RecordID'].duplicated().to_numpy().argmax()) + 2}: the record has a row already")
     # -1 is unknown or never; one record of set b says that its patient died 23 days before admission.

@@ -150,7 +150,7 @@ def _read_set(places: list[Path], name: str) -> pa.Table:
     wrong = np.isnan(hour) | (hour < 1) | (hour != np.floor(hour)) | (~begins & (np.diff(hour, prepend=0) <= 0))
     if wrong.any():
         row = int(wrong.argmax())
-        raise _bad(names, lines, row, where, f"{HOUR} {hour[row]:g} does not come after the row before it as a whole number of hours")
+        raise _bad(names, lines, row, where, f"{HOUR} does not come after the row before it as a whole number of hours")
     return (
         table.append_column("minute", pa.array(60.0 * (hour - 1)))
         .append_column("stay_id", pa.array(np.repeat(np.array(names, np.int64), lines)))
@@ -180,7 +180,7 @@ def _first_bad_line(names: list[int], bodies: list[bytes], where: str) -> Tardif
             return _bad(names, counts, row, where, f"has {len(fields)} fields, not {len(HEADER)}")
         for column, field in zip(HEADER, fields, strict=True):
             if field != "NaN" and not _is_number(field):
-                return _bad(names, counts, row, where, f"{column} {field!r} is not a number")
+                return _bad(names, counts, row, where, f"{column} is not a number")
     return TardiffError(f"{where}: a record could not be read")
 
 

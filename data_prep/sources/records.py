@@ -9,6 +9,9 @@ from pathlib import Path
 
 from tardiff.errors import TardiffError
 
+LARGEST = 1 << 26
+"""Bytes of a record: real ones have some thousands, and what is made to fill the memory has more."""
+
 
 def records(place: Path, name: re.Pattern[str]) -> Iterator[tuple[int, bytes]]:
     """Number and content of each record.
@@ -30,6 +33,8 @@ def records(place: Path, name: re.Pattern[str]) -> Iterator[tuple[int, bytes]]:
         with gzip.open(place) as content:
             with tarfile.open(fileobj=content, mode="r|") as members:
                 for member in members:
+                    if member.size > LARGEST:
+                        raise TardiffError(f"{place}: a record of {member.size / 1e6:,.0f} MB is none; fetch it again")
                     if member.isfile() and (match := name.fullmatch(member.name.rpartition("/")[2])):
                         body = members.extractfile(member)
                         assert body is not None  # only a member that is no file has no body

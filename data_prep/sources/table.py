@@ -15,7 +15,7 @@ from data_prep.concepts import Concepts, Place, Variable
 from data_prep.sources import Keep, as_is
 from data_prep.sources.columns import epoch, flags, minutes_between, numbers, times, whole
 from data_prep.sources.table_layout import LAYOUT, own_variable, read_layout
-from data_prep.sources.tables import FileTables, number, seconds, text
+from data_prep.sources.tables import FileTables, number, seconds, text, without_values
 from tardiff.errors import TardiffError
 
 SECONDS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0, "days": 86400.0}
@@ -144,7 +144,7 @@ class Table:
             kinds[columns.value] = "float64"
         if found := self._tables.unreadable(columns.file, columns.variable, list(self._layout.variables), kinds):
             return found
-        return TardiffError(f"{self._raw / columns.file}: could not be read ({' '.join(str(error).split())[:300]})")
+        return TardiffError(f"{self._raw / columns.file}: could not be read ({without_values(error)[:300]})")
 
     @property
     def _where(self) -> str:

@@ -1,13 +1,14 @@
 """What `table.yaml` may say of a long table and of its stays, read and checked."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-import yaml
 
 from data_prep.concepts import Descriptor, Variable
+from data_prep.yaml_files import read_yaml
 from tardiff.errors import TardiffError
 
 LAYOUT = "table.yaml"
@@ -71,6 +72,10 @@ class Item(_Entry, frozen=True):
     name: str = ""
     """What the channel is called, if not as in the table."""
 
+    def __post_init__(self) -> None:
+        if not 0 < abs(self.scale) < math.inf:
+            raise ValueError("scale must be a finite number, and not 0")
+
 
 class Layout(_Entry, frozen=True):
     """The whole of `table.yaml`."""
@@ -91,11 +96,11 @@ def read_layout(path: Path) -> Layout:
         TardiffError: naming the field that is wrong.
     """
     try:
-        raw = yaml.safe_load(path.read_bytes())
+        raw = read_yaml(path)
     except FileNotFoundError as error:
         raise TardiffError(f"{path}: no such file; it says what your tables hold (docs/sources.md shows one)") from error
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TardiffError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    except OSError as error:
+        raise TardiffError(f"{path}: cannot be read ({error.strerror})") from error
     try:
         return msgspec.convert(_with_text_keys(raw), Layout)
     except msgspec.ValidationError as error:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from data_prep.sources.columns import row_of
 from tardiff.errors import TardiffError
 
 ENDINGS = (".parquet", ".csv", ".csv.gz")
@@ -45,6 +46,9 @@ class Tables(Protocol):
 
     def rows(self, name: str) -> int | None:
         """How many rows a table has, if that costs nothing to say."""
+
+    def first(self, name: str) -> int | None:
+        """The number, in its file, of the first row that `frame` gives; None if its rows come in no order."""
 
 
 class FileTables:
@@ -93,6 +97,10 @@ class FileTables:
         path = self._find(name)
         return sum(pq.read_metadata(part).num_rows for part in _parts(path)) if path.suffix == ".parquet" else None
 
+    def first(self, name: str) -> int | None:
+        """See `Tables`. In CSV the header is row 1."""
+        return None if self._find(name).suffix == ".parquet" else 2
+
     def unreadable(self, name: str, key: str, items: Sequence[str] | None, kinds: Mapping[str, str]) -> TardiffError | None:
         """The first row of a CSV table in which a column is not of its kind, among rows whose `key` is one of `items` (None: all)."""
         path = self._find(name)
@@ -111,7 +119,7 @@ class FileTables:
                 for row, value in zip(found["row"], found[column], strict=True):
                     if isinstance(value, str) and value and _try(connection, value, kind) is None:
                         what = {"timestamp": "a time", "int64": "a whole number"}.get(kind, "a number")
-                        return TardiffError(f"{path}: row {row}: {column} {value!r} is not {what}; correct or remove the row")
+                        return TardiffError(f"{path}: row {row}: {column} is not {what}; correct or remove the row")
         except duckdb.Error as error:
             return unreadable_file(path, error)
         finally:
@@ -179,10 +187,14 @@ class DatabaseTables:
         """See `Tables`."""
         return None
 
+    def first(self, name: str) -> int | None:
+        """See `Tables`."""
+        return None
+
 
 def unreadable_file(path: Path, error: Exception) -> TardiffError:
     """What DuckDB could not read, with the row if it names one; never the row's content."""
-    message = " ".join(str(error).split())
+    message = without_values(error)
     if line := re.search(r"CSV Error on Line: (\d+)", message):
         columns = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message)
         what = f"has {columns[2]} columns, the header {columns[1]}" if columns else 'is not CSV separated by commas and quoted by "'
@@ -190,16 +202,21 @@ def unreadable_file(path: Path, error: Exception) -> TardiffError:
     return TardiffError(f"{path}: truncated or damaged ({message.partition(': /')[0][:200]}); fetch it again")
 
 
-def distinct(frame: pd.DataFrame, column: str, where: str) -> pd.DataFrame:
+def distinct(frame: pd.DataFrame, column: str, where: str, first: int | None = None) -> pd.DataFrame:
     """The frame, if no two rows have the same `column`.
 
     Raises:
-        TardiffError: two have, naming the value.
+        TardiffError: two have, naming the second (`first` as in `columns.times`).
     """
     twice = frame[column].duplicated()
     if twice.any():
-        raise TardiffError(f"{where}: {column} {frame[column][twice].iloc[0]!r} stands in more than one row; remove all but one")
+        raise TardiffError(f"{where}: {row_of(twice, first)}its {column} stands in more than one row; remove all but one")
     return frame
+
+
+def without_values(error: Exception) -> str:
+    """What another library says of records, in one line, without the values that it quotes: they may be a patient's."""
+    return re.sub("""'.*'|(?<=format: )".*?\"""", "'...'", " ".join(str(error).split()))
 
 
 def _read_whole(path: Path, columns: Sequence[str]) -> pd.DataFrame:
@@ -222,7 +239,7 @@ def _read_whole(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         if wrong:
             found = f"row {wrong[0].number} has {wrong[0].actual_columns} columns, the header {wrong[0].expected_columns}"
             raise TardiffError(f"{path}: {found}; correct the row or fetch the file again") from error
-        raise TardiffError(f"{path}: truncated or damaged ({' '.join(str(error).split())[:200]}); fetch it again") from error
+        raise TardiffError(f"{path}: truncated or damaged ({without_values(error)[:200]}); fetch it again") from error
     frame: pd.DataFrame = table.to_pandas()
     return frame
 

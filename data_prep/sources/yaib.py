@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from data_prep.concepts import Concepts, Place
 from data_prep.sources import Keep, as_is
+from data_prep.sources.tables import without_values
 from tardiff.errors import TardiffError
 
 STATIC, HOURLY, OUTCOME = "sta.parquet", "dyn.parquet", "outc.parquet"
@@ -66,7 +67,7 @@ class Yaib:
         hours = self._hours.groupby("stay_id")["time"].max()
         stay_id = _whole(static["stay_id"], path, "stay_id")
         if (twice := stay_id[stay_id.duplicated()]).size:
-            raise TardiffError(f"{path}: row {twice.index[0] + 1}: stay_id {twice.iloc[0]} has a row already; remove one")
+            raise TardiffError(f"{path}: row {twice.index[0] + 1}: its stay_id has a row already; remove one")
         number = {name: _number(static, name, path) for name in ("age", "height", "weight")}
         return pd.DataFrame(
             {
@@ -95,7 +96,7 @@ class Yaib:
 
     def explain(self, error: Exception) -> TardiffError:
         """The table was typed when it was written, so little can go wrong."""
-        return TardiffError(f"{self._raw / HOURLY}: could not be read ({' '.join(str(error).split())[:300]})")
+        return TardiffError(f"{self._raw / HOURLY}: could not be read ({without_values(error)[:300]})")
 
     @cached_property
     def _hours(self) -> pd.DataFrame:
@@ -149,7 +150,7 @@ def _number(frame: pd.DataFrame, name: str, path: Path) -> "pd.Series[float]":
     wrong = numbers.isna() & frame[name].notna()
     if wrong.any():
         row = int(wrong.to_numpy().argmax())
-        raise TardiffError(f"{path}: row {row + 1}: {name} {frame[name][row]!r} is not a number; correct or remove the row")
+        raise TardiffError(f"{path}: row {row + 1}: {name} is not a number; correct or remove the row")
     return numbers
 
 

@@ -36,9 +36,8 @@ def audit(data: str | Path | Dataset, runs: Sequence[str | Path] = (), seed: int
         TardiffError: a folder cannot be read, or was made from other data.
     """
     dataset = data if isinstance(data, Dataset) else Dataset.load(data, strict=False)
-    findings = [look(dataset) for look in TRAPS]
-    findings += shortcuts(dataset, seed)
-    return findings + [fitted_on_train(dataset, Path(run)) for run in runs]
+    fitted = [fitted_on_train(dataset, Path(run)) for run in runs]  # first, for it may refuse a folder
+    return [look(dataset) for look in TRAPS] + shortcuts(dataset, seed) + fitted
 
 
 def fitted_on_train(data: Dataset, run: Path) -> Finding:
@@ -72,5 +71,5 @@ def fitted_on_train(data: Dataset, run: Path) -> Finding:
 def _data_hash(path: Path) -> object:
     try:
         return json.loads(path.read_bytes()).get("data_hash")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise TardiffError(f"{path}: damaged ({error})") from error

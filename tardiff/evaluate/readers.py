@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import msgspec
 import numpy as np
@@ -17,6 +16,7 @@ from pyarrow.lib import ArrowException
 
 from tardiff.dataset import SPLITS, Dataset, Manifest, Split
 from tardiff.errors import TardiffError
+from tardiff.evaluate.archives import check_gzip, check_zip
 from tardiff.evaluate.pickles import read_pickle
 
 COLUMNS = ("split", "stay_id", "label", "hour", "variable", "value")
@@ -67,6 +67,8 @@ def _read_table(path: Path) -> pd.DataFrame:
         if path.suffix == ".parquet":
             frame = pd.read_parquet(path).reset_index(drop=True)
         else:  # a variable may well be called NA
+            if path.suffix == ".gz":
+                check_gzip(path)
             frame = pd.read_csv(path, low_memory=False, keep_default_na=False, na_values=dict.fromkeys(NUMBERS, MISSING))
     except (ValueError, OSError, EOFError, zlib.error, ArrowException) as error:
         raise TardiffError(f"{path}: cannot be read as a table ({error})") from error
@@ -86,6 +88,7 @@ def _from_table(frame: pd.DataFrame, manifest: Manifest, path: Path) -> dict[str
     for column in NUMBERS:
         numbers[column] = pd.to_numeric(frame[column], errors="coerce").astype(float)
         _check_rows(numbers[column].isna() & frame[column].notna(), frame[column], path, f"{column} {{}} is no number")
+    _check_rows(np.isinf(numbers["value"]), frame["value"], path, "value {} is infinite")
     step = numbers["hour"] / manifest.step_hours
     dynamic = frame["variable"].isin(manifest.channel_names)
     off = dynamic & ~((step.round(6) % 1 == 0) & (0 <= step) & (step < manifest.steps))
@@ -117,13 +120,16 @@ def _read_arrays(path: Path) -> dict[str, Array]:
     """Arrays by name; objects, which NumPy would unpickle, are refused."""
     try:
         if path.suffix == ".npz":
+            check_zip(path)
             with np.load(path, allow_pickle=False) as file:
                 return dict(file)
         beside = path.with_name(f"{path.stem}.label.npy")
         if not beside.is_file():
             raise TardiffError(f"{path}: has no labels; save them beside it as {beside.name}, or both as x and label in an .npz file")
         return {"x": np.load(path, allow_pickle=False), "label": np.load(beside, allow_pickle=False)}
-    except (ValueError, OSError, EOFError, zlib.error, BadZipFile) as error:
+    except TardiffError:
+        raise
+    except Exception as error:  # an array's head is read by Python's own parser, which fails in any way
         raise TardiffError(f"{path}: not a file of plain NumPy arrays ({error})") from error
 
 

@@ -1,5 +1,6 @@
 """One evaluation from end to end: what each synthetic data set is worth, how real it looks, what it gives away."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -137,8 +138,8 @@ def effective(settings: EvaluateSettings) -> EvaluateSettings:
     for field in ("seeds", "bootstrap", "attacked"):
         if getattr(settings, field) < 1:
             raise TardiffError(f"{field}: {getattr(settings, field)} is below 1")
-    if any(ratio <= 0 for ratio in settings.ratios):
-        raise TardiffError(f"ratios: {settings.ratios} must all be above 0")
+    if not all(0 < ratio < math.inf for ratio in settings.ratios):
+        raise TardiffError(f"ratios: {settings.ratios} must all be above 0, and finite")
     if settings.max_rows < 0:
         raise TardiffError(f"max_rows: {settings.max_rows} is below 0 (0 means all rows)")
     if settings.workers < 0:

@@ -16,7 +16,7 @@ from tardiff.pipeline import Card, RecordGenerator, Samples
 from tardiff.refine.generator import judged
 from tardiff.refine.policy import PolicyGenerator, RecordPolicy, new_policy
 from tardiff.sampling import Callback, Guide
-from tardiff.settings import SamplerSettings
+from tardiff.settings import WIDEST, SamplerSettings
 from tardiff.statics import StaticModel
 
 INDEX = "policy.json"
@@ -27,6 +27,10 @@ class PolicyIndex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     latent: int
     hidden: int
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.latent <= WIDEST and 1 <= self.hidden <= WIDEST):
+            raise ValueError(f"latent and hidden must be between 1 and {WIDEST}")
 
 
 class PolicyPipeline(RecordGenerator):

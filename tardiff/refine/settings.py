@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tardiff.errors import TardiffError
-from tardiff.settings import ANY, MAX_SEED, TINY, check_range
+from tardiff.settings import ANY, MAX_SEED, TINY, WIDEST, check_range
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class DiscriminatorSettings:
         check_range(self, TINY, ANY, "ratio")
         check_range(self, 0, ANY, "warm_up", "r1", "instance_noise")
         check_range(self, 0, 1, "pseudo")
-        if self.width < 8 or self.width % 8:
+        if not 8 <= self.width <= WIDEST or self.width % 8:
             raise TardiffError(f"--discriminator.width {self.width}: give a multiple of 8")
 
 
@@ -134,7 +134,8 @@ class PolicySettings:
     """What judges it."""
 
     def __post_init__(self) -> None:
-        check_range(self, 1, ANY, "iterations", "hidden", "latent", "check_every")
+        check_range(self, 1, ANY, "iterations", "check_every")
+        check_range(self, 1, WIDEST, "hidden", "latent")
         check_range(self, 64, 2**20, "check_rows")
         check_range(self, 8, 2**20, "rows")
         check_range(self, 0, 1, "ema_decay")

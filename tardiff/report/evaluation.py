@@ -1,10 +1,13 @@
 """An evaluation folder as the report reads it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from jinja2 import UndefinedError
 
 from tardiff.errors import TardiffError
 
@@ -53,6 +56,21 @@ class Evaluation:
         return [("real", "real"), *((self.colour(name), name) for name in self.sets)]
 
 
+@contextmanager
+def as_written(where: str | Path) -> Iterator[None]:
+    """Say that an evaluation was changed, if its numbers turn out not to be what `tardiff evaluate` writes.
+
+    Raises:
+        TardiffError: one is missing, or of another kind.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, UndefinedError) as error:
+        raise TardiffError(
+            f"{where}: metrics.json or figures.json is not as `tardiff evaluate` writes it ({error!r}); evaluate again"
+        ) from error
+
+
 def shown(estimate: Estimate | None, signed: bool = False) -> str:
     """`0.321 [0.290, 0.355]`, with real minus signs; a dash where undefined."""
     if estimate is None or estimate["value"] is None:
@@ -69,7 +87,7 @@ def _plain(number: float | None, shape: str) -> str:
 def _read(path: Path, fields: tuple[str, ...]) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TardiffError(f"{path}: not JSON ({error}); evaluate again") from error
     missing = [field for field in fields if not isinstance(content, dict) or field not in content]
     if missing:

@@ -5,9 +5,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from tardiff.errors import TardiffError
 from tardiff.files import new_file
-from tardiff.report.evaluation import Evaluation
+from tardiff.report.evaluation import Evaluation, as_written
 from tardiff.report.fidelity import fidelity
 from tardiff.report.guidance import guidance
 from tardiff.report.parts import Figure
@@ -45,25 +44,20 @@ def render(evaluation: Evaluation, where: str) -> str:
     environment = Environment(
         loader=PackageLoader(PACKAGE, ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    try:
-        sections = [section for chapter in CHAPTERS if (section := chapter(evaluation)) is not None]
-        answers, remade = verdict(evaluation), commands(evaluation)
-    except (KeyError, TypeError) as error:
-        raise TardiffError(
-            f"{where}: metrics.json or figures.json is not as `tardiff evaluate` writes it ({error!r}); evaluate again"
-        ) from error
     source, _, _ = environment.loader.get_source(environment, "style.css")  # type: ignore[union-attr]
     template = environment.get_template("template.html.j2")
-    return template.render(
-        result=evaluation.result,
-        sets=evaluation.legend,
-        answers=answers,
-        sections=sections,
-        commands=remade,
-        style=Markup(source),
-        is_figure=_is_figure,
-        simulated=SIMULATED,
-    )
+    with as_written(where):
+        sections = [section for chapter in CHAPTERS if (section := chapter(evaluation)) is not None]
+        return template.render(
+            result=evaluation.result,
+            sets=evaluation.legend,
+            answers=verdict(evaluation),
+            sections=sections,
+            commands=commands(evaluation),
+            style=Markup(source),
+            is_figure=_is_figure,
+            simulated=SIMULATED,
+        )
 
 
 def _is_figure(item: object) -> bool:

@@ -1,0 +1,73 @@
+"""The options of a command: tyro reads them, and what is wrong with them becomes one line like every other error."""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
+from functools import partial, wraps
+from itertools import dropwhile, takewhile
+from typing import Any
+
+import tyro
+
+from tardiff.errors import TardiffError
+
+FRAME, RULE = "│╭╮╰╯─ ", set("─-")
+"""What tyro draws around and between the parts of its messages."""
+REWORDED = {
+    r"^Missing from [\w -]+: (.*)": r"missing: \1",
+    r"^Missing value for argument '?([^']*?)'?\. .*": r"\1: a value is missing",
+    r"^Unrecognized options: (.*)": r"unknown: \1",
+    r"^Error parsing ([^:]+): (?:invalid literal for int|could not convert string)[^:]*: (.*)": r"\1: \2 is not a number",
+    r"^Error parsing ([^:]+): no type matching (\S+) could be instantiated from \[(.*)\]\..*": r"\1: \3 is none of \2",
+    r"^Error parsing ([^:]+): Could not find valid parse for arguments: \[(.*)\].*": r"\1: \2 do not fit",
+    r"^Error parsing ([^:]+): (.*)": r"\1: \2",
+    r"^invalid choice (.*) for argument '?([^']*)'?\. Expected one of \((.*)\)\.": r"\2: \1 is none of \3",
+}
+"""tyro's words, and ours: the option first. Words that it may change are passed on as they are."""
+
+
+def understood(name: str, command: Callable[..., None], arguments: Sequence[str]) -> Callable[[], None]:
+    """A command with its options, ready to be run.
+
+    Args:
+        name: of the command.
+        command: whose parameters are the options.
+        arguments: what the user wrote after the name.
+
+    Raises:
+        TardiffError: an option is unknown, lacks its value, has a wrong one, or is needed and not given.
+    """
+
+    @wraps(command)
+    def later(*values: Any, **options: Any) -> Callable[[], None]:
+        return partial(command, *values, **options)
+
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            ready: Callable[[], None] = tyro.cli(later, prog=f"tardiff {name}", args=arguments)
+    except SystemExit as stop:
+        if not stop.code:  # --help
+            raise
+        raise TardiffError(f"{name}: {complaint(said.getvalue())} (see `tardiff {name} --help`)") from stop
+    except AssertionError as error:  # how it refuses the name of a shell
+        raise TardiffError(f"{name}: {error}") from error
+    return ready
+
+
+def complaint(framed: str) -> str:
+    """What a message of tyro says, without its title, its frame and the help below a rule or an empty line."""
+    lines = [line.strip(FRAME) for line in framed.splitlines()[1:]]
+    said = list(takewhile(_is_said, dropwhile(lambda line: not _is_said(line), lines)))
+    if said and said[0].startswith("Missing from"):  # names, each with its description; the names say enough
+        said[1:] = [", ".join(line for line in said[1:] if re.fullmatch(r"(--\S+|[A-Z]+)( \S+)?", line))]
+    text = " ".join(" ".join(said).split())
+    for theirs, ours in REWORDED.items():
+        if re.match(theirs, text):
+            return re.sub(theirs, ours, text)
+    return text
+
+
+def _is_said(line: str) -> bool:
+    return not set(line) <= RULE
