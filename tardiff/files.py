@@ -96,11 +96,9 @@ def refuse_existing(path: str | Path) -> None:
 
 
 def digest(path: str | Path) -> str:
-    """SHA-256 of a file, or of all files of a folder, with their names."""
-    path = Path(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    total = hashlib.sha256()
-    for file in files:
+    """SHA-256 of all files of a folder, with their names; of a folder that is not there, that of nothing."""
+    path, total = Path(path), hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
         total.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
         total.update(file.read_bytes())
     return total.hexdigest()

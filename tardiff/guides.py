@@ -41,10 +41,12 @@ def build_guide(
     Raises:
         TardiffError: no classifier to guide with, or one that reads another space or serves another task.
     """
-    if guidance.guidance in ("none", "classifier-free"):
+    if guidance.guidance == "none":
         return None
     if not pipeline.guidable:
         raise TardiffError(f"--guidance {guidance.guidance}: a record policy has no reverse steps to guide; use --guidance none")
+    if guidance.guidance == "classifier-free":
+        return None  # it works inside the denoiser
     if not classifiers:
         raise TardiffError(
             f"--guidance {guidance.guidance} needs --classifier (make one with `tardiff fit-classifier`, or use --guidance none)"

@@ -1,5 +1,6 @@
 """`TarDiffPipeline`: U-Net, noise schedule, codec and static model in one folder."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("class_counts must not be below 0, nor all be 0")
 
 
-class RecordGenerator:
+class RecordGenerator(ABC):
     """What every trained generator of records has: codec, static model, card, and their use.
 
     Attributes:
@@ -101,6 +102,7 @@ class RecordGenerator:
         """False if it learnt without labels; then only a guide makes a sample fit its label."""
         return len(self.classes) > 1
 
+    @abstractmethod
     def __call__(
         self,
         label: NDArray[np.int64],
@@ -111,7 +113,6 @@ class RecordGenerator:
         progress: str | None = None,
     ) -> Samples:
         """Draw one record a seed; record i depends on label[i] and seeds[i] alone."""
-        raise NotImplementedError
 
     def sharpened(self, label_scale: float, window: float) -> "RecordGenerator":
         """The same generator, exaggerating what the label changes in the first steps; one that has no steps is as it was."""

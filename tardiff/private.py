@@ -25,6 +25,7 @@ from tardiff.processes import count
 from tardiff.settings import TrainSettings
 
 if TYPE_CHECKING:
+    from opacus import GradSampleModule
     from opacus.optimizers import DPOptimizer
 
 
@@ -108,8 +109,9 @@ class PrivateSteps:
         """The rows of a step: each with probability `sample_rate`, whatever the others do."""
         return torch.from_numpy(np.flatnonzero(stream("private rows", self.secret.key, step).random(len(self.rows)) < self.sample_rate))
 
-    def facts(self) -> dict[str, float]:
-        """What the model card says."""
+    def finish(self) -> dict[str, float]:
+        """Take Opacus' hooks off the network; returns what the model card says of privacy."""
+        self.model.remove_hooks()
         assert self.settings.epsilon is not None
         return {
             "epsilon": self.settings.epsilon,
@@ -146,7 +148,9 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def _wrapped(unet: nn.Module, optimizer: torch.optim.Optimizer, noise: float, settings: TrainSettings) -> "tuple[nn.Module, DPOptimizer]":
+def _wrapped(
+    unet: nn.Module, optimizer: torch.optim.Optimizer, noise: float, settings: TrainSettings
+) -> "tuple[GradSampleModule, DPOptimizer]":
     """The network with a gradient for each row, and the optimizer that clips and drowns them."""
     opacus = _opacus()
     private = opacus.optimizers.DPOptimizer(

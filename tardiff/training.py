@@ -122,7 +122,7 @@ class Steps:
         """Follow the gradients."""
         self.optimizer.step()
 
-    def facts(self) -> dict[str, float]:
+    def finish(self) -> dict[str, float]:
         """What the model card says of privacy: nothing."""
         return {}
 
@@ -182,7 +182,7 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
     wait()
 
     ema.copy_to(unet.parameters())
-    pipeline = TarDiffPipeline(unet.cpu().eval(), noise_schedule(), codec, statics, training_card(data, settings, history, steps.facts()))
+    pipeline = TarDiffPipeline(unet.cpu().eval(), noise_schedule(), codec, statics, training_card(data, settings, history, steps.finish()))
     pipeline = pipeline.with_codec(codec.fit_thresholds(_pilot(pipeline, data.train.label, settings.seed)))
     pipeline.save_pretrained(out)
     if main_process():

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from tardiff.cli import main
-from tardiff.commands import COMMANDS, name_and_path
+from tardiff.commands import COMMANDS
+from tardiff.commands.options import name_and_path
 from tardiff.dataset import Dataset
 
 

@@ -40,7 +40,8 @@ def test_another_tasks_variables_train_and_sample(real_data, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     folder = {"physionet2012": "physionet2012", "mimic-iv": "mimic-iv-demo-2.2"}[source]
     options = ("--variables", "all", "--hours", 48, "--sets", "a") if source == "physionet2012" else ()
-    assert call("prepare", source, "--raw", real_data / folder, "--out", "data", *options) == 0
+    room = ("--memory", "4GB")  # which counts what this process holds already, from the tests before
+    assert call("prepare", source, "--raw", real_data / folder, "--out", "data", *options, *room) == 0
     assert call("train", "data", "--out", "run", *TINY) == 0
     assert call("sample", "run", "--guidance", "none", "--n", 20, "--out", "synthetic", "--steps", 4, "--label-ratio", "0.5") == 0
     data, synthetic = Dataset.load(tmp_path / "data"), Dataset.load(tmp_path / "synthetic")

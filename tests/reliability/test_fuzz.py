@@ -7,7 +7,7 @@ import pickle
 import shutil
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -124,12 +124,15 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
 }
 
 
+def copied(good: Mapping[str, Path], kind: str, where: Path) -> Path:
+    """A folder that may be spoilt."""
+    return Path(shutil.copytree(good[kind], where / kind.lower()))
+
+
 @pytest.mark.parametrize("file", READERS)
 def test_json_of_the_package(file: str, good, tmp_path) -> None:
     kind, read = READERS[file]
-    folder = tmp_path / kind.lower()
-    shutil.copytree(good[kind], folder)
-    whole = (tmp_path / file).read_bytes()
+    folder, whole = copied(good, kind, tmp_path), (tmp_path / file).read_bytes()
 
     @fuzz(10 if read == TarDiffPipeline.from_pretrained else 40)  # diffusers takes its time
     @given(st.one_of(spoilt_tree(json.loads(whole)).map(lambda tree: json.dumps(tree).encode()), spoilt_bytes(whole)))
@@ -151,9 +154,7 @@ TENSORS: dict[str, tuple[str, Callable[[Path], Any]]] = {
 @pytest.mark.parametrize("file", TENSORS)
 def test_tensors_of_the_package(file: str, good, tmp_path) -> None:
     kind, read = TENSORS[file]
-    folder = tmp_path / kind.lower()
-    shutil.copytree(good[kind], folder)
-    whole = (tmp_path / file).read_bytes()
+    folder, whole = copied(good, kind, tmp_path), (tmp_path / file).read_bytes()
     size = int.from_bytes(whole[:8], "little")
     header, body = json.loads(whole[8 : 8 + size]), whole[8 + size :]
 

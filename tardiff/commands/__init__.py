@@ -1,0 +1,27 @@
+"""One command for each arrow of the data flow. Heavy modules are imported inside the commands, so `--help` is quick."""
+
+from collections.abc import Callable
+
+from tardiff.commands.judging import compare, evaluate, report
+from tardiff.commands.models import fit_classifier, refine, train
+from tardiff.commands.records import audit, export, prepare, simulate, variables
+from tardiff.commands.samples import augment, diagnose, sample
+from tardiff.commands.whole import demo
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "simulate": simulate,
+    "variables": variables,
+    "prepare": prepare,
+    "audit": audit,
+    "train": train,
+    "fit-classifier": fit_classifier,
+    "sample": sample,
+    "diagnose": diagnose,
+    "augment": augment,
+    "compare": compare,
+    "refine": refine,
+    "evaluate": evaluate,
+    "report": report,
+    "export": export,
+    "demo": demo,
+}

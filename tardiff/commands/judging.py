@@ -1,0 +1,130 @@
+"""What synthetic records are worth, measured and drawn."""
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
+
+from tardiff.commands.options import Data, Out, Threads, by_name, use_threads
+from tardiff.errors import TardiffError
+from tardiff.processes import main_process
+from tardiff.settings import CompareSettings, EvaluateSettings
+
+
+def evaluate(
+    real: Annotated[Path, arg(metavar="DATA")],
+    synthetic: UseAppendAction[tuple[str, ...]],
+    out: Out,
+    test: Path | None = None,
+    run: Path | None = None,
+    classifier: UseAppendAction[tuple[str, ...]] = (),
+    cache: Path | None = None,
+    settings: OmitArgPrefixes[EvaluateSettings] = EvaluateSettings(),
+) -> None:
+    """Measure what synthetic data sets are worth: utility (of subgroups, too), fidelity and privacy, with 95 % intervals.
+
+    Interrupted, the same command goes on from OUT.partial, which keeps what has been fitted.
+
+    For instance:
+      tardiff evaluate --real data/p12 --synthetic unguided=data/unguided --synthetic guided=data/guided --out runs/evaluation
+      tardiff evaluate --real data/p12 --synthetic data/guided --quick --out runs/first-look
+      tardiff evaluate --real data/p12 --synthetic data/guided --run runs/p12 --classifier runs/p12-gru --out runs/attacked
+      tardiff evaluate --real data/p12 --synthetic mine=mine.csv.gz --synthetic theirs=theirs.npz --out runs/others
+      tardiff evaluate --real data/p12 --synthetic data/guided --subgroups age sex --cache runs/fits --out runs/groups
+
+    Args:
+        real: Dataset folder of real records with train, validation and test splits.
+        synthetic: Synthetic data, as [NAME=]SYN; repeat for more. Differences are taken to the first one. SYN is a dataset folder, or a
+            file of any other generator in physical units: a long table as `tardiff export` writes it (.csv, .csv.gz, .parquet), .npz
+            with x [N, C, T] or [N, T, C] and label [N], .npy with labels in NAME.label.npy, or .pkl of such arrays, which is
+            read without running it. docs/evaluate.md tells more.
+        out: Folder to write metrics.json, table.txt, figures.json and figures to.
+        test: Another dataset folder to test on: its test split, or its train split if it has no other.
+        run: Pipeline folder of the generator, for membership attacks that see the model (likelihoods take minutes).
+        classifier: Classifier folder that guided it, as [NAME=]CLF, for attacks on its guidance rows; repeat for more.
+        cache: Folder that keeps what is fitted for later evaluations, instead of OUT.partial, which goes when OUT is there.
+    """
+    from tardiff import evaluate as evaluation
+    from tardiff.classifier_folder import ClassifierFolder
+    from tardiff.dataset import Dataset
+    from tardiff.evaluate.cache import Cache
+    from tardiff.evaluate.readers import read_synthetic
+    from tardiff.files import refuse_existing
+    from tardiff.pipeline import TarDiffPipeline
+
+    refuse_existing(out)
+    named, guides = by_name("--synthetic", synthetic), by_name("--classifier", classifier)
+    pipeline = TarDiffPipeline.from_pretrained(run) if run else None
+    classifiers = {name: ClassifierFolder.load(path) for name, path in guides.items()}
+    real_data = Dataset.load(real)
+    sets = {name: read_synthetic(path, real_data) for name, path in named.items()}
+    partial = out.with_name(out.name + ".partial")
+    result = evaluation.evaluate(real_data, sets, settings, test, cache or partial, pipeline, classifiers)
+    evaluation.write(result, out, real_data, sets)
+    if cache is None and main_process():
+        Cache(partial).clear()
+    print(evaluation.table(result))
+    print(f"\nwritten to {out}")
+
+
+def report(
+    evaluation: Annotated[Positional[Path], arg(metavar="EVAL")],
+    out: Annotated[Path | None, arg(metavar="PATH")] = None,
+    card: Annotated[Path | None, arg(metavar="RUN")] = None,
+) -> None:
+    """Draw an evaluation as one page that needs no network, or write its numbers into the card of the generator.
+
+    For instance:
+      tardiff report runs/evaluation --out report.html
+      tardiff report runs/evaluation --card runs/p12
+
+    Args:
+        evaluation: Evaluation folder.
+        out: HTML file to write.
+        card: Pipeline folder whose README.md shall show the numbers of the sets that it drew; the rest of the file stays as it is.
+    """
+    from tardiff.model_card import add_evaluation
+    from tardiff.report import report
+    from tardiff.report.evaluation import Evaluation, as_written
+
+    if out is None and card is None:
+        raise TardiffError("nothing to write: give --out PATH for a page, --card RUN for a model card, or both")
+    if out is not None:
+        print(f"{report(evaluation, out)}: open it in a browser")
+    if card is not None:
+        with as_written(evaluation):
+            print(add_evaluation(card, Evaluation.load(evaluation).result))
+
+
+def compare(
+    data: Data,
+    out: Out,
+    run: Path | None = None,
+    refined: Path | None = None,
+    settings: OmitArgPrefixes[CompareSettings] = CompareSettings(),
+    threads: Threads = None,
+) -> None:
+    """Compare ways of training on imbalanced rows, on your own data: class weights, SMOTE, synthetic rows and others.
+
+    Interrupted, the same command goes on from OUT.partial. Writes metrics.json, results.jsonl, table.txt, forest.png and verdict.txt.
+
+    For instance:
+      tardiff compare data/p12 --model trees --out runs/compare
+      tardiff compare data/p12 --model gru --methods none,class_weight,guided --seeds 3 --out runs/compare-gru
+      tardiff compare data/p12 --model logistic --run runs/p12 --by sex --on validation --out runs/compare-sex
+
+    Args:
+        data: Dataset folder of real rows with two classes.
+        out: Folder to write.
+        run: Pipeline folder trained on DATA; without, every seed trains a small generator of its own.
+        refined: Refined pipeline folder, for the method `refined`.
+    """
+    use_threads(threads)
+    from tardiff.augment.compare import compare
+    from tardiff.augment.compare_table import table
+    from tardiff.dataset import Dataset
+    from tardiff.pipeline import TarDiffPipeline
+
+    generator, better = (TarDiffPipeline.from_pretrained(path) if path else None for path in (run, refined))
+    result = compare(Dataset.load(data), out, settings, generator, better, say=lambda line: print(line, flush=True))
+    print(f"\n{table(result)}\nwritten to {out}")

@@ -1,0 +1,146 @@
+"""From dataset folders to models: generators, refined ones, classifiers."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from tardiff.commands.options import Data, Out, Threads, use_threads
+from tardiff.errors import TardiffError
+from tardiff.refine.settings import DiscriminatorSettings, PolicySettings, PPOSettings, RefineSettings
+from tardiff.settings import ClassifierSettings, TrainSettings
+
+
+def train(
+    data: Data,
+    out: Out,
+    labels: bool = True,
+    model: Literal["diffusion", "policy"] = "diffusion",
+    settings: OmitArgPrefixes[TrainSettings] = TrainSettings(),
+    policy: PolicySettings = PolicySettings(),
+    threads: Threads = None,
+) -> None:
+    """Train a generator on a dataset folder and write a folder to sample from.
+
+    Interrupted, the same command goes on from OUT.partial and ends in the same weights.
+
+    For instance:
+      tardiff train data/p12 --out runs/p12
+      tardiff train data/p12 --out runs/small --steps 1000 --widths 32 64
+      tardiff train data/few --model policy --out runs/policy --policy.iterations 200
+
+    Args:
+        data: Dataset folder.
+        out: Pipeline folder to write.
+        labels: Learn what each label looks like. Without, one generator serves many tasks: a guide gives its samples their label.
+        model: `diffusion`; or `policy`, a record in one step, trained by PPO on a discriminator's rewards, for very small data. Of the
+            options below a policy reads --seed and those that begin with --policy.
+        policy: Of the record policy.
+    """
+    use_threads(threads)
+    from tardiff.dataset import Dataset
+
+    dataset = Dataset.load(data)
+    dataset = dataset if labels else dataset.unlabelled()
+    if model == "policy":
+        from tardiff.refine import train_policy
+
+        train_policy(dataset, out, policy, settings.seed)
+        print(f"{out}: a record policy, {policy.iterations} iterations")
+        return
+    from tardiff.training import train
+
+    pipeline = train(dataset, out, settings)
+    last = pipeline.card.history[-1]
+    print(f"{out}: {settings.steps} steps, " + ", ".join(f"{name.replace('_', ' ')} {last[name]:.3f}" for name in last if name != "step"))
+
+
+def fit_classifier(
+    data: Data,
+    out: Out,
+    guidance_set: Literal["train", "validation"] = "train",
+    guidance_rows: str = "all",
+    run: Path | None = None,
+    settings: OmitArgPrefixes[ClassifierSettings] = ClassifierSettings(),
+    threads: Threads = None,
+) -> None:
+    """Train the clinical model that the synthetic data shall serve.
+
+    The folder also keeps checkpoints along its training and, for each, the gradients of the guidance rows, so that
+    sampling needs no patient's record.
+
+    For instance:
+      tardiff fit-classifier data/p12 --out runs/p12-gru
+      tardiff fit-classifier data/p12 --out runs/p12-tcn --architecture tcn --class-weights
+      tardiff fit-classifier data/p12 --out runs/p12-old --guidance-rows "age>=65"
+
+    Args:
+        data: Dataset folder.
+        out: Classifier folder to write.
+        guidance_set: Split whose rows guidance serves.
+        guidance_rows: Which of them: all, minority (the rarest class), wrong (those that the classifier gets wrong), or a
+            subgroup by a descriptor (sex=female, age>=65, age<40).
+        run: Pipeline folder that the classifier shall guide, if it learnt from other rows than DATA's (without labels, say).
+    """
+    use_threads(threads)
+    from tardiff import classifier_folder
+    from tardiff.dataset import Dataset
+    from tardiff.files import refuse_existing
+    from tardiff.generators import load_generator
+    from tardiff.progress import bar
+
+    refuse_existing(out)
+    codec = load_generator(run).codec if run else None
+    with bar(total=settings.epochs, desc="fit", unit="epoch") as moved:
+
+        def show(entry: dict[str, float]) -> None:
+            moved.set_postfix(loss=f"{entry['loss']:.3f}", auprc=f"{entry['validation_auprc']:.3f}", refresh=False)
+            moved.update()
+
+        folder = classifier_folder.fit_classifier(Dataset.load(data), settings, guidance_set, show, codec, guidance_rows)
+    folder.save(out)
+    print(f"{out}: {settings.architecture}, best epoch {folder.card.epochs[-1]}, validation AUPRC {folder.card.validation_auprc:.3f}")
+
+
+def refine(
+    run: Annotated[Positional[Path], arg(metavar="RUN")],
+    data: Path,
+    out: Out,
+    classifier: Path | None = None,
+    settings: OmitArgPrefixes[RefineSettings] = RefineSettings(),
+    ppo: OmitArgPrefixes[PPOSettings] = PPOSettings(),
+    discriminator: DiscriminatorSettings = DiscriminatorSettings(),
+    threads: Threads = None,
+) -> None:
+    """Refine a diffusion pipeline by rewards of its samples (PPO on the reverse steps) and write another pipeline folder.
+
+    Validation rows check it on the way: it goes back where it is worse than its base, stops when it gets no better, and
+    is not written if it is worse. Interrupted, the same command goes on from OUT.partial and ends in the same weights.
+
+    For instance:
+      tardiff refine runs/p12 --data data/p12 --out runs/refined
+      tardiff refine runs/p12 --data data/p12 --classifier runs/p12-gru --rewards discriminator=1,influence=0.5 --out runs/aimed
+      tardiff refine runs/p12 --data data/p12 --method awm --iterations 30 --out runs/awm
+
+    Args:
+        run: Pipeline folder to start from; it is left as it is.
+        data: Dataset folder that it was trained on; validation rows check.
+        out: Pipeline folder to write, with refinement.jsonl, refinement.json and refinement.png inside.
+        classifier: Classifier folder that the rewards influence and value serve.
+        discriminator: Of the network that judges.
+    """
+    use_threads(threads)
+    from tardiff.classifier_folder import ClassifierFolder
+    from tardiff.dataset import Dataset
+    from tardiff.files import refuse_existing
+    from tardiff.generators import load_generator
+    from tardiff.pipeline import TarDiffPipeline
+    from tardiff.refine import refine
+
+    refuse_existing(out)
+    pipeline = load_generator(run)
+    if not isinstance(pipeline, TarDiffPipeline):
+        raise TardiffError(f"{run}: a record policy is trained by rewards already; refine a diffusion pipeline")
+    folder = ClassifierFolder.load(classifier) if classifier else None
+    result = refine(pipeline, Dataset.load(data), out, settings, ppo, discriminator, folder)
+    print(f"{out}: iteration {result.iteration} of {settings.iterations}, {result.verdict}")

@@ -1,0 +1,187 @@
+"""From models to synthetic records, and what guidance did to them."""
+
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
+
+from tardiff.commands.options import Data, Out, Threads, describe, use_threads
+from tardiff.settings import AugmentSettings, GuidanceSettings, SamplerSettings, SelectionSettings
+
+
+def sample(
+    run: Annotated[Positional[Path], arg(metavar="RUN")],
+    out: Out,
+    n: int,
+    classifier: UseAppendAction[tuple[Path, ...]] = (),
+    label_ratio: str = "train",
+    relabel: bool = False,
+    guidance: OmitArgPrefixes[GuidanceSettings] = GuidanceSettings(),
+    sampler: OmitArgPrefixes[SamplerSettings] = SamplerSettings(),
+    selection: OmitArgPrefixes[SelectionSettings] = SelectionSettings(),
+    data: Path | None = None,
+    privacy_filter: Path | None = None,
+    descriptors: Path | None = None,
+    seed: int = 0,
+    threads: Threads = None,
+) -> None:
+    """Sample a synthetic data set, steered towards a classifier or not.
+
+    Interrupted, the same command goes on from OUT.partial, where samples are put as they are drawn.
+
+    For instance:
+      tardiff sample runs/p12 --classifier runs/p12-gru --n 3200 --out data/guided
+      tardiff sample runs/p12 --guidance none --n 3200 --label-ratio balanced --out data/unguided
+      tardiff sample runs/p12 --guidance none --n 3200 --privacy-filter data/p12 --out data/filtered
+
+    Args:
+        run: Pipeline folder, or the folder of a record policy.
+        out: Dataset folder to write; it has a training split only.
+        n: Rows.
+        classifier: Classifier folder that guidance serves; repeat for an ensemble.
+        label_ratio: train (as in training), balanced, or the share of the last class (0.5).
+        relabel: Let the classifiers say which samples get which label, as many of each as asked for; best for a generator that
+            learnt without labels.
+        data: Dataset folder whose validation rows choose the strength (`--strength auto`) or the samples (`--select shapley`).
+        privacy_filter: Dataset folder that RUN was trained on. Samples closer to one of its training rows than the closest of its
+            held-out rows (validation and test) are dropped, and others of further seeds drawn in their place.
+        descriptors: Record policy of the same data (`tardiff train --model policy`) that draws the static descriptors.
+        seed: Seed of labels and noise. Sample i depends on its label and the seed alone; --batch-size never changes it, and --n
+            only through the labels.
+    """
+    use_threads(threads)
+    from tardiff.classifier_folder import ClassifierFolder
+    from tardiff.dataset import Dataset
+    from tardiff.files import digest, refuse_existing
+    from tardiff.generators import described, load_generator
+    from tardiff.shelf import Shelf
+    from tardiff.synthesis import synthesise
+
+    refuse_existing(out)
+    records = Dataset.load(data) if data else None
+    asked = {"n": n, "seed": seed, "label_ratio": label_ratio, "guidance": asdict(guidance), "selection": asdict(selection)}
+    asked |= {"sampler": asdict(replace(sampler, batch_size=1))}  # which changes no sample
+    asked |= {"made by": [digest(path) for path in (run, *classifier, descriptors) if path is not None]}
+    asked |= {"data": records.manifest.content_hash if records else None}
+    shelf = Shelf(out.with_name(out.name + ".partial"), asked)
+    generator = load_generator(run)
+    result = synthesise(
+        described(generator, load_generator(descriptors)) if descriptors else generator,
+        n,
+        classifier=[ClassifierFolder.load(path) for path in classifier],
+        guidance=guidance,
+        sampler=sampler,
+        selection=selection,
+        data=records,
+        privacy_filter=Dataset.load(privacy_filter) if privacy_filter else None,
+        label_ratio=label_ratio,
+        relabel=relabel,
+        seed=seed,
+        shelf=shelf,
+    )
+    describe(result.dataset.save(out), out)
+    shelf.clear()
+    if result.choice is not None:
+        print(result.choice)
+    if result.dropped is not None:
+        print(result.dropped)
+    moved = result.movement
+    if moved is not None:
+        peak = max(moved.steps, key=lambda record: record["ratio"])
+        print(
+            f"guidance moved the values by {moved.value:.3f} sd and changed {moved.mask:.1%} of the observations ({moved.rows} samples "
+            f"against unguided ones of the same seeds); the guide at most {peak['ratio']:.3f} of an update (step {peak['step']})"
+        )
+        print(f"decoding put {moved.repaired[0]:.2%} of the values back within limits or in order (unguided {moved.repaired[1]:.2%})")
+        if moved.kept is not None:
+            shares = ", ".join(
+                f"{share:.0%} of {name}" for share, name in zip(moved.kept, result.dataset.manifest.task.classes, strict=True)
+            )
+            print(f"of the gap between guidance rows and unguided samples, this stands above chance and was followed: {shares}")
+        if moved.inert:
+            print("warning: guidance is inert: raise --strength or --window, or there is no gap to close", file=sys.stderr)
+
+
+def diagnose(
+    synthetic: Annotated[Positional[Path], arg(metavar="SYN")],
+    run: Path,
+    classifier: Path,
+    data: Path,
+    out: Out,
+    seed: int = 0,
+    threads: Threads = None,
+) -> None:
+    """Look at what guidance did to a synthetic data set: how far and in which steps, whether its influence is real, what trace it left.
+
+    Writes diagnosis.json and diagnosis.png: the guide's change step by step; the predicted against the realised fall of the
+    guidance loss when the classifier takes one small step on a sample; and how well the label can be read from guided and from
+    unguided samples of the same seeds, in the directions of most and of little variance. A label that guidance has made readable
+    in directions of little variance is a shortcut: confine the guide to earlier steps (--window), or weaken it (--strength).
+
+    For instance:
+      tardiff diagnose data/guided --run runs/p12 --classifier runs/p12-gru --data data/p12 --out runs/diagnosis
+
+    Args:
+        synthetic: Dataset folder that `tardiff sample` wrote, guided.
+        run: Pipeline folder that it was drawn by.
+        classifier: Classifier folder that guided.
+        data: Dataset folder of the real records.
+        out: Folder to write.
+        seed: Seed of rows, folds and intervals.
+    """
+    use_threads(threads)
+    from tardiff.classifier_folder import ClassifierFolder
+    from tardiff.dataset import Dataset
+    from tardiff.diagnosis import diagnose
+    from tardiff.diagnosis_plot import picture
+    from tardiff.evaluate.plots import save_png
+    from tardiff.files import new_folder, refuse_existing, write_json
+    from tardiff.pipeline import TarDiffPipeline
+
+    refuse_existing(out)
+    opened = TarDiffPipeline.from_pretrained(run), ClassifierFolder.load(classifier), Dataset.load(data)
+    diagnosis = diagnose(Dataset.load(synthetic), *opened, seed)
+    with new_folder(out) as folder:
+        write_json(folder / "diagnosis.json", asdict(diagnosis))
+        save_png(picture(diagnosis), folder / "diagnosis.png")
+    print(diagnosis)
+    print(f"written to {out}")
+
+
+def augment(
+    data: Data,
+    out: Out,
+    classifier: UseAppendAction[tuple[Path, ...]] = (),
+    run: Path | None = None,
+    settings: OmitArgPrefixes[AugmentSettings] = AugmentSettings(),
+    threads: Threads = None,
+) -> None:
+    """Fill up the rare classes of a training split with synthetic rows, which are marked as such.
+
+    For instance:
+      tardiff augment data/p12 --ratio 0.5 --out data/p12-augmented
+      tardiff augment data/p12 --classifier runs/p12-gru --run runs/p12 --out data/p12-guided
+      tardiff augment data/p12 --subgroup "age>=65" --out data/p12-old
+
+    Args:
+        data: Dataset folder.
+        out: Dataset folder to write; validation and test rows are carried over untouched.
+        classifier: Classifier folder that guides; repeat for an ensemble. Without, a committee is fitted on the training rows.
+        run: Pipeline folder trained on DATA. Without, a small generator is trained.
+    """
+    use_threads(threads)
+    from tardiff.augment.run import augment
+    from tardiff.classifier_folder import ClassifierFolder
+    from tardiff.dataset import Dataset
+    from tardiff.files import refuse_existing
+    from tardiff.pipeline import TarDiffPipeline
+
+    refuse_existing(out)
+    folders = [ClassifierFolder.load(path) for path in classifier]
+    result, made = augment(Dataset.load(data), settings, folders, TarDiffPipeline.from_pretrained(run) if run else None)
+    describe(result.save(out), out)
+    print(f"  {len(made.rows):,} of the training rows are synthetic (array `synthetic` of train.safetensors)")
+    if made.movement is not None:
+        print(f"guidance moved the values by {made.movement.value:.3f} sd and changed {made.movement.mask:.1%} of the observations")
