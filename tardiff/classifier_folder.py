@@ -164,6 +164,7 @@ def fit_classifier(
     result = fit(*training, validation, settings, classes, on_epoch, classifier)
     probability = Classifier.probability(result.classifier, _rows(codec, guidance)[0])
     chosen = guidance_rows(guidance, data.manifest, rows, probability, share)
+    data.refuse_changed()
     card = Card(
         settings=asdict(settings),
         task=data.manifest.task,

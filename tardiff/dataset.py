@@ -302,6 +302,15 @@ class Dataset:
                 digest.update(np.ascontiguousarray(array).data)
         return f"sha256:{digest.hexdigest()}"
 
+    def refuse_changed(self) -> None:
+        """Check, before a result says what it was made from, that nobody has written to the mapped files since they were opened.
+
+        Raises:
+            TardiffError: somebody has.
+        """
+        if self.manifest.content_hash not in ("", self._content_hash()):
+            raise TardiffError("the data set's files were overwritten while this command read them; start again, with another --out")
+
     def check(self, where: str, strict: bool = True) -> None:
         """Check the contract, as `load` does; messages begin with `where`.
 

@@ -213,7 +213,12 @@ def new_unet(codec: Codec, statics: StaticModel, settings: TrainSettings) -> Tem
 
 
 def training_card(data: Dataset, settings: Any, history: list[dict[str, float]], privacy: dict[str, float] | None = None) -> Card:
-    """What the pipeline folder remembers of this training."""
+    """What the pipeline folder remembers of this training.
+
+    Raises:
+        TardiffError: the data set is no longer what it was when it was opened.
+    """
+    data.refuse_changed()
     manifest = data.manifest
     return Card(
         source=manifest.source,

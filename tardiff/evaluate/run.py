@@ -202,6 +202,7 @@ def _plain_settings(settings: EvaluateSettings) -> dict[str, Any]:
 
 def _describe(dataset: Dataset) -> dict[str, Any]:
     """What is needed to tell which data were read."""
+    dataset.refuse_changed()
     manifest = dataset.manifest
     return {
         "source": manifest.source,

@@ -101,6 +101,7 @@ def refine(
             f"{out}: not written, for the best refinement (iteration {best.iteration}) is worse than its base: {best.verdict}; "
             "change the rewards, lower --learning-rate, raise --kl (in another --out), or run it again with --allow-worse"
         )
+    data.refuse_changed()
     write(loop, best, average, out)
     return Refined(average, best.iteration, best.verdict)
 

@@ -1,14 +1,25 @@
-"""Faults of the machine: a disk without room, Ctrl-C twice; one clear line, nothing half-written, and the same command goes on."""
+"""Faults of the machine: a full disk, Ctrl-C twice, files that change; one clear line, nothing by halves, and the same command goes on."""
 
+import dataclasses
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
+import msgspec
 import numpy as np
 import pytest
+
+from tardiff.classifier_folder import fit_classifier
+from tardiff.dataset import Dataset
+from tardiff.errors import TardiffError
+from tardiff.settings import ClassifierSettings, GuidanceSettings, TrainSettings
+from tardiff.synthesis import synthesise
+from tardiff.training import train
+from tests.conftest import make_dataset, tiny_training
 
 TRAIN = ("train", "data", "--steps", "40", "--widths", "16", "32", "--blocks", "1", "--validate-every", "10", "--out", "out")
 COMMANDS = {
@@ -88,19 +99,25 @@ def test_ctrl_c_twice(work):
     assert (work / "out.partial" / "checkpoint.safetensors").exists()
 
 
+@pytest.mark.parametrize("command", ["train", "fit-classifier"])
+def test_files_that_are_overwritten_under_a_run_are_noticed_before_a_result_claims_them(toy, tmp_path, command):
+    data = Dataset.load(shutil.copytree(toy[0], tmp_path / "data"))
+    file = tmp_path / "data" / "train.safetensors"
+    with file.open("r+b") as mapped:  # in place: what has it mapped sees the new numbers
+        mapped.seek(-1, os.SEEK_END)
+        last = mapped.read(1)
+        mapped.seek(-1, os.SEEK_END)
+        mapped.write(bytes([last[0] ^ 1]))
+    with pytest.raises(TardiffError, match="overwritten while this command read them"):
+        if command == "train":
+            train(data, tmp_path / "out", tiny_training(TrainSettings, steps=2), progress=False)
+        else:
+            fit_classifier(data, ClassifierSettings("gru", width=8, epochs=1))
+    assert not (tmp_path / "out").exists()
+
+
 def test_odd_channels_train_and_sample(tmp_path):
     """A constant channel, one never observed, one of wild outliers, one patient in a class, and a length that no stride divides."""
-    import dataclasses
-
-    import msgspec
-
-    from tardiff.classifier_folder import fit_classifier
-    from tardiff.dataset import Dataset
-    from tardiff.settings import ClassifierSettings, GuidanceSettings, TrainSettings
-    from tardiff.synthesis import synthesise
-    from tardiff.training import train
-    from tests.conftest import make_dataset, tiny_training
-
     data = make_dataset(90)
     rng = np.random.default_rng(0)
 
