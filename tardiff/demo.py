@@ -18,6 +18,9 @@ from tardiff.training import train
 
 FOLDERS = {"physionet2012": "physionet2012", "mimic-iv": "mimic-iv-demo-2.2"}
 TRAINING = TrainSettings(steps=1000, blocks=1, validate_every=250, ema_decay=0.995)
+CLASSIFIER = ClassifierSettings()
+GUIDANCE = GuidanceSettings()
+EVALUATION = EvaluateSettings(quick=True)
 
 
 def demo(out: str | Path, settings: DemoSettings) -> Path:
@@ -40,10 +43,10 @@ def demo(out: str | Path, settings: DemoSettings) -> Path:
         with _step(2, "train the diffusion model"):
             pipeline = train(data, folder / "run", replace(TRAINING, seed=settings.seed))
         with _step(3, "fit the classifier"):
-            classifier = fit_classifier(data, ClassifierSettings(seed=settings.seed))
+            classifier = fit_classifier(data, replace(CLASSIFIER, seed=settings.seed))
             classifier.save(folder / "classifier")
         synthetic = {}
-        for number, name, guidance in ((4, "unguided", GuidanceSettings(guidance="none")), (5, "guided", GuidanceSettings())):
+        for number, name, guidance in ((4, "unguided", GuidanceSettings(guidance="none")), (5, "guided", GUIDANCE)):
             with _step(number, f"sample {name}"):
                 result = synthesise(
                     pipeline,
@@ -54,7 +57,7 @@ def demo(out: str | Path, settings: DemoSettings) -> Path:
                 )
                 synthetic[name] = result.dataset.save(folder / name)
         with _step(6, "evaluate"):
-            figures = evaluation.evaluate(data, synthetic, EvaluateSettings(quick=True, seed=settings.seed))
+            figures = evaluation.evaluate(data, synthetic, replace(EVALUATION, seed=settings.seed))
             evaluation.write(figures, folder / "evaluation", data, synthetic)
         report(folder / "evaluation", folder / "index.html")
     print("\n" + evaluation.table(figures))

@@ -47,6 +47,7 @@ def test_python_script_does_the_five_steps(real_data, tmp_path, monkeypatch, cap
         "ClassifierSettings()": "ClassifierSettings(width=16, epochs=3)",
         "EvaluateSettings()": "EvaluateSettings(quick=True, bootstrap=50, workers=1)",
         "n = len(data.train)": "n = 400",
+        "classifier=classifier)": "classifier=classifier, guidance=GuidanceSettings(pilot=64))",
         'raw="physionet2012"': f"raw={str(real_data / 'physionet2012')!r}",
     }
     for written, replaced in smaller.items():

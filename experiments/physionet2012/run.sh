@@ -14,19 +14,18 @@ step() { # step FOLDER COMMAND...: run the command unless it has made the folder
     echo "$(basename "$folder"): $((SECONDS - start)) s" | tee -a "$out/seconds.txt"
 }
 
-guide=(--guidance influence --form gap)
 step "$out/data" tardiff prepare physionet2012 --raw "$raw" --split by-set
 step "$out/run" tardiff train "$out/data"
-step "$out/classifier" tardiff fit-classifier "$out/data" --architecture gru
+step "$out/classifier" tardiff fit-classifier "$out/data"
 step "$out/unguided" tardiff sample "$out/run" --guidance none --n 3140
-step "$out/guided" tardiff sample "$out/run" --classifier "$out/classifier" "${guide[@]}" --n 3140
+step "$out/guided" tardiff sample "$out/run" --classifier "$out/classifier" --n 3140
 step "$out/evaluation" tardiff evaluate --real "$out/data" --synthetic unguided="$out/unguided" --synthetic guided="$out/guided" --models gru trees
 
 # The same with three sampling seeds, since seeds may differ more than guides do; trees and logistic regression only.
 sets=()
 for seed in 0 1 2; do
     step "$out/unguided-$seed" tardiff sample "$out/run" --guidance none --n 3140 --seed "$seed"
-    step "$out/guided-$seed" tardiff sample "$out/run" --classifier "$out/classifier" "${guide[@]}" --n 3140 --seed "$seed"
+    step "$out/guided-$seed" tardiff sample "$out/run" --classifier "$out/classifier" --n 3140 --seed "$seed"
     sets+=(--synthetic "$out/unguided-$seed" --synthetic "$out/guided-$seed")
 done
 step "$out/seeds" tardiff evaluate --real "$out/data" "${sets[@]}" --models trees logistic --ratios 1.0
