@@ -9,6 +9,7 @@ import pandas as pd
 from pyarrow.lib import ArrowException
 
 from data_prep.sources.columns import row_of
+from tardiff.archives import check_gzip
 from tardiff.errors import TardiffError
 
 
@@ -58,6 +59,7 @@ def _read(path: Path) -> pd.DataFrame:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         if path.name.endswith((".csv", ".csv.gz")):
+            check_gzip(path)
             return pd.read_csv(path)
     except FileNotFoundError as error:
         raise TardiffError(f"{path}: no such file; --onset takes a table with stay_id and onset_minute or onset_time") from error

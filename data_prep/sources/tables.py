@@ -18,6 +18,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from data_prep.sources.columns import row_of
+from tardiff.archives import check_gzip
 from tardiff.errors import TardiffError
 
 ENDINGS = (".parquet", ".csv", ".csv.gz")
@@ -229,13 +230,14 @@ def _read_whole(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
     kinds = dict.fromkeys(columns, pa.string())
     try:
+        check_gzip(path)
         table = pa_csv.read_csv(
             path,
             pa_csv.ReadOptions(use_threads=False),  # else rows have no numbers
             pa_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=refuse),
             pa_csv.ConvertOptions(column_types=kinds, include_columns=list(columns), strings_can_be_null=False),
         )
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
         if wrong:
             found = f"row {wrong[0].number} has {wrong[0].actual_columns} columns, the header {wrong[0].expected_columns}"
             raise TardiffError(f"{path}: {found}; correct the row or fetch the file again") from error

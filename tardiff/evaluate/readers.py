@@ -14,9 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from pyarrow.lib import ArrowException
 
+from tardiff.archives import check_gzip, check_zip
 from tardiff.dataset import SPLITS, Dataset, Manifest, Split
 from tardiff.errors import TardiffError
-from tardiff.evaluate.archives import check_gzip, check_zip
 from tardiff.evaluate.pickles import read_pickle
 
 COLUMNS = ("split", "stay_id", "label", "hour", "variable", "value")
@@ -67,8 +67,7 @@ def _read_table(path: Path) -> pd.DataFrame:
         if path.suffix == ".parquet":
             frame = pd.read_parquet(path).reset_index(drop=True)
         else:  # a variable may well be called NA
-            if path.suffix == ".gz":
-                check_gzip(path)
+            check_gzip(path)
             frame = pd.read_csv(path, low_memory=False, keep_default_na=False, na_values=dict.fromkeys(NUMBERS, MISSING))
     except (ValueError, OSError, EOFError, zlib.error, ArrowException) as error:
         raise TardiffError(f"{path}: cannot be read as a table ({error})") from error
@@ -82,18 +81,18 @@ def _from_table(frame: pd.DataFrame, manifest: Manifest, path: Path) -> dict[str
     """The splits of a long table; row numbers in messages count from 1, after the head."""
     names = manifest.channel_names + manifest.static_names
     _check_rows(~frame["split"].isin(SPLITS), frame["split"], path, f"split {{}} is none of {', '.join(SPLITS)}")
-    _check_rows(frame["stay_id"].isna() | (frame["stay_id"] == ""), frame["stay_id"], path, "stay_id {} names no stay")
+    _check_rows(frame["stay_id"].isna() | (frame["stay_id"] == ""), frame["stay_id"], path, "stay_id names no stay")
     _check_rows(~frame["variable"].isin(names), frame["variable"], path, "the real data have no variable {}")
     numbers = {}
     for column in NUMBERS:
         numbers[column] = pd.to_numeric(frame[column], errors="coerce").astype(float)
-        _check_rows(numbers[column].isna() & frame[column].notna(), frame[column], path, f"{column} {{}} is no number")
-    _check_rows(np.isinf(numbers["value"]), frame["value"], path, "value {} is infinite")
+        _check_rows(numbers[column].isna() & frame[column].notna(), frame[column], path, f"{column} is no number")
+    _check_rows(np.isinf(numbers["value"]), frame["value"], path, "value is infinite")
     step = numbers["hour"] / manifest.step_hours
     dynamic = frame["variable"].isin(manifest.channel_names)
     off = dynamic & ~((step.round(6) % 1 == 0) & (0 <= step) & (step < manifest.steps))
-    _check_rows(off, frame["hour"], path, f"hour {{}} is not the start of one of the {manifest.steps} steps of {manifest.step_hours:g} h")
-    _check_rows(~_known(numbers["label"], manifest), frame["label"], path, f"label {{}} is none of {_classes(manifest)}")
+    _check_rows(off, frame["hour"], path, f"hour is not the start of one of the {manifest.steps} steps of {manifest.step_hours:g} h")
+    _check_rows(~_known(numbers["label"], manifest), frame["label"], path, f"label is none of {_classes(manifest)}")
     frame = frame.assign(**numbers, step=step.where(dynamic, 0).round().astype(int))
     twice = frame.duplicated(["split", "stay_id", "variable", "step"])
     _check_rows(twice, frame["variable"], path, "{} has a value at this stay and hour already")
@@ -170,7 +169,7 @@ def _from_arrays(arrays: Mapping[str, Any], manifest: Manifest, path: Path) -> S
         raise TardiffError(f"{path}: x has {len(x)} rows, label {len(label)}")
     if not _known(label, manifest).all():
         row = np.flatnonzero(~_known(label, manifest))[0]
-        raise TardiffError(f"{path}: label, row {row}: {label[row]:g} is none of {_classes(manifest)}")
+        raise TardiffError(f"{path}: label, row {row}: none of {_classes(manifest)}")
     static = numeric.get("static", np.full((len(x), len(manifest.statics)), np.nan))
     if static.shape != (len(x), len(manifest.statics)):
         raise TardiffError(f"{path}: static has shape {static.shape}; needed is {(len(x), len(manifest.statics))}")
@@ -204,7 +203,7 @@ def _classes(manifest: Manifest) -> str:
 
 
 def _check_rows(wrong: Any, values: pd.Series, path: Path, text: str) -> None:
-    """Refuse the first row that is wrong; `text` says what is, with {} for its value."""
+    """Refuse the first row that is wrong; `text` says what is, with {} where the value may be shown, for it names no patient."""
     if wrong.any():
         first = values.index[np.flatnonzero(wrong)[0]]
         raise TardiffError(f"{path}: row {first + 1}: {text.replace('{}', str(values[first]), 1)}")

@@ -27,12 +27,14 @@ def check_zip(path: Path) -> None:
 
 
 def check_gzip(path: Path) -> None:
-    """Count what comes out of a gzipped file.
+    """Count what comes out of a file, if its name says that it is gzipped.
 
     Raises:
         EOFError, OSError, zlib.error: it is damaged.
         TardiffError: it grows out of all proportion.
     """
+    if path.suffix != ".gz":
+        return
     size = 0
     with gzip.open(path) as content:
         while chunk := content.read(CHUNK):
