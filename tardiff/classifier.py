@@ -1,6 +1,7 @@
 """Downstream classifiers behind one small interface: embedding, logits, loss per sample."""
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -251,7 +252,7 @@ def fit(
         classifier: the network to train; None builds the settings' architecture.
 
     Raises:
-        TardiffError: the validation rows lack a class, so that nothing can be stopped on.
+        TardiffError: the validation rows lack a class, so that nothing can be stopped on, or the loss is no longer finite.
     """
     if len(torch.unique(validation[1])) < 2:
         raise TardiffError("the validation rows have one class only; AUPRC needs both (use a larger validation split)")
@@ -265,6 +266,8 @@ def fit(
         torch.manual_seed(settings.seed)
         for epoch in range(1, settings.epochs + 1):
             loss = _epoch(classifier, optimizer, seen, label, weight, settings.batch_size)
+            if not math.isfinite(loss):
+                raise TardiffError(f"classifier: the loss is {loss} in epoch {epoch}; start again with a smaller --learning-rate")
             score = auprc(validation[1].numpy(), Classifier.probability(classifier, validation[0]))
             history.append({"epoch": epoch, "loss": loss, "validation_auprc": score})
             if on_epoch:

@@ -19,7 +19,7 @@ class Match:
     shortcut, and models trained on the samples are too sure of themselves.
 
     Attributes:
-        strength: the match; 0 if unguided samples are as typical already, the largest candidate if none is.
+        strength: the match; 0 if samples are as typical without the classifier, the largest candidate if none is.
         target: the classifiers' certainty of their training rows (`classifier_folder.certainty`).
         strengths, certainties: the curve that was measured.
     """
@@ -31,7 +31,11 @@ class Match:
 
     def __str__(self) -> str:
         lines = [f"  strength {s:<4g} {c:+.3f}" for s, c in zip(self.strengths, self.certainties, strict=True)]
-        verdict = f"matched: {self.strength:g}" if self.strength else "unguided samples are as typical already: they stay unguided"
+        verdict = (
+            f"matched: {self.strength:g}"
+            if self.strength
+            else "matched: 0; samples are as typical already, and the classifier adds nothing"
+        )
         return "\n".join([f"mean log-probability of the label, {self.target:+.3f} on training rows:", *lines, verdict])
 
 

@@ -139,9 +139,9 @@ class GuidanceSettings:
     """Take the gradient through the denoiser as well (two to three times the time of a guided step)."""
     strength: float | Literal["matched", "auto"] = "matched"
     """Root mean square of the change to the clean estimate, in units of the step's noise level sigma; of `gap`, the part
-    above chance moves samples by its share of that. 0 is unguided. `matched` is the strength, at most 0.3, at which the
-    classifier is as sure of the samples' labels as of its own training rows'; `auto` tries some on real validation rows (--data)
-    and stays unguided unless one helps."""
+    above chance moves samples by its share of that. 0 is unguided, without classifier-free guidance too. `matched` is the strength,
+    at most 0.3, at which the classifier is as sure of the samples' labels as of its own training rows' (0 where what exaggerates the
+    label has made it so already); `auto` tries some on real validation rows (--data) and stays unguided unless one helps."""
     label_scale: float = 2.0
     """Classifier-free guidance, beside every guide but `published`: 1 follows the label as it was learnt, above 1 exaggerates what it
     changes, 0 ignores it. A generator that learnt without labels has none."""
@@ -162,6 +162,13 @@ class GuidanceSettings:
         check_range(self, TINY, ANY, "clip")
         check_range(self, 32, 2**20, "pilot")
         check_range(self, 1, 20, "rounds")
+        if self.strength == "auto" and self.guidance not in ("classifier", "influence"):
+            raise TardiffError(f"--strength auto: --guidance {self.guidance} has no strength to choose; leave one of them out")
+
+    @property
+    def sharpens(self) -> bool:
+        """Whether classifier-free guidance acts."""
+        return self.guidance == "classifier-free" or (self.guidance in ("classifier", "influence") and self.strength != 0)
 
 
 @dataclass(frozen=True)

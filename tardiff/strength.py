@@ -97,7 +97,8 @@ def tstr(rows: Rows, judge: Rows, resamples: Resamples, seed: int) -> Draws:
 
 
 def _chosen(gains: dict[float, Draws]) -> Choice:
-    curve = tuple(Tried(s, float(g[0]), *(float(q) for q in np.quantile(g[1:], (0.025, 0.975)))) for s, g in gains.items())
+    """Resamples that lack a class say nothing."""
+    curve = tuple(Tried(s, float(g[0]), *(float(q) for q in np.nanquantile(g[1:], (0.025, 0.975)))) for s, g in gains.items())
     best = max(curve, key=lambda tried: tried.gain)
-    helps = best.gain > float(np.std(gains[best.strength][1:]))
+    helps = best.gain > float(np.nanstd(gains[best.strength][1:]))
     return Choice(best.strength if helps else 0.0, curve)

@@ -125,13 +125,13 @@ def synthesise(
     seeds = row_seeds(seed, range(len(label)))
 
     keeper = None if privacy_filter is None else PrivacyFilter.of(privacy_filter, pipeline)
-    guided = guidance.guidance not in ("none", "published")
-    plain, pipeline = pipeline, pipeline.sharpened(guidance.label_scale, guidance.window) if guided else pipeline
+    plain, pipeline = pipeline, pipeline.sharpened(guidance.label_scale, guidance.window) if guidance.sharpens else pipeline
     guide = build_guide(pipeline, folders, guidance, sampler, seed, progress)
     choice: Choice | Match | None = None
     if isinstance(guidance.strength, str) and isinstance(guide, GradientGuide):
         if guidance.strength == "auto":
-            choice = _judged(pipeline, guide, label, seeds, sampler, data, seed, progress)
+            choice = _judged(plain, pipeline, guide, label, seeds, sampler, data, seed, progress)
+            pipeline = pipeline if choice.strength else plain
         else:
             choice = _matched(pipeline, guide, folders, guidance, sampler, seed, progress)
         guide = replace(guide, strength=choice.strength) if choice.strength else None
@@ -161,6 +161,7 @@ def synthesise(
         seen = pipeline.codec.seen(pipeline.codec.encode(pipeline.dataset(samples, {}, task).train))
         score = np.mean([folder.classifier.probability(seen)[:, 1] for folder in folders], axis=0)
         samples = replace(samples, label=ranked_labels(score, samples.label))
+    reads_classifiers = guidance.guidance not in ("none", "classifier-free") or relabel or selection.select != "none"
     settings: dict[str, Any] = {
         "n": n,
         "seed": seed,
@@ -170,7 +171,7 @@ def synthesise(
         "guidance": asdict(guidance) if guidance.guidance != "none" else {"guidance": "none"},
         "selection": asdict(selection),
         "generator": pipeline.card.data_hash,
-        "classifiers": [folder.card.data_hash for folder in folders] if guide is not None or relabel else [],
+        "classifiers": [folder.card.data_hash for folder in folders] if reads_classifiers else [],
         "training": {"labels": pipeline.labelled} | pipeline.card.settings,
         "strength": asdict(choice) if choice else None,
         "movement": asdict(movement) if movement else None,
@@ -179,6 +180,7 @@ def synthesise(
 
 
 def _judged(
+    plain: RecordGenerator,
     pipeline: RecordGenerator,
     guide: GradientGuide,
     label: NDArray[np.int64],
@@ -188,12 +190,12 @@ def _judged(
     seed: int,
     progress: bool,
 ) -> Choice:
-    """The strength that validation rows choose."""
+    """The strength that validation rows choose; 0 is unguided, by the plain generator."""
     if data is None:
         raise TardiffError("--strength auto needs --data, whose validation rows choose")
 
     def draw(strength: float) -> Split:
-        drawn = pipeline(label, seeds, sampler, replace(guide, strength=strength))
+        drawn = pipeline(label, seeds, sampler, replace(guide, strength=strength)) if strength else plain(label, seeds, sampler)
         return pipeline.dataset(drawn, {}).train
 
     return choose_strength(draw, pipeline.codec, data, seed, progress=progress)

@@ -163,10 +163,7 @@ class TestGradientOverX:
         kinked = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(48, 64), nn.ReLU(), nn.Linear(64, 8), nn.ReLU()), 8, 2, 0.0).eval()
         v = InfluenceDirection.fit(kinked, rows()).v
         v = {name: 200 * t for name, t in v.items()}
-        chosen = parameter_influence(kinked, v, *rows(8))
-        quick, exact = (gradient_over_x(o, lambda x: x, *rows(8)) for o in (FiniteDifference(kinked, v), DoubleBackward(kinked, v)))
-        agree = F.cosine_similarity(quick.flatten(), exact.flatten(), dim=0) >= 0.99
-        assert isinstance(chosen, FiniteDifference) == bool(agree)
+        assert isinstance(parameter_influence(kinked, v, *rows(8)), DoubleBackward)
 
     def test_predicted_influence_is_what_one_small_step_does(self):
         """Over all parameters: step on a held-out sample, and the guidance loss falls as J says."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from tardiff import synthesis
 from tardiff.audit.run import fitted_on_train
 from tardiff.classifier_folder import ClassifierFolder, fit_classifier
 from tardiff.dataset import Dataset
@@ -19,7 +20,7 @@ from tardiff.noise import row_seeds
 from tardiff.pipeline import TarDiffPipeline
 from tardiff.sampling import Step
 from tardiff.settings import ClassifierSettings, GuidanceSettings, SamplerSettings, SelectionSettings, TrainSettings
-from tardiff.strength import choose_strength
+from tardiff.strength import Choice, _chosen, choose_strength
 from tardiff.synthesis import synthesise
 from tardiff.training import train
 
@@ -168,15 +169,32 @@ class TestChosenStrength:
         assert worse.strength == 0.0
         assert "unguided" in str(worse)
 
-    def test_unguided_when_nothing_helps_and_data_are_needed(self, run, clf, toy):
-        auto = GuidanceSettings(guidance="classifier", strength="auto", label_scale=1.0)
+    def test_every_candidate_is_tried_and_data_are_needed(self, run, clf, toy):
+        auto = GuidanceSettings(strength="auto")
         with pytest.raises(TardiffError, match="--data"):
             synthesise(run[1], 40, classifier=clf[1], guidance=auto, progress=False)
         result = synthesise(run[1], 80, classifier=clf[1], guidance=auto, data=toy[1], progress=False)
         assert len(result.choice.curve) == 4
-        if result.choice.strength == 0:
-            unguided = synthesise(run[1], 80, guidance=GuidanceSettings(guidance="none"), progress=False)
-            np.testing.assert_array_equal(result.dataset.train.values, unguided.dataset.train.values)
+
+    def test_the_fall_back_is_what_the_judges_called_unguided(self, run, clf, toy, monkeypatch):
+        judged = []
+
+        def nothing_helps(draw, *_, **__):
+            judged.append(draw(0.0))
+            return Choice(0.0, ())
+
+        monkeypatch.setattr(synthesis, "choose_strength", nothing_helps)
+        auto = synthesise(run[1], 80, classifier=clf[1], guidance=GuidanceSettings(strength="auto"), data=toy[1], progress=False)
+        unguided = synthesise(run[1], 80, guidance=GuidanceSettings(guidance="none"), progress=False)
+        np.testing.assert_array_equal(auto.dataset.train.values, unguided.dataset.train.values)
+        np.testing.assert_array_equal(judged[0].values, unguided.dataset.train.values)
+
+    def test_resamples_that_lack_a_class_say_nothing(self):
+        gains = np.r_[0.04, np.random.default_rng(0).normal(0.04, 0.01, 200)]
+        whole = _chosen({0.3: gains})
+        holed = _chosen({0.3: np.r_[gains, np.nan]})
+        assert holed.strength == 0.3
+        assert holed.curve == whole.curve
 
 
 class TestSelection:

@@ -47,7 +47,7 @@ def test_interpolates_between_strengths_and_stops_at_the_ends(target, strength):
     match = match_strength(drawn, [Surer(target)])
     assert match.strength == pytest.approx(strength, abs=0.011)
     assert all(c < target for c in match.certainties[:-1])  # nothing is measured beyond the match
-    assert ("unguided" in str(match)) == (strength == 0)
+    assert ("adds nothing" in str(match)) == (strength == 0)
 
 
 def test_certainty_counts_classes_alike(clf, toy):
@@ -71,5 +71,6 @@ def test_samples_are_those_of_the_strength_that_was_found(run, clf):
     alone = synthesise(run[1], 40, classifier=less_sure, guidance=MATCHED, progress=False)
     assert alone.choice.strength == 0
     assert alone.movement.inert
+    assert alone.dataset.manifest.settings["classifiers"]  # without which the command that made it could not be told
     unguided = synthesise(run[1], 40, guidance=GuidanceSettings(guidance="none"), progress=False)
     np.testing.assert_array_equal(alone.dataset.train.values, unguided.dataset.train.values)

@@ -31,6 +31,13 @@ ALL = [
 ]
 
 
+def test_strength_0_is_unguided_whatever_else_the_default_does(run, clf):
+    zero, unguided = draw(run, clf, GuidanceSettings(strength=0.0)), draw(run, None, NONE)
+    np.testing.assert_array_equal(zero.dataset.train.values, unguided.dataset.train.values)
+    assert zero.movement.inert
+    assert draw(run, clf, GuidanceSettings(strength=0.001)).movement.value > 0.01  # classifier-free guidance acts beside it
+
+
 @pytest.mark.parametrize("guidance", ALL, ids=lambda g: f"{g.guidance}-{g.form}-{g.gradient}{'-through' * g.through}")
 class TestEveryGuide:
     def test_strength_0_is_unguided_bit_for_bit(self, guidance, run, clf):

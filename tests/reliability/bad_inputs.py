@@ -379,6 +379,8 @@ def places() -> Iterator[Case]:
     yield Case(SAMPLE + " --privacy-filter CLF", "a classifier folder to filter by", "clf")
     yield Case(SAMPLE + " --privacy-filter OTHER", "another data set to filter by", "--privacy-filter")
     yield Case(GUIDE + " --strength auto", "a strength to be chosen, and no data to choose by", "--data")
+    yield Case(GUIDE + " --strength auto --guidance classifier-free", "a strength of what has none", "--strength auto")
+    yield Case(FIT + " --architecture gru --epochs 1 --learning-rate 1e30", "steps that no network survives", "--learning-rate")
     yield Case(GUIDE + " --select shapley", "samples to be chosen, and no data to choose by", "--data")
     yield Case(FIT + " --run CLF", "a classifier folder for a pipeline", "clf")
     yield Case(TRAIN.replace("DATA", "EVAL"), "an evaluation folder for a data set", "eval")
