@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from einops import einsum, rearrange
@@ -24,16 +24,6 @@ from tardiff.files import new_file
 from tardiff.influence import Weights, mean_gradient, sample_gradient
 
 Solver = Literal["identity", "ggn_cg", "diag_fisher", "last_layer"]
-
-
-class Differentiable(Protocol):
-    """The task interface: any torch module with a loss per sample and class logits (and, for `last_layer`, a linear `head`)."""
-
-    def loss(self, seen: Tensor, label: Tensor) -> Tensor:
-        """[b, c, t] and [b] to [b]."""
-
-    def logits(self, seen: Tensor) -> Tensor:
-        """[b, c, t] to [b, classes]."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +63,8 @@ class InfluenceDirection:
         """Solve for v on the rows of a guidance set.
 
         Args:
-            classifier: a module with the task interface; it is put into evaluation mode.
+            classifier: any module with `loss(seen, label)` -> [b], `logits(seen)` -> [b, classes] and, for `last_layer`, a linear `head`;
+                it is put into evaluation mode.
             guidance_set: seen [N, 2 C, T] and label [N]. Gradient and curvature are means over its rows.
             solver: `identity` (v = g), `ggn_cg` (conjugate gradients on the Gauss-Newton matrix), `diag_fisher` (its
                 diagonal), `last_layer` (its block of the linear head, exact by Cholesky).

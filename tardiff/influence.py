@@ -2,8 +2,9 @@
 
 For a gradient step on a sample (x, y) at weights theta, the guidance loss falls by the step size times
 J(x, y) = <grad L(x, y; theta), v>, with v the gradient of the guidance loss (TarDiff, arXiv 2504.17613, eq. 6; v is
-GradDot's direction, without the inverse Hessian of Koh & Liang). Everything here is about the classifier's last layer, where
-the gradient of the cross-entropy has a closed form, (p - e_y) [h, 1]^T, and J costs one forward pass.
+GradDot's direction, without the inverse Hessian of Koh & Liang). Influence is about the classifier's last layer, where
+the gradient of the cross-entropy has a closed form, (p - e_y) [h, 1]^T, and J costs one forward pass; gradients of guidance rows
+are about all parameters.
 """
 
 import copy
@@ -100,7 +101,7 @@ class InfluenceObjective:
     Attributes:
         classifiers: the classifier at each checkpoint, in evaluation mode.
         directions: v of each checkpoint by the sample's class, [classes, outputs, width + 1].
-        form: `raw_influence` or `cosine_influence`.
+        form: `raw_influence`, `cosine_influence` or `fixed_influence`.
     """
 
     classifiers: list[Classifier]

@@ -11,6 +11,7 @@ import platform
 import resource
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +20,27 @@ import torch
 
 from tardiff.classifier_folder import ClassifierFolder
 from tardiff.files import write_json
-from tardiff.guides import build_guide
+from tardiff.guidance import GradientGuide
+from tardiff.guides import build_guide, pilot_samples
 from tardiff.labels import draw_labels
+from tardiff.matching import match_strength
 from tardiff.noise import row_seeds
 from tardiff.pipeline import TarDiffPipeline
 from tardiff.sampling import Guide
 from tardiff.settings import GuidanceSettings, SamplerSettings
 
+STRENGTH = 0.3
+
 
 def influence(**options: Any) -> GuidanceSettings:
     """Influence guidance."""
-    return GuidanceSettings(guidance="influence", label_scale=1.0, **options)
+    return GuidanceSettings(guidance="influence", label_scale=1.0, strength=STRENGTH, **options)
 
 
 WAYS = {
     "default": GuidanceSettings(),
     "classifier-free": GuidanceSettings(guidance="classifier-free"),
-    "classifier": GuidanceSettings(label_scale=1.0),
+    "classifier": GuidanceSettings(label_scale=1.0, strength=STRENGTH),
     "gap, last layer": influence(form="gap"),
     "raw, last layer": influence(form="raw"),
     "cosine, last layer": influence(form="cosine"),
@@ -66,15 +71,17 @@ def main() -> None:
     ways: dict[str, Any] = {}
     for name, settings in WAYS.items():
         start = time.perf_counter()
-        guide = build_guide(pipeline, [folder], settings, SamplerSettings(), seed=0)
+        sharp = pipeline.sharpened(settings.label_scale, settings.window) if settings.sharpens else pipeline
+        guide = build_guide(sharp, [folder], settings, SamplerSettings(), seed=0)
+        if settings.strength == "matched" and isinstance(guide, GradientGuide):
+            guide = match(sharp, guide, folder, settings)
         prepared = time.perf_counter() - start
-        sharp = pipeline.sharpened(settings.label_scale, settings.window)
         pairs = [(draw(pipeline, None, options.rows), draw(sharp, guide, options.rows)) for _ in range(options.repeats)]
         unguided, guided = (statistics.median(times) for times in zip(*pairs, strict=True))
         ways[name] = {"unguided": unguided, "guided": guided, "ratio": guided / unguided, "preparation": prepared}
         print(f"{name:<55} {guided:6.2f} s  {guided / unguided:5.2f} x unguided   (prepared in {prepared:.1f} s)", flush=True)
 
-    guide = build_guide(pipeline, [folder], default, SamplerSettings(), seed=0)
+    guide = build_guide(pipeline, [folder], replace(default, strength=STRENGTH), SamplerSettings(), seed=0)
     sharp, growth = pipeline.sharpened(default.label_scale, default.window), []
     for rows in SIZES:
         seconds = draw(sharp, guide, rows)
@@ -83,6 +90,16 @@ def main() -> None:
         print(f"{rows:>6,} rows  {seconds:6.1f} s  {1000 * seconds / rows:5.1f} ms a row  peak {memory:,.0f} MB", flush=True)
     machine = {"processor": platform.processor() or platform.machine(), "torch": torch.__version__, "threads": 1}
     write_json(options.out, {"machine": machine, "rows": options.rows, "ways": ways, "growth": growth})
+
+
+def match(pipeline: TarDiffPipeline, guide: GradientGuide, folder: ClassifierFolder, settings: GuidanceSettings) -> GradientGuide:
+    """The guide at some strength, after matching was paid for: where the match is 0, the default costs what classifier-free costs."""
+
+    def pilot(strength: float) -> tuple[torch.Tensor, torch.Tensor]:
+        return pilot_samples(pipeline, folder, settings.pilot, SamplerSettings(), replace(guide, strength=strength), 0, False)
+
+    match_strength(pilot, [folder])
+    return replace(guide, strength=STRENGTH)
 
 
 def draw(pipeline: TarDiffPipeline, guide: Guide | None, rows: int) -> float:

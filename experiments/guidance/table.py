@@ -15,6 +15,7 @@ from cells import draws_of
 
 CONTROL = {"few-labels": "pseudo-labels"}  # elsewhere: unguided
 COLUMNS = ("tstr", "tsrtr_best")
+RECORDED = ("tstr", "tsrtr", "tsrtr_best")  # of tsrtr, at one synthetic row a real one, no resamples were kept
 MEAN = "mean of judges"
 
 BySeed = dict[int, dict[str, Any]]
@@ -25,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="file of recorded cells")
     parser.add_argument("--control", help="row to which the others are compared (default: unguided, or pseudo-labels without labels)")
-    parser.add_argument("--columns", nargs="+", choices=COLUMNS, default=COLUMNS)
+    parser.add_argument("--columns", nargs="+", choices=RECORDED, default=COLUMNS)
     parser.add_argument("--metric", choices=("auprc", "auroc", "brier"), default="auprc", help="differences are of AUPRC only")
     options = parser.parse_args()
     tables: dict[tuple[str, str], dict[str, BySeed]] = defaultdict(lambda: defaultdict(dict))
@@ -67,7 +68,7 @@ def figure(by_seed: BySeed, control: BySeed, column: str, model: str, metric: st
         return ""
     value = f"{np.mean([found[metric] for by_model in ours.values() for found in by_model]):.3f}"
     both = sorted(ours.keys() & theirs.keys())
-    if by_seed is control or not both or metric != "auprc":
+    if by_seed is control or not both or metric != "auprc" or column == "tsrtr":
         return value
     pairs = [list(zip(ours[seed], theirs[seed], strict=True)) for seed in both]
     points = [np.mean([our["auprc"] - their["auprc"] for our, their in pair]) for pair in pairs]

@@ -17,13 +17,15 @@ from regimes import build
 from tardiff.dataset import Dataset
 from tardiff.diagnosis import label_traces
 from tardiff.files import write_json
-from tardiff.guides import build_guide
 from tardiff.labels import draw_labels
 from tardiff.noise import row_seeds
-from tardiff.settings import GuidanceSettings, SamplerSettings
+from tardiff.settings import GuidanceSettings
+from tardiff.synthesis import synthesise
 
 ROWS = 1024
 GUIDES = {
+    "default": GuidanceSettings(pilot=512),
+    "classifier-free": GuidanceSettings(guidance="classifier-free"),
     "classifier": GuidanceSettings(guidance="classifier", strength=0.3, label_scale=1.0),
     "cosine": GuidanceSettings(guidance="influence", form="cosine", strength=0.3, label_scale=1.0),
     "raw": GuidanceSettings(guidance="influence", form="raw", strength=0.3, label_scale=1.0),
@@ -52,8 +54,9 @@ def main() -> None:
     for name, settings in GUIDES.items():
         for steps, window in WINDOWS.items():
             placed = GuidanceSettings(**(asdict(settings) | {"window": window}))
-            guide = build_guide(pipeline, bench.classifiers("committee"), placed, SamplerSettings(), options.seed)
-            guided = bench.rows(pipeline.dataset(pipeline(label, seeds, guide=guide), {}).train)
+            folders = bench.classifiers("committee")
+            made = synthesise(pipeline, ROWS, classifier=folders, guidance=placed, label=label, seed=options.seed, progress=False)
+            guided = bench.rows(made.dataset.train)
             most, little = label_traces(guided.features, unguided.features, label, options.seed)
             result.append({"guide": name, "steps": steps, "traces": [asdict(most), asdict(little)]})
             read = (f"{value:.2f} [{low:.2f}, {high:.2f}]" for value, low, high in (little.difference, little.guided, little.unguided))

@@ -7,7 +7,6 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tardiff.classifier_folder import ClassifierFolder
 from tardiff.codec import Codec
@@ -20,17 +19,14 @@ from tardiff.statics import StaticModel
 
 
 class Reward(Protocol):
-    """`reward(samples, label) -> [B]`: higher is better. It sees records as a user would get them, and the whole batch at once."""
+    """`reward(samples, label) -> [B]`: higher is better. It sees records as a user would get them, and the whole batch at once.
+
+    One that passes a gradient to the record (`--method draft`) also has `smooth(x, static, label) -> [b]`, on [b, 2 C, T] in model space
+    and encoded descriptors [b, s].
+    """
 
     def __call__(self, samples: Samples, label: NDArray[np.int64]) -> NDArray[np.floating]:
         """One number a sample."""
-
-
-class SmoothReward(Reward, Protocol):
-    """A reward that passes a gradient to the record (`--method draft`)."""
-
-    def smooth(self, x: Tensor, static: Tensor, label: Tensor) -> Tensor:
-        """[b, 2 C, T] in model space, encoded descriptors [b, s] and [b] to [b]."""
 
 
 @dataclass(frozen=True)
