@@ -1,4 +1,4 @@
-"""Choosing among samples instead of steering them: the rival of guidance at equal compute."""
+"""Choosing among samples instead of steering them: the rival of guidance, for more compute."""
 
 import numpy as np
 import torch

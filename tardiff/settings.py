@@ -173,7 +173,7 @@ class GuidanceSettings:
 
 @dataclass(frozen=True)
 class SelectionSettings:
-    """Choosing among more samples than are wanted: guidance's rival at equal compute."""
+    """Choosing among more samples than are wanted: guidance's rival, at --select-from times the compute of unguided sampling."""
 
     select: Literal["none", "influence", "shapley"] = "none"
     """Keep, of each label, the samples of highest `influence` (cosine, along the classifier's training) or of highest

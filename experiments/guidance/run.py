@@ -1,6 +1,6 @@
 """Every cell of the comparison, one line of JSON each; what stands in the file is not run again.
 
-python experiments/guidance/run.py --data runs/p12/data --work runs/guidance --judged-on validation --quick --seeds 0 1 2 3 4 5
+python experiments/guidance/run.py --data runs/p12/data --work runs/guidance --judged-on validation --quick --seeds 0 1 2 3 4 5 6 7
 python experiments/guidance/run.py --data runs/p12/data --work runs/guidance --judged-on test --seeds 0 1 2 3 4
 """
 
