@@ -12,6 +12,7 @@ import time
 import msgspec
 import numpy as np
 import pytest
+import torch
 
 from tardiff.classifier_folder import fit_classifier
 from tardiff.dataset import Dataset
@@ -22,10 +23,28 @@ from tardiff.training import train
 from tests.conftest import make_dataset, tiny_training
 
 TRAIN = ("train", "data", "--steps", "40", "--widths", "16", "32", "--blocks", "1", "--validate-every", "10", "--out", "out")
+REFINE = ("--iterations", "1", "--rows", "64", "--steps", "4", "--check-rows", "64")
 COMMANDS = {
     "prepare": ("prepare", "simulate", "--stays", "60", "--out", "out"),
     "fit-classifier": ("fit-classifier", "data", "--architecture", "gru", "--epochs", "1", "--out", "out"),
     "sample": ("sample", "run", "--guidance", "none", "--n", "100", "--out", "out"),
+    "refine": (
+        "refine",
+        "run",
+        "--data",
+        "data",
+        "--iterations",
+        "1",
+        "--rows",
+        "64",
+        "--steps",
+        "4",
+        "--check-rows",
+        "64",
+        "--out",
+        "out",
+    ),
+    "evaluate": ("evaluate", "--real", "data", "--synthetic", "data", "--quick", "--bootstrap", "20", "--workers", "1", "--out", "out"),
     "export": ("export", "data", "--out", "out.csv"),
 }
 
@@ -114,6 +133,18 @@ def test_files_that_are_overwritten_under_a_run_are_noticed_before_a_result_clai
         else:
             fit_classifier(data, ClassifierSettings("gru", width=8, epochs=1))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_clock_that_jumps_changes_no_bit(toy, tmp_path, monkeypatch):
+    def weights(name):
+        pipeline = train(toy[1], tmp_path / name, tiny_training(TrainSettings, steps=4, validate_every=2), progress=True)
+        return torch.cat([parameter.detach().flatten() for parameter in pipeline.unet.parameters()])
+
+    straight = weights("straight")
+    jumps = np.random.default_rng(0)
+    for clock in ("time", "monotonic", "perf_counter"):
+        monkeypatch.setattr(time, clock, lambda: float(jumps.normal(0, 1e9)))
+    assert torch.equal(weights("jumping"), straight)
 
 
 def test_odd_channels_train_and_sample(tmp_path):
