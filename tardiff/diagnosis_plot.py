@@ -15,6 +15,9 @@ def picture(diagnosis: Diagnosis) -> Figure:
         over_steps.plot(index, [record[key] for record in diagnosis.steps], marker="o", markersize=3, label=text)
     over_steps.set(title="What the guide did", xlabel="reverse step (1 = pure noise)", ylim=(-0.05, 1.05))
     over_steps.legend(frameon=False)
+    if not any(record["change"] for record in diagnosis.steps):
+        text = "no gradient was followed (strength 0);\nclassifier-free guidance, which works inside\nthe denoiser, is not shown here"
+        over_steps.text(0.5, 0.5, text, ha="center", va="center", transform=over_steps.transAxes)
     scatter.axhline(0, color="0.85", linewidth=1)
     scatter.axvline(0, color="0.85", linewidth=1)
     scatter.scatter(diagnosis.agreement.predicted, diagnosis.agreement.realised, s=12, alpha=0.7)

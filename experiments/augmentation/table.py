@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+TIED = 0.03
+"""So wide may an interval that holds 0 be for a tie; a wider one says nothing."""
 OTHERS = ("auroc", "brier", "slope", "sensitivity")
 Cells = dict[str, dict[int, dict[str, Any]]]
 """By method, by seed."""
@@ -25,7 +27,7 @@ def main() -> None:
         cell = json.loads(line)
         tables[cell["judged_on"], cell["imbalance"], cell["model"]][cell["method"]][cell["seed"]] = cell
     for (judged_on, imbalance, model), cells in tables.items():
-        print(f"\n### {imbalance} deaths, {model}, on {judged_on} rows\n\n{table(cells)}")
+        print(f"\n### {imbalance} deaths, {model}, on {judged_on} rows\n\n{table(cells)}\n\n{verdict(cells)}")
 
 
 def table(cells: Cells) -> str:
@@ -41,16 +43,35 @@ def table(cells: Cells) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def verdict(cells: Cells) -> str:
+    """Guided rows against the best of the other ways, by mean AUPRC."""
+    means = {method: np.mean([cell["values"]["auprc"] for cell in by_seed.values()]) for method, by_seed in cells.items()}
+    ours = means.pop("guided", None)
+    if ours is None or not means:
+        return ""
+    rival = max(means, key=lambda method: means[method])
+    value, low, high = interval(cells["guided"], cells[rival])
+    tied = low <= 0 <= high and high - low < TIED
+    word = "best" if value > 0 else "tied for best" if tied else "not best"
+    return f"Guided is {word}: {value:+.3f} [{low:+.3f}, {high:+.3f}] against {rival}."
+
+
 def difference(by_seed: dict[int, Any], control: dict[int, Any]) -> str:
+    """Paired difference in AUPRC, as text; none to itself."""
+    if by_seed is control or not set(by_seed) & set(control):
+        return ""
+    value, low, high = interval(by_seed, control)
+    return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def interval(by_seed: dict[int, Any], control: dict[int, Any]) -> tuple[float, float, float]:
     """Paired difference in AUPRC; resamples of the stays are shared, seeds are drawn again."""
     both = sorted(set(by_seed) & set(control))
-    if by_seed is control or not both:
-        return ""
     draws = np.stack([draws_of(by_seed[seed]) - draws_of(control[seed]) for seed in both])
     chosen = np.random.default_rng(0).integers(len(both), size=(draws.shape[1] - 1, len(both)))
     means = draws[chosen, np.arange(1, draws.shape[1])[:, None]].mean(axis=1)
     low, high = np.quantile(means, (0.025, 0.975))
-    return f"{draws[:, 0].mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+    return float(draws[:, 0].mean()), float(low), float(high)
 
 
 def draws_of(cell: dict[str, Any]) -> NDArray[np.float64]:
