@@ -171,10 +171,11 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset folder in memory: `manifest` and its splits by name."""
+    """A dataset folder in memory: `manifest` and its splits by name; and the folder, if its files are mapped."""
 
     manifest: Manifest
     splits: Mapping[str, Split]
+    folder: Path | None = None
 
     @property
     def train(self) -> Split:
@@ -209,7 +210,7 @@ class Dataset:
             if name not in SPLITS:
                 raise TardiffError(f"{path / 'manifest.json'}: unknown split {name!r} (known: {', '.join(SPLITS)})")
             splits[name] = _read_split(path / f"{name}.safetensors")
-        dataset = cls(manifest, splits)
+        dataset = cls(manifest, splits, path)
         dataset.check(str(path), strict)
         if manifest.content_hash != dataset._content_hash():
             raise TardiffError(f"{path}: the arrays do not match manifest.json's content_hash; prepare the folder again")
@@ -303,13 +304,13 @@ class Dataset:
         return f"sha256:{digest.hexdigest()}"
 
     def refuse_changed(self) -> None:
-        """Check, before a result says what it was made from, that nobody has written to the mapped files since they were opened.
+        """Check, before a result says what it was made from, that nobody has written to the folder's files since they were opened.
 
         Raises:
             TardiffError: somebody has.
         """
-        if self.manifest.content_hash not in ("", self._content_hash()):
-            raise TardiffError("the data set's files were overwritten while this command read them; start again, with another --out")
+        if self.folder is not None and self.manifest.content_hash != self._content_hash():
+            raise TardiffError(f"{self.folder}: overwritten while this command read it; start again, with another --out")
 
     def check(self, where: str, strict: bool = True) -> None:
         """Check the contract, as `load` does; messages begin with `where`.

@@ -127,7 +127,7 @@ def test_files_that_are_overwritten_under_a_run_are_noticed_before_a_result_clai
         last = mapped.read(1)
         mapped.seek(-1, os.SEEK_END)
         mapped.write(bytes([last[0] ^ 1]))
-    with pytest.raises(TardiffError, match="overwritten while this command read them"):
+    with pytest.raises(TardiffError, match="overwritten while this command read it"):
         if command == "train":
             train(data, tmp_path / "out", tiny_training(TrainSettings, steps=2), progress=False)
         else:
