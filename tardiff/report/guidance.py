@@ -39,8 +39,8 @@ def guidance(evaluation: Evaluation) -> Section | None:
     section.items.append(
         Figure(
             "Guidance over the steps",
-            "Across: reverse steps, from pure noise (0) to the record. Where the guide's change is a small part of the sampler's update, the "
-            "guide hardly steers; where it is zero, its window is over or its strength is 0. Classifier-free guidance works inside the "
+            "Across: reverse steps, from pure noise (0) to the record. Where the guide's change is a small part of the sampler's update, "
+            "the guide hardly steers; where it is zero, its window is over or its strength is 0. Classifier-free guidance works inside the "
             "sampler's network and is not drawn; what both changed together stands below.",
             panels,
             "panels wide",
