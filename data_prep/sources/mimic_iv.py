@@ -27,7 +27,6 @@ RELEASES = Path(__file__).parent.parent / "mimic_iv_releases.yaml"
 
 HOSPITAL = ("patients", "admissions", "labevents", "d_labitems")
 INTENSIVE = ("icustays", "chartevents", "outputevents", "d_items")
-"""What mimic-code names them."""
 
 
 @dataclass(frozen=True)
