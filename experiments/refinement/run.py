@@ -70,7 +70,7 @@ class RefinementBench(Bench):
         if name == "record policy":
             return train_policy(data, path, PolicySettings(iterations=10 * self.iterations), self.seed, progress=False)
         settings = RefineSettings(iterations=self.iterations, allow_worse=True, seed=self.seed, **REFINED[name])
-        return refine(self.generator, data, path, settings, classifier=self.classifiers[0], progress=False).pipeline
+        return refine(self.generator, data, path, settings, classifier=self.classifiers("one")[0], progress=False).pipeline
 
     @cached_property
     def members(self) -> Split:
@@ -83,7 +83,7 @@ def run_cell(bench: RefinementBench, row: str) -> dict[str, Any]:
     start = time.perf_counter()
     generator, guidance = bench.made_by(row)
     made = time.perf_counter() - start
-    classifiers = bench.classifiers if guidance.guidance != "none" else []
+    classifiers = bench.classifiers("committee") if guidance.guidance != "none" else []
     size = round(SIZE[bench.name] * bench.regime.rows)
     drawn = synthesise(generator, size, classifier=classifiers, guidance=guidance, seed=bench.seed, progress=False).dataset.train
     rows, strangers, codec = bench.rows(drawn), bench.regime.outside, bench.generator.codec
