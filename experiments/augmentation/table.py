@@ -22,12 +22,17 @@ Cells = dict[str, dict[int, dict[str, Any]]]
 
 def main() -> None:
     """Print one table for each split that judged, imbalance and model."""
-    tables: dict[tuple[str, str, str], Cells] = defaultdict(lambda: defaultdict(dict))
-    for line in Path(sys.argv[1]).read_text().splitlines():
-        cell = json.loads(line)
-        tables[cell["judged_on"], cell["imbalance"], cell["model"]][cell["method"]][cell["seed"]] = cell
-    for (judged_on, imbalance, model), cells in tables.items():
+    for (judged_on, imbalance, model), cells in tables(Path(sys.argv[1])).items():
         print(f"\n### {imbalance} deaths, {model}, on {judged_on} rows\n\n{table(cells)}\n\n{verdict(cells)}")
+
+
+def tables(results: Path) -> dict[tuple[str, str, str], Cells]:
+    """Recorded cells by split that judged, imbalance and model."""
+    found: dict[tuple[str, str, str], Cells] = defaultdict(lambda: defaultdict(dict))
+    for line in results.read_text().splitlines():
+        cell = json.loads(line)
+        found[cell["judged_on"], cell["imbalance"], cell["model"]][cell["method"]][cell["seed"]] = cell
+    return found
 
 
 def table(cells: Cells) -> str:

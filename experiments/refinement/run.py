@@ -22,7 +22,7 @@ from static import collapse
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent / "guidance"))  # regimes, generators and judges are shared
 
-from cells import HELD_OUT, QUICK, Bench, Judge  # noqa: E402
+from cells import GENERATOR, HELD_OUT, QUICK, SMALL, Bench, Judge  # noqa: E402
 from regimes import build  # noqa: E402
 
 from tardiff.dataset import Dataset, Split  # noqa: E402
@@ -30,20 +30,23 @@ from tardiff.generators import load_generator  # noqa: E402
 from tardiff.noise import stream  # noqa: E402
 from tardiff.pipeline import RecordGenerator  # noqa: E402
 from tardiff.refine import PolicySettings, RefineSettings, refine, train_policy  # noqa: E402
-from tardiff.settings import GuidanceSettings  # noqa: E402
+from tardiff.settings import GuidanceSettings, TrainSettings  # noqa: E402
 from tardiff.synthesis import synthesise  # noqa: E402
+from tardiff.training import train  # noqa: E402
 
 REGIMES = ("all", "small", "static")
 ALONE = ("discriminator", "influence", "value", "fidelity", "spectral", "plausibility", "privacy")
-TOGETHER = "discriminator=1,influence=0.5,value=0.2,fidelity=0.2,spectral=0.1,plausibility=0.1,privacy=0.1"
+TOGETHER = "discriminator=1,influence=0.5,value=0.2,fidelity=0.2,plausibility=0.1,privacy=0.1,spectral=0.1"
 REFINED: dict[str, dict[str, Any]] = {
     **{f"ppo, {name}": {"rewards": f"{name}=1"} for name in ALONE},
     "ppo, together": {"rewards": TOGETHER},
     "awm, together": {"rewards": TOGETHER, "method": "awm"},
     "draft, discriminator and influence": {"rewards": "discriminator=1,influence=0.5", "method": "draft"},
 }
-ROWS = ("base", "base + guidance", *REFINED, "ppo, together + guidance", "record policy", "gan")
+ROWS = ("base", "base + guidance", "base, trained longer", *REFINED, "ppo, together + guidance", "record policy", "gan")
 GUIDANCE = GuidanceSettings()
+STEPS_AN_ITERATION = 200
+"""Optimizer steps of training that take as long as an iteration of refinement."""
 SIZE = {"all": 1.0, "small": 5.0, "static": 1.0}
 
 
@@ -64,12 +67,18 @@ class RefinementBench(Bench):
             return self.generator
         if name == "gan":
             return train_gan(data, self.generator.card, 50 * self.iterations, self.seed)
-        path = self.work / f"{name.replace(', ', '-').replace(' ', '-')}-{self.name}-{self.seed}"
+        path = self.work / f"{name.replace(', ', '-').replace(' ', '-')}-{self.name}-{self.seed}-{self.iterations}"
         if path.exists():
             return load_generator(path)
         if name == "record policy":
             return train_policy(data, path, PolicySettings(iterations=10 * self.iterations), self.seed, progress=False)
-        settings = RefineSettings(iterations=self.iterations, allow_worse=True, seed=self.seed, **REFINED[name])
+        if name == "base, trained longer":
+            steps = GENERATOR[self.name].steps + STEPS_AN_ITERATION * self.iterations
+            return train(data, path, TrainSettings(steps=steps, seed=self.seed, **SMALL), progress=False)
+        asked = dict(REFINED[name])
+        if self.name == "static":  # one step, no spectrum
+            asked["rewards"] = asked["rewards"].removesuffix(",spectral=0.1")
+        settings = RefineSettings(iterations=self.iterations, allow_worse=True, seed=self.seed, **asked)
         return refine(self.generator, data, path, settings, classifier=self.classifiers("one")[0], progress=False).pipeline
 
     @cached_property
@@ -122,7 +131,9 @@ def main() -> None:
             regime = build(collapse(data) if name == "static" else data, "all" if name == "static" else name, seed, options.judged_on)
             bench = RefinementBench(regime, name, seed, options.work, iterations=options.iterations)
             for row in options.rows:
-                key = {"judged_on": options.judged_on, "regime": name, "seed": seed, "row": row}
+                if (name, row) == ("static", "ppo, spectral"):
+                    continue
+                key = {"judged_on": options.judged_on, "regime": name, "iterations": options.iterations, "seed": seed, "row": row}
                 if time.monotonic() > end or _there(options.results, key):
                     continue
                 result = run_cell(bench, row)

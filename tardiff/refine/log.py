@@ -111,7 +111,7 @@ def _band(axes: Axes, records: list[dict[str, Any]], name: str) -> None:
 def _lines(axes: Axes, records: list[dict[str, Any]], title: str, names: list[str]) -> None:
     for colour, name in zip(SETS, names, strict=False):
         axes.plot([record["iteration"] for record in records], [record[name] for record in records], color=colour, label=name)
-    if set(names) <= set(LOGARITHMIC):
+    if set(names) <= set(LOGARITHMIC) and any(record[name] > 0 for record in records for name in names):
         axes.set_yscale("log", nonpositive="mask")
     axes.legend(frameon=False, fontsize=8)
     _titled(axes, title)

@@ -1,6 +1,7 @@
 """The record policy (RLSyn, arXiv 2512.21395): a whole record in one stochastic step, for very small data."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,9 +71,9 @@ class RecordPolicy(nn.Module):
         self.body = nn.Sequential(nn.Linear(latent + classes, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
         self.values = nn.Linear(hidden, channels * steps)
         self.mask = nn.Linear(hidden, channels * steps)
-        self.numbers = nn.Linear(hidden, numeric)
-        self.known = nn.Linear(hidden, numeric)
-        self.category = nn.Linear(hidden, sum(n + 1 for n in categories))
+        self.numbers = _head(hidden, numeric)
+        self.known = _head(hidden, numeric)
+        self.category = _head(hidden, sum(n + 1 for n in categories))
         self.value = nn.Linear(hidden, 1)
         self.log_std = nn.Parameter(torch.full((channels, steps), math.log(SPREAD)))
         self.number_log_std = nn.Parameter(torch.zeros(numeric))
@@ -123,6 +124,13 @@ class RecordPolicy(nn.Module):
 
     def _grid(self, flat: Tensor) -> Tensor:
         return flat.unflatten(1, (self.channels, self.steps))
+
+
+def _head(hidden: int, outputs: int) -> nn.Linear:
+    """A linear layer; PyTorch warns of one that has no outputs, which is what data without such descriptors need."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors")
+        return nn.Linear(hidden, outputs)
 
 
 def _gaussian(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:

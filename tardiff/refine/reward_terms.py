@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from tardiff.codec import Z_LIMIT
 from tardiff.errors import TardiffError
@@ -110,11 +111,12 @@ def plausibility(context: Context) -> Reward:
     """Minus how far changes from one observed step to the next exceed what real rows do, and minus the share of values at their limits."""
     codec = context.codec
     usual = _jumps(codec.encode(context.data.train))
-    most = torch.nanquantile(usual.transpose(0, 1).flatten(1), JUMP_QUANTILE, dim=1).nan_to_num(torch.inf)[:, None]
+    by_channel = F.pad(usual.transpose(0, 1).flatten(1), (0, 1), value=torch.nan)  # one entry where records of one step have none
+    most = torch.nanquantile(by_channel, JUMP_QUANTILE, dim=1).nan_to_num(torch.inf)[:, None]
     low, high = (np.array(edge)[:, None] for edge in zip(*(channel.limits for channel in codec.channels), strict=True))
 
     def judge(samples: Samples, label: Labels) -> Floats:
-        excess = (_jumps(samples.x) - most).clamp(min=0).nan_to_num(0).mean(dim=(1, 2)).numpy()
+        excess = (_jumps(samples.x) - most).clamp(min=0).nan_to_num(0).sum(dim=(1, 2)).numpy() / max(1, usual[0].numel())
         at_limit = np.isfinite(samples.values) & ((samples.values <= low) | (samples.values >= high)) & _numeric(context)
         return -excess - at_limit.mean(axis=(1, 2))
 
@@ -139,7 +141,12 @@ def spectral(context: Context) -> Reward:
 
     The reward is the first-order effect of a sample on the squared distance between the batch's mean features and the real
     ones: what moves the batch towards real rows is good, and no sample is asked to be the average patient.
+
+    Raises:
+        TardiffError: records have one step.
     """
+    if context.codec.steps < 2:
+        raise TardiffError("reward spectral: records of one step have no spectrum; leave it out of --rewards")
     real, label = spectra(context.codec.encode(context.data.train)), context.data.train.label
     classes = len(context.data.manifest.task.classes)
     moments = [_moments(real, label == c) for c in range(classes)]
@@ -167,6 +174,6 @@ def spectra(x: Tensor) -> NDArray[np.float64]:
     centred = score - score.mean(-1, keepdim=True)
     power = torch.fft.rfft(centred).abs().square()[..., 1:] / score.shape[-1]
     variance = centred.square().sum(-1) + 1e-3
-    lags = range(1, min(LAGS, score.shape[-1] - 1) + 1)
+    lags = range(1, min(LAGS + 1, score.shape[-1]))
     correlation = torch.stack([(centred[..., lag:] * centred[..., :-lag]).sum(-1) / variance for lag in lags], dim=-1)
     return torch.cat([(power + 1e-2).log(), correlation], dim=-1).flatten(1).numpy()

@@ -1,6 +1,10 @@
+import json
+from contextlib import contextmanager
+
 import pytest
 
 from tardiff.dataset import Dataset
+from tardiff.refine.loop import Loop
 from tardiff.settings import TrainSettings
 from tardiff.training import train
 from tests.conftest import make_dataset
@@ -15,3 +19,34 @@ def base(tmp_path_factory):
     make_dataset().save(path / "data")
     data = Dataset.load(path / "data")
     return train(data, path / "run", TINY, progress=False), path / "run", data
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.fixture
+def killed_before(monkeypatch):
+    """`with killed_before(n):` a loop dies before iteration n."""
+
+    @contextmanager
+    def killed(number):
+        iterate = Loop._iterate
+
+        def stop(self, iteration):
+            if iteration == number:
+                raise KilledError
+            return iterate(self, iteration)
+
+        with monkeypatch.context() as patch, pytest.raises(KilledError):
+            patch.setattr(Loop, "_iterate", stop)
+            yield
+
+    return killed
+
+
+def logged(folder):
+    """The log's lines without what a clock says."""
+    timed = ("seconds", "sampling_seconds")
+    records = [json.loads(line) for line in (folder / "refinement.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in record.items() if name not in timed} for record in records]

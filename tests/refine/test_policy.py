@@ -17,6 +17,7 @@ from tardiff.settings import GuidanceSettings
 from tardiff.statics import StaticModel
 from tardiff.synthesis import synthesise
 from tests.conftest import make_dataset
+from tests.refine.conftest import logged
 
 LABEL = np.arange(70) % 2
 SEEDS = row_seeds(0, range(70))
@@ -83,11 +84,17 @@ def test_actions_are_drawn_from_those_distributions(generator):
 
 
 def test_policy_learns_from_the_discriminator_alone(trained):
-    import json
-
-    lines = [json.loads(line) for line in (trained[0] / "refinement.jsonl").read_text().splitlines()]
+    lines = logged(trained[0])
     assert lines[-1]["check"]["distance"]["high"] < 0  # nearer to validation rows than the untrained policy, beyond chance
     assert {"explained_variance", "entropy", "approx_kl", "clip_fraction"} <= lines[0].keys()
+
+
+def test_resumed_policy_ends_in_the_same_weights(base, trained, tmp_path, killed_before):
+    with killed_before(11):
+        train_policy(base[2], tmp_path / "policy", SETTINGS, progress=False)
+    resumed = train_policy(base[2], tmp_path / "policy", SETTINGS, progress=False)
+    assert logged(tmp_path / "policy") == logged(trained[0])
+    assert torch.equal(resumed(LABEL, SEEDS).x, trained[1](LABEL, SEEDS).x)
 
 
 def test_folder_gives_the_policy_back(trained):

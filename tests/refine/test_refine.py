@@ -18,12 +18,12 @@ from tardiff.refine import loop as loop_module
 from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
 from tardiff.refine.generator import judged
 from tardiff.refine.log import Log
-from tardiff.refine.loop import Loop
 from tardiff.refine.ppo import ppo_update
 from tardiff.refine.rewards import FACTORIES, Context, WeightedRewards
 from tardiff.refine.run import _copy
 from tardiff.refine.trajectories import DiffusionGenerator
 from tests.conftest import make_dataset
+from tests.refine.conftest import logged
 
 SETTINGS = RefineSettings(iterations=3, rows=64, steps=4, check_every=2, check_rows=64, ema_decay=0.5)
 JUDGE = DiscriminatorSettings(width=16, warm_up=5, updates=2, batch_size=32)
@@ -35,16 +35,6 @@ def run(base, out, settings=SETTINGS, ppo=PPOSettings(), **options):
 
 def weights(pipeline):
     return torch.cat([p.detach().flatten() for p in pipeline.unet.parameters()])
-
-
-def lines(folder):
-    timed = ("seconds", "sampling_seconds")
-    records = [json.loads(line) for line in (folder / "refinement.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in record.items() if name not in timed} for record in records]
-
-
-class KilledError(Exception):
-    pass
 
 
 @pytest.fixture(scope="module")
@@ -60,26 +50,17 @@ def refined(base, tmp_path_factory):
     return out, printed.getvalue()
 
 
-def test_resumed_refinement_ends_in_the_same_weights(base, refined, tmp_path, monkeypatch):
-    iterate = Loop._iterate
-
-    def stop_at_2(self, iteration):
-        if iteration == 2:
-            raise KilledError
-        return iterate(self, iteration)
-
-    monkeypatch.setattr(Loop, "_iterate", stop_at_2)
+def test_resumed_refinement_ends_in_the_same_weights(base, refined, tmp_path, killed_before):
     settings = replace(SETTINGS, allow_worse=True)
-    with pytest.raises(KilledError):
+    with killed_before(2):
         run(base, tmp_path / "out", settings)
     assert not (tmp_path / "out").exists()
-    monkeypatch.undo()
     with pytest.raises(TardiffError, match="other settings or data"):
         run(base, tmp_path / "out", replace(settings, seed=1))
     resumed = run(base, tmp_path / "out", settings)
     assert torch.equal(weights(resumed.pipeline), weights(TarDiffPipeline.from_pretrained(refined[0])))
     assert resumed.iteration == json.loads((refined[0] / "refinement.json").read_text())["iteration"]
-    assert lines(tmp_path / "out") == lines(refined[0])
+    assert logged(tmp_path / "out") == logged(refined[0])
     assert not (tmp_path / "out.partial").exists()
 
 
@@ -98,7 +79,7 @@ def test_refined_folder_is_a_pipeline_folder_like_any_other(base, refined, clf, 
 
 
 def test_log_holds_what_shows_reward_hacking(refined):
-    first, *_, last = lines(refined[0])
+    first, *_, last = logged(refined[0])
     shown = {"reward/discriminator", "reward_spread/discriminator", "diversity", "nearest", "approx_kl", "kl", "clip_fraction", "ratio"}
     shown |= {"discriminator_fake", "discriminator_train", "discriminator_held", "pseudo", "gradient_norm"}
     assert shown <= first.keys()
@@ -121,7 +102,7 @@ def test_hacked_reward_is_seen_gone_back_from_and_not_written(base, tmp_path, mo
         run(base, tmp_path / "out", settings, ppo)
     assert not (tmp_path / "out").exists()
     assert "--allow-worse" in str(refusal.value)
-    history = lines(tmp_path / "out.partial")
+    history = logged(tmp_path / "out.partial")
     assert history[3]["check"]["went_back"]
     assert history[3]["reward/loud"] > history[0]["reward/loud"] + 0.3
     assert history[4]["reward/loud"] < history[0]["reward/loud"] + 0.2  # back at the base
@@ -169,7 +150,7 @@ def test_relatives_raise_a_reward(base, clf, tmp_path, method):
     settings = replace(SETTINGS, rewards="influence=1", method=method, iterations=6, check_every=6, allow_worse=True)
     ppo = PPOSettings(learning_rate=3e-3, clip=1e-2, kl=0.0, share=1.0, minibatch=64)
     run(base, tmp_path / "out", settings, ppo, classifier=clf[1])
-    rewarded = [line["reward/influence"] for line in lines(tmp_path / "out")]
+    rewarded = [line["reward/influence"] for line in logged(tmp_path / "out")]
     assert np.mean(rewarded[-2:]) > rewarded[0]
 
 

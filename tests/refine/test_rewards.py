@@ -2,10 +2,13 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
+from tardiff.codec import Codec
+from tardiff.dataset import Dataset
 from tardiff.errors import TardiffError
 from tardiff.pipeline import Samples
 from tardiff.refine import reward, reward_terms
@@ -86,6 +89,18 @@ def test_jumps_and_values_at_their_limits_are_implausible(context):
     before, after = judge("plausibility", context, test), judge("plausibility", context, replace(test, values=values, mask=mask))
     assert after[0] < before[0] - 0.1
     assert np.allclose(after[1:], before[1:])
+
+
+def test_records_of_one_step_have_no_spectrum_and_no_jumps(context):
+    data = context.data
+    first = {name: replace(split, values=split.values[..., :1], mask=split.mask[..., :1]) for name, split in data.splits.items()}
+    short = Dataset(msgspec.structs.replace(data.manifest, steps=1), first).completed()
+    one = replace(context, codec=Codec.fit(short.train, short.manifest), data=short)
+    with pytest.raises(TardiffError, match="records of one step have no spectrum"):
+        judge("spectral", one, short.train)
+    limit = data.manifest.channels[0].limits[1]
+    high = replace(short.train, values=np.full_like(short.train.values, limit), mask=np.ones_like(short.train.mask))
+    assert judge("plausibility", one, short.train).mean() > judge("plausibility", one, high).mean()
 
 
 def test_spectral_reward_asks_the_batch_not_the_patient(context):
