@@ -31,6 +31,7 @@ RATIOS = (0.5, 1.0, 5.0)
 GENERATOR = {
     "all": TrainSettings(steps=2500),
     "static": TrainSettings(steps=2500),
+    "static-small": TrainSettings(steps=1000),
     "small": TrainSettings(steps=1000),
     "scarce": TrainSettings(steps=1000),
     "imbalanced": TrainSettings(steps=2000),

@@ -34,7 +34,7 @@ from tardiff.settings import GuidanceSettings, TrainSettings  # noqa: E402
 from tardiff.synthesis import synthesise  # noqa: E402
 from tardiff.training import train  # noqa: E402
 
-REGIMES = ("all", "small", "static")
+REGIMES = ("all", "small", "static", "static-small")
 ALONE = ("discriminator", "influence", "value", "fidelity", "spectral", "plausibility", "privacy")
 TOGETHER = "discriminator=1,influence=0.5,value=0.2,fidelity=0.2,plausibility=0.1,privacy=0.1,spectral=0.1"
 REFINED: dict[str, dict[str, Any]] = {
@@ -47,7 +47,8 @@ ROWS = ("base", "base + guidance", "base, trained longer", *REFINED, "ppo, toget
 GUIDANCE = GuidanceSettings()
 STEPS_AN_ITERATION = 200
 """Optimizer steps of training that take as long as an iteration of refinement."""
-SIZE = {"all": 1.0, "small": 5.0, "static": 1.0}
+FEWEST_ROWS = 1200
+"""Synthetic rows where there are fewer training rows; else as many as those."""
 
 
 @dataclass
@@ -76,7 +77,7 @@ class RefinementBench(Bench):
             steps = GENERATOR[self.name].steps + STEPS_AN_ITERATION * self.iterations
             return train(data, path, TrainSettings(steps=steps, seed=self.seed, **SMALL), progress=False)
         asked = dict(REFINED[name])
-        if self.name == "static":  # one step, no spectrum
+        if self.name.startswith("static"):  # one step, no spectrum
             asked["rewards"] = asked["rewards"].removesuffix(",spectral=0.1")
         settings = RefineSettings(iterations=self.iterations, allow_worse=True, seed=self.seed, **asked)
         return refine(self.generator, data, path, settings, classifier=self.classifiers("one")[0], progress=False).pipeline
@@ -93,7 +94,7 @@ def run_cell(bench: RefinementBench, row: str) -> dict[str, Any]:
     generator, guidance = bench.made_by(row)
     made = time.perf_counter() - start
     classifiers = bench.classifiers("committee") if guidance.guidance != "none" else []
-    size = round(SIZE[bench.name] * bench.regime.rows)
+    size = max(FEWEST_ROWS, bench.regime.rows)
     drawn = synthesise(generator, size, classifier=classifiers, guidance=guidance, seed=bench.seed, progress=False).dataset.train
     rows, strangers, codec = bench.rows(drawn), bench.regime.outside, bench.generator.codec
     order = stream("stop on", bench.seed).permutation(size)
@@ -128,10 +129,11 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     for seed in options.seeds:
         for name in options.regimes:
-            regime = build(collapse(data) if name == "static" else data, "all" if name == "static" else name, seed, options.judged_on)
+            static = name.startswith("static")
+            regime = build(collapse(data) if static else data, "small" if name.endswith("small") else "all", seed, options.judged_on)
             bench = RefinementBench(regime, name, seed, options.work, iterations=options.iterations)
             for row in options.rows:
-                if (name, row) == ("static", "ppo, spectral"):
+                if static and row == "ppo, spectral":
                     continue
                 key = {"judged_on": options.judged_on, "regime": name, "iterations": options.iterations, "seed": seed, "row": row}
                 if time.monotonic() > end or _there(options.results, key):

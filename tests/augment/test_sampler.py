@@ -2,9 +2,11 @@ import joblib
 import numpy as np
 import pytest
 from imblearn.pipeline import make_pipeline
+from lightgbm import LGBMClassifier
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
+from xgboost import XGBClassifier
 
 from tardiff.augment import RecordSummary, TarDiffSampler
 from tardiff.settings import GuidanceSettings
@@ -145,6 +147,15 @@ class TestModels:
         assert fit["r2"] > 0.4
         assert fit["rows"] == 40
         assert fit["architecture"] in ("summary", "gru")
+
+    @pytest.mark.parametrize("boosted", [XGBClassifier(n_estimators=20), LGBMClassifier(n_estimators=20, verbose=-1)])
+    def test_boosted_trees_guide_through_a_stand_in(self, boosted):
+        X, y = records(rows=200, share=0.4)
+        tool = sampler(model=boosted, epochs=40, sampling_strategy={1: 90})
+        tool.fit_resample(X, y)
+        assert tool.surrogate_fit_["spearman"] > 0.5
+        assert tool.movement_.value > 0
+        assert not hasattr(boosted, "classes_")  # a copy was fitted
 
     def test_default_is_a_committee(self):
         X, y = records()
