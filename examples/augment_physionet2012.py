@@ -26,19 +26,20 @@ from tardiff.evaluate.metrics import auprc
 from tardiff.evaluate.table import number
 
 DATA = os.environ.get("P12", "runs/p12/data")
-STAYS, SEED = 1200, 0
+DEATHS, SEED = 55, 0
 
 # %% [markdown]
 # ## The table
 #
-# `Dataset.frame()` is what `tardiff export` writes. The first 1,200 training stays are enough to see how it goes; the judges are the
-# validation stays.
+# `Dataset.frame()` is what `tardiff export` writes. To see a rare outcome, all survivors of the training split stay and 55 deaths,
+# two in a hundred; the judges are the validation stays as they are.
 
 # %%
 data = Dataset.load(DATA)
 table = data.frame().query("hour == hour")  # measurements; descriptors have no hour
 train = table[table["split"] == "train"]
-train = train[train["stay_id"].isin(train["stay_id"].unique()[:STAYS])]
+dead = train.loc[train["label"] == 1, "stay_id"].unique()
+train = train[~train["stay_id"].isin(dead[DEATHS:])]
 judges = table[table["split"] == "validation"]
 print(f"{len(train):,} measurements of {train['stay_id'].nunique():,} stays, {train['variable'].nunique()} variables")
 print(train.groupby("stay_id")["label"].first().value_counts(normalize=True).rename({0: "survived", 1: "died"}).round(3))
@@ -47,25 +48,32 @@ print(train.groupby("stay_id")["label"].first().value_counts(normalize=True).ren
 # %% [markdown]
 # ## Synthetic stays
 #
-# `sampling_strategy=0.5` asks for half as many deaths as survivors. The generator and a committee of classifiers that guides it learn
-# from these stays alone.
+# As many deaths as the classes lack to balance, and as many survivors: with deaths alone a model would learn what a synthetic stay looks
+# like. The generator and a committee of classifiers that guides it learn from these stays alone.
 
 # %%
-sampler = TarDiffSampler(sampling_strategy=0.5, budget_minutes=0.32, random_state=SEED)
+survivors, deaths = train.groupby("stay_id")["label"].first().value_counts().sort_index()
+lacking = survivors - deaths
+sampler = TarDiffSampler(sampling_strategy={0: survivors + lacking, 1: survivors}, random_state=SEED)
 augmented, label = sampler.fit_resample(train)
-print(f"{int(sampler.synthetic_.sum()):,} synthetic deaths; guidance moved values by {sampler.movement_.value:.3f} sd")
+print(f"{int(sampler.synthetic_.sum()):,} synthetic stays, half of them deaths; guidance moved values by {sampler.movement_.value:.3f} sd")
 
 # %% [markdown]
-# ## Do they look like deaths?
+# ## Do they look like stays?
 #
-# Hourly means of real survivors, real deaths and synthetic deaths.
+# Hourly means of real and synthetic stays, by outcome.
 
 # %%
 synthetic = set(label.index[sampler.synthetic_])
-kind = np.where(augmented["stay_id"].isin(synthetic), "synthetic death", np.where(augmented["label"] == 1, "real death", "real survivor"))
+died = augmented["label"] == 1
+kind = np.where(
+    augmented["stay_id"].isin(synthetic),
+    np.where(died, "synthetic death", "synthetic survivor"),
+    np.where(died, "real death", "real survivor"),
+)
 means = augmented.assign(kind=kind).groupby(["variable", "kind", "hour"])["value"].mean()
 variables = sorted(augmented["variable"].unique())
-colours = {"real survivor": "#0072B2", "real death": "#D55E00", "synthetic death": "#E69F00"}
+colours = {"real survivor": "#0072B2", "synthetic survivor": "#56B4E9", "real death": "#D55E00", "synthetic death": "#E69F00"}
 figure, axes = plt.subplots(2, 4, figsize=(12, 5), layout="constrained")
 for place, variable in zip(axes.flat, variables, strict=False):
     for name, colour in colours.items():
@@ -98,7 +106,7 @@ plain, more, judge = (summaries.transform(part) for part in (X, X_more, X_judge)
 ways = {
     "as it is": (plain, y, None),
     "class weights": (plain, y, "balanced"),
-    "SMOTE": (*SMOTE(sampling_strategy=0.5, random_state=SEED).fit_resample(plain, y), None),
+    "SMOTE": (*SMOTE(random_state=SEED).fit_resample(plain, y), None),
     "TarDiffSampler": (more, y_more, None),
 }
 weights = row_weights(len(y_judge), 1000, np.random.default_rng(SEED))
@@ -129,5 +137,6 @@ plt.show()
 # %% [markdown]
 # ## What it says
 #
-# An interval that holds 0 says that nothing was gained for sure. One generator, one fold and 1,200 stays are a first look only:
-# `tardiff compare` repeats all of it over seeds, lets validation rows choose how many rows to add, and judges on test rows.
+# An interval that holds 0 says that nothing is won or lost for sure, and one generator, one draw of 55 deaths and 109 deaths that judge
+# are a first look only. `tardiff compare` repeats all of it over seeds, lets validation rows choose how many rows to add, and judges
+# on test rows: for these records over five seeds, trees and 2 % deaths, that gave +.037 [.012, .062] (experiments/augmentation).

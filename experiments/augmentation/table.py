@@ -21,9 +21,12 @@ Cells = dict[str, dict[int, dict[str, Any]]]
 
 
 def main() -> None:
-    """Print one table for each split that judged, imbalance and model."""
-    for (judged_on, imbalance, model), cells in tables(Path(sys.argv[1])).items():
-        print(f"\n### {imbalance} deaths, {model}, on {judged_on} rows\n\n{table(cells)}\n\n{verdict(cells)}")
+    """Print a summary, then one table for each split that judged, imbalance and model."""
+    found = tables(Path(sys.argv[1]))
+    for judged_on in sorted({key[0] for key in found}):
+        print(f"\n### AUPRC on {judged_on} rows\n\n{summary({key[1:]: cells for key, cells in found.items() if key[0] == judged_on})}")
+    for (judged_on, imbalance, model), cells in found.items():
+        print(f"\n### {imbalance} deaths, {model}, on {judged_on} rows\n\n{table(cells)}\n\nGuided rows are {verdict(cells)}.")
 
 
 def tables(results: Path) -> dict[tuple[str, str, str], Cells]:
@@ -33,6 +36,22 @@ def tables(results: Path) -> dict[tuple[str, str, str], Cells]:
         cell = json.loads(line)
         found[cell["judged_on"], cell["imbalance"], cell["model"]][cell["method"]][cell["seed"]] = cell
     return found
+
+
+def summary(found: dict[tuple[str, str], Cells]) -> str:
+    """A line for each imbalance and model: means over seeds, and guided rows against doing nothing and the best other way."""
+    ways = list(next(iter(found.values())))
+    lines = [["deaths, model", *ways, "guided - none", "guided - best other"]]
+    lines.append(["---"] * len(lines[0]))
+    for (imbalance, model), cells in found.items():
+        means = [f"{np.mean([cell['values']['auprc'] for cell in cells[way].values()]):.3f}" if way in cells else "" for way in ways]
+        lines.append([f"{imbalance}, {model}", *means, difference(cells["guided"], cells["none"]), verdict(cells)])
+    return markdown(lines)
+
+
+def markdown(lines: list[list[str]]) -> str:
+    """A table's lines."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def table(cells: Cells) -> str:
@@ -45,7 +64,7 @@ def table(cells: Cells) -> str:
         differences = [difference(by_seed, cells[other]) if other in cells else "" for other in ("none", "class_weight")]
         means = [f"{np.mean([v[m] for v in values if v[m] is not None]):.3f}" for m in ("auprc", *OTHERS)]
         lines.append([method, str(len(by_seed)), means[0], *differences, *means[1:], ratios])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown(lines)
 
 
 def verdict(cells: Cells) -> str:
@@ -58,7 +77,7 @@ def verdict(cells: Cells) -> str:
     value, low, high = interval(cells["guided"], cells[rival])
     tied = low <= 0 <= high and high - low < TIED
     word = "best" if value > 0 else "tied for best" if tied else "not best"
-    return f"Guided is {word}: {value:+.3f} [{low:+.3f}, {high:+.3f}] against {rival}."
+    return f"{word}: {value:+.3f} [{low:+.3f}, {high:+.3f}] to {rival}"
 
 
 def difference(by_seed: dict[int, Any], control: dict[int, Any]) -> str:
