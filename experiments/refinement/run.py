@@ -45,8 +45,8 @@ REFINED: dict[str, dict[str, Any]] = {
 }
 ROWS = ("base", "base + guidance", "base, trained longer", *REFINED, "ppo, together + guidance", "record policy", "gan")
 GUIDANCE = GuidanceSettings()
-STEPS_AN_ITERATION = 200
-"""Optimizer steps of training that take as long as an iteration of refinement."""
+LONGER = 4000
+"""Optimizer steps of training that take as long as a refinement, three minutes."""
 FEWEST_ROWS = 1200
 """Synthetic rows where there are fewer training rows; else as many as those."""
 
@@ -74,13 +74,13 @@ class RefinementBench(Bench):
         if name == "record policy":
             return train_policy(data, path, PolicySettings(iterations=10 * self.iterations), self.seed, progress=False)
         if name == "base, trained longer":
-            steps = GENERATOR[self.name].steps + STEPS_AN_ITERATION * self.iterations
-            return train(data, path, TrainSettings(steps=steps, seed=self.seed, **SMALL), progress=False)
+            settings = TrainSettings(steps=GENERATOR[self.name].steps + LONGER, seed=self.seed, **SMALL)
+            return train(data, path, settings, progress=False)
         asked = dict(REFINED[name])
         if self.name.startswith("static"):  # one step, no spectrum
             asked["rewards"] = asked["rewards"].removesuffix(",spectral=0.1")
-        settings = RefineSettings(iterations=self.iterations, allow_worse=True, seed=self.seed, **asked)
-        return refine(self.generator, data, path, settings, classifier=self.classifiers("one")[0], progress=False).pipeline
+        refining = RefineSettings(iterations=self.iterations, allow_worse=True, seed=self.seed, **asked)
+        return refine(self.generator, data, path, refining, classifier=self.classifiers("one")[0], progress=False).pipeline
 
     @cached_property
     def members(self) -> Split:
