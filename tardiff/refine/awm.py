@@ -39,7 +39,7 @@ class MatchingGenerator(DiffusionGenerator):
     def score(self, rollout: Rollout, rows: Tensor, steps: Tensor) -> Scored:
         """Minus the loss of row rows[i] at its draw steps[i]; kl is the squared distance to the base's prediction."""
         noise, timestep = rollout.state["noise"][rows, steps], rollout.state["timestep"][rows, steps]
-        arguments = rollout.x[rows], noise, timestep, rollout.label[rows], self._static(rollout, rows)
+        arguments = rollout.x[rows], noise, timestep, rollout.label[rows], rollout.state["static"][rows]
         log_prob, kl = in_chunks(self._match, *arguments)
         return Scored(log_prob, kl if self.base is not None else None)
 

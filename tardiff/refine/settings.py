@@ -85,7 +85,7 @@ class RefineSettings:
     rows: int = 256
     """Records sampled in each."""
     steps: int = 20
-    """Reverse steps (stochastic DDIM)."""
+    """Reverse steps (of the default sampler, dpm; as many as samples will have)."""
     ema_decay: float = 0.8
     """Decay, an iteration, of the averaged weights that are checked and saved."""
     check_every: int = 10

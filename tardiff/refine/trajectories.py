@@ -1,8 +1,8 @@
-"""The reverse process as a policy (DDPO, arXiv 2305.13301): stochastic DDIM steps and their probabilities."""
+"""The reverse process as a policy (DDPO, arXiv 2305.13301): the default sampler's steps and their probabilities."""
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,36 +11,48 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tardiff.noise import normal
-from tardiff.objective import noise_schedule
 from tardiff.pipeline import TarDiffPipeline
 from tardiff.refine.generator import Rollout, Scored
-from tardiff.sampling import in_chunks
+from tardiff.sampling import dpm_solver, in_chunks
 from tardiff.unet import TemporalUNet
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the reverse steps lie and what each adds, all [K]; x_t = alpha x0 + sigma eps, the next state has `after`'s.
+    """Where the reverse steps lie and what each does, all [K]; x_t = alpha x0 + sigma eps.
 
     The last step ends in clean data, where the posterior has no spread: it is a decoder, not a decision.
+
+    Attributes:
+        timestep, alpha, sigma: of the state that a step begins in.
+        keep: share of that state in the mean of the next one.
+        gain: share of the clean estimate.
+        ahead: how far the clean estimate is carried on along its change since the step before; 0 in the first and the last step.
+        std: of the noise that is added.
     """
 
     timestep: Tensor
     alpha: Tensor
     sigma: Tensor
-    alpha_after: Tensor
-    sigma_after: Tensor
+    keep: Tensor
+    gain: Tensor
+    ahead: Tensor
     std: Tensor
 
     @classmethod
-    def of(cls, steps: int, eta: float = 1.0) -> "Places":
-        """The steps of the sampler `ddim`; std as in DDIM (arXiv 2010.02502), eq. 16."""
-        scheduler = noise_schedule()
+    def of(cls, steps: int) -> "Places":
+        """The steps of the default sampler: SDE-DPM-Solver++ 2M (arXiv 2211.01095, eq. 18)."""
+        scheduler = dpm_solver(eta=1)
         scheduler.set_timesteps(steps)
-        bar = scheduler.alphas_cumprod.double()[scheduler.timesteps]
-        after = torch.cat([bar[1:], torch.ones(1, dtype=torch.float64)])
-        std = eta * ((1 - after) / (1 - bar) * (1 - bar / after)).sqrt()
-        numbers = (scheduler.timesteps, bar.sqrt(), (1 - bar).sqrt(), after.sqrt(), (1 - after).sqrt(), std)
+        ratio = scheduler.sigmas.double()  # sigma / alpha
+        alpha = (1 + ratio**2).rsqrt()
+        sigma = ratio * alpha
+        h = -ratio.log().diff()  # steps in log(alpha / sigma); the last one is infinite
+        fresh = 1 - (-2 * h).exp()
+        ahead = torch.zeros_like(h)
+        ahead[1:-1] = h[1:-1] / (2 * h[:-2])
+        keep = sigma[1:] / sigma[:-1] * (-h).exp()
+        numbers = (scheduler.timesteps, alpha[:-1], sigma[:-1], keep, alpha[1:] * fresh, ahead, sigma[1:] * fresh.sqrt())
         return cls(*(number.float() for number in numbers))
 
     def __len__(self) -> int:
@@ -48,15 +60,20 @@ class Places:
 
     def at(self, steps: Tensor) -> "Places":
         """Those of some steps [b], shaped to meet x [b, c, t]; the timestep stays [b]."""
-        rest = (number[steps][:, None, None] for number in (self.alpha, self.sigma, self.alpha_after, self.sigma_after, self.std))
-        return Places(self.timestep[steps], *rest)
+        timestep, *rest = (number[steps] for number in vars(self).values())
+        return Places(timestep, *(number[:, None, None] for number in rest))
 
 
-def step_mean(v: Tensor, x: Tensor, place: Places, clamp: Callable[[Tensor], Tensor]) -> Tensor:
-    """Mean of the next state, [b, c, t]: the one formula that sampling and scoring share (DDIM, eq. 12)."""
-    x0_hat = clamp(place.alpha * x - place.sigma * v)
-    eps_hat = (x - place.alpha * x0_hat) / place.sigma
-    return place.alpha_after * x0_hat + (place.sigma_after**2 - place.std**2).clamp(min=0).sqrt() * eps_hat
+def step_mean(x0_hat: Tensor, x0_before: Tensor, x: Tensor, place: Places) -> Tensor:
+    """Mean of the next state, [b, c, t]: the one formula that sampling and scoring share.
+
+    Args:
+        x0_hat: clean estimate at x.
+        x0_before: that of the step before.
+        x: the state.
+        place: of the step.
+    """
+    return place.keep * x + place.gain * (x0_hat + place.ahead * (x0_hat - x0_before))
 
 
 def gaussian_log_prob(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
@@ -91,52 +108,58 @@ class DiffusionGenerator:
 
     @torch.no_grad()
     def sample(self, label: NDArray[np.int64], seeds: Sequence[int]) -> Rollout:
-        """Draw one record a seed by stochastic DDIM, and keep every state and every log-probability."""
+        """Draw one record a seed, as the default sampler does, and keep every state and every log-probability.
+
+        The sampler remembers its last clean estimate, so that is part of the state: an update does not change it.
+        """
         descriptors = self.pipeline.statics.sample(label, seeds)
         static, labels = self.pipeline.statics.encode(descriptors), torch.from_numpy(label)
         codec = self.pipeline.codec
         x = normal("start", seeds, 0, (2 * len(codec.channels), codec.steps))
-        states, log_prob = [x], []
+        before = torch.zeros_like(x)
+        states, estimates, log_prob = [], [], []
         for k in range(len(self.places)):
             step = torch.full((len(label),), k)
-            (mean,) = in_chunks(lambda *a: (self.mean(self.unet, *a),), x, step, labels, static)
+            states.append(x)
+            estimates.append(before)
+            mean, before = in_chunks(lambda *a: self.mean(self.unet, *a), x, before, step, labels, static)
             std = self.places.at(step).std
             x = mean + std * normal("step", seeds, k, tuple(x.shape[1:]))
-            states.append(x)
             if k < len(self.places) - 1:
                 log_prob.append(gaussian_log_prob(x, mean, std))
-        state = {"states": torch.stack(states[:-1], dim=1), "static": static}
+        state = {"states": torch.stack(states, dim=1), "before": torch.stack(estimates, dim=1), "static": static}
         return Rollout(x, descriptors, labels, torch.stack(log_prob, dim=1), state)
 
     def score(self, rollout: Rollout, rows: Tensor, steps: Tensor) -> Scored:
         """Score reverse step steps[i] of row rows[i] again."""
-        states = rollout.state["states"]
-        log_prob, kl = in_chunks(
-            self._score, states[rows, steps], states[rows, steps + 1], steps, rollout.label[rows], self._static(rollout, rows)
-        )
+        after = rollout.state["states"][rows, steps + 1]
+        log_prob, kl = in_chunks(self._score, after, *self._place(rollout, rows, steps))
         return Scored(log_prob, kl if self.base is not None else None)
 
     def last_step(self, rollout: Rollout, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The clean record of the last step with its gradient, [b, 2 C, T], and its mean squared distance to the base's, [b]."""
-        x, step = rollout.state["states"][rows, -1], torch.full((len(rows),), len(self.places) - 1)
-        x0, base = in_chunks(self._both_means, x, step, rollout.label[rows], self._static(rollout, rows))
+        steps = torch.full((len(rows),), len(self.places) - 1)
+        x0, base = in_chunks(self._both_means, *self._place(rollout, rows, steps))
         return x0, (x0 - base).square().mean(dim=(1, 2))
 
-    def mean(self, unet: nn.Module, x: Tensor, step: Tensor, label: Tensor, static: Tensor) -> Tensor:
-        """Mean of the state after `step` [b], of one chunk."""
+    def mean(self, unet: nn.Module, x: Tensor, before: Tensor, step: Tensor, label: Tensor, static: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean of the state after `step` [b] and the clean estimate before it, of one chunk."""
         place = self.places.at(step)
-        return step_mean(unet(x, place.timestep, label, static), x, place, self.pipeline.codec.clamp)
+        x0_hat = self.pipeline.codec.clamp(place.alpha * x - place.sigma * unet(x, place.timestep, label, static))
+        return step_mean(x0_hat, before, x, place), x0_hat
 
-    def _static(self, rollout: Rollout, rows: Tensor) -> Tensor:
-        return rollout.state["static"][rows]
+    def _place(self, rollout: Rollout, rows: Tensor, steps: Tensor) -> tuple[Tensor, ...]:
+        """What the network read when it took these decisions: state, last clean estimate, step, label, descriptors."""
+        state = rollout.state
+        return state["states"][rows, steps], state["before"][rows, steps], steps, rollout.label[rows], state["static"][rows]
 
-    def _score(self, x: Tensor, after: Tensor, step: Tensor, label: Tensor, static: Tensor) -> tuple[Tensor, Tensor]:
-        mean, base = self._both_means(x, step, label, static)
+    def _score(self, after: Tensor, x: Tensor, before: Tensor, step: Tensor, label: Tensor, static: Tensor) -> tuple[Tensor, Tensor]:
+        mean, base = self._both_means(x, before, step, label, static)
         std = self.places.at(step).std
         return gaussian_log_prob(after, mean, std), gaussian_kl(mean, base, std)
 
-    def _both_means(self, x: Tensor, step: Tensor, label: Tensor, static: Tensor) -> tuple[Tensor, Tensor]:
+    def _both_means(self, x: Tensor, before: Tensor, step: Tensor, label: Tensor, static: Tensor) -> tuple[Tensor, Tensor]:
         """The mean now, and by the base; without a base, the mean twice."""
-        mean = self.mean(self.unet, x, step, label, static)
+        mean, _ = self.mean(self.unet, x, before, step, label, static)
         with torch.no_grad():
-            return mean, mean.detach() if self.base is None else self.mean(self.base, x, step, label, static)
+            return mean, mean.detach() if self.base is None else self.mean(self.base, x, before, step, label, static)[0]

@@ -22,8 +22,11 @@ def generator(base):
     return DiffusionGenerator(_copy(base[0]), STEPS)
 
 
-def test_the_policy_is_the_stochastic_ddim_sampler(base, generator):
-    sampled = base[0](LABEL, SEEDS, SamplerSettings(sampler="ddim", eta=1.0, steps=STEPS)).x
+@pytest.mark.parametrize("steps", [2, 3, STEPS, 20])
+def test_the_policy_is_the_default_sampler(base, steps):
+    """So a user's samples are those that the rewards have judged."""
+    generator = DiffusionGenerator(base[0], steps)
+    sampled = base[0](LABEL, SEEDS, SamplerSettings(steps=steps)).x
     assert torch.allclose(generator.sample(LABEL, SEEDS).x, sampled, atol=2e-4)
 
 
@@ -34,11 +37,13 @@ def test_a_row_does_not_depend_on_its_batch(generator):
 
 
 def test_spread_of_a_step_is_that_of_the_posterior():
-    """For eta = 1 the step's variance is that of q(x_s | x_t, x0), and the last step has none."""
+    """The step's variance is that of q(x_s | x_t, x0), its mean is exact where the clean estimate is, and the last step has no spread."""
     places = Places.of(STEPS)
-    bar, after = places.alpha.double() ** 2, places.alpha_after.double() ** 2
-    assert torch.allclose(places.std.double() ** 2, (1 - after) / (1 - bar) * (1 - bar / after), atol=1e-6)
-    assert places.std[-1] == 0
+    bar, after = (places.alpha.double() ** 2).unfold(0, 2, 1).unbind(1)
+    assert torch.allclose(places.std[:-1].double() ** 2, (1 - after) / (1 - bar) * (1 - bar / after), atol=1e-6)
+    assert torch.allclose((places.keep * places.alpha + places.gain)[:-1], places.alpha[1:], atol=1e-6)
+    assert places.keep[-1] == places.std[-1] == 0
+    assert places.gain[-1] == 1
     assert (places.std[:-1] > 0).all()
 
 
