@@ -1,5 +1,6 @@
 """A small GAN over whole records, RLSyn's baseline: the same discriminator, but its gradient instead of its reward."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tardiff.checkpoint import unpack
 from tardiff.codec import Z_LIMIT, Codec
 from tardiff.dataset import Dataset
 from tardiff.labels import draw_labels
@@ -16,12 +18,16 @@ from tardiff.noise import normal, row_seeds
 from tardiff.pipeline import Card, RecordGenerator, Samples
 from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
 from tardiff.refine.generator import Rollout, judged
+from tardiff.refine.safety import Examiner
 from tardiff.refine.settings import DiscriminatorSettings
+from tardiff.refine.watch import Watch
 from tardiff.statics import StaticModel
 
 LATENT = 32
 LEARNING_RATE = 5e-4
 ROWS = 128
+CHECKED = 1024
+CHECK_EVERY = 100
 
 
 class Network(nn.Module):
@@ -62,7 +68,10 @@ class GAN(RecordGenerator):
 
 
 def train_gan(data: Dataset, card: Card, iterations: int, seed: int) -> GAN:
-    """Alternate five discriminator updates and one of the generator (non-saturating loss, R1)."""
+    """Alternate five discriminator updates and one of the generator (non-saturating loss, R1); the best of the checks is kept.
+
+    The discriminator reads records as a user would get them; the gradient passes straight through the decoder.
+    """
     codec, statics = Codec.fit(data.train, data.manifest), StaticModel.fit(data.train, data.manifest)
     classes = len(card.class_counts)
     torch.manual_seed(seed)
@@ -73,14 +82,29 @@ def train_gan(data: Dataset, card: Card, iterations: int, seed: int) -> GAN:
     )
     gan = GAN(network, codec, statics, card)
     label = draw_labels("train", card.class_counts, ROWS, seed)
+    checked, examine = draw_labels("train", card.class_counts, CHECKED, seed), Examiner(codec, data, seed)
+    watch = Watch(
+        lambda: examine(gan(checked, row_seeds(seed, range(CHECKED)))),
+        network,
+        copy.deepcopy(network),
+        optimizer,
+        iterations,
+        trained=False,
+    )
+    watch.begin()
     for iteration in range(iterations):
         seeds = row_seeds(seed, range(2**28 + iteration * ROWS, 2**28 + (iteration + 1) * ROWS))
         samples = gan(label, seeds)
         fake = Judgeable(samples.x, statics.encode(samples.static), torch.from_numpy(label))
         trainer.learn(fake, 5)
         raw = network(normal("gan", seeds, 0, (LATENT,)), fake.label)
-        loss = F.softplus(-trainer.network(raw, fake.static, fake.label)).mean()
+        loss = F.softplus(-trainer.network(fake.x + (raw - raw.detach()), fake.static, fake.label)).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        if (iteration + 1) % CHECK_EVERY == 0:
+            watch.average.load_state_dict(network.state_dict())
+            watch.check(iteration + 1)
+    assert watch.best is not None
+    network.load_state_dict(unpack("best", watch.best.weights))
     return gan

@@ -48,7 +48,7 @@ GUIDANCE = GuidanceSettings()
 LONGER = 4000
 """Optimizer steps of training that take as long as a refinement, three minutes."""
 GAN_ITERATIONS = 1000
-"""So do these, and more of them end worse."""
+"""So do these, with a check every hundred."""
 FEWEST_ROWS = 1200
 """Synthetic rows where there are fewer training rows; else as many as those."""
 

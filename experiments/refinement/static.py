@@ -14,7 +14,7 @@ def collapse(data: Dataset) -> Dataset:
         data: prepared with `--hours 48`, as RLSyn has it; other windows work as well.
     """
     manifest = data.manifest
-    statics = tuple(_channel(static) for static in manifest.statics)
+    statics = tuple(_channel(static, known) for static, known in zip(manifest.statics, data.train.static.T, strict=True))
     changed = msgspec.structs.replace(
         manifest,
         channels=tuple(msgspec.structs.replace(channel, kind="numeric") for channel in manifest.channels) + statics,
@@ -25,10 +25,12 @@ def collapse(data: Dataset) -> Dataset:
     return Dataset(changed, {name: _collapsed(split) for name, split in data.splits.items()}).completed()
 
 
-def _channel(static: Static) -> Channel:
+def _channel(static: Static, known: NDArray[np.float32]) -> Channel:
+    """A missing descriptor is filled by the training rows' median."""
+    usual = float(np.nanmedian(known))
     if static.kind == "categorical":
-        return Channel(static.name, "", (0, max(1, len(static.categories) - 1)), "last", 0.0, kind="ordinal")
-    return Channel(static.name, static.unit, static.limits or (-1e6, 1e6), "last", 0.0)
+        return Channel(static.name, "", (0, max(1, len(static.categories) - 1)), "last", round(usual), kind="ordinal")
+    return Channel(static.name, static.unit, static.limits or (-1e6, 1e6), "last", usual)
 
 
 def _collapsed(split: Split) -> Split:

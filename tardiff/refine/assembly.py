@@ -46,6 +46,7 @@ def assemble(
     seed: int,
     rewards: str,
     patience: int,
+    trained: bool,
     identity: Identity,
     classifier: ClassifierFolder | None = None,
     tracker: Path | None = None,
@@ -65,6 +66,7 @@ def assemble(
         seed: of everything.
         rewards: names and weights.
         patience: checks without a better one.
+        trained: False if the generator starts from nothing, to which no check goes back.
         identity: what work in progress belongs to.
         classifier: what some rewards serve.
         tracker: folder for TensorBoard's files.
@@ -92,7 +94,7 @@ def assemble(
         update=make_update(optimizer, weighted) if make_update else by_ppo,
         rewards=weighted,
         trainer=trainer,
-        watch=Watch(lambda: examiner(average(checked, seeds)), generator.module, average_module, optimizer, patience),
+        watch=Watch(lambda: examiner(average(checked, seeds)), generator.module, average_module, optimizer, patience, trained),
         codec=codec,
         statics=statics,
         label=draw_labels("train", counts, settings.rows, seed),

@@ -9,7 +9,7 @@ from tardiff.noise import stream
 from tardiff.pipeline import Samples
 from tardiff.processes import shared
 from tardiff.refine.generator import Rollout
-from tardiff.refine.ppo import Stats, optimizer_step
+from tardiff.refine.ppo import SAME, Stats, optimizer_step
 from tardiff.refine.rewards import WeightedRewards
 from tardiff.refine.settings import PPOSettings
 from tardiff.refine.trajectories import DiffusionGenerator
@@ -59,8 +59,9 @@ def draft_update(
 
 
 def _spread(reward: np.ndarray, label: np.ndarray) -> Tensor:
-    """Standard deviation within the class, of each row, [N]."""
-    result = np.ones(len(reward), dtype=np.float32)
+    """Standard deviation within the class, of each row, [N]; infinite, so that nothing is taught, where a class's rewards do not differ."""
+    result = np.full(len(reward), np.inf, dtype=np.float32)
     for c in np.unique(label):
-        result[label == c] = max(float(reward[label == c].std()), 1e-6)
+        spread = float(reward[label == c].std(dtype=np.float64))
+        result[label == c] = spread if spread > SAME else np.inf
     return torch.from_numpy(result)

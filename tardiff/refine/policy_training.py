@@ -37,6 +37,7 @@ def train_policy(
     out, settings = Path(out), settings or PolicySettings()
     refuse_existing(out)
     codec, statics = Codec.fit(data.train, data.manifest), StaticModel.fit(data.train, data.manifest)
+    codec = codec.fit_thresholds(codec.encode(data.train))  # what was never observed never will be
     policy = new_policy(codec, statics, len(data.manifest.task.classes), settings.latent, settings.hidden, seed)
     average = PolicyPipeline(copy.deepcopy(policy), codec, statics, training_card(data, settings, []))
     loop = assemble(
@@ -51,6 +52,7 @@ def train_policy(
         seed=seed,
         rewards=REWARDS,
         patience=settings.iterations,
+        trained=False,
         identity=Identity({**plain(settings), "seed": seed}, data.manifest.content_hash),
     )
     write(loop, loop.run(progress), average, out)

@@ -14,6 +14,7 @@ from tardiff.refine.generator import Generator, Rollout, Scored
 from tardiff.refine.settings import PPOSettings
 
 Stats = dict[str, float]
+SAME = 1e-9  # spread of a class's rewards up to which they are equal
 
 
 def probability_ratio(log_prob: Tensor, old: Tensor) -> Tensor:
@@ -36,7 +37,7 @@ def whiten_by_class(reward: NDArray[np.floating], label: NDArray[np.int64]) -> N
         rows = label == c
         centred = reward[rows] - reward[rows].mean(dtype=np.float64)
         spread = centred.std()
-        result[rows] = centred / spread if spread > 1e-12 else 0.0
+        result[rows] = centred / spread if spread > SAME else 0.0
     return result
 
 

@@ -113,7 +113,7 @@ def plausibility(context: Context) -> Reward:
     usual = _jumps(codec.encode(context.data.train))
     by_channel = F.pad(usual.transpose(0, 1).flatten(1), (0, 1), value=torch.nan)  # one entry where records of one step have none
     most = torch.nanquantile(by_channel, JUMP_QUANTILE, dim=1).nan_to_num(torch.inf)[:, None]
-    low, high = (np.array(edge)[:, None] for edge in zip(*(channel.limits for channel in codec.channels), strict=True))
+    low, high = (np.array(edge, np.float32)[:, None] for edge in zip(*(channel.limits for channel in codec.channels), strict=True))
 
     def judge(samples: Samples, label: Labels) -> Floats:
         excess = (_jumps(samples.x) - most).clamp(min=0).nan_to_num(0).sum(dim=(1, 2)).numpy() / max(1, usual[0].numel())

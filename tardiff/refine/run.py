@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
 from tardiff.checkpoint import Identity, plain
@@ -66,6 +67,7 @@ def refine(
     settings, ppo, discriminator = settings or RefineSettings(), ppo or PPOSettings(), discriminator or DiscriminatorSettings()
     out = Path(out)
     refuse_existing(out)
+    opened = data
     data = data if pipeline.labelled else data.unlabelled()
     _check_match(pipeline, data, classifier)
     refined, average = _copy(pipeline), _copy(pipeline)
@@ -76,7 +78,9 @@ def refine(
         "ppo": plain(ppo),
         "discriminator": plain(discriminator),
         "base": weights_hash(pipeline.unet),
-        "classifier": weights_hash(classifier.classifier) if classifier else "",
+        "classifier": [weights_hash(classifier.classifier), classifier.card.guidance_set, classifier.card.guidance_rows]
+        if classifier
+        else [],
     }
     loop = assemble(
         generator,
@@ -90,6 +94,7 @@ def refine(
         seed=settings.seed,
         rewards=settings.rewards,
         patience=settings.patience,
+        trained=True,
         identity=Identity(asked, data.manifest.content_hash),
         classifier=classifier,
         tracker=out.with_name(out.name + ".tensorboard") if settings.track else None,
@@ -101,7 +106,7 @@ def refine(
             f"{out}: not written, for the best refinement (iteration {best.iteration}) is worse than its base: {best.verdict}; "
             "change the rewards, lower --learning-rate, raise --kl (in another --out), or run it again with --allow-worse"
         )
-    data.refuse_changed()
+    opened.refuse_changed()
     write(loop, best, average, out)
     return Refined(average, best.iteration, best.verdict)
 
@@ -133,7 +138,9 @@ def _check_match(pipeline: TarDiffPipeline, data: Dataset, classifier: Classifie
 
 
 def _copy(pipeline: TarDiffPipeline) -> TarDiffPipeline:
-    return TarDiffPipeline(copy.deepcopy(pipeline.unet), pipeline.scheduler, pipeline.codec, pipeline.statics, pipeline.card)
+    """Without a claim of privacy: rewards and discriminator read the rows themselves."""
+    card = msgspec.structs.replace(pipeline.card, privacy={})
+    return TarDiffPipeline(copy.deepcopy(pipeline.unet), pipeline.scheduler, pipeline.codec, pipeline.statics, card)
 
 
 def _plain(settings: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tardiff.pipeline import Samples
 from tardiff.strength import FITS, tstr
 
 RESAMPLES = 200
+FEWEST = 5  # samples of a class from which models can be trained
 LEAST_ERROR = 1e-3  # of a figure: below it differences are not worth a decision
 
 
@@ -24,7 +25,8 @@ class Exam:
     """Figures of a generator on validation rows, each with its resamples, [1 + B].
 
     Attributes:
-        utility: AUPRC of models trained on its samples (`strength.tstr`); empty if the task has not two classes.
+        utility: AUPRC of models trained on its samples (`strength.tstr`); empty if the task has not two classes, or samples have hardly
+            any row of one.
         distance: Kolmogorov-Smirnov distance between samples and validation rows, mean over summary features.
     """
 
@@ -42,10 +44,13 @@ class Difference:
     error: float
 
     @classmethod
-    def of(cls, draws: Draws) -> "Difference":
-        """From its resamples, [1 + B]."""
-        low, high = np.quantile(draws[1:], (0.025, 0.975))
-        return cls(float(draws[0]), float(low), float(high), float(draws[1:].std()))
+    def of(cls, draws: Draws) -> "Difference | None":
+        """From its resamples, [1 + B]; those that lack a class say nothing. None if all do."""
+        known = draws[1:][np.isfinite(draws[1:])]
+        if not len(known):
+            return None
+        low, high = np.quantile(known, (0.025, 0.975))
+        return cls(float(draws[0]), float(low), float(high), float(known.std()))
 
     def __str__(self) -> str:
         return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
@@ -99,7 +104,7 @@ class Examiner:
         validation = data.split("validation")
         self.judge = Rows.of(validation, codec)
         self.resamples = Resamples.draw(validation.subject_id, FITS, RESAMPLES, stream("refine validation", seed))
-        self.useful = len(data.manifest.task.classes) == 2 and len(np.unique(validation.label)) == 2
+        self.two_classes = len(data.manifest.task.classes) == 2 and len(np.unique(validation.label)) == 2
 
     def __call__(self, samples: Samples) -> Exam:
         """Samples (decoded) of the same labels and noise each time, so that rows pair, too."""
@@ -107,13 +112,22 @@ class Examiner:
         rows = Rows(self.codec.seen(x).numpy(), summary_features(x), samples.label)
         weights = row_weights(len(rows), RESAMPLES, stream("refine samples", self.seed))
         distance = ks_distance(rows.features, weights, self.judge.features, self.resamples.rows)
-        return Exam(tstr(rows, self.judge, self.resamples, self.seed) if self.useful else np.empty(0), distance)
+        useful = self.two_classes and np.bincount(rows.label, minlength=2).min() >= FEWEST
+        return Exam(tstr(rows, self.judge, self.resamples, self.seed) if useful else np.empty(0), distance)
 
 
 def compare(exam: Exam, base: Exam) -> Verdict:
-    """Paired differences of two exams."""
-    utility = Difference.of(exam.utility - base.utility) if len(base.utility) else None
-    return Verdict(utility, Difference.of(exam.distance - base.distance))
+    """Paired differences of two exams.
+
+    A resampled distance holds the sampling noise twice, which hides a part of a change, so resamples of the change are shifted to have the
+    change itself as their mean (as `bootstrap.recentred` does).
+    """
+    change = exam.distance - base.distance
+    change[1:] += change[0] - change[1:].mean()
+    distance = Difference.of(change)
+    assert distance is not None  # distances are finite
+    both = len(exam.utility) and len(base.utility)
+    return Verdict(Difference.of(exam.utility - base.utility) if both else None, distance)
 
 
 def ks_distance(

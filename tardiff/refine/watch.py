@@ -32,11 +32,19 @@ class Watch:
         average: its averaged copy; both start as the base.
         optimizer: of the network.
         patience: checks without a better one after which to stop.
+        trained: whether the base is worth going back to; one that begins untrained is not.
     """
 
     def __init__(
-        self, examine: Callable[[], Exam], module: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, patience: int
+        self,
+        examine: Callable[[], Exam],
+        module: nn.Module,
+        average: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        patience: int,
+        trained: bool = True,
     ) -> None:
+        self.trained = trained
         self.examine, self.module, self.average, self.optimizer, self.patience = examine, module, average, optimizer, patience
         self.start = pack("start", average.state_dict())
         self.base: Exam | None = None
@@ -56,14 +64,18 @@ class Watch:
         """Examine the averaged weights, keep them if they are the best, go back if they are worse; returns what is logged."""
         assert self.base is not None
         verdict = compare(self.examine(), self.base)
-        if self.best is None or verdict.score > self.best.verdict.score:
+        if self.best is None or self._rank(verdict) > self._rank(self.best.verdict):
             self.best = Best(iteration, verdict, pack("best", self.average.state_dict()))
             self.stale = 0
         else:
             self.stale += 1
-        if verdict.worse:
+        if went_back := self.trained and verdict.worse:
             self._go_back()
-        return {**verdict.record(), "best": self.best.iteration, "went_back": verdict.worse}
+        return {**verdict.record(), "best": self.best.iteration, "went_back": went_back}
+
+    def _rank(self, verdict: Verdict) -> tuple[bool, float]:
+        """What may be written comes first, whatever it scores."""
+        return not (self.trained and verdict.worse), verdict.score
 
     def _go_back(self) -> None:
         """To the best checkpoint, or to the base where even that is worse: with fresh moments and a smaller learning rate."""

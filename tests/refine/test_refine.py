@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -13,7 +14,7 @@ from tardiff.errors import TardiffError
 from tardiff.labels import draw_labels
 from tardiff.noise import row_seeds
 from tardiff.pipeline import TarDiffPipeline
-from tardiff.refine import DiscriminatorSettings, PPOSettings, RefineSettings, refine, reward
+from tardiff.refine import DiscriminatorSettings, PPOSettings, RefineSettings, draft, refine, reward
 from tardiff.refine import loop as loop_module
 from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
 from tardiff.refine.generator import judged
@@ -152,6 +153,19 @@ def test_relatives_raise_a_reward(base, clf, tmp_path, method):
     run(base, tmp_path / "out", settings, ppo, classifier=clf[1])
     rewarded = [line["reward/influence"] for line in logged(tmp_path / "out")]
     assert np.mean(rewarded[-2:]) > rewarded[0]
+
+
+def test_a_class_whose_rewards_do_not_differ_teaches_nothing():
+    spread = draft._spread(np.array([1.0, 3.0, 5.0, 2.0, 2.0], np.float32), np.array([0, 0, 1, 2, 2]))
+    assert spread.tolist() == [1, 1, np.inf, np.inf, np.inf]
+
+
+def test_a_refined_generator_makes_no_claim_of_privacy(base, tmp_path):
+    """Its rewards read training rows without noise, whatever its base did."""
+    private = _copy(base[0])
+    private.card = msgspec.structs.replace(private.card, privacy={"epsilon": 1.0})
+    run((private, *base[1:]), tmp_path / "out", replace(SETTINGS, iterations=1, allow_worse=True))
+    assert TarDiffPipeline.from_pretrained(tmp_path / "out").card.privacy == {}
 
 
 BAD = {

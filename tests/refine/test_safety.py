@@ -4,9 +4,11 @@ import torch
 from scipy.stats import ks_2samp
 
 from tardiff.checkpoint import Checkpoint, Identity, pack, pack_adam, unpack, unpack_adam
+from tardiff.codec import Codec
 from tardiff.errors import TardiffError
 from tardiff.evaluate.bootstrap import row_weights
-from tardiff.refine.safety import Exam, compare, ks_distance
+from tardiff.pipeline import Samples
+from tardiff.refine.safety import Exam, Examiner, compare, ks_distance
 from tardiff.refine.watch import Watch
 
 RANDOM = np.random.default_rng(0)
@@ -42,12 +44,48 @@ def test_without_utility_the_distance_decides():
     assert verdict.worse
 
 
-def watched(exams, patience=2):
+def test_resamples_that_lack_a_class_say_nothing():
+    base, other = exam(0.3, 0.1, 0.01), exam(0.2, 0.1, 0.01)
+    other.utility[5:9] = np.nan
+    assert compare(other, base).worse
+    assert np.isfinite(compare(other, base).score)
+    other.utility[1:] = np.nan
+    assert compare(other, base).utility is None
+
+
+def test_interval_of_a_change_in_distance_lies_around_the_change():
+    """Resampling adds the same noise to a small distance as to a large one, and more of it shows in the small one."""
+    near, far = RANDOM.normal(size=(2, 300, 5))
+    far[:, 0] += 0.8
+    weights, real = (row_weights(300, 100, RANDOM) for _ in range(2))
+    judge = RANDOM.normal(size=(300, 5))
+    exams = [Exam(np.empty(0), ks_distance(rows, weights, judge, real)) for rows in (far, near)]
+    change = compare(*exams).distance
+    assert change.low < change.value < change.high
+    assert (change.low + change.high) / 2 == pytest.approx(change.value, abs=change.error / 2)
+
+
+def test_hardly_any_sample_of_a_class_makes_no_utility(toy):
+    data = toy[1]
+    codec = Codec.fit(data.train, data.manifest)
+    examine = Examiner(codec, data, 0)
+
+    def of(rows):
+        return examine(Samples(codec.encode(rows), rows.values, rows.mask, rows.static, rows.label))
+
+    died = np.flatnonzero(data.train.label == 1)
+    few = data.train.take(np.sort(np.append(np.flatnonzero(data.train.label == 0), died[:1])))
+    assert len(of(data.train).utility)
+    assert not len(of(few).utility)
+    assert compare(of(few), of(data.train)).utility is None
+
+
+def watched(exams, patience=2, trained=True):
     module, average = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
     average.load_state_dict(module.state_dict())
     optimizer = torch.optim.Adam(module.parameters(), 1e-2)
     queue = iter(exams)
-    watch = Watch(lambda: next(queue), module, average, optimizer, patience)
+    watch = Watch(lambda: next(queue), module, average, optimizer, patience, trained)
     watch.begin()
     return watch, module, average
 
@@ -71,6 +109,22 @@ def test_watch_keeps_the_best_goes_back_to_it_and_stops():
     watch.check(3)
     assert watch.stopped
     assert watch.best.iteration == 1
+
+
+def test_what_is_worse_is_never_better_than_what_is_not():
+    """A gain in utility that outweighs a loss in closeness must not hide a checkpoint that may be written."""
+    watch, *_ = watched([exam(0.3, 0.1), exam(0.9, 0.2), exam(0.301, 0.1)])
+    assert watch.check(1)["worse"]
+    assert watch.check(2)["best"] == 2
+
+
+def test_what_begins_untrained_is_not_gone_back_to():
+    watch, module, _ = watched([exam(0.3, 0.1), exam(0.2, 0.1)], trained=False)
+    set_to(module, 2.0)
+    checked = watch.check(1)
+    assert checked["worse"]
+    assert not checked["went_back"]
+    assert module.weight.item() == 2.0
 
 
 def test_watch_goes_back_to_the_base_where_nothing_was_good():
