@@ -233,7 +233,7 @@ class Dataset:
     def unlabelled(self) -> "Dataset":
         """The same rows, whose labels are gone: one class that says nothing, so that one generator can serve many tasks."""
         splits = {name: replace(split, label=np.zeros_like(split.label)) for name, split in self.splits.items()}
-        return Dataset(msgspec.structs.replace(self.manifest, task=UNLABELLED), splits).completed()
+        return replace(Dataset(msgspec.structs.replace(self.manifest, task=UNLABELLED), splits).completed(), folder=self.folder)
 
     def frame(self) -> pd.DataFrame:
         """Every known descriptor and every observed value as one row of a long table.

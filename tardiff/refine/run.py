@@ -67,7 +67,6 @@ def refine(
     settings, ppo, discriminator = settings or RefineSettings(), ppo or PPOSettings(), discriminator or DiscriminatorSettings()
     out = Path(out)
     refuse_existing(out)
-    opened = data
     data = data if pipeline.labelled else data.unlabelled()
     _check_match(pipeline, data, classifier)
     refined, average = _copy(pipeline), _copy(pipeline)
@@ -106,7 +105,7 @@ def refine(
             f"{out}: not written, for the best refinement (iteration {best.iteration}) is worse than its base: {best.verdict}; "
             "change the rewards, lower --learning-rate, raise --kl (in another --out), or run it again with --allow-worse"
         )
-    opened.refuse_changed()
+    data.refuse_changed()
     write(loop, best, average, out)
     return Refined(average, best.iteration, best.verdict)
 

@@ -118,9 +118,10 @@ def test_ctrl_c_twice(work):
     assert (work / "out.partial" / "checkpoint.safetensors").exists()
 
 
-@pytest.mark.parametrize("command", ["train", "fit-classifier"])
+@pytest.mark.parametrize("command", ["train", "train without labels", "fit-classifier"])
 def test_files_that_are_overwritten_under_a_run_are_noticed_before_a_result_claims_them(toy, tmp_path, command):
     data = Dataset.load(shutil.copytree(toy[0], tmp_path / "data"))
+    data = data.unlabelled() if "without" in command else data
     file = tmp_path / "data" / "train.safetensors"
     with file.open("r+b") as mapped:  # in place: what has it mapped sees the new numbers
         mapped.seek(-1, os.SEEK_END)
@@ -128,7 +129,7 @@ def test_files_that_are_overwritten_under_a_run_are_noticed_before_a_result_clai
         mapped.seek(-1, os.SEEK_END)
         mapped.write(bytes([last[0] ^ 1]))
     with pytest.raises(TardiffError, match="overwritten while this command read it"):
-        if command == "train":
+        if command.startswith("train"):
             train(data, tmp_path / "out", tiny_training(TrainSettings, steps=2), progress=False)
         else:
             fit_classifier(data, ClassifierSettings("gru", width=8, epochs=1))
