@@ -33,8 +33,8 @@ def train(
         data: Dataset folder.
         out: Pipeline folder to write.
         labels: Learn what each label looks like. Without, one generator serves many tasks: a guide gives its samples their label.
-        model: `diffusion`; or `policy`, a record in one step, trained by PPO on a discriminator's rewards, for very small data. Of the
-            options below a policy reads --seed and those that begin with --policy.
+        model: `diffusion`; or `policy`, a record in one step, trained by PPO on a discriminator's rewards, for few stays of few numbers
+            each. Of the options below a policy reads --seed and those that begin with --policy.
         policy: Of the record policy.
     """
     use_threads(threads)
