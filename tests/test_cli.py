@@ -137,10 +137,6 @@ BAD = {
     "no synthetic data": (["evaluate", "--real", "{data}", "--synthetic", "{tmp}/x.csv", "--out", "{tmp}/out"], "x.csv: no such file"),
     "no evaluation": (["report", "{data}", "--out", "{tmp}/out.html"], "not an evaluation folder"),
     "nothing to report": (["report", "{data}"], "give --out PATH for a page"),
-    "a solver that breaks down": (
-        ["sample", "{run}", "--n", "5", "--guidance", "none", "--sampler", "ddim", "--steps", "5", "--out", "{tmp}/out"],
-        "choose another number of steps",
-    ),
     "export elsewhere": (["export", "{data}", "--out", "{tmp}/out.doc"], "must end in"),
     "demo without records": (["demo", "--data", "mimic-iv", "--out", "{tmp}/out"], "needs --raw"),
     "unwritable out": (["export", "{data}", "--out", "{data}/manifest.json/out.csv"], "cannot be written"),

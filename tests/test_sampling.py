@@ -8,7 +8,9 @@ from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, EulerDiscreteS
 from tardiff.errors import TardiffError
 from tardiff.noise import normal, row_seeds
 from tardiff.objective import PROCESS, denoising_loss, diffuse, entry_weights, noise_schedule
+from tardiff.pipeline import TarDiffPipeline
 from tardiff.sampling import ANGLES, CHUNK, dpm_solver, from_noise, in_chunks, log_likelihood, sample, to_noise
+from tardiff.settings import SamplerSettings
 
 MEAN, SD = 1.5, 0.4
 ALPHA_BAR = noise_schedule().alphas_cumprod.double()
@@ -190,6 +192,14 @@ def test_chunks_are_padded_to_one_size():
     x = torch.arange(150.0)
     assert torch.equal(in_chunks(function, x, None, 2 * x)[0], 3 * x)
     assert sizes == [CHUNK] * 3
+
+
+def test_what_left_the_finite_numbers_is_refused(run):
+    broken = TarDiffPipeline.from_pretrained(run[0])
+    with torch.no_grad():
+        broken.unet.leave[2].bias.fill_(math.nan)
+    with pytest.raises(TardiffError, match="--sampler ddim --steps 3 left the finite numbers; choose another number of steps"):
+        broken(np.zeros(2, dtype=np.int64), row_seeds(0, range(2)), SamplerSettings(sampler="ddim", steps=3))
 
 
 def test_no_rows_give_no_samples():

@@ -62,6 +62,7 @@ def run_fits(fits: Sequence[Fit], bench: Bench, workers: int, kept: Cache) -> di
     """
     keys = {fit: fit.key(bench) for fit in fits}
     done = {fit: arrays for fit, key in keys.items() if (arrays := kept.load(key)) is not None}
+    wait()  # until all have looked: what one keeps from here on would be missing from another's list, and they would deal differently
     left = sorted((fit for fit in fits if fit not in done), key=lambda fit: -fit.cost)  # so that no worker idles at the end
     mine = dealt(left)
     run = joblib.Parallel(n_jobs=workers or max(1, joblib.cpu_count() // here()), return_as="generator_unordered")

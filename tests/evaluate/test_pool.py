@@ -5,6 +5,7 @@ import pytest
 
 from tardiff.codec import Codec
 from tardiff.errors import TardiffError
+from tardiff.evaluate import pool
 from tardiff.evaluate.bench import Bench, thinned
 from tardiff.evaluate.cache import Cache
 from tardiff.evaluate.pool import Fit, run_fits
@@ -34,6 +35,16 @@ def test_what_was_kept_is_not_computed_again(bench, tmp_path):
     (path,) = (tmp_path / "kept").iterdir()
     path.write_bytes(b"damaged")
     np.testing.assert_array_equal(run_fits([FIT], bench, 1, cache)[FIT]["label"], first)
+
+
+def test_all_processes_look_before_one_keeps(bench, tmp_path, monkeypatch):
+    """Or they would deal out different lists, and a fit would be left to nobody."""
+    events = []
+    monkeypatch.setattr(pool, "wait", lambda: events.append("wait"))
+    monkeypatch.setattr(Cache, "load", lambda self, key: events.append("look"))
+    monkeypatch.setattr(Cache, "save", lambda self, key, arrays: events.append("keep"))
+    run_fits([FIT], bench, 1, Cache(tmp_path))
+    assert events == ["look", "wait", "keep", "wait"]
 
 
 def test_a_key_names_all_that_the_result_depends_on(bench):
