@@ -14,7 +14,7 @@ from tardiff.refine.generator import Generator, Rollout, Scored
 from tardiff.refine.settings import PPOSettings
 
 Stats = dict[str, float]
-SAME = 1e-9  # spread of a class's rewards up to which they are equal
+SAME = 1e-12  # spread of a class's rewards up to which they are equal
 
 
 def probability_ratio(log_prob: Tensor, old: Tensor) -> Tensor:
