@@ -62,12 +62,10 @@ class Work:
         return saved
 
     def clear(self) -> None:
-        """Remove the folder, the request last: as long as it stands, a later call knows whose work this was."""
-        for path in self.folder.iterdir():
-            if path.name != REQUEST:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-        (self.folder / REQUEST).unlink()
-        self.folder.rmdir()
+        """Remove the folder. It loses its name first: as long as it has that, a later call finds in it whose work this was."""
+        nameless = _nameless(self.folder)
+        self.folder.rename(nameless)
+        shutil.rmtree(nameless)
 
 
 @contextmanager
@@ -86,6 +84,7 @@ def work(out: str | Path, settings: Mapping[str, Any], files: Sequence[Path]) ->
     folder = out.with_name(out.name + ".partial")
     request = {"settings": dict(settings), "files": [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]}
     request = json.loads(json.dumps(request, default=str))
+    shutil.rmtree(_nameless(folder), ignore_errors=True)  # of a call that was killed as it began or ended
     if out.exists() and folder.exists() and _earlier(folder) == request:
         yield Work(out, folder, published=True)
         return
@@ -106,8 +105,7 @@ def work(out: str | Path, settings: Mapping[str, Any], files: Sequence[Path]) ->
 
 
 def _begin(folder: Path, request: Mapping[str, Any]) -> None:
-    new = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(new, ignore_errors=True)
+    new = _nameless(folder)
     try:
         new.mkdir(parents=True)
         write_json(new / REQUEST, request)
@@ -115,6 +113,11 @@ def _begin(folder: Path, request: Mapping[str, Any]) -> None:
     except OSError:
         shutil.rmtree(new, ignore_errors=True)
         raise
+
+
+def _nameless(folder: Path) -> Path:
+    """Where the folder stands before it has its name, and after."""
+    return folder.with_name(f".{folder.name}.tmp")
 
 
 def _earlier(folder: Path) -> Any:

@@ -110,6 +110,8 @@ def test_killed_at_any_moment(raw: Path, tmp_path: Path) -> None:
             assert process.exitcode == 0
         process.join()
         if out.exists() and not partial.exists():
+            with pytest.raises(TardiffError, match="exists already"):
+                prepare(settings)  # clears away what a call leaves that is killed as it clears
             assert digest(out) == expected
             assert [path.name for path in tmp_path.iterdir()] == ["out"], "something is left behind"
             shutil.rmtree(out)
@@ -121,6 +123,33 @@ def prepare_and_die(settings: PrepareSettings) -> None:
     """Killed between giving the folder its name and clearing up."""
     Work.clear = lambda self: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
     prepare(settings)
+
+
+def prepare_and_die_clearing(settings: PrepareSettings) -> None:
+    """Killed when the work in progress has lost its name and still stands."""
+    renamed = Path.rename
+
+    def rename(self: Path, target: Path) -> Path:
+        moved = renamed(self, target)
+        if target.name == ".out.partial.tmp":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return moved
+
+    Path.rename = rename  # type: ignore[assignment,method-assign]
+    prepare(settings)
+
+
+def test_killed_as_it_clears(raw: Path, tmp_path: Path) -> None:
+    settings = PrepareSettings("mimic-iv", tmp_path / "out", raw)
+    process = started(settings, prepare_and_die_clearing)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.partial.tmp", "out"]
+    expected = digest(tmp_path / "out")
+    with pytest.raises(TardiffError, match="exists already"):
+        prepare(settings)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert digest(tmp_path / "out") == expected
 
 
 def test_killed_after_the_last_step(raw: Path, tmp_path: Path) -> None:
