@@ -8,17 +8,12 @@ import argparse
 import json
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from cells import draws_of
+from pairs import MEAN, BySeed, figure, markdown, place
 
 CONTROL = {"few-labels": "pseudo-labels"}  # elsewhere: unguided
 COLUMNS = ("tstr", "tsrtr_best")
 RECORDED = ("tstr", "tsrtr", "tsrtr_best")  # of tsrtr, at one synthetic row a real one, no resamples were kept
-MEAN = "mean of judges"
-
-BySeed = dict[int, dict[str, Any]]
 
 
 def main() -> None:
@@ -47,35 +42,7 @@ def table(rows: dict[str, BySeed], control: str, columns: tuple[str, ...], metri
     for row, by_seed in rows.items():
         figures = [figure(by_seed, rows[control], column, model, metric) for column in columns for model in models]
         lines.append([row, str(len(by_seed)), *figures])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def place(cell: dict[str, Any], column: str) -> dict[str, Any] | None:
-    """A cell's figures by model; rows that only change real records have one kind of them, whatever the ratio."""
-    return cell.get(column) or (cell["tsrtr"] if column == "tsrtr_best" else None)
-
-
-def judged(by_model: dict[str, Any], model: str) -> list[dict[str, Any]]:
-    """The figures of one judge, or of all of them."""
-    return list(by_model.values()) if model == MEAN else [by_model[model]]
-
-
-def figure(by_seed: BySeed, control: BySeed, column: str, model: str, metric: str) -> str:
-    """Mean of a metric, and for AUPRC the difference to the control of the same seeds."""
-    ours = {seed: judged(found, model) for seed, cell in by_seed.items() if (found := place(cell, column))}
-    theirs = {seed: judged(found, model) for seed, cell in control.items() if (found := place(cell, column))}
-    if not ours:
-        return ""
-    value = f"{np.mean([found[metric] for by_model in ours.values() for found in by_model]):.3f}"
-    both = sorted(ours.keys() & theirs.keys())
-    if by_seed is control or not both or metric != "auprc" or column == "tsrtr":
-        return value
-    pairs = [list(zip(ours[seed], theirs[seed], strict=True)) for seed in both]
-    points = [np.mean([our["auprc"] - their["auprc"] for our, their in pair]) for pair in pairs]
-    draws = np.stack([np.mean([draws_of(our) - draws_of(their) for our, their in pair], axis=0) for pair in pairs])
-    chosen = np.random.default_rng(0).integers(len(both), size=(draws.shape[1], len(both)))
-    low, high = np.quantile(draws[chosen, np.arange(draws.shape[1])[:, None]].mean(axis=1), (0.025, 0.975))
-    return f"{value} ({np.mean(points):+.3f} [{low:+.3f}, {high:+.3f}])"
+    return markdown(lines)
 
 
 if __name__ == "__main__":

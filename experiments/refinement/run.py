@@ -80,7 +80,7 @@ class RefinementBench(Bench):
             return train(data, path, settings, progress=False)
         asked = dict(REFINED[name])
         if self.name.startswith("static"):  # one step, no spectrum
-            asked["rewards"] = asked["rewards"].removesuffix(",spectral=0.1")
+            asked["rewards"] = ",".join(term for term in asked["rewards"].split(",") if not term.startswith("spectral"))
         refining = RefineSettings(iterations=self.iterations, allow_worse=True, seed=self.seed, **asked)
         return refine(self.generator, data, path, refining, classifier=self.classifiers("one")[0], progress=False).pipeline
 

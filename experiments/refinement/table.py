@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "guidance"))
+sys.path.append(str(Path(__file__).parent.parent / "guidance"))
 
-from table import figure
+from pairs import MEAN, figure, markdown
 
 COLUMNS = ("discriminator_auc", "ks", "rate_rmse", "mean_rmse", "nmi", "membership_auc")
 
@@ -23,37 +23,46 @@ Cells = dict[str, dict[int, dict[str, Any]]]
 
 
 def main() -> None:
-    """Print one table a regime."""
-    by_regime: dict[str, Cells] = defaultdict(lambda: defaultdict(dict))
-    for line in Path(sys.argv[1]).read_text().splitlines():
+    """Print one table for each split that judged and each regime."""
+    for (judged_on, regime, iterations), cells in tables(Path(sys.argv[1])).items():
+        print(f"\n### {regime}, {iterations} iterations, judged on {judged_on} rows\n\n{table(cells)}")
+
+
+def tables(results: Path) -> dict[tuple[str, str, int], Cells]:
+    """Recorded cells by split that judged, regime and iterations; rows in the order in which they were first run."""
+    found: dict[tuple[str, str, int], Cells] = defaultdict(lambda: defaultdict(dict))
+    for line in results.read_text().splitlines():
         cell = json.loads(line)
-        title = f"{cell['regime']}, {cell['iterations']} iterations, judged on {cell['judged_on']}"
-        by_regime[title][cell["row"]][cell["seed"]] = cell
-    for regime, cells in by_regime.items():
-        print(f"\n### {regime}\n\n{table(cells)}")
+        found[cell["judged_on"], cell["regime"], cell["iterations"]][cell["row"]][cell["seed"]] = cell
+    return found
 
 
 def table(cells: Cells) -> str:
-    """Means over seeds, with paired differences to the base and 95 % intervals: of AUPRC over stays and seeds, of the rest over seeds."""
-    base = cells.get("base", {})
-    models = list(next(iter(next(iter(cells.values())).values()))["tstr"])
+    """Means over seeds, and paired differences to the base with 95 % intervals: of AUPRC over stays and seeds, of the rest over seeds."""
+    base = cells["base"]
+    models = [*next(iter(base.values()))["tstr"], MEAN]
     header = ["row", "seeds", *(f"tstr, {model}" for model in models), *(column.replace("_", " ") for column in COLUMNS)]
     lines = [header, ["---"] * len(header)]
     for row, by_seed in cells.items():
         tstr = [figure(by_seed, base, "tstr", model, "auprc") for model in models]
         lines.append([row, str(len(by_seed)), *tstr, *(_mean(by_seed, base, column) for column in COLUMNS)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown(lines)
 
 
 def _mean(by_seed: dict[int, Any], base: dict[int, Any], column: str) -> str:
     shown = f"{np.mean([cell[column] for cell in by_seed.values()]):.3f}"
-    both = sorted(set(by_seed) & set(base))
-    if by_seed is base or len(both) < 2:
+    if by_seed is base or len(by_seed.keys() & base.keys()) < 2:
         return shown
+    value, low, high = further(by_seed, base, column)
+    return f"{shown} ({value:+.3f} [{low:+.3f}, {high:+.3f}])"
+
+
+def further(by_seed: dict[int, Any], base: dict[int, Any], column: str) -> tuple[float, float, float]:
+    """How much further from its best a column is than the base's of the same seeds, with Student's 95 % interval over seeds."""
     best = 0.5 if column.endswith("_auc") else 0.0
-    gaps = np.array([abs(by_seed[seed][column] - best) - abs(base[seed][column] - best) for seed in both])
+    gaps = np.array([abs(by_seed[seed][column] - best) - abs(base[seed][column] - best) for seed in sorted(by_seed.keys() & base.keys())])
     half = student.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / len(gaps) ** 0.5
-    return f"{shown} ({gaps.mean():+.3f} [{gaps.mean() - half:+.3f}, {gaps.mean() + half:+.3f}])"
+    return float(gaps.mean()), float(gaps.mean() - half), float(gaps.mean() + half)
 
 
 if __name__ == "__main__":
