@@ -119,6 +119,14 @@ def test_killed_at_any_moment(raw: Path, tmp_path: Path) -> None:
     print(f"killed {killed.total()} times: {dict(killed)}; finished {finished} times; a straight run takes {duration:.2f} s")
 
 
+def left_by(target: Callable[[PrepareSettings], Any], settings: PrepareSettings) -> list[str]:
+    """Names beside the folder once a process that kills itself has done so."""
+    process = started(settings, target)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    return sorted(path.name for path in Path(settings.out).parent.iterdir())
+
+
 def prepare_and_die(settings: PrepareSettings) -> None:
     """Killed between giving the folder its name and clearing up."""
     Work.clear = lambda self: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
@@ -141,10 +149,7 @@ def prepare_and_die_clearing(settings: PrepareSettings) -> None:
 
 def test_killed_as_it_clears(raw: Path, tmp_path: Path) -> None:
     settings = PrepareSettings("mimic-iv", tmp_path / "out", raw)
-    process = started(settings, prepare_and_die_clearing)
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.partial.tmp", "out"]
+    assert left_by(prepare_and_die_clearing, settings) == [".out.partial.tmp", "out"]
     expected = digest(tmp_path / "out")
     with pytest.raises(TardiffError, match="exists already"):
         prepare(settings)
@@ -154,10 +159,7 @@ def test_killed_as_it_clears(raw: Path, tmp_path: Path) -> None:
 
 def test_killed_after_the_last_step(raw: Path, tmp_path: Path) -> None:
     settings = PrepareSettings("mimic-iv", tmp_path / "out", raw)
-    process = started(settings, prepare_and_die)
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.partial"]
+    assert left_by(prepare_and_die, settings) == ["out", "out.partial"]
     expected = digest(tmp_path / "out")
     other = replace(settings, hours=12)
     with pytest.raises(TardiffError, match="exists already"):
