@@ -25,7 +25,7 @@ def main() -> None:
     for row, model in zip(axes, MODELS, strict=True):
         for place, imbalance in zip(row, IMBALANCES, strict=True):
             draw(place, by_cell["test", imbalance, model])
-            place.set_title(f"{imbalance} deaths, {model}", fontsize=10)
+            place.set_title(f"{model}, deaths: {imbalance}", fontsize=10)
     figure.supxlabel("AUPRC gained over doing nothing, real test rows (95 % interval over stays and seeds)", fontsize=10)
     save_png(figure, out)
 

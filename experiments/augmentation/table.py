@@ -26,7 +26,7 @@ def main() -> None:
     for judged_on in sorted({key[0] for key in found}):
         print(f"\n### AUPRC on {judged_on} rows\n\n{summary({key[1:]: cells for key, cells in found.items() if key[0] == judged_on})}")
     for (judged_on, imbalance, model), cells in found.items():
-        print(f"\n### {imbalance} deaths, {model}, on {judged_on} rows\n\n{table(cells)}\n\nGuided rows are {verdict(cells)}.")
+        print(f"\n### {model}, deaths: {imbalance}, on {judged_on} rows\n\n{table(cells)}\n\nGuided rows are {verdict(cells)}.")
 
 
 def tables(results: Path) -> dict[tuple[str, str, str], Cells]:
