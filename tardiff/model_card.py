@@ -61,7 +61,7 @@ the terms under which the data were given apply to what was learnt from them.
 | {loss_head} |
 |{loss_rule}
 {losses}
-
+{refinement}
 ## Intended use
 
 Research and teaching: adding synthetic records to the training set of a model of this task, or trying methods where real records
@@ -123,6 +123,7 @@ def model_card(card: "Card", codec: Codec) -> str:
         loss_head=" | ".join(name.replace("_", " ") for name in losses),
         loss_rule="---|" * len(losses),
         losses=_rows([[f"{entry[n]:.4g}" if n in entry else "" for n in losses] for entry in card.history]),
+        refinement=_refinement(card.refinement),
         evaluation=UNEVALUATED,
         begin=BEGIN,
         end=END,
@@ -184,6 +185,23 @@ def _privacy(facts: Mapping[str, float]) -> str:
         "and the descriptors' distribution, which come from the training rows as they are; any classifier that guides, its guidance "
         "directions, and samples that it has steered; the discriminator and rewards of a refinement; choices made by looking at the data."
     )
+
+
+def _refinement(facts: Mapping[str, Any]) -> str:
+    """A part of its own, for the settings and losses above it are the base's."""
+    if not facts:
+        return ""
+    table = _rows([[name, value] for name, value in sorted(facts.items())])
+    return f"""
+## Refinement
+
+The weights are not those that the settings and losses above led to: rewards have refined them (`tardiff refine`; `refinement.png`
+shows how).
+
+| setting | value |
+|---|---|
+{table}
+"""
 
 
 def _rows(rows: list[list[Any]]) -> str:

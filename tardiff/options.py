@@ -53,7 +53,17 @@ def understood(name: str, command: Callable[..., None], arguments: Sequence[str]
         raise TardiffError(f"{name}: {complaint(said.getvalue())} (see `tardiff {name} --help`)") from stop
     except AssertionError as error:  # how it refuses the name of a shell
         raise TardiffError(f"{name}: {error}") from error
+    except TardiffError as error:
+        raise TardiffError(in_full(str(error), arguments)) from error
     return ready
+
+
+def in_full(message: str, arguments: Sequence[str]) -> str:
+    """A message about `--ratio`, where the user wrote `--discriminator.ratio`: settings do not know the group that they stand in."""
+    option, *rest = message.split(" ", 1)
+    written = {argument.partition("=")[0] for argument in arguments if argument.startswith("--")}
+    meant = [name for name in written if name.replace("_", "-").endswith(f".{option.lstrip('-')}")]
+    return " ".join([meant[0], *rest]) if option.startswith("--") and option not in written and len(meant) == 1 else message
 
 
 def complaint(framed: str) -> str:

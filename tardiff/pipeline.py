@@ -69,6 +69,8 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     history: tuple[dict[str, float], ...]
     privacy: dict[str, float] = {}
     """Of differentially private training: epsilon, delta, noise multiplier, sampling rate, clipping norm; empty without."""
+    refinement: dict[str, Any] = {}
+    """Of `tardiff refine`: its settings, the iteration that was kept, the weights it began from; empty without."""
 
     def __post_init__(self) -> None:
         if not self.task.classes or len(self.class_counts) != len(self.task.classes):

@@ -19,7 +19,7 @@ def check_range(settings: Any, low: float, high: float, *fields: str) -> None:
         value = getattr(settings, field)
         for number in value if isinstance(value, tuple) else (value,):
             if not low <= number <= high or number == float("inf"):
-                bound = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
+                bound = f"at least {low:.10g}" if high == float("inf") else f"between {low:.10g} and {high:.10g}"
                 bound = "finite" if number == float("inf") else bound
                 raise TardiffError(f"--{field.replace('_', '-')} {number}: must be {bound}")
 

@@ -30,6 +30,7 @@ HELD_OUT = 0.2
 RATIOS = (0.5, 1.0, 5.0)
 GENERATOR = {
     "all": TrainSettings(steps=2500),
+    "half": TrainSettings(steps=2500),
     "static": TrainSettings(steps=2500),
     "static-small": TrainSettings(steps=1000),
     "small": TrainSettings(steps=1000),

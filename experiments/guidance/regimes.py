@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tardiff.dataset import Dataset, Split
 from tardiff.noise import stream
 
-BUDGET = {"small": (240, 60), "scarce": (320, 80), "imbalanced": (1500, 375), "few-labels": (240, 60)}
+BUDGET = {"half": (1570, 392), "small": (240, 60), "scarce": (320, 80), "imbalanced": (1500, 375), "few-labels": (240, 60)}
 RARE = 0.02
 REGIMES = ("all", "scarce", "imbalanced", "few-labels")
 

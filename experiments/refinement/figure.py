@@ -29,7 +29,10 @@ REFINED, OTHER = "#D55E00", "#0072B2"
 def main() -> None:
     """Write the picture: a line of panels for each regime."""
     results, judged_on, out = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
-    found = {regime: cells for (split, regime, _), cells in tables(results).items() if split == judged_on}
+    chosen = [(regime, cells) for (split, regime, _), cells in tables(results).items() if split == judged_on]
+    found = dict(chosen)
+    if len(found) < len(chosen):
+        sys.exit(f"{results}: a regime was run with several numbers of iterations; keep the lines of one")
     regimes = [regime for regime in REGIMES if regime in found]
     rows = [row for row in ROWS if row != "base" and any(row in found[regime] for regime in regimes)]
     picture = Figure(figsize=(3.2 * len(PANELS), 0.8 + len(regimes) * (0.6 + 0.2 * len(rows))), layout="constrained")

@@ -1,7 +1,8 @@
 """Every cell of the comparison, one line of JSON each; what stands in the file is not run again.
 
-python experiments/refinement/run.py --data runs/p12/data --work runs/refinement --judged-on validation --seeds 0 1 2
-python experiments/refinement/run.py --data runs/p12/data --work runs/refinement --judged-on test --seeds 0 1 2 3 4
+python experiments/refinement/run.py --data runs/p12/data --work runs/refinement --judged-on validation --seeds 0 1 --regimes half small
+
+The README beside it has all commands.
 """
 
 import argparse
@@ -34,7 +35,9 @@ from tardiff.settings import GuidanceSettings, TrainSettings  # noqa: E402
 from tardiff.synthesis import synthesise  # noqa: E402
 from tardiff.training import train  # noqa: E402
 
-REGIMES = ("all", "small", "static", "static-small")
+REGIMES = ("half", "all", "small", "static", "static-small")
+BUDGETS = {"static": "all", "static-small": "small"}
+"""Of which regime the stays are, where it is not the regime of that name."""
 ALONE = ("discriminator", "influence", "value", "fidelity", "spectral", "plausibility", "privacy")
 TOGETHER = "discriminator=1,influence=0.5,value=0.2,fidelity=0.2,plausibility=0.1,privacy=0.1,spectral=0.1"
 REFINED: dict[str, dict[str, Any]] = {
@@ -46,9 +49,11 @@ REFINED: dict[str, dict[str, Any]] = {
 ROWS = ("base", "base + guidance", "base, trained longer", *REFINED, "ppo, together + guidance", "record policy", "gan")
 GUIDANCE = GuidanceSettings()
 LONGER = 4000
-"""Optimizer steps of training that take as long as a refinement, three minutes."""
+"""Optimizer steps of training that take at least as long as a refinement."""
+POLICY_ITERATIONS = 600
+"""Of the record policy: a minute or two."""
 GAN_ITERATIONS = 1000
-"""So do these, with a check every hundred."""
+"""Two to four minutes, with a check every hundred."""
 FEWEST_ROWS = 1200
 """Synthetic rows where there are fewer training rows; else as many as those."""
 
@@ -74,7 +79,7 @@ class RefinementBench(Bench):
         if path.exists():
             return load_generator(path)
         if name == "record policy":
-            return train_policy(data, path, PolicySettings(iterations=10 * self.iterations), self.seed, progress=False)
+            return train_policy(data, path, PolicySettings(iterations=POLICY_ITERATIONS), self.seed, progress=False)
         if name == "base, trained longer":
             settings = TrainSettings(steps=GENERATOR[self.name].steps + LONGER, seed=self.seed, **SMALL)
             return train(data, path, settings, progress=False)
@@ -132,7 +137,7 @@ def main() -> None:
     for seed in options.seeds:
         for name in options.regimes:
             static = name.startswith("static")
-            regime = build(collapse(data) if static else data, "small" if name.endswith("small") else "all", seed, options.judged_on)
+            regime = build(collapse(data) if static else data, BUDGETS.get(name, name), seed, options.judged_on)
             bench = RefinementBench(regime, name, seed, options.work, iterations=options.iterations)
             for row in options.rows:
                 if static and row == "ppo, spectral":

@@ -41,11 +41,12 @@ def table(cells: Cells) -> str:
     """Means over seeds, and paired differences to the base with 95 % intervals: of AUPRC over stays and seeds, of the rest over seeds."""
     base = cells["base"]
     models = [*next(iter(base.values()))["tstr"], MEAN]
-    header = ["row", "seeds", *(f"tstr, {model}" for model in models), *(column.replace("_", " ") for column in COLUMNS)]
+    header = ["row", "seeds", "minutes", *(f"tstr, {model}" for model in models), *(column.replace("_", " ") for column in COLUMNS)]
     lines = [header, ["---"] * len(header)]
     for row, by_seed in cells.items():
         tstr = [figure(by_seed, base, "tstr", model, "auprc") for model in models]
-        lines.append([row, str(len(by_seed)), *tstr, *(_mean(by_seed, base, column) for column in COLUMNS)])
+        minutes = np.mean([cell["making_seconds"] for cell in by_seed.values()]) / 60
+        lines.append([row, str(len(by_seed)), f"{minutes:.1f}", *tstr, *(_mean(by_seed, base, column) for column in COLUMNS)])
     return markdown(lines)
 
 

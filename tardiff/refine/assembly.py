@@ -1,6 +1,5 @@
 """Putting a loop together, and writing what came out of it: the same for refinement and for the record policy."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from tardiff.refine import reward_terms as _registered  # noqa: F401  (fills the
 from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
 from tardiff.refine.generator import Generator, Rollout
 from tardiff.refine.log import Log
-from tardiff.refine.loop import Loop, Update
+from tardiff.refine.loop import Loop
 from tardiff.refine.ppo import Stats, ppo_update
 from tardiff.refine.rewards import Context, WeightedRewards
 from tardiff.refine.safety import Examiner
@@ -29,8 +28,6 @@ from tardiff.refine.settings import DiscriminatorSettings, PolicySettings, PPOSe
 from tardiff.refine.watch import Best, Watch
 
 EXAMINED_ROWS = 2**26  # row numbers that no user's sample has
-
-MakeUpdate = Callable[[torch.optim.Optimizer, WeightedRewards], Update]
 
 
 def assemble(
@@ -50,9 +47,8 @@ def assemble(
     identity: Identity,
     classifier: ClassifierFolder | None = None,
     tracker: Path | None = None,
-    make_update: MakeUpdate | None = None,
 ) -> Loop:
-    """A loop that is ready to run.
+    """A loop that is ready to run, updated by PPO.
 
     Args:
         generator: what is trained.
@@ -70,7 +66,6 @@ def assemble(
         identity: what work in progress belongs to.
         classifier: what some rewards serve.
         tracker: folder for TensorBoard's files.
-        make_update: another way to update than PPO.
 
     Raises:
         TardiffError: a reward is unknown or lacks what it needs, a split is missing, or TensorBoard is.
@@ -91,7 +86,7 @@ def assemble(
         generator=generator,
         average=average_module,
         optimizer=optimizer,
-        update=make_update(optimizer, weighted) if make_update else by_ppo,
+        update=by_ppo,
         rewards=weighted,
         trainer=trainer,
         watch=Watch(lambda: examiner(average(checked, seeds)), generator.module, average_module, optimizer, patience, trained),

@@ -113,7 +113,7 @@ class Loop:
         reward, seen = self.rewards(samples)
         stats = self.update(rollout, samples, reward, iteration)
         if not all(np.isfinite(value) for value in stats.values()):
-            raise TardiffError(f"refine: the update of iteration {iteration} is not finite; start again with a smaller --learning-rate")
+            raise TardiffError(f"iteration {iteration + 1}: the update is not finite; try a smaller learning rate, in another --out")
         with torch.no_grad():
             for averaged, now in zip(self.average.parameters(), self.generator.module.parameters(), strict=True):
                 averaged.lerp_(now, 1 - self.ema_decay)

@@ -55,5 +55,7 @@ def train_policy(
         trained=False,
         identity=Identity({**plain(settings), "seed": seed}, data.manifest.content_hash),
     )
-    write(loop, loop.run(progress), average, out)
+    best = loop.run(progress)
+    data.refuse_changed()
+    write(loop, best, average, out)
     return average

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from tardiff.codec import Z_LIMIT
+from tardiff.codec import Z_LIMIT, Codec
 from tardiff.errors import TardiffError
 from tardiff.evaluate.privacy.closest import closest
 from tardiff.guides import influence_objective
@@ -23,7 +23,7 @@ from tardiff.statics import StaticModel
 
 LAGS = 4
 STRANGER_QUANTILE = 0.05
-JUMP_QUANTILE = 0.995
+USUAL = 0.995
 FEWEST = 20  # rows of a class behind statistics of its own
 
 Floats = NDArray[np.floating]
@@ -77,8 +77,11 @@ def influence(context: Context) -> InfluenceReward:
 
 @factory("value")
 def value(context: Context) -> Reward:
-    """KNN-Shapley data value in the classifier's embedding, judged by validation rows (SynRL, arXiv 2411.07317)."""
-    folder, judge, codec = context.needed("value"), context.data.split("validation"), context.codec
+    """KNN-Shapley data value in the classifier's embedding (SynRL, arXiv 2411.07317).
+
+    Judged by training rows: validation rows decide what is written, so no reward may aim at them.
+    """
+    folder, judge, codec = context.needed("value"), context.data.train, context.codec
 
     @torch.no_grad()
     def embed(x: Tensor) -> Floats:
@@ -108,24 +111,30 @@ def privacy(context: Context) -> Reward:
 
 @factory("plausibility")
 def plausibility(context: Context) -> Reward:
-    """Minus how far changes from one observed step to the next exceed what real rows do, and minus the share of values at their limits."""
+    """Minus how far a record exceeds what nearly all (99.5 %) real ones do.
+
+    In changes from one observed step to the next, and in the share of a channel's values that stand at its limits, for a urine output
+    of 0 or a saturation of 100 % is nothing strange.
+    """
     codec = context.codec
     usual = _jumps(codec.encode(context.data.train))
     by_channel = F.pad(usual.transpose(0, 1).flatten(1), (0, 1), value=torch.nan)  # one entry where records of one step have none
-    most = torch.nanquantile(by_channel, JUMP_QUANTILE, dim=1).nan_to_num(torch.inf)[:, None]
-    low, high = (np.array(edge, np.float32)[:, None] for edge in zip(*(channel.limits for channel in codec.channels), strict=True))
+    most = torch.nanquantile(by_channel, USUAL, dim=1).nan_to_num(torch.inf)[:, None]
+    most_at_limits = np.quantile(_at_limits(context.data.train.values, codec), USUAL, axis=0)
 
     def judge(samples: Samples, label: Labels) -> Floats:
-        excess = (_jumps(samples.x) - most).clamp(min=0).nan_to_num(0).sum(dim=(1, 2)).numpy() / max(1, usual[0].numel())
-        at_limit = np.isfinite(samples.values) & ((samples.values <= low) | (samples.values >= high)) & _numeric(context)
-        return -excess - at_limit.mean(axis=(1, 2))
+        jumps = (_jumps(samples.x) - most).clamp(min=0).nan_to_num(0).sum(dim=(1, 2)).numpy() / max(1, usual[0].numel())
+        at_limits = (_at_limits(samples.values, codec) - most_at_limits).clip(min=0).mean(axis=1)
+        return -jumps - at_limits
 
     return judge
 
 
-def _numeric(context: Context) -> NDArray[np.bool_]:
-    """Ordinal scales may stand at their ends; [C, 1]."""
-    return np.array([channel.kind == "numeric" for channel in context.codec.channels])[:, None]
+def _at_limits(values: NDArray[np.float32], codec: Codec) -> Floats:
+    """Share of a row's steps at which a channel is observed at its limits, [N, C]; an ordinal scale may stand at its ends."""
+    low, high = (np.array(edge, np.float32)[:, None] for edge in zip(*(channel.limits for channel in codec.channels), strict=True))
+    numeric = np.array([channel.kind == "numeric" for channel in codec.channels])[:, None]
+    return (np.isfinite(values) & ((values <= low) | (values >= high)) & numeric).mean(axis=2)
 
 
 def _jumps(x: Tensor) -> Tensor:

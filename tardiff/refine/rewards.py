@@ -126,14 +126,16 @@ class WeightedRewards:
         """The weighted sum of standardised rewards, whitened by class again, [B]; and each reward's mean and spread, for the log.
 
         Raises:
-            TardiffError: a reward is not a finite number a sample.
+            TardiffError: a reward is not one finite number a sample.
         """
         total = np.zeros(len(samples.label))
         seen: dict[str, float] = {}
         for name, part in self.parts.items():
             raw = np.asarray(part(samples, samples.label), dtype=np.float64)
-            if raw.shape != total.shape or not np.isfinite(raw).all():
-                raise TardiffError(f"reward {name} must give one finite number a sample, got shape {raw.shape} for {len(total)} samples")
+            if raw.shape != total.shape:
+                raise TardiffError(f"reward {name} must give one number a sample, got shape {raw.shape} for {len(total)} samples")
+            if len(odd := np.flatnonzero(~np.isfinite(raw))):
+                raise TardiffError(f"reward {name} must be finite, got {raw[odd[0]]} for sample {odd[0]} of {len(total)} ({len(odd)} such)")
             seen |= {f"reward/{name}": float(raw.mean()), f"reward_spread/{name}": float(raw.std())}
             total += self.weights[name] * whiten_by_class(raw, samples.label)
         return whiten_by_class(total, samples.label), seen

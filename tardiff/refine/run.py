@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch
 
 from tardiff.checkpoint import Identity, plain
 from tardiff.classifier_folder import ClassifierFolder
@@ -17,11 +16,10 @@ from tardiff.errors import TardiffError
 from tardiff.files import refuse_existing
 from tardiff.guides import served_task
 from tardiff.pipeline import TarDiffPipeline
-from tardiff.refine.assembly import MakeUpdate, assemble, write
+from tardiff.refine.assembly import assemble, write
 from tardiff.refine.awm import MatchingGenerator
 from tardiff.refine.draft import draft_update, refuse_rough
-from tardiff.refine.loop import Update
-from tardiff.refine.rewards import WeightedRewards
+from tardiff.refine.loop import Loop
 from tardiff.refine.safety import Verdict
 from tardiff.refine.settings import DiscriminatorSettings, PPOSettings, RefineSettings
 from tardiff.refine.trajectories import DiffusionGenerator
@@ -72,11 +70,12 @@ def refine(
     refined, average = _copy(pipeline), _copy(pipeline)
     kinds = {"ppo": DiffusionGenerator, "awm": MatchingGenerator, "draft": DiffusionGenerator}
     generator = kinds[settings.method](refined, settings.steps, kl=ppo.kl > 0)
-    asked = {
+    asked: dict[str, Any] = {
         "settings": _plain(settings),
         "ppo": plain(ppo),
         "discriminator": plain(discriminator),
         "base": weights_hash(pipeline.unet),
+        "thresholds": list(pipeline.codec.thresholds),
         "classifier": [weights_hash(classifier.classifier), classifier.card.guidance_set, classifier.card.guidance_rows]
         if classifier
         else [],
@@ -97,8 +96,9 @@ def refine(
         identity=Identity(asked, data.manifest.content_hash),
         classifier=classifier,
         tracker=out.with_name(out.name + ".tensorboard") if settings.track else None,
-        make_update=_draft(generator, ppo, settings.seed) if settings.method == "draft" else None,
     )
+    if settings.method == "draft":
+        _by_draft(loop, generator, ppo)
     best = loop.run(progress)
     if best.verdict.worse and not settings.allow_worse:
         raise TardiffError(
@@ -106,18 +106,18 @@ def refine(
             "change the rewards, lower --learning-rate, raise --kl (in another --out), or run it again with --allow-worse"
         )
     data.refuse_changed()
+    refinement = {**asked["settings"], "iteration": best.iteration, "base": asked["base"]}
+    average.card = msgspec.structs.replace(average.card, refinement=refinement)
     write(loop, best, average, out)
     return Refined(average, best.iteration, best.verdict)
 
 
-def _draft(generator: DiffusionGenerator, ppo: PPOSettings, seed: int) -> MakeUpdate:
-    def make(optimizer: torch.optim.Optimizer, rewards: WeightedRewards) -> Update:
-        refuse_rough(rewards)
-        return lambda rollout, samples, reward, iteration: draft_update(
-            generator, optimizer, rollout, samples, rewards, ppo, seed, iteration
-        )
-
-    return make
+def _by_draft(loop: Loop, generator: DiffusionGenerator, ppo: PPOSettings) -> None:
+    """Have a loop update by DRaFT instead of PPO."""
+    refuse_rough(loop.rewards)
+    loop.update = lambda rollout, samples, reward, iteration: draft_update(
+        generator, loop.optimizer, rollout, samples, loop.rewards, ppo, loop.seed, iteration
+    )
 
 
 def _check_match(pipeline: TarDiffPipeline, data: Dataset, classifier: ClassifierFolder | None) -> None:

@@ -17,7 +17,7 @@ from tardiff.strength import FITS, tstr
 
 RESAMPLES = 200
 FEWEST = 5  # samples of a class from which models can be trained
-LEAST_ERROR = 1e-3  # of a figure: below it differences are not worth a decision
+LEAST_UNIT = 1e-3  # of a figure: smaller differences are not worth a decision
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,6 @@ class Difference:
     value: float
     low: float
     high: float
-    error: float
 
     @classmethod
     def of(cls, draws: Draws) -> "Difference | None":
@@ -50,7 +49,7 @@ class Difference:
         if not len(known):
             return None
         low, high = np.quantile(known, (0.025, 0.975))
-        return cls(float(draws[0]), float(low), float(high), float(known.std()))
+        return cls(float(draws[0]), float(low), float(high))
 
     def __str__(self) -> str:
         return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
@@ -63,16 +62,13 @@ class Verdict:
     Attributes:
         utility: gain in AUPRC, None where there is no utility; higher is better.
         distance: change of the distance to validation rows; lower is better.
+        score: gains in utility and closeness, each in standard errors of the base's figure, added up; 0 is the base's. The unit is the
+            same for all checkpoints: the error of a difference grows with the step taken, and would praise the timid.
     """
 
     utility: Difference | None
     distance: Difference
-
-    @property
-    def score(self) -> float:
-        """Gains in utility and closeness, each in standard errors, added up; 0 is the base's."""
-        gains = [(d.value * sign) / max(d.error, LEAST_ERROR) for d, sign in ((self.utility, 1), (self.distance, -1)) if d is not None]
-        return float(sum(gains))
+    score: float
 
     @property
     def worse(self) -> bool:
@@ -85,8 +81,8 @@ class Verdict:
         return shown | ({"utility": vars(self.utility)} if self.utility else {})
 
     def __str__(self) -> str:
-        utility = f"TSTR AUPRC {self.utility}, " if self.utility else ""
-        return f"{utility}distance {self.distance} against the base, on validation rows"
+        utility = f"TSTR AUPRC {self.utility}" if self.utility else f"TSTR unknown (it takes two classes, {FEWEST} samples of each)"
+        return f"{utility}, distance {self.distance} against the base, on validation rows"
 
 
 class Examiner:
@@ -126,8 +122,15 @@ def compare(exam: Exam, base: Exam) -> Verdict:
     change[1:] += change[0] - change[1:].mean()
     distance = Difference.of(change)
     assert distance is not None  # distances are finite
+    score = -distance.value / unit(base.distance)
     both = len(exam.utility) and len(base.utility)
-    return Verdict(Difference.of(exam.utility - base.utility) if both else None, distance)
+    utility = Difference.of(exam.utility - base.utility) if both else None
+    return Verdict(utility, distance, score + utility.value / unit(base.utility) if utility else score)
+
+
+def unit(draws: Draws) -> float:
+    """Standard error of a figure, from its resamples, [1 + B]; those that lack a class say nothing."""
+    return max(float(np.nanstd(draws[1:])), LEAST_UNIT)
 
 
 def ks_distance(

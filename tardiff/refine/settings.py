@@ -11,7 +11,7 @@ from tardiff.settings import ANY, MAX_SEED, TINY, WIDEST, check_range
 class PPOSettings:
     """How a generator is updated from the rewards of its samples."""
 
-    learning_rate: float = 1e-4
+    learning_rate: float = 3e-5
     """Adam's learning rate."""
     clip: float = 1e-4
     """The ratio of new to old probability counts within 1 +- this. Small, for the log-probability is a mean over entries."""
@@ -19,10 +19,10 @@ class PPOSettings:
     """Passes over the decisions of an iteration."""
     minibatch: int = 256
     """Decisions (a row at a reverse step) behind each optimizer step; a multiple of 64 wastes nothing."""
-    share: float = 0.5
+    share: float = 0.125
     """Share of an iteration's decisions that a pass reads, drawn anew for each pass; it bounds the time."""
     kl: float = 0.1
-    """Weight of the divergence from the frozen base, per entry like the log-probability."""
+    """Weight of the divergence from the frozen base, per entry like the log-probability (refinement only)."""
     value_weight: float = 0.5
     """Weight of the value head's squared error (record policy only)."""
     entropy_weight: float = 1e-3
@@ -43,11 +43,11 @@ class DiscriminatorSettings:
 
     width: int = 64
     """Channels of its temporal convolutions."""
-    ratio: float = 5.0
+    ratio: float = 16.0
     """Its learning rate over that of the generator."""
-    updates: int = 5
+    updates: int = 20
     """Its updates an iteration."""
-    warm_up: int = 200
+    warm_up: int = 500
     """Its updates on samples of the base, before the first reward."""
     batch_size: int = 128
     """Real and generated rows each behind one of its updates."""
@@ -74,21 +74,22 @@ class RefineSettings:
 
     rewards: str = "discriminator=1"
     """Rewards and their weights, as NAME=WEIGHT,NAME=WEIGHT: discriminator; influence (on the classifier's loss on guidance rows);
-    value (KNN-Shapley, judged by validation rows); fidelity (near a real record); spectral (power spectrum and autocorrelation);
-    plausibility (no impossible jumps, no values at their limits); privacy (not nearer to a training row than strangers are). Each is
-    standardised within its class first. influence and value need --classifier."""
+    value (KNN-Shapley, judged by training rows); fidelity (near a real record); spectral (power spectrum and autocorrelation);
+    plausibility (no jumps and no values at their limits that real ones have not); privacy (not nearer to a training row than strangers
+    are). Each is standardised within its class first. influence and value need --classifier."""
     method: Literal["ppo", "awm", "draft"] = "ppo"
     """`ppo` on the reverse process (DDPO); `awm`, the denoising loss weighted by advantages, which needs no trajectories;
-    `draft`, the gradient of the rewards through the last reverse step (discriminator and influence only)."""
-    iterations: int = 60
+    `draft`, the gradient of the rewards through the last reverse step (discriminator and influence only; of the update's options it
+    reads the learning rate, minibatch, kl and gradient clip)."""
+    iterations: int = 30
     """Rounds of sampling, judging and updating."""
-    rows: int = 256
-    """Records sampled in each."""
+    rows: int = 1024
+    """Records sampled in each, of labels as frequent as in the training rows; a class with fewer than ten of them learns little."""
     steps: int = 20
     """Reverse steps (of the default sampler, dpm; as many as samples will have)."""
     ema_decay: float = 0.8
     """Decay, an iteration, of the averaged weights that are checked and saved."""
-    check_every: int = 10
+    check_every: int = 5
     """Iterations between checks of utility and fidelity on validation rows."""
     check_rows: int = 1024
     """Samples behind a check, of the same noise each time."""

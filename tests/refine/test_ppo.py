@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -15,21 +17,46 @@ SPREAD = 0.5
 
 
 class VAE(nn.Module):
-    """The decoder of a small VAE: x = W z + b + SPREAD * noise, with z known to the policy."""
+    """A small VAE with linear maps: z given x is normal, x given z is W z + b + SPREAD * noise."""
 
     def __init__(self):
         super().__init__()
-        torch.manual_seed(0)
+        self.encode = nn.Linear(2 * 4, 2 * 2)
         self.decode = nn.Linear(2, 2 * 4)
-        self.base = nn.Linear(2, 2 * 4)
-        self.base.load_state_dict(self.decode.state_dict())
+
+    def elbo(self, x):
+        """Evidence lower bound, per row and up to a constant."""
+        mean, log_std = self.encode(x).chunk(2, dim=1)
+        z = mean + log_std.exp() * torch.randn_like(mean)
+        divergence = 0.5 * (mean.square() + (2 * log_std).exp() - 1 - 2 * log_std).sum(1)
+        return (-0.5 * ((x - self.decode(z)) / SPREAD).square().sum(1) - divergence).mean()
+
+
+def trained_vae():
+    """A VAE that knows sequences of two channels, each a level of its own times a ramp."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        vae = VAE()
+        optimizer = torch.optim.Adam(vae.parameters(), 1e-2)
+        ramp = torch.linspace(0.5, 1.5, 4)
+        for _ in range(300):
+            x = torch.randn(128, 2, 1) * ramp + SPREAD * torch.randn(128, 2, 4)
+            loss = -vae.elbo(x.flatten(1))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        likeness = torch.corrcoef(vae.decode(torch.randn(1000, 2)).detach().T)
+    assert likeness[0, 3] > 0.9  # steps of one channel
+    assert abs(likeness[0, 4]) < 0.2  # channels
+    return vae
 
 
 class VAEGenerator:
-    """All that PPO needs of a generator."""
+    """All that PPO needs of a generator: the decoder is the policy, and knows z."""
 
     def __init__(self):
-        self.module = VAE()
+        self.module = trained_vae()
+        self.base = copy.deepcopy(self.module)
 
     def mean(self, decode, z):
         return decode(z).unflatten(1, (2, 4))
@@ -45,7 +72,7 @@ class VAEGenerator:
     def score(self, rollout, rows, steps):
         z = rollout.state["z"][rows]
         mean, std = self.mean(self.module.decode, z), torch.tensor(SPREAD)
-        base = self.mean(self.module.base, z).detach()
+        base = self.mean(self.base.decode, z).detach()
         return Scored(gaussian_log_prob(rollout.x[rows], mean, std), gaussian_kl(mean, base, std))
 
 
@@ -95,7 +122,7 @@ def run_toy(kl, iterations):
         reward = rollout.x[:, 0].mean(-1).numpy()
         spread = spread or reward.std()
         ppo_update(generator, optimizer, rollout, whiten_by_class(reward, label), settings, 0, iteration)
-        moved.append(float((generator.module.decode.bias - generator.module.base.bias).detach()[:4].mean()))
+        moved.append(float((generator.module.decode.bias - generator.base.decode.bias).detach()[:4].mean()))
     return np.mean(moved[-12:]), spread
 
 
@@ -109,3 +136,23 @@ def test_ppo_moves_the_reward_as_predicted_and_kl_holds_it():
         assert moved == pytest.approx(SPREAD**2 / (kl * 4 * spread), rel=0.25)
     free, _ = run_toy(0.0, 30)
     assert free > 2 * moved
+
+
+@pytest.mark.parametrize("clip", [0.02, 10.0])
+def test_clip_holds_the_ratio_over_several_epochs(clip):
+    """Where the clip binds, later epochs push no decision further; where it does not, they do."""
+    generator = VAEGenerator()
+    label = np.zeros(256, dtype=np.int64)
+    optimizer = torch.optim.SGD(generator.module.decode.parameters(), 0.5)
+    settings = PPOSettings(clip=clip, epochs=6, minibatch=64, share=1.0, kl=0.0, gradient_clip=1e9)
+    rollout = generator.sample(label, row_seeds(0, range(256)))
+    reward = rollout.x[:, 0].mean(-1).numpy()
+    seen = ppo_update(generator, optimizer, rollout, whiten_by_class(reward, label), settings, 0, 0)
+    again = generator.sample(label, row_seeds(0, range(256)))  # of the same noise
+    assert again.x[:, 0].mean() > rollout.x[:, 0].mean() + 0.01
+    if clip == 10.0:
+        assert seen["clip_fraction"] == 0
+        assert seen["ratio_spread"] > 0.3
+    else:
+        assert 0.1 < seen["clip_fraction"] < 0.9
+        assert seen["ratio_spread"] < 0.2

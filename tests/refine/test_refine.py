@@ -10,17 +10,16 @@ import pytest
 import torch
 
 from tardiff.cli import main
+from tardiff.direction import weights_hash
 from tardiff.errors import TardiffError
 from tardiff.labels import draw_labels
 from tardiff.noise import row_seeds
 from tardiff.pipeline import TarDiffPipeline
 from tardiff.refine import DiscriminatorSettings, PPOSettings, RefineSettings, draft, refine, reward
 from tardiff.refine import loop as loop_module
-from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
 from tardiff.refine.generator import judged
 from tardiff.refine.log import Log
-from tardiff.refine.ppo import ppo_update
-from tardiff.refine.rewards import FACTORIES, Context, WeightedRewards
+from tardiff.refine.rewards import FACTORIES
 from tardiff.refine.run import _copy
 from tardiff.refine.trajectories import DiffusionGenerator
 from tests.conftest import make_dataset
@@ -71,7 +70,11 @@ def test_refined_folder_is_a_pipeline_folder_like_any_other(base, refined, clf, 
     assert "TSTR AUPRC" in printed.splitlines()[-1]
     loaded = TarDiffPipeline.from_pretrained(out)
     assert not torch.equal(weights(loaded), weights(base[0]))
-    assert loaded.card == base[0].card
+    told = loaded.card.refinement
+    assert (told["rewards"], told["method"], told["base"]) == ("discriminator=1", "ppo", weights_hash(base[0].unet))
+    assert msgspec.structs.replace(loaded.card, refinement={}) == base[0].card
+    assert "rewards have refined them" in (out / "README.md").read_text()
+    assert "| rewards | discriminator=1 |" in (out / "README.md").read_text()
     assert {"refinement.jsonl", "refinement.json", "refinement.png"} <= {file.name for file in out.iterdir()}
     clf[1].save(tmp_path / "clf")
     guided = ["sample", str(out), "--classifier", str(tmp_path / "clf"), "--n", "20", "--pilot", "64", "--steps", "5", "--out", "guided"]
@@ -87,7 +90,7 @@ def test_log_holds_what_shows_reward_hacking(refined):
     assert {"score", "worse", "utility", "distance", "best", "went_back"} == last["check"].keys()
 
 
-def test_hacked_reward_is_seen_gone_back_from_and_not_written(base, tmp_path, monkeypatch):
+def test_hacked_reward_is_seen_gone_back_from_and_not_written(base, tmp_path, monkeypatch, killed_before):
     """A reward that is easy to raise and worth nothing: the checks find it out."""
 
     @reward("loud")
@@ -108,49 +111,46 @@ def test_hacked_reward_is_seen_gone_back_from_and_not_written(base, tmp_path, mo
     assert history[3]["reward/loud"] > history[0]["reward/loud"] + 0.3
     assert history[4]["reward/loud"] < history[0]["reward/loud"] + 0.2  # back at the base
     assert rates[0] == 0.5e-2
+    with killed_before(6):  # after it went back
+        run(base, tmp_path / "again", settings, ppo)
+    with pytest.raises(TardiffError, match="is worse than its base"):
+        run(base, tmp_path / "again", settings, ppo)
+    assert logged(tmp_path / "again.partial") == history
     worse = run(base, tmp_path / "out", replace(settings, allow_worse=True), ppo)
     assert worse.verdict.worse
-    assert TarDiffPipeline.from_pretrained(tmp_path / "out").card == base[0].card
+    assert TarDiffPipeline.from_pretrained(tmp_path / "out").card.refinement["rewards"] == "loud=1"
     del FACTORIES["loud"]
 
 
-def test_ppo_removes_a_shift_of_one_channel(base):
+def test_ppo_removes_a_shift_of_one_channel(base, tmp_path):
     """Half a standard deviation of heart rate, in a base that is right otherwise; the discriminator's reward alone."""
-    pipeline, data = _copy(base[0]), base[2]
-    steps, rows = 6, 128
-    generator = DiffusionGenerator(pipeline, steps, kl=False)
-    real = Judgeable.of(data.train, pipeline.codec, pipeline.statics)
-    label = draw_labels("train", pipeline.card.class_counts, 4 * rows, 0)
+    shifted = _copy(base[0])
+    label = draw_labels("train", shifted.card.class_counts, 512, 0)
 
-    def level():
-        return float(judged(pipeline.codec, generator.sample(label, row_seeds(9, range(4 * rows)))).x[:, 0].mean())
+    def level(pipeline):
+        return float(judged(pipeline.codec, DiffusionGenerator(pipeline, 6).sample(label, row_seeds(9, range(512)))).x[:, 0].mean())
 
-    right = level()
+    right = level(shifted)
     with torch.no_grad():
-        pipeline.unet.leave[2].bias[0] -= 0.28
-    shift = level() - right
+        shifted.unet.leave[2].bias[0] -= 0.28
+    shift = level(shifted) - right
     assert 0.4 < shift < 0.6
-    trainer = DiscriminatorTrainer(real, None, 2, DiscriminatorSettings(width=16, ratio=1.0, batch_size=64), 2e-3, 0)
-    rewards = WeightedRewards.of("discriminator=1", Context(pipeline.codec, pipeline.statics, data, trainer))
-    optimizer = torch.optim.Adam(pipeline.unet.parameters(), 3e-3)
-    settings = PPOSettings(clip=3e-4, kl=0.0, share=1.0)
-    for iteration in range(-1, 10):
-        seeds = row_seeds(0, range((iteration + 1) * rows, (iteration + 2) * rows))
-        rollout = generator.sample(label[:rows], seeds)
-        samples = judged(pipeline.codec, rollout)
-        if iteration >= 0:
-            ppo_update(generator, optimizer, rollout, rewards(samples)[0], settings, 0, iteration)
-        fake = Judgeable(samples.x, pipeline.statics.encode(samples.static), rollout.label)
-        trainer.learn(fake, 5 if iteration >= 0 else 60)
-    assert abs(level() - right) < shift / 2
+    settings = RefineSettings(iterations=10, rows=128, steps=6, check_rows=512, ema_decay=0.0)
+    judge = DiscriminatorSettings(width=16, ratio=0.7, batch_size=64, warm_up=60)
+    refined = refine(shifted, base[2], tmp_path / "out", settings, PPOSettings(learning_rate=3e-3, clip=3e-4), judge, progress=False)
+    assert abs(level(refined.pipeline) - right) < shift / 2
 
 
 @pytest.mark.parametrize("method", ["awm", "draft"])
-def test_relatives_raise_a_reward(base, clf, tmp_path, method):
+def test_relatives_raise_a_reward_and_resume(base, clf, tmp_path, method, killed_before):
     """The same loop with the other updates; the influence reward passes a gradient."""
     settings = replace(SETTINGS, rewards="influence=1", method=method, iterations=6, check_every=6, allow_worse=True)
     ppo = PPOSettings(learning_rate=3e-3, clip=1e-2, kl=0.0, share=1.0, minibatch=64)
-    run(base, tmp_path / "out", settings, ppo, classifier=clf[1])
+    straight = run(base, tmp_path / "out", settings, ppo, classifier=clf[1])
+    with killed_before(3):
+        run(base, tmp_path / "again", settings, ppo, classifier=clf[1])
+    resumed = run(base, tmp_path / "again", settings, ppo, classifier=clf[1])
+    assert torch.equal(weights(resumed.pipeline), weights(straight.pipeline))
     rewarded = [line["reward/influence"] for line in logged(tmp_path / "out")]
     assert np.mean(rewarded[-2:]) > rewarded[0]
 
@@ -175,6 +175,7 @@ BAD = {
     "rough reward": (["--rewards", "fidelity=1", "--method", "draft"], "reward fidelity passes no gradient"),
     "no iterations": (["--iterations", "0"], "--iterations 0: must be at least 1"),
     "negative kl": (["--kl", "-1"], "--kl -1.0"),
+    "nothing of a group": (["--discriminator.ratio", "0"], "error: --discriminator.ratio 0.0: must be at least"),
     "odd width": (["--discriminator.width", "9"], "width 9: give a multiple of 8"),
 }
 

@@ -91,6 +91,23 @@ def test_jumps_and_values_at_their_limits_are_implausible(context):
     assert np.allclose(after[1:], before[1:])
 
 
+def test_limits_at_which_real_values_stand_are_nothing_strange(context):
+    """A saturation of 100 %, a urine output of 0."""
+    limit = context.data.manifest.channels[0].limits[1]
+
+    def full(split, rows):
+        values, mask = split.values.copy(), split.mask.copy()
+        values[rows, 0], mask[rows, 0] = limit, 1
+        return replace(split, values=values, mask=mask)
+
+    data = context.data
+    usual = Dataset(data.manifest, data.splits | {"train": full(data.train, slice(0, 20))})
+    test = full(data.split("test"), slice(0, 1))
+    strange, plain = judge("plausibility", context, test), judge("plausibility", replace(context, data=usual), test)
+    assert plain[0] > strange[0] + 0.1
+    assert np.allclose(strange[1:], judge("plausibility", context, data.split("test"))[1:])
+
+
 def test_records_of_one_step_have_no_spectrum_and_no_jumps(context):
     data = context.data
     first = {name: replace(split, values=split.values[..., :1], mask=split.mask[..., :1]) for name, split in data.splits.items()}
@@ -134,8 +151,10 @@ def test_rewards_are_standardised_before_they_are_weighted(context):
 
 def test_a_reward_that_is_no_number_is_refused(context):
     samples = samples_of(context, context.data.split("test"))
-    with pytest.raises(TardiffError, match="reward odd must give one finite number a sample"):
+    with pytest.raises(TardiffError, match=rf"reward odd must be finite, got nan for sample 0 of {len(samples.label)}"):
         WeightedRewards({"odd": lambda s, y: np.full(len(y), np.nan)}, {"odd": 1.0})(samples)
+    with pytest.raises(TardiffError, match=r"reward odd must give one number a sample, got shape \(\)"):
+        WeightedRewards({"odd": lambda s, y: np.array(1.0)}, {"odd": 1.0})(samples)
 
 
 def test_smooth_rewards_equal_the_plain_ones(context):

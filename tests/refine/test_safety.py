@@ -42,6 +42,16 @@ def test_without_utility_the_distance_decides():
     verdict = compare(Exam(nothing, np.full(11, 0.2)), Exam(nothing, np.full(11, 0.1)))
     assert verdict.utility is None
     assert verdict.worse
+    assert str(verdict).startswith("TSTR unknown (it takes two classes, 5 samples of each), distance +0.100")
+
+
+def test_scores_of_checkpoints_have_one_unit():
+    """Twice the gains are twice the score, however much surer of the smaller ones one may be."""
+    base = exam(0.3, 0.1, 0.01)
+    near = Exam(base.utility + 0.01, base.distance - 0.01)
+    far = Exam(base.utility + 0.02 + 0.02 * RANDOM.normal(size=101) * (np.arange(101) > 0), base.distance - 0.02)
+    assert compare(far, base).score == pytest.approx(2 * compare(near, base).score)
+    assert compare(base, base).score == 0
 
 
 def test_resamples_that_lack_a_class_say_nothing():
@@ -62,7 +72,7 @@ def test_interval_of_a_change_in_distance_lies_around_the_change():
     exams = [Exam(np.empty(0), ks_distance(rows, weights, judge, real)) for rows in (far, near)]
     change = compare(*exams).distance
     assert change.low < change.value < change.high
-    assert (change.low + change.high) / 2 == pytest.approx(change.value, abs=change.error / 2)
+    assert (change.low + change.high) / 2 == pytest.approx(change.value, abs=(change.high - change.low) / 8)
 
 
 def test_hardly_any_sample_of_a_class_makes_no_utility(toy):

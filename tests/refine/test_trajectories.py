@@ -64,7 +64,16 @@ def test_first_minibatch_has_ratio_1_and_later_ones_do_not(generator):
     optimizer = torch.optim.Adam(generator.module.parameters(), 1e-3)
     ratios = []
     reward = np.random.default_rng(0).normal(size=70)
-    ppo_update(generator, optimizer, rollout, reward, PPOSettings(minibatch=64), 0, 0, lambda seen: ratios.append(seen["ratio"].detach()))
+    ppo_update(
+        generator,
+        optimizer,
+        rollout,
+        reward,
+        PPOSettings(minibatch=64, share=0.5),
+        0,
+        0,
+        lambda seen: ratios.append(seen["ratio"].detach()),
+    )
     assert torch.equal(ratios[0], torch.ones(64))
     assert (ratios[1] != 1).any()
 
