@@ -113,7 +113,7 @@ class RefineSettings:
 
 @dataclass(frozen=True)
 class PolicySettings:
-    """The record policy, for data too small for a diffusion model (RLSyn, arXiv 2512.21395)."""
+    """The record policy, meant for very small data (RLSyn, arXiv 2512.21395)."""
 
     iterations: int = 300
     """Rounds of sampling, judging and updating."""
