@@ -11,9 +11,9 @@ from tardiff.settings import ANY, MAX_SEED, TINY, WIDEST, check_range
 class PPOSettings:
     """How a generator is updated from the rewards of its samples."""
 
-    learning_rate: float = 3e-5
+    learning_rate: float = 1e-4
     """Adam's learning rate."""
-    clip: float = 1e-4
+    clip: float = 1e-3
     """The ratio of new to old probability counts within 1 +- this. Small, for the log-probability is a mean over entries."""
     epochs: int = 2
     """Passes over the decisions of an iteration."""
@@ -43,7 +43,7 @@ class DiscriminatorSettings:
 
     width: int = 64
     """Channels of its temporal convolutions."""
-    ratio: float = 16.0
+    ratio: float = 5.0
     """Its learning rate over that of the generator."""
     updates: int = 20
     """Its updates an iteration."""
