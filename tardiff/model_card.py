@@ -3,7 +3,7 @@
 It says what the generator learnt from and how, what it is for and what not. It holds counts and hashes, no patient's record.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +119,7 @@ def model_card(card: "Card", codec: Codec) -> str:
         step_hours=card.step_hours,
         hash=card.data_hash,
         privacy=_privacy(card.privacy),
-        settings=_rows([[name, value] for name, value in sorted(card.settings.items())]),
+        settings=_rows(sorted(card.settings.items())),
         loss_head=" | ".join(name.replace("_", " ") for name in losses),
         loss_rule="---|" * len(losses),
         losses=_rows([[f"{entry[n]:.4g}" if n in entry else "" for n in losses] for entry in card.history]),
@@ -191,7 +191,6 @@ def _refinement(facts: Mapping[str, Any]) -> str:
     """A part of its own, for the settings and losses above it are the base's."""
     if not facts:
         return ""
-    table = _rows([[name, value] for name, value in sorted(facts.items())])
     return f"""
 ## Refinement
 
@@ -200,11 +199,11 @@ shows how).
 
 | setting | value |
 |---|---|
-{table}
+{_rows(sorted(facts.items()))}
 """
 
 
-def _rows(rows: list[list[Any]]) -> str:
+def _rows(rows: Iterable[Iterable[Any]]) -> str:
     return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in rows)
 
 
