@@ -1,15 +1,13 @@
 """DRaFT-1 (arXiv 2309.17400): the gradient of the rewards through the last reverse step."""
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from tardiff.errors import TardiffError
 from tardiff.noise import stream
 from tardiff.pipeline import Samples
 from tardiff.processes import shared
 from tardiff.refine.generator import Rollout
-from tardiff.refine.ppo import SAME, Stats, optimizer_step
+from tardiff.refine.ppo import Stats, optimizer_step, spread_by_class
 from tardiff.refine.rewards import WeightedRewards
 from tardiff.refine.settings import PPOSettings
 from tardiff.refine.trajectories import DiffusionGenerator
@@ -41,7 +39,9 @@ def draft_update(
     The rewards read the decoded record; its gradient is taken as that of the record before decoding (straight through). Each
     reward is divided by its spread within the class, as in the other methods.
     """
-    scales = {name: _spread(part(samples, samples.label), samples.label) for name, part in rewards.parts.items()}
+    scales = {
+        n: torch.from_numpy(spread_by_class(part(samples, samples.label), samples.label)).float() for n, part in rewards.parts.items()
+    }
     norms, distances = [], []
     for part in torch.from_numpy(stream("draft order", seed, iteration).permutation(len(rollout.label))).split(settings.minibatch):
         rows, weight = shared(part)
@@ -56,12 +56,3 @@ def draft_update(
         norms.append(optimizer_step(generator.module, optimizer, weight * loss, settings.gradient_clip))
         distances.append(distance.detach().mean())
     return {"kl": float(torch.stack(distances).mean()), "gradient_norm": float(torch.stack(norms).mean())}
-
-
-def _spread(reward: np.ndarray, label: np.ndarray) -> Tensor:
-    """Standard deviation within the class, of each row, [N]; infinite, so that nothing is taught, where a class's rewards do not differ."""
-    result = np.full(len(reward), np.inf, dtype=np.float32)
-    for c in np.unique(label):
-        spread = float(reward[label == c].std(dtype=np.float64))
-        result[label == c] = spread if spread > SAME else np.inf
-    return torch.from_numpy(result)

@@ -32,12 +32,19 @@ def whiten_by_class(reward: NDArray[np.floating], label: NDArray[np.int64]) -> N
 
     DDPO's per-prompt statistics: a class that is harder to imitate must not look like a worse decision.
     """
-    result = np.zeros(len(reward))
+    centred = np.array(reward, dtype=np.float64)
     for c in np.unique(label):
-        rows = label == c
-        centred = reward[rows] - reward[rows].mean(dtype=np.float64)
-        spread = centred.std()
-        result[rows] = centred / spread if spread > SAME else 0.0
+        centred[label == c] -= centred[label == c].mean()
+    return centred / spread_by_class(centred, label)
+
+
+def spread_by_class(reward: NDArray[np.floating], label: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Standard deviation in the class of each row, [N]; infinite, so that nothing is taught, where a class's rewards do not differ."""
+    result = np.full(len(reward), np.inf)
+    for c in np.unique(label):
+        spread = reward[label == c].std(dtype=np.float64)
+        if spread > SAME:
+            result[label == c] = spread
     return result
 
 

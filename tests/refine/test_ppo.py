@@ -9,7 +9,7 @@ from torch import nn
 
 from tardiff.noise import normal, row_seeds
 from tardiff.refine.generator import Rollout, Scored
-from tardiff.refine.ppo import approximate_kl, clipped_loss, explained_variance, loss_terms, ppo_update, whiten_by_class
+from tardiff.refine.ppo import approximate_kl, clipped_loss, explained_variance, loss_terms, ppo_update, spread_by_class, whiten_by_class
 from tardiff.refine.settings import PPOSettings
 from tardiff.refine.trajectories import gaussian_kl, gaussian_log_prob
 
@@ -99,6 +99,12 @@ def test_advantages_are_white_within_each_class(rows):
         assert abs(ours.mean()) < 1e-6
         assert ours.std() == pytest.approx(1, abs=1e-6) or not ours.any()
     assert np.allclose(whiten_by_class(3 * reward + 5, label), white, atol=1e-4) or reward.std() < 1e-9
+
+
+def test_a_class_whose_rewards_do_not_differ_teaches_nothing():
+    reward, label = np.array([1.0, 3.0, 5.0, 2.0, 2.0], np.float32), np.array([0, 0, 1, 2, 2])
+    assert spread_by_class(reward, label).tolist() == [1, 1, np.inf, np.inf, np.inf]
+    assert whiten_by_class(reward, label).tolist() == [-1, 1, 0, 0, 0]
 
 
 def test_approximate_kl_and_explained_variance():

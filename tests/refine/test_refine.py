@@ -15,7 +15,7 @@ from tardiff.errors import TardiffError
 from tardiff.labels import draw_labels
 from tardiff.noise import row_seeds
 from tardiff.pipeline import TarDiffPipeline
-from tardiff.refine import DiscriminatorSettings, PPOSettings, RefineSettings, draft, refine, reward
+from tardiff.refine import DiscriminatorSettings, PPOSettings, RefineSettings, refine, reward
 from tardiff.refine import loop as loop_module
 from tardiff.refine.generator import judged
 from tardiff.refine.log import Log
@@ -153,11 +153,6 @@ def test_relatives_raise_a_reward_and_resume(base, clf, tmp_path, method, killed
     assert torch.equal(weights(resumed.pipeline), weights(straight.pipeline))
     rewarded = [line["reward/influence"] for line in logged(tmp_path / "out")]
     assert np.mean(rewarded[-2:]) > rewarded[0]
-
-
-def test_a_class_whose_rewards_do_not_differ_teaches_nothing():
-    spread = draft._spread(np.array([1.0, 3.0, 5.0, 2.0, 2.0], np.float32), np.array([0, 0, 1, 2, 2]))
-    assert spread.tolist() == [1, 1, np.inf, np.inf, np.inf]
 
 
 def test_a_refined_generator_makes_no_claim_of_privacy(base, tmp_path):
