@@ -51,7 +51,7 @@ GUIDANCE = GuidanceSettings()
 LONGER = 4000
 """Optimizer steps of training that take at least as long as a refinement."""
 POLICY_ITERATIONS = 600
-"""Of the record policy: a minute or two."""
+"""Of the record policy: two to four minutes."""
 GAN_ITERATIONS = 1000
 """Two to four minutes, with a check every hundred."""
 FEWEST_ROWS = 1200
