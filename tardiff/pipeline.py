@@ -70,7 +70,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     privacy: dict[str, float] = {}
     """Of differentially private training: epsilon, delta, noise multiplier, sampling rate, clipping norm; empty without."""
     refinement: dict[str, Any] = {}
-    """Of `tardiff refine`: its settings, the iteration that was kept, the weights it began from; empty without."""
+    """Of `tardiff refine`: its settings, the weights it began from, the iteration that was kept and how it did; empty without."""
 
     def __post_init__(self) -> None:
         if not self.task.classes or len(self.class_counts) != len(self.task.classes):

@@ -124,12 +124,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for generators and classifiers")
     parser.add_argument("--judged-on", choices=("validation", "test"), required=True)
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
-    parser.add_argument("--regimes", nargs="+", choices=REGIMES, default=("small", "all"))
+    parser.add_argument("--regimes", nargs="+", choices=REGIMES, required=True)
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS)
     parser.add_argument("--iterations", type=int, default=RefineSettings().iterations)
     parser.add_argument("--results", type=Path, default=HERE / "results.jsonl")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start no cell after so many")
     options = parser.parse_args()
+    if options.judged_on == "validation" and (whole := [name for name in options.regimes if BUDGETS.get(name, name) == "all"]):
+        parser.error(f"{whole[0]} trains and checks on all of set a, which leaves no row of it to judge; take half or small")
     torch.set_num_threads(1)
     end = time.monotonic() + 60 * options.minutes
     data = Dataset.load(options.data)

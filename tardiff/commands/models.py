@@ -34,9 +34,10 @@ def train(
         out: Pipeline folder to write.
         labels: Learn what each label looks like. Without, one generator serves many tasks: a guide gives its samples their label.
         model: `diffusion`; or `policy`, a record in one step, trained by PPO on a discriminator's rewards, for few stays of few numbers
-            each. Of the options below a policy reads --seed and those that begin with --policy.
+            each. Of the options below a policy takes --seed and those that begin with --policy.
         policy: Of the record policy.
     """
+    _refuse_unread(model, settings, policy)
     use_threads(threads)
     from tardiff.dataset import Dataset
 
@@ -53,6 +54,21 @@ def train(
     pipeline = train(dataset, out, settings)
     last = pipeline.card.history[-1]
     print(f"{out}: {settings.steps} steps, " + ", ".join(f"{name.replace('_', ' ')} {last[name]:.3f}" for name in last if name != "step"))
+
+
+def _refuse_unread(model: str, settings: TrainSettings, policy: PolicySettings) -> None:
+    """What the other model reads changes nothing, and one who asks for privacy should hear of it.
+
+    Raises:
+        TardiffError: such an option is given.
+    """
+    if model == "diffusion":
+        if policy != PolicySettings():
+            raise TardiffError("options that begin with --policy are read with --model policy only")
+        return
+    default = TrainSettings(seed=settings.seed)
+    if unread := [name for name, value in vars(settings).items() if value != getattr(default, name)]:
+        raise TardiffError(f"--{unread[0].replace('_', '-')}: a record policy does not read it, but --seed and what begins with --policy")
 
 
 def fit_classifier(
@@ -115,7 +131,7 @@ def refine(
     """Refine a diffusion pipeline by rewards of its samples (PPO on the reverse steps) and write another pipeline folder.
 
     Validation rows check it on the way: it goes back where it is worse than its base, stops when it gets no better, and
-    is not written if it is worse. Interrupted, the same command goes on from OUT.partial and ends in the same weights.
+    is not written if it is worse by more than chance. Interrupted, the same command goes on from OUT.partial and ends in the same weights.
 
     For instance:
       tardiff refine runs/p12 --data data/p12 --out runs/refined
@@ -141,6 +157,9 @@ def refine(
     pipeline = load_generator(run)
     if not isinstance(pipeline, TarDiffPipeline):
         raise TardiffError(f"{run}: a record policy is trained by rewards already; refine a diffusion pipeline")
+    if classifier and not {"influence", "value"} & {term.partition("=")[0].strip() for term in settings.rewards.split(",")}:
+        raise TardiffError("--classifier: only the rewards influence and value read it; add influence=0.5, say, to --rewards")
     folder = ClassifierFolder.load(classifier) if classifier else None
     result = refine(pipeline, Dataset.load(data), out, settings, ppo, discriminator, folder)
-    print(f"{out}: iteration {result.iteration} of {settings.iterations}, {result.verdict}")
+    warning = "WORSE than its base, " if result.verdict.worse else ""
+    print(f"{out}: iteration {result.iteration} of {settings.iterations}, {warning}{result.verdict}")

@@ -26,6 +26,7 @@ from tardiff.refine.rewards import Context, WeightedRewards
 from tardiff.refine.safety import Examiner
 from tardiff.refine.settings import DiscriminatorSettings, PolicySettings, PPOSettings, RefineSettings
 from tardiff.refine.watch import Best, Watch
+from tardiff.settings import SamplerSettings
 
 EXAMINED_ROWS = 2**26  # row numbers that no user's sample has
 
@@ -76,6 +77,7 @@ def assemble(
     weighted = WeightedRewards.of(rewards, Context(codec, statics, data, trainer, classifier))
     optimizer = torch.optim.Adam(generator.module.parameters(), ppo.learning_rate)
     examiner = Examiner(codec, data, seed)
+    sampler = SamplerSettings(steps=settings.steps) if isinstance(settings, RefineSettings) else None
     checked = draw_labels("train", counts, settings.check_rows, seed)
     seeds = row_seeds(seed, range(EXAMINED_ROWS, EXAMINED_ROWS + len(checked)))
 
@@ -89,7 +91,7 @@ def assemble(
         update=by_ppo,
         rewards=weighted,
         trainer=trainer,
-        watch=Watch(lambda: examiner(average(checked, seeds)), generator.module, average_module, optimizer, patience, trained),
+        watch=Watch(lambda: examiner(average(checked, seeds, sampler)), generator.module, average_module, optimizer, patience, trained),
         codec=codec,
         statics=statics,
         label=draw_labels("train", counts, settings.rows, seed),

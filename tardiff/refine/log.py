@@ -37,7 +37,14 @@ class Log:
 
     def __init__(self, tracker: Path | None = None) -> None:
         self.records: list[dict[str, Any]] = []
-        self._tracker = _tensorboard(tracker) if tracker else None
+        self._folder, self._tracker = tracker, None
+        if tracker:
+            _refuse_missing_tensorboard()
+
+    def open(self) -> None:
+        """Begin TensorBoard's files, if they are wanted."""
+        if self._folder:
+            self._tracker = _tensorboard(self._folder)
 
     def add(self, record: dict[str, Any]) -> None:
         """Keep a record of numbers, and of one check perhaps."""
@@ -65,12 +72,16 @@ class Log:
         save_png(figure(self.records), folder / FIGURE)
 
 
-def _tensorboard(folder: Path) -> Any:
-    from accelerate import Accelerator
+def _refuse_missing_tensorboard() -> None:
     from accelerate.utils import is_tensorboard_available
 
     if not is_tensorboard_available():
         raise TardiffError("--track needs TensorBoard: pip install 'tardiff[track]'")
+
+
+def _tensorboard(folder: Path) -> Any:
+    from accelerate import Accelerator
+
     accelerator = Accelerator(log_with="tensorboard", project_dir=folder)
     accelerator.init_trackers("refinement")
     return accelerator

@@ -72,6 +72,7 @@ class Loop:
     def run(self, progress: bool) -> Best:
         """Run to the end, or until the checks stop it, from the last checkpoint if there is one; returns what was best."""
         check_seconds = self._begin()
+        self.log.open()
         with bar(shown=progress, total=self.iterations, initial=self.done, desc="refine", unit="iteration") as moved:
             while self.done < self.iterations and not self.watch.stopped:
                 record = self._iterate(self.done)

@@ -81,6 +81,8 @@ class RecordPolicy(nn.Module):
         nn.init.constant_(self.known.bias, KNOWN)
         with torch.no_grad():
             self.mask.bias.copy_(rate.logit().repeat_interleave(steps))
+            for n, bias in zip(categories, self.category.bias.split([n + 1 for n in categories]), strict=True):
+                bias[n] = math.log(n) - KNOWN  # missing, beside n that are as likely as each other
 
     def draw(self, latent: Tensor, label: Tensor, noise: Tensor) -> Actions:
         """Actions that some standard normal noise [b, `noise_size`] stands for."""

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from tardiff.checkpoint import Identity, plain
 from tardiff.codec import Codec
-from tardiff.dataset import Dataset
+from tardiff.dataset import UNLABELLED, Dataset
+from tardiff.errors import TardiffError
 from tardiff.files import refuse_existing
 from tardiff.refine.assembly import assemble, write
 from tardiff.refine.policy import PolicyGenerator, new_policy
@@ -32,10 +33,12 @@ def train_policy(
         progress: show a progress bar.
 
     Raises:
-        TardiffError: `out` exists, or `OUT.partial` belongs to other settings or data.
+        TardiffError: `out` exists, the data have no labels, or `OUT.partial` belongs to other settings or data.
     """
     out, settings = Path(out), settings or PolicySettings()
     refuse_existing(out)
+    if data.manifest.task == UNLABELLED:
+        raise TardiffError("--no-labels: a record policy learns what each label looks like; leave it out, or train a diffusion model")
     codec, statics = Codec.fit(data.train, data.manifest), StaticModel.fit(data.train, data.manifest)
     codec = codec.fit_thresholds(codec.encode(data.train))  # what was never observed never will be
     policy = new_policy(codec, statics, len(data.manifest.task.classes), settings.latent, settings.hidden, seed)

@@ -106,7 +106,13 @@ def refine(
             "change the rewards, lower --learning-rate, raise --kl (in another --out), or run it again with --allow-worse"
         )
     data.refuse_changed()
-    refinement = {**asked["settings"], "iteration": best.iteration, "base": asked["base"]}
+    refinement = {
+        **asked["settings"],
+        "iteration": best.iteration,
+        "base": asked["base"],
+        "verdict": str(best.verdict),
+        "worse": best.verdict.worse,
+    }
     average.card = msgspec.structs.replace(average.card, refinement=refinement)
     write(loop, best, average, out)
     return Refined(average, best.iteration, best.verdict)

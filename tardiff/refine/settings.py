@@ -14,7 +14,7 @@ class PPOSettings:
     learning_rate: float = 1e-4
     """Adam's learning rate."""
     clip: float = 1e-3
-    """The ratio of new to old probability counts within 1 +- this. Small, for the log-probability is a mean over entries."""
+    """The ratio of new to old probability counts within 1 +- this; small where that is a mean over entries (refinement)."""
     epochs: int = 2
     """Passes over the decisions of an iteration."""
     minibatch: int = 256
@@ -56,8 +56,8 @@ class DiscriminatorSettings:
     instance_noise: float = 0.1
     """Standard deviation of the noise added to all that it is trained on."""
     pseudo: float = 0.6
-    """Generated rows are shown as real ones, more of them the further the mean sign of the logit at real rows exceeds this (adaptive
-    pseudo augmentation); 1 never does."""
+    """While the mean sign of the logit at real rows exceeds this, more generated rows are shown as real ones, else fewer (adaptive pseudo
+    augmentation); 1 shows none."""
 
     def __post_init__(self) -> None:
         check_range(self, 1, ANY, "updates", "batch_size")
@@ -78,7 +78,7 @@ class RefineSettings:
     plausibility (no jumps and no values at their limits that real ones have not); privacy (not nearer to a training row than strangers
     are). Each is standardised within its class first. influence and value need --classifier."""
     method: Literal["ppo", "awm", "draft"] = "ppo"
-    """`ppo` on the reverse process (DDPO); `awm`, the denoising loss weighted by advantages, which needs no trajectories;
+    """`ppo` on the reverse process (DDPO); `awm`, the denoising loss weighted by advantages, which keeps no trajectory;
     `draft`, the gradient of the rewards through the last reverse step (discriminator and influence only; of the update's options it
     reads the learning rate, minibatch, kl and gradient clip)."""
     iterations: int = 30

@@ -71,6 +71,8 @@ def test_refined_folder_is_a_pipeline_folder_like_any_other(base, refined, clf, 
     loaded = TarDiffPipeline.from_pretrained(out)
     assert not torch.equal(weights(loaded), weights(base[0]))
     told = loaded.card.refinement
+    assert told["worse"] == json.loads((out / "refinement.json").read_text())["verdict"]["worse"]
+    assert told["verdict"] in printed
     assert (told["rewards"], told["method"], told["base"]) == ("discriminator=1", "ppo", weights_hash(base[0].unet))
     assert msgspec.structs.replace(loaded.card, refinement={}) == base[0].card
     assert "rewards have refined them" in (out / "README.md").read_text()
@@ -118,7 +120,8 @@ def test_hacked_reward_is_seen_gone_back_from_and_not_written(base, tmp_path, mo
     assert logged(tmp_path / "again.partial") == history
     worse = run(base, tmp_path / "out", replace(settings, allow_worse=True), ppo)
     assert worse.verdict.worse
-    assert TarDiffPipeline.from_pretrained(tmp_path / "out").card.refinement["rewards"] == "loud=1"
+    told = TarDiffPipeline.from_pretrained(tmp_path / "out").card.refinement
+    assert (told["rewards"], told["worse"]) == ("loud=1", True)
     del FACTORIES["loud"]
 
 
@@ -139,6 +142,24 @@ def test_ppo_removes_a_shift_of_one_channel(base, tmp_path):
     judge = DiscriminatorSettings(width=16, ratio=0.7, batch_size=64, warm_up=60)
     refined = refine(shifted, base[2], tmp_path / "out", settings, PPOSettings(learning_rate=3e-3, clip=3e-4), judge, progress=False)
     assert abs(level(refined.pipeline) - right) < shift / 2
+
+
+def test_checks_sample_by_as_many_steps_as_training(base, tmp_path, monkeypatch):
+    seen, call = [], TarDiffPipeline.__call__
+    monkeypatch.setattr(
+        TarDiffPipeline, "__call__", lambda self, label, seeds, sampler: (seen.append(sampler.steps), call(self, label, seeds, sampler))[1]
+    )
+    run(base, tmp_path / "out", replace(SETTINGS, allow_worse=True))
+    assert seen == [4, 4, 4]  # of the base, and after 2 and 3 iterations
+
+
+def test_draft_is_held_by_the_base(base, clf, tmp_path):
+    settings = replace(SETTINGS, rewards="influence=1", method="draft", check_every=3, allow_worse=True)
+    distances = []
+    for kl in (1e-3, 100.0):
+        run(base, tmp_path / f"kl-{kl}", settings, PPOSettings(learning_rate=3e-3, kl=kl, minibatch=64), classifier=clf[1])
+        distances.append(logged(tmp_path / f"kl-{kl}")[-1]["kl"])
+    assert 0 < distances[1] < distances[0] / 2
 
 
 @pytest.mark.parametrize("method", ["awm", "draft"])
@@ -167,7 +188,8 @@ BAD = {
     "unknown reward": (["--rewards", "beauty=1"], "unknown reward 'beauty'"),
     "weight not a number": (["--rewards", "fidelity=much"], "the weight must be a number above 0"),
     "influence without classifier": (["--rewards", "influence=1"], "reward influence needs --classifier"),
-    "rough reward": (["--rewards", "fidelity=1", "--method", "draft"], "reward fidelity passes no gradient"),
+    "rough reward": (["--rewards", "fidelity=1", "--method", "draft", "--track"], "reward fidelity passes no gradient"),
+    "classifier that nothing reads": (["--classifier", "clf"], "--classifier: only the rewards influence and value read it"),
     "no iterations": (["--iterations", "0"], "--iterations 0: must be at least 1"),
     "negative kl": (["--kl", "-1"], "--kl -1.0"),
     "nothing of a group": (["--discriminator.ratio", "0"], "error: --discriminator.ratio 0.0: must be at least"),
@@ -203,6 +225,7 @@ def test_tracking_says_what_it_needs(base, tmp_path, monkeypatch):
 def test_tracking_writes_events(tmp_path):
     pytest.importorskip("tensorboard")
     log = Log(tmp_path / "events")
+    log.open()
     log.add({"iteration": 1, "kl": 0.5, "check": {"score": 1.0, "worse": False, "distance": {"value": 0.0}}})
     log.close()
     assert any(file.stat().st_size > 0 for file in (tmp_path / "events").rglob("events.out.tfevents*"))
