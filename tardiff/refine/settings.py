@@ -105,7 +105,7 @@ class RefineSettings:
     def __post_init__(self) -> None:
         check_range(self, 1, ANY, "iterations", "check_every", "patience")
         check_range(self, 8, 2**20, "rows")
-        check_range(self, 2, 1000, "steps")
+        check_range(self, 2, 500, "steps")  # of more, some end where they begin, and have no density
         check_range(self, 64, 2**20, "check_rows")
         check_range(self, 0, 1, "ema_decay")
         check_range(self, 0, MAX_SEED, "seed")
