@@ -71,7 +71,7 @@ class Loop:
 
     def run(self, progress: bool) -> Best:
         """Run to the end, or until the checks stop it, from the last checkpoint if there is one; returns what was best."""
-        check_seconds = self._begin()
+        check_seconds = self._begin(progress)
         self.log.open()
         with bar(shown=progress, total=self.iterations, initial=self.done, desc="refine", unit="iteration") as moved:
             while self.done < self.iterations and not self.watch.stopped:
@@ -90,18 +90,20 @@ class Loop:
         assert self.watch.best is not None  # the last iteration is always checked
         return self.watch.best
 
-    def _begin(self) -> float:
+    def _begin(self, progress: bool) -> float:
         """From the checkpoint, or with the base's exam and a discriminator that knows the base; returns seconds of an exam."""
         if (kept := self.checkpoint.load()) is not None:
             self._restore(*kept)
             return 0.0
-        start = time.perf_counter()
-        self.watch.begin()
-        seconds = time.perf_counter() - start
-        warm_up = self.trainer.settings.warm_up
-        if warm_up:
-            pilot = drawn(self.generator, self.label, row_seeds(self.seed, range(WARM_UP_ROWS, WARM_UP_ROWS + len(self.label))))
-            self.trainer.learn(self.judgeable(judged(self.codec, pilot)), warm_up)
+        with bar(shown=progress, total=2, desc="begin: exam, discriminator", unit="part") as moved:
+            start = time.perf_counter()
+            self.watch.begin()
+            seconds = time.perf_counter() - start
+            moved.update()
+            if warm_up := self.trainer.settings.warm_up:
+                pilot = drawn(self.generator, self.label, row_seeds(self.seed, range(WARM_UP_ROWS, WARM_UP_ROWS + len(self.label))))
+                self.trainer.learn(self.judgeable(judged(self.codec, pilot)), warm_up)
+            moved.update()
         return seconds
 
     def _iterate(self, iteration: int) -> dict[str, Any]:
