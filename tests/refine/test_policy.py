@@ -148,19 +148,3 @@ def test_guidance_is_refused(trained, clf):
 def test_descriptors_are_known_19_times_in_20_at_the_start(generator):
     drawn = generator.sample(np.arange(4000) % 2, row_seeds(0, range(4000))).static
     assert np.allclose(np.isfinite(drawn).mean(axis=0), 0.95, atol=0.03)
-
-
-UNREAD = {
-    "privacy": (["--model", "policy", "--epsilon", "8"], "--epsilon: a record policy does not read it"),
-    "no labels": (["--model", "policy", "--no-labels"], "--no-labels: a record policy learns what each label looks like"),
-    "a diffusion model": (["--policy.iterations", "5"], "options that begin with --policy are read with --model policy only"),
-}
-
-
-@pytest.mark.parametrize("case", UNREAD)
-def test_options_that_the_model_does_not_read_are_refused(case, base, tmp_path, capsys):
-    arguments, message = UNREAD[case]
-    with pytest.raises(SystemExit):
-        main(["train", str(base[1].parent / "data"), "--out", str(tmp_path / "out"), *arguments])
-    assert message in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []

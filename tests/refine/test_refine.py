@@ -189,7 +189,6 @@ BAD = {
     "weight not a number": (["--rewards", "fidelity=much"], "the weight must be a number above 0"),
     "influence without classifier": (["--rewards", "influence=1"], "reward influence needs --classifier"),
     "rough reward": (["--rewards", "fidelity=1", "--method", "draft", "--track"], "reward fidelity passes no gradient"),
-    "classifier that nothing reads": (["--classifier", "clf"], "--classifier: only the rewards influence and value read it"),
     "no iterations": (["--iterations", "0"], "--iterations 0: must be at least 1"),
     "negative kl": (["--kl", "-1"], "--kl -1.0"),
     "nothing of a group": (["--discriminator.ratio", "0"], "error: --discriminator.ratio 0.0: must be at least"),
