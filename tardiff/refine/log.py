@@ -24,6 +24,12 @@ PANELS = {
     "value head": ("explained_variance",),
 }
 
+CHECKS = {
+    "utility": "gain in TSTR AUPRC, validation rows",
+    "distance": "distance of features added, validation rows",
+    "marginal": "distance of values added, validation rows",
+}
+
 
 class Log:
     """Records of all iterations so far.
@@ -92,7 +98,7 @@ def figure(records: list[dict[str, Any]]) -> Figure:
     rewards = [name for name in records[0] if name.startswith("reward/")]
     panels = {title: names for title, names in PANELS.items() if any(name in records[0] for name in names)}
     checks = [record for record in records if "check" in record]
-    kinds = [kind for kind in ("utility", "distance") if checks and kind in checks[0]["check"]]
+    kinds = [kind for kind in CHECKS if checks and kind in checks[0]["check"]]
     count = len(rewards) + len(panels) + len(kinds)
     rows = -(-count // 3)
     drawn = Figure(figsize=(12, 2.6 * rows), layout="constrained")
@@ -134,7 +140,7 @@ def _check(axes: Axes, checks: list[dict[str, Any]], kind: str) -> None:
         axes.plot((x, x), (figures["low"], figures["high"]), color=SETS[2])
         axes.plot(x, figures["value"], "x" if record["check"]["went_back"] else "o", color=SETS[2])
     axes.axhline(0, color="#555555", linewidth=0.8, linestyle=":")
-    _titled(axes, {"utility": "gain in TSTR AUPRC, validation rows", "distance": "change of distance, validation rows"}[kind])
+    _titled(axes, CHECKS[kind])
 
 
 def _titled(axes: Axes, title: str) -> None:

@@ -7,13 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardiff.codec import Codec
-from tardiff.dataset import Dataset
+from tardiff.dataset import Dataset, Split
 from tardiff.evaluate.bootstrap import Draws, Resamples, row_weights
 from tardiff.evaluate.features import summary_features
+from tardiff.evaluate.fidelity.sample import mean, ratio
 from tardiff.evaluate.models import Rows
 from tardiff.noise import stream
 from tardiff.pipeline import Samples
 from tardiff.strength import FITS, tstr
+
+Entries = tuple[NDArray[np.intp], NDArray[np.float64]]
+"""Row and value of all that was observed of a channel, in physical units."""
 
 RESAMPLES = 200
 FEWEST = 5  # samples of a class from which models can be trained
@@ -28,10 +32,12 @@ class Exam:
         utility: AUPRC of models trained on its samples (`strength.tstr`); empty if the task has not two classes, or samples have hardly
             any row of one.
         distance: Kolmogorov-Smirnov distance between samples and validation rows, mean over summary features.
+        marginal: the same of observed values, mean over channels. Features of a channel that is seldom observed say little of its values.
     """
 
     utility: Draws
     distance: Draws
+    marginal: Draws
 
 
 @dataclass(frozen=True)
@@ -61,28 +67,29 @@ class Verdict:
 
     Attributes:
         utility: gain in AUPRC, None where there is no utility; higher is better.
-        distance: change of the distance to validation rows; lower is better.
+        distance, marginal: changes of the distances to validation rows; lower is better.
         score: gains in utility and closeness, each in standard errors of the base's figure, added up; 0 is the base's. The unit is the
             same for all checkpoints: the error of a difference grows with the step taken, and would praise the timid.
     """
 
     utility: Difference | None
     distance: Difference
+    marginal: Difference
     score: float
 
     @property
     def worse(self) -> bool:
         """True if utility or closeness is wholly below the base's."""
-        return self.distance.low > 0 or (self.utility is not None and self.utility.high < 0)
+        return self.distance.low > 0 or self.marginal.low > 0 or (self.utility is not None and self.utility.high < 0)
 
     def record(self) -> dict[str, Any]:
         """For the log."""
-        shown = {"score": self.score, "worse": self.worse, "distance": vars(self.distance)}
+        shown = {"score": self.score, "worse": self.worse, "distance": vars(self.distance), "marginal": vars(self.marginal)}
         return shown | ({"utility": vars(self.utility)} if self.utility else {})
 
     def __str__(self) -> str:
         utility = f"TSTR AUPRC {self.utility}" if self.utility else f"TSTR unknown (it takes two classes, {FEWEST} samples of each)"
-        return f"{utility}, distance {self.distance} against the base, on validation rows"
+        return f"{utility}, distance of features {self.distance}, of values {self.marginal} against the base, on validation rows"
 
 
 class Examiner:
@@ -99,6 +106,7 @@ class Examiner:
         self.codec = codec
         validation = data.split("validation")
         self.judge = Rows.of(validation, codec)
+        self.observed = _by_channel(validation)
         self.resamples = Resamples.draw(validation.subject_id, FITS, RESAMPLES, stream("refine validation", seed))
         self.two_classes = len(data.manifest.task.classes) == 2 and len(np.unique(validation.label)) == 2
 
@@ -108,8 +116,25 @@ class Examiner:
         rows = Rows(self.codec.seen(x).numpy(), summary_features(x), samples.label)
         weights = row_weights(len(rows), RESAMPLES, stream("refine samples", self.seed))
         distance = ks_distance(rows.features, weights, self.judge.features, self.resamples.rows)
+        marginal = self._marginal(_by_channel(samples), weights)
         useful = self.two_classes and np.bincount(rows.label, minlength=2).min() >= FEWEST
-        return Exam(tstr(rows, self.judge, self.resamples, self.seed) if useful else np.empty(0), distance)
+        return Exam(tstr(rows, self.judge, self.resamples, self.seed) if useful else np.empty(0), distance, marginal)
+
+    def _marginal(self, ours: list[Entries], weights: NDArray[np.float32]) -> Draws:
+        """Distance of observed values, mean over the channels that validation rows observe; 1 where no sample does."""
+        draws = [
+            ks_distance(value[:, None], weights[:, row], real[:, None], self.resamples.rows[:, real_row])
+            if len(value)
+            else np.ones(1 + RESAMPLES)
+            for (row, value), (real_row, real) in zip(ours, self.observed, strict=True)
+            if len(real)
+        ]
+        return mean(np.stack(draws, axis=1)) if draws else np.zeros(1 + RESAMPLES)
+
+
+def _by_channel(rows: Split | Samples) -> list[Entries]:
+    found = [np.nonzero(rows.mask[:, channel]) for channel in range(rows.mask.shape[1])]
+    return [(row, rows.values[row, channel, step].astype(np.float64)) for channel, (row, step) in enumerate(found)]
 
 
 def compare(exam: Exam, base: Exam) -> Verdict:
@@ -118,14 +143,18 @@ def compare(exam: Exam, base: Exam) -> Verdict:
     A resampled distance holds the sampling noise twice, which hides a part of a change, so resamples of the change are shifted to have the
     change itself as their mean (as `bootstrap.recentred` does).
     """
-    change = exam.distance - base.distance
-    change[1:] += change[0] - change[1:].mean()
-    distance = Difference.of(change)
-    assert distance is not None  # distances are finite
-    score = -distance.value / unit(base.distance)
+    distance, marginal = (_recentred(getattr(exam, name) - getattr(base, name)) for name in ("distance", "marginal"))
+    score = -distance.value / unit(base.distance) - marginal.value / unit(base.marginal)
     both = len(exam.utility) and len(base.utility)
     utility = Difference.of(exam.utility - base.utility) if both else None
-    return Verdict(utility, distance, score + utility.value / unit(base.utility) if utility else score)
+    return Verdict(utility, distance, marginal, score + utility.value / unit(base.utility) if utility else score)
+
+
+def _recentred(change: Draws) -> Difference:
+    change[1:] += change[0] - np.nanmean(change[1:])
+    difference = Difference.of(change)
+    assert difference is not None  # distances are finite
+    return difference
 
 
 def unit(draws: Draws) -> float:
@@ -136,13 +165,16 @@ def unit(draws: Draws) -> float:
 def ks_distance(
     ours: NDArray[np.float64], our_weights: NDArray[np.float32], theirs: NDArray[np.float64], their_weights: NDArray[np.float32]
 ) -> Draws:
-    """Kolmogorov-Smirnov distance in each resample, mean over features, [1 + B].
+    """Kolmogorov-Smirnov distance in each resample, mean over features, [1 + B]; NaN where a resample holds no row of one side.
 
     Args:
         ours, theirs: features [n, F] and [m, F].
         our_weights, their_weights: times each row counts, [1 + B, n] and [1 + B, m].
     """
-    signed = np.concatenate([our_weights / our_weights.sum(1, keepdims=True), -their_weights / their_weights.sum(1, keepdims=True)], axis=1)
+    shares = [
+        ratio(weights, weights.sum(1, keepdims=True)) for weights in (our_weights.astype(np.float64), their_weights.astype(np.float64))
+    ]
+    signed = np.concatenate([shares[0], -shares[1]], axis=1)
     total = np.zeros(len(signed))
     for column in np.concatenate([ours, theirs]).T:
         order = np.argsort(column, kind="stable")

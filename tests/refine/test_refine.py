@@ -89,7 +89,7 @@ def test_log_holds_what_shows_reward_hacking(refined):
     shown = {"reward/discriminator", "reward_spread/discriminator", "diversity", "nearest", "approx_kl", "kl", "clip_fraction", "ratio"}
     shown |= {"discriminator_fake", "discriminator_train", "discriminator_held", "pseudo", "gradient_norm"}
     assert shown <= first.keys()
-    assert {"score", "worse", "utility", "distance", "best", "went_back"} == last["check"].keys()
+    assert {"score", "worse", "utility", "distance", "marginal", "best", "went_back"} == last["check"].keys()
 
 
 def test_hacked_reward_is_seen_gone_back_from_and_not_written(base, tmp_path, monkeypatch, killed_before):

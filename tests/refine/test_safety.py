@@ -14,10 +14,10 @@ from tardiff.refine.watch import Watch
 RANDOM = np.random.default_rng(0)
 
 
-def exam(utility, distance, noise=0.0):
-    draws = noise * RANDOM.normal(size=(2, 101))
+def exam(utility, distance, noise=0.0, marginal=0.05):
+    draws = noise * RANDOM.normal(size=(3, 101))
     draws[:, 0] = 0
-    return Exam(utility + draws[0], distance + draws[1])
+    return Exam(utility + draws[0], distance + draws[1], marginal + draws[2])
 
 
 def test_distance_is_kolmogorov_and_smirnovs():
@@ -34,22 +34,25 @@ def test_verdict_is_a_paired_difference():
     assert worse.worse
     assert not better.worse
     assert not unsure.worse
+    assert compare(exam(0.4, 0.1, marginal=0.09), base).worse
+    assert compare(exam(0.3, 0.1, marginal=0.04), base).score > 0
     assert better.utility.value == pytest.approx(0.05)
 
 
 def test_without_utility_the_distance_decides():
     nothing = np.empty(0)
-    verdict = compare(Exam(nothing, np.full(11, 0.2)), Exam(nothing, np.full(11, 0.1)))
+    verdict = compare(Exam(nothing, np.full(11, 0.2), np.zeros(11)), Exam(nothing, np.full(11, 0.1), np.zeros(11)))
     assert verdict.utility is None
     assert verdict.worse
-    assert str(verdict).startswith("TSTR unknown (it takes two classes, 5 samples of each), distance +0.100")
+    assert str(verdict).startswith("TSTR unknown (it takes two classes, 5 samples of each), distance of features +0.100")
 
 
 def test_scores_of_checkpoints_have_one_unit():
     """Twice the gains are twice the score, however much surer of the smaller ones one may be."""
     base = exam(0.3, 0.1, 0.01)
-    near = Exam(base.utility + 0.01, base.distance - 0.01)
-    far = Exam(base.utility + 0.02 + 0.02 * RANDOM.normal(size=101) * (np.arange(101) > 0), base.distance - 0.02)
+    near = Exam(base.utility + 0.01, base.distance - 0.01, base.marginal - 0.003)
+    noise = 0.02 * RANDOM.normal(size=101) * (np.arange(101) > 0)
+    far = Exam(base.utility + 0.02 + noise, base.distance - 0.02, base.marginal - 0.006)
     assert compare(far, base).score == pytest.approx(2 * compare(near, base).score)
     assert compare(base, base).score == 0
 
@@ -69,10 +72,30 @@ def test_interval_of_a_change_in_distance_lies_around_the_change():
     far[:, 0] += 0.8
     weights, real = (row_weights(300, 100, RANDOM) for _ in range(2))
     judge = RANDOM.normal(size=(300, 5))
-    exams = [Exam(np.empty(0), ks_distance(rows, weights, judge, real)) for rows in (far, near)]
+    exams = [Exam(np.empty(0), ks_distance(rows, weights, judge, real), np.zeros(101)) for rows in (far, near)]
     change = compare(*exams).distance
     assert change.low < change.value < change.high
     assert (change.low + change.high) / 2 == pytest.approx(change.value, abs=(change.high - change.low) / 8)
+
+
+def test_values_of_a_seldom_observed_channel_are_seen(toy):
+    """As `evaluate` has it: the distance of observed values, mean over channels; a channel that samples never observe is 1 away."""
+    data = toy[1]
+    codec = Codec.fit(data.train, data.manifest)
+    real, rows = data.split("validation"), data.train
+    examine = Examiner(codec, data, 0)
+
+    def marginal(values, mask):
+        return examine(Samples(None, values, mask, rows.static, rows.label)).marginal[0]
+
+    def ks(channel):
+        return ks_2samp(*(split.values[:, channel][split.mask[:, channel] == 1] for split in (rows, real))).statistic
+
+    each = [ks(channel) for channel in range(rows.mask.shape[1])]
+    assert marginal(rows.values, rows.mask) == pytest.approx(np.mean(each), abs=1e-6)
+    mask = rows.mask.copy()
+    mask[:, 0] = 0
+    assert marginal(np.where(mask == 1, rows.values, np.nan), mask) == pytest.approx(np.mean([1, *each[1:]]), abs=1e-6)
 
 
 def test_hardly_any_sample_of_a_class_makes_no_utility(toy):
@@ -147,7 +170,7 @@ def test_watch_goes_back_to_the_base_where_nothing_was_good():
 
 
 def test_checkpoint_gives_back_what_it_got(tmp_path):
-    watch, module, _ = watched([Exam(np.empty(0), np.arange(3.0)), Exam(np.empty(0), np.arange(3.0))])
+    watch, module, _ = watched([Exam(np.empty(0), np.arange(3.0), np.arange(3.0))] * 2)
     watch.check(1)
     optimizer = watch.optimizer
     module(torch.ones(1, 1)).sum().backward()
@@ -157,7 +180,7 @@ def test_checkpoint_gives_back_what_it_got(tmp_path):
     checkpoint.save({**pack("model", module.state_dict()), **pack_adam("adam", module, optimizer), **watch.tensors()}, watch.progress())
     tensors, progress = checkpoint.load()
 
-    again, other, _ = watched([Exam(np.empty(0), np.zeros(3))])
+    again, other, _ = watched([Exam(np.empty(0), np.zeros(3), np.zeros(3))])
     other.load_state_dict(unpack("model", tensors))
     unpack_adam("adam", tensors, other, again.optimizer)
     again.restore(tensors, progress)
