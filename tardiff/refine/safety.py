@@ -7,17 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardiff.codec import Codec
-from tardiff.dataset import Dataset, Split
+from tardiff.dataset import Dataset
 from tardiff.evaluate.bootstrap import Draws, Resamples, row_weights
 from tardiff.evaluate.features import summary_features
-from tardiff.evaluate.fidelity.sample import mean, ratio
+from tardiff.evaluate.fidelity.sample import mean, observed, ratio
 from tardiff.evaluate.models import Rows
 from tardiff.noise import stream
 from tardiff.pipeline import Samples
 from tardiff.strength import FITS, tstr
-
-Entries = tuple[NDArray[np.intp], NDArray[np.float64]]
-"""Row and value of all that was observed of a channel, in physical units."""
 
 RESAMPLES = 200
 FEWEST = 5  # samples of a class from which models can be trained
@@ -106,7 +103,7 @@ class Examiner:
         self.codec = codec
         validation = data.split("validation")
         self.judge = Rows.of(validation, codec)
-        self.observed = _by_channel(validation)
+        self.validation = validation
         self.resamples = Resamples.draw(validation.subject_id, FITS, RESAMPLES, stream("refine validation", seed))
         self.two_classes = len(data.manifest.task.classes) == 2 and len(np.unique(validation.label)) == 2
 
@@ -116,25 +113,20 @@ class Examiner:
         rows = Rows(self.codec.seen(x).numpy(), summary_features(x), samples.label)
         weights = row_weights(len(rows), RESAMPLES, stream("refine samples", self.seed))
         distance = ks_distance(rows.features, weights, self.judge.features, self.resamples.rows)
-        marginal = self._marginal(_by_channel(samples), weights)
+        marginal = self._marginal(samples, weights)
         useful = self.two_classes and np.bincount(rows.label, minlength=2).min() >= FEWEST
         return Exam(tstr(rows, self.judge, self.resamples, self.seed) if useful else np.empty(0), distance, marginal)
 
-    def _marginal(self, ours: list[Entries], weights: NDArray[np.float32]) -> Draws:
+    def _marginal(self, samples: Samples, weights: NDArray[np.float32]) -> Draws:
         """Distance of observed values, mean over the channels that validation rows observe; 1 where no sample does."""
-        draws = [
-            ks_distance(value[:, None], weights[:, row], real[:, None], self.resamples.rows[:, real_row])
-            if len(value)
-            else np.ones(1 + RESAMPLES)
-            for (row, value), (real_row, real) in zip(ours, self.observed, strict=True)
-            if len(real)
-        ]
+        draws = []
+        for channel in range(len(self.codec.channels)):
+            (row, ours), (real_row, real) = observed(samples, channel), observed(self.validation, channel)
+            if len(real) and len(ours):
+                draws.append(ks_distance(ours[:, None], weights[:, row], real[:, None], self.resamples.rows[:, real_row]))
+            elif len(real):
+                draws.append(np.ones(1 + RESAMPLES))
         return mean(np.stack(draws, axis=1)) if draws else np.zeros(1 + RESAMPLES)
-
-
-def _by_channel(rows: Split | Samples) -> list[Entries]:
-    found = [np.nonzero(rows.mask[:, channel]) for channel in range(rows.mask.shape[1])]
-    return [(row, rows.values[row, channel, step].astype(np.float64)) for channel, (row, step) in enumerate(found)]
 
 
 def compare(exam: Exam, base: Exam) -> Verdict:
@@ -153,7 +145,7 @@ def compare(exam: Exam, base: Exam) -> Verdict:
 def _recentred(change: Draws) -> Difference:
     change[1:] += change[0] - np.nanmean(change[1:])
     difference = Difference.of(change)
-    assert difference is not None  # distances are finite
+    assert difference is not None  # some resamples hold rows of both sides
     return difference
 
 
@@ -163,9 +155,12 @@ def unit(draws: Draws) -> float:
 
 
 def ks_distance(
-    ours: NDArray[np.float64], our_weights: NDArray[np.float32], theirs: NDArray[np.float64], their_weights: NDArray[np.float32]
+    ours: NDArray[np.floating], our_weights: NDArray[np.float32], theirs: NDArray[np.floating], their_weights: NDArray[np.float32]
 ) -> Draws:
     """Kolmogorov-Smirnov distance in each resample, mean over features, [1 + B]; NaN where a resample holds no row of one side.
+
+    Exact in every resample, where `evaluate.fidelity.marginals` resamples on a grid of quantiles, which its larger samples need: a change
+    of one iteration can be finer than the grid.
 
     Args:
         ours, theirs: features [n, F] and [m, F].

@@ -5,18 +5,16 @@ from numpy.typing import NDArray
 from scipy.stats import ks_2samp, wasserstein_distance
 
 from tardiff.evaluate.bootstrap import Draws
-from tardiff.evaluate.fidelity.sample import Array, Sample, mean, ratio
+from tardiff.evaluate.fidelity.sample import Array, Entries, Sample, mean, observed, ratio
 
 LEVELS = 512  # quantiles at which resampled distributions are compared; point estimates are exact
 LEVELS_A_STEP = 64
 MOST_STEPS = 12  # at which distributions are compared, spread evenly over the window
 
-Entries = tuple[NDArray[np.intp], NDArray[np.float32]]
-
 
 def distances(sample: Sample, train: Sample, channel: int) -> tuple[Draws, Draws]:
     """Kolmogorov-Smirnov and Wasserstein distance (real standard deviations) of a channel's observed values, both [1 + B]."""
-    ours, theirs = _entries(sample, channel, slice(None)), _entries(train, channel, slice(None))
+    ours, theirs = observed(sample.split, channel), observed(train.split, channel)
     return _distances(sample, train, ours, theirs, LEVELS, _deviation(train, channel))
 
 
@@ -29,19 +27,13 @@ def by_step(sample: Sample, train: Sample, channel: int) -> Draws:
     steps = sample.split.values.shape[2]
     draws = []
     for step in np.unique(np.linspace(0, steps - 1, min(MOST_STEPS, steps)).round().astype(int)):
-        ours, theirs = (_entries(s, channel, slice(step, step + 1)) for s in (sample, train))
+        ours, theirs = (observed(s.split, channel, slice(step, step + 1)) for s in (sample, train))
         draws.append(_distances(sample, train, ours, theirs, LEVELS_A_STEP, _deviation(train, channel))[1])
     return mean(np.stack(draws, axis=1))
 
 
-def _entries(sample: Sample, channel: int, steps: slice) -> Entries:
-    """Row and value of all that was observed of a channel in some steps, physical units."""
-    row, step = np.nonzero(sample.split.mask[:, channel, steps])
-    return row, sample.split.values[:, channel, steps][row, step]
-
-
 def _deviation(train: Sample, channel: int) -> float:
-    return float(_entries(train, channel, slice(None))[1].std(dtype=np.float64)) or 1.0
+    return float(observed(train.split, channel)[1].std(dtype=np.float64)) or 1.0
 
 
 def _distances(sample: Sample, train: Sample, ours: Entries, theirs: Entries, levels: int, sd: float) -> tuple[Draws, Draws]:

@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from tardiff.dataset import Split
 from tardiff.evaluate.bootstrap import Draws, row_weights
 from tardiff.noise import stream
+from tardiff.pipeline import Samples
 
 RESAMPLES = 200
 FEWEST = 30  # observations below which a correlation is not worth a number
 
 Array = NDArray[np.float64]
+Entries = tuple[NDArray[np.intp], NDArray[np.float32]]
+"""Row and value of what was observed of a channel, physical units."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,12 @@ class Sample:
         centred = (value - value.sum((0, 2), keepdims=True) / count) * mask
         sd = np.sqrt((centred**2).sum((0, 2), keepdims=True) / count)
         return centred / np.where(sd > 0, sd, 1), mask
+
+
+def observed(rows: Split | Samples, channel: int, steps: slice = slice(None)) -> Entries:
+    """What was observed of a channel in some steps."""
+    row, step = np.nonzero(rows.mask[:, channel, steps])
+    return row, rows.values[:, channel, steps][row, step]
 
 
 def ratio(part: Array, whole: Array) -> Array:
