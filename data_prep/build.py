@@ -31,7 +31,7 @@ from data_prep.sources import Source, open_source
 from data_prep.split import split_patients
 from data_prep.tasks import NamedTask, find_task
 from data_prep.work import Work, work
-from tardiff.dataset import SPLITS, Dataset, Manifest, Split
+from tardiff.data.dataset import SPLITS, Dataset, Manifest, Split
 from tardiff.errors import TardiffError
 
 SIMULATED_VERSION = "1"

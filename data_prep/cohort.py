@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from data_prep.kidney import VARIABLES
 from data_prep.settings import PrepareSettings
 from data_prep.tasks import TRUE, UNKNOWN, NamedTask, Task, built_in_tasks, truth
-from tardiff.dataset import AttritionStep
+from tardiff.data.dataset import AttritionStep
 from tardiff.errors import TardiffError
 
 LATER = frozenset({"origin_minute", "coverage", *VARIABLES})

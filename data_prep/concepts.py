@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 import pandas as pd
 
-from tardiff.dataset import Channel, Static
+from tardiff.data.dataset import Channel, Static
 from tardiff.errors import TardiffError
 
 NO_UNIT = frozenset(("", "none"))

@@ -9,7 +9,7 @@ import pandas as pd
 from pyarrow.lib import ArrowException
 
 from data_prep.sources.columns import row_of
-from tardiff.archives import check_gzip
+from tardiff.base.archives import check_gzip
 from tardiff.errors import TardiffError
 
 

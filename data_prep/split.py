@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from tardiff.dataset import SPLITS
+from tardiff.data.dataset import SPLITS
 from tardiff.errors import TardiffError
 
 RANDOM = {"train": 0.70, "validation": 0.15, "test": 0.15}

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data_prep.yaml_files import read_yaml
-from tardiff.dataset import Task as ManifestTask
+from tardiff.data.dataset import Task as ManifestTask
 from tardiff.errors import TardiffError
 
 TASKS = Path(__file__).with_name("tasks.yaml")

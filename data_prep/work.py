@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import ibis
 
 from data_prep.engine import write
+from tardiff.base.files import refuse_existing, write_json
 from tardiff.errors import TardiffError
-from tardiff.files import refuse_existing, write_json
 
 T = TypeVar("T")
 

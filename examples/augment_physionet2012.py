@@ -20,10 +20,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from tardiff import Dataset
 from tardiff.augment import RecordSummary, TarDiffSampler
-from tardiff.augment.cells import over_resamples
+from tardiff.base.estimates import interval
+from tardiff.compare.cells import over_resamples
 from tardiff.evaluate.bootstrap import estimate, row_weights
 from tardiff.evaluate.metrics import auprc
-from tardiff.evaluate.table import number
 
 DATA = os.environ.get("P12", "runs/p12/data")
 DEATHS, SEED = 55, 0
@@ -121,7 +121,7 @@ for name, (features, target, weight) in ways.items():
     score = np.mean([fit.fit(features, target).predict_proba(judge)[:, 1] for fit in fits], axis=0)
     draws[name] = over_resamples(auprc, y_judge, score, weights)
 rows = {name: estimate(d, len(y_judge)) | {"gain": estimate(d - draws["as it is"], len(y_judge))} for name, d in draws.items()}
-print(pd.DataFrame({name: {"AUPRC": number(row), "gained": number(row["gain"], signed=True)} for name, row in rows.items()}).T)
+print(pd.DataFrame({name: {"AUPRC": interval(row), "gained": interval(row["gain"], signed=True)} for name, row in rows.items()}).T)
 
 # %%
 figure, axes = plt.subplots(figsize=(7, 2.2), layout="constrained")

@@ -7,27 +7,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tardiff.classifier_folder import ClassifierFolder, fit_classifier
-    from tardiff.dataset import Dataset
+    from tardiff.classifier.folder import ClassifierFolder, fit_classifier
+    from tardiff.data.dataset import Dataset
     from tardiff.errors import TardiffError
-    from tardiff.pipeline import TarDiffPipeline
+    from tardiff.model.pipeline import TarDiffPipeline
+    from tardiff.model.training import train
     from tardiff.settings import ClassifierSettings, EvaluateSettings, GuidanceSettings, SamplerSettings, TrainSettings
-    from tardiff.synthesis import synthesise
-    from tardiff.training import train
+    from tardiff.synthesis.run import synthesise
 
 _HOMES = {
-    "ClassifierFolder": "classifier_folder",
+    "ClassifierFolder": "classifier.folder",
     "ClassifierSettings": "settings",
-    "Dataset": "dataset",
+    "Dataset": "data.dataset",
     "EvaluateSettings": "settings",
     "GuidanceSettings": "settings",
     "SamplerSettings": "settings",
-    "TarDiffPipeline": "pipeline",
+    "TarDiffPipeline": "model.pipeline",
     "TardiffError": "errors",
     "TrainSettings": "settings",
-    "fit_classifier": "classifier_folder",
+    "fit_classifier": "classifier.folder",
     "synthesise": "synthesis",
-    "train": "training",
+    "train": "model.training",
 }
 
 __all__ = [

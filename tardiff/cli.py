@@ -5,10 +5,10 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from tardiff.base.distributed import main_process, rank
 from tardiff.commands import COMMANDS
+from tardiff.commands.parsing import understood
 from tardiff.errors import TardiffError
-from tardiff.options import understood
-from tardiff.processes import index, main_process
 
 RESUMED = ("prepare", "train", "sample", "refine", "evaluate", "compare")
 
@@ -55,6 +55,6 @@ def overview() -> str:
 
 def fail(message: str, status: int) -> int:
     """Print an error as one line; returns the exit status."""
-    who = "" if main_process() else f"[process {index()}] "
+    who = "" if main_process() else f"[process {rank()}] "
     print(f"tardiff: error: {who}{' '.join(message.split())}", file=sys.stderr)
     return status

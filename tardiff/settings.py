@@ -122,62 +122,48 @@ class ClassifierSettings:
 class GuidanceSettings:
     """Which guide steers the sampler, and how strongly."""
 
-    guidance: Literal["none", "classifier-free", "classifier", "influence", "published"] = "classifier"
-    """`classifier-free` exaggerates what the label changes (--label-scale); `classifier` also follows the log-probability of the
-    label by a classifier; `influence` follows the influence of a sample on the classifier's loss on the guidance set;
-    `published` is the rule of TarDiff's release, step by step, which does nothing."""
-    form: Literal["cosine", "gap", "raw", "fixed"] = "cosine"
-    """Influence objective. `cosine`: of a sample's gradient and the guidance set's; `gap`: towards what the real guidance rows
-    teach and unguided samples do not yet, as far as that stands above chance; `raw`: the published formula; `fixed`: raw with
-    each sample's residual held fixed."""
-    along: Literal["trajectory", "final"] = "trajectory"
-    """Checkpoints of the classifier whose influence is summed up: those along its training, or its final weights only."""
-    gradient: Literal["last-layer", "auto", "finite-difference", "double-backward"] = "last-layer"
-    """Parameters that influence runs through: the last layer's (closed form), or all of them, by a finite difference, by double
-    backward, or (`auto`) by the difference where it agrees with double backward (only with --form raw)."""
-    through: bool = False
+    guidance: Literal["none", "classifier-free", "classifier", "influence"] = "classifier"
+    """`classifier-free` exaggerates what the label changes (--cfg-scale); `classifier` also follows the log-probability of the
+    label by a classifier; `influence` follows the influence of a sample on the classifier's loss on the guidance set."""
+    form: Literal["cosine", "raw"] = "cosine"
+    """Influence objective, of a sample's gradient and the guidance set's, summed over checkpoints along the classifier's training:
+    their `cosine`, or their product (`raw`, the published formula)."""
+    through_denoiser: bool = False
     """Take the gradient through the denoiser as well (two to three times the time of a guided step)."""
-    strength: float | Literal["matched", "auto"] = "matched"
-    """Root mean square of the change to the clean estimate, in units of the step's noise level sigma; of `gap`, the part
-    above chance moves samples by its share of that. 0 is unguided, without classifier-free guidance too. `matched` is the strength,
-    at most 0.3, at which the classifier is as sure of the samples' labels as of its own training rows' (0 where what exaggerates the
-    label has made it so already); `auto` tries some on real validation rows (--data) and stays unguided unless one helps."""
-    label_scale: float = 2.0
-    """Classifier-free guidance, beside every guide but `published`: 1 follows the label as it was learnt, above 1 exaggerates what it
-    changes, 0 ignores it. A generator that learnt without labels has none."""
+    strength: float | Literal["matched"] = "matched"
+    """Root mean square of the change to the clean estimate, in units of the step's noise level sigma. 0 is unguided, without
+    classifier-free guidance too. `matched` is the strength, at most 0.3, at which the classifier is as sure of the samples' labels as of
+    its own training rows' (0 where what exaggerates the label has made it so already)."""
+    cfg_scale: float = 2.0
+    """Classifier-free guidance, beside every guide: 1 follows the label as it was learnt, above 1 exaggerates what it changes, 0 ignores
+    it. A generator that learnt without labels has none."""
     window: float = 0.4
     """Share of the reverse steps that are guided, counted from pure noise."""
     clip: float = 3.0
     """Largest change of one entry, in units of strength * sigma."""
     pilot: int = 1024
-    """Samples from which `gap` learns what the sampler delivers already, and on which a strength is matched."""
-    rounds: int = 1
-    """Times `gap` is measured: after the first, on a pilot that the guide so far has steered, and what is still missing is added."""
+    """Samples on which a strength is matched."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.strength, str):
             check_range(self, 0, ANY, "strength")
         check_range(self, 0, 1, "window")
-        check_range(self, 0, ANY, "label_scale")
+        check_range(self, 0, ANY, "cfg_scale")
         check_range(self, TINY, ANY, "clip")
         check_range(self, 32, 2**20, "pilot")
-        check_range(self, 1, 20, "rounds")
-        if self.strength == "auto" and self.guidance not in ("classifier", "influence"):
-            raise TardiffError(f"--strength auto: --guidance {self.guidance} has no strength to choose; leave one of them out")
 
     @property
-    def sharpens(self) -> bool:
+    def uses_cfg(self) -> bool:
         """Whether classifier-free guidance acts."""
-        return self.guidance == "classifier-free" or (self.guidance in ("classifier", "influence") and self.strength != 0)
+        return self.guidance == "classifier-free" or (self.guidance != "none" and self.strength != 0)
 
 
 @dataclass(frozen=True)
 class SelectionSettings:
     """Choosing among more samples than are wanted: guidance's rival, at --select-from times the compute of unguided sampling."""
 
-    select: Literal["none", "influence", "shapley"] = "none"
-    """Keep, of each label, the samples of highest `influence` (cosine, along the classifier's training) or of highest
-    K-nearest-neighbour `shapley` value for real validation rows (--data) in the classifier's embedding."""
+    select: Literal["none", "influence"] = "none"
+    """Keep, of each label, the samples of highest `influence` (cosine, along the classifier's training)."""
     select_from: int = 4
     """Samples drawn for each one that is kept."""
 
@@ -197,14 +183,11 @@ class SamplerSettings:
     """Share of fresh noise: 1 is stochastic, 0 deterministic; `ddim` takes what lies between, `ode` has none."""
     project: bool = False
     """Keep the clean estimate within physiologic limits, and pressures in order, at every step (not only when it is decoded)."""
-    recurrence: int = 1
-    """Times each guided step is run; above 1 its result is noised again and the step repeated."""
     batch_size: int = 256
     """Rows carried through the reverse process together. It bounds memory and never changes a sample."""
 
     def __post_init__(self) -> None:
         check_range(self, 1, 1000, "steps")
-        check_range(self, 1, 20, "recurrence")
         check_range(self, 0, 1, "eta")
         check_range(self, 1, ANY, "batch_size")
 

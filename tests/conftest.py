@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from tardiff.dataset import Channel, Dataset, Manifest, Split, Static, Task
+from tardiff.data.dataset import Channel, Dataset, Manifest, Split, Static, Task
 
 torch.set_num_threads(1)
 
@@ -70,8 +70,8 @@ def toy(tmp_path_factory):
 @pytest.fixture(scope="session")
 def run(toy, tmp_path_factory):
     """A pipeline folder trained for a moment, and the pipeline as training returned it."""
+    from tardiff.model.training import train
     from tardiff.settings import TrainSettings
-    from tardiff.training import train
 
     path = tmp_path_factory.mktemp("run") / "run"
     return path, train(toy[1], path, tiny_training(TrainSettings), progress=False)
@@ -86,7 +86,7 @@ def tiny_training(settings, **changes):
 @pytest.fixture(scope="session")
 def clf(toy, tmp_path_factory):
     """A classifier folder and what fitting returned."""
-    from tardiff.classifier_folder import fit_classifier
+    from tardiff.classifier.folder import fit_classifier
     from tardiff.settings import ClassifierSettings
 
     path = tmp_path_factory.mktemp("clf") / "clf"

@@ -9,12 +9,12 @@ from diffusers import DDIMScheduler
 from torch import nn
 from torch.nn import functional as F
 
-from tardiff.classifier import build
-from tardiff.guidance import GradientGuide, gradient_over_x
+from tardiff.classifier.networks import build
+from tardiff.guidance.gradient_guide import GradientGuide, gradient_over_x
+from tardiff.model.sampling import Step
+from tardiff.model.unet import conv
 from tardiff.parameter_influence import DoubleBackward
-from tardiff.sampling import Step
 from tardiff.settings import ClassifierSettings
-from tardiff.unet import conv
 
 sys.path.append(str(Path(__file__).parents[1] / "experiments" / "benchmarks"))
 import convolution

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tardiff.dataset import Dataset
+from tardiff.data.dataset import Dataset
 from tests.test_cli import call
 
 TINY = ("--steps", 30, "--batch-size", 64, "--widths", 16, 16, "--validate-every", 15)

@@ -17,8 +17,8 @@ from data_prep.simulate.laboratory import labevents
 from data_prep.simulate.patients import admissions, draw_stays, icustays, patients
 from data_prep.simulate.physiology import draw_course
 from data_prep.simulate.tables import Files, d_items, d_labitems
+from tardiff.base.files import new_folder
 from tardiff.errors import TardiffError
-from tardiff.files import new_folder
 
 CHUNK = 128
 """Stays in memory at a time, and in the hands of one random generator."""

@@ -1,4 +1,4 @@
-"""What a MEDS folder that `tardiff export` wrote says of its channels and descriptors (see `tardiff.meds`)."""
+"""What a MEDS folder that `tardiff export` wrote says of its channels and descriptors (see `tardiff.data.meds`)."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_prep.concepts import Descriptor, Place, Variable
-from tardiff.dataset import Channel, Static
+from tardiff.data.dataset import Channel, Static
 from tardiff.errors import TardiffError
 
 CODES = Path("metadata", "codes.parquet")

@@ -18,7 +18,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from data_prep.sources.columns import row_of
-from tardiff.archives import check_gzip
+from tardiff.base.archives import check_gzip
 from tardiff.errors import TardiffError
 
 ENDINGS = (".parquet", ".csv", ".csv.gz")

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from tardiff.augment.compare import make_bench, seeds_of
-from tardiff.dataset import Dataset
-from tardiff.noise import stream
+from tardiff.base.noise import stream
+from tardiff.compare.run import make_bench, seeds_of
+from tardiff.data.dataset import Dataset
 from tardiff.settings import METHODS, CompareSettings
 
 HERE = Path(__file__).parent

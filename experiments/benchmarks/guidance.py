@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from tardiff.classifier_folder import ClassifierFolder
-from tardiff.files import write_json
-from tardiff.guidance import GradientGuide
-from tardiff.guides import build_guide, pilot_samples
-from tardiff.labels import draw_labels
-from tardiff.matching import match_strength
-from tardiff.noise import row_seeds
-from tardiff.pipeline import TarDiffPipeline
-from tardiff.sampling import Guide
+from tardiff.base.files import write_json
+from tardiff.base.noise import row_seeds
+from tardiff.classifier.folder import ClassifierFolder
+from tardiff.data.labels import draw_labels
+from tardiff.guidance.build import build_guide, pilot_samples
+from tardiff.guidance.gradient_guide import GradientGuide
+from tardiff.model.pipeline import TarDiffPipeline
+from tardiff.model.sampling import Guide
 from tardiff.settings import GuidanceSettings, SamplerSettings
+from tardiff.synthesis.matched_strength import match_strength
 
 STRENGTH = 0.3
 

@@ -5,13 +5,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tardiff.codec import Codec
-from tardiff.dataset import Channel, Dataset, Manifest, Split, Static, Task
-from tardiff.objective import noise_schedule
-from tardiff.pipeline import TarDiffPipeline
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Channel, Dataset, Manifest, Split, Static, Task
+from tardiff.data.statics import StaticModel
+from tardiff.model.diffusion import noise_schedule
+from tardiff.model.pipeline import TarDiffPipeline
+from tardiff.model.training import new_unet, training_card
 from tardiff.settings import TrainSettings
-from tardiff.statics import StaticModel
-from tardiff.training import new_unet, training_card
 
 RARE = 0.15
 

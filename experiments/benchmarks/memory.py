@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tardiff.dataset import Channel, Dataset, Manifest, Split, Task
+from tardiff.data.dataset import Channel, Dataset, Manifest, Split, Task
 
 HERE = Path(__file__).parent
 STAYS, CHANNELS, STEPS = 94_458, 34, 48

@@ -101,7 +101,7 @@ def differing(made: Path, grid: Path) -> int:
     """How many cells of the prepared folder are not those of the pandas version (of the stays in both)."""
     import numpy as np
 
-    from tardiff.dataset import Dataset
+    from tardiff.data.dataset import Dataset
 
     plain = np.load(grid / "grid.npz")
     wrong = 0

@@ -31,19 +31,19 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from tardiff.classifier_folder import ClassifierFolder, fit_classifier
-from tardiff.codec import Codec
-from tardiff.dataset import Dataset
+from tardiff.base.files import write_json
+from tardiff.base.noise import row_seeds
+from tardiff.classifier.folder import ClassifierFolder, fit_classifier
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Dataset
+from tardiff.data.labels import draw_labels
+from tardiff.data.statics import StaticModel
 from tardiff.evaluate import evaluate
-from tardiff.files import write_json
-from tardiff.guides import build_guide
-from tardiff.labels import draw_labels
-from tardiff.noise import row_seeds
-from tardiff.pipeline import TarDiffPipeline
-from tardiff.sampling import CHUNK, Guide
+from tardiff.guidance.build import build_guide
+from tardiff.model.pipeline import TarDiffPipeline
+from tardiff.model.sampling import CHUNK, Guide
+from tardiff.model.training import Rows, Steps
 from tardiff.settings import ClassifierSettings, EvaluateSettings, GuidanceSettings, SamplerSettings, TrainSettings
-from tardiff.statics import StaticModel
-from tardiff.training import Rows, Steps
 
 ROUNDS = 3
 STARTS = 7
@@ -275,7 +275,7 @@ def evaluation() -> Measures:
 
 def start_up() -> Measures:
     """`tardiff --help`, and the same with everything imported at once, as a plain package would."""
-    eager = "import tardiff.training, tardiff.synthesis, tardiff.evaluate, tardiff.cli as cli; cli.main(['--help'])"
+    eager = "import tardiff.model.training, tardiff.synthesis.run, tardiff.evaluate, tardiff.cli as cli; cli.main(['--help'])"
     commands = {"help": ["-m", "tardiff", "--help"], "eager": ["-c", eager]}
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for name in [*["help"] * (STARTS - ROUNDS), *["help", "eager"] * ROUNDS]:

@@ -27,17 +27,17 @@ import torch
 from clock import machine
 from numpy.typing import NDArray
 
-from tardiff.codec import Codec
-from tardiff.dataset import Dataset, Split
+from tardiff.base.files import write_json
+from tardiff.base.noise import row_seeds, stream
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Dataset, Split
+from tardiff.data.labels import draw_labels
 from tardiff.evaluate.bootstrap import TAILS, group_weights
+from tardiff.evaluate.judges import Rows, fit_predict
 from tardiff.evaluate.metrics import auprc
-from tardiff.evaluate.models import Rows, fit_predict
-from tardiff.files import write_json
-from tardiff.labels import draw_labels
-from tardiff.noise import row_seeds, stream
-from tardiff.pipeline import TarDiffPipeline
+from tardiff.model.pipeline import TarDiffPipeline
+from tardiff.model.training import train
 from tardiff.settings import SamplerSettings, TrainSettings
-from tardiff.training import train
 
 SPLITS = ("validation", "test")
 MODELS = ("trees", "logistic")

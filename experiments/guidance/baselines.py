@@ -1,6 +1,6 @@
 """What people do today about scarce or rare labels, under the names of this experiment's table."""
 
-from tardiff.augment.baselines import BASELINES as METHODS
+from tardiff.compare.baselines import BASELINES as METHODS
 
 NAMES = {
     "none": "real only",

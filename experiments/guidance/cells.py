@@ -12,16 +12,16 @@ from baselines import BASELINES
 from numpy.typing import NDArray
 from regimes import Regime
 
-from tardiff.classifier_folder import ClassifierFolder, fit_classifier
-from tardiff.dataset import Split
+from tardiff.base.noise import stream
+from tardiff.classifier.folder import ClassifierFolder, fit_classifier
+from tardiff.data.dataset import Split
 from tardiff.evaluate.bootstrap import group_weights
+from tardiff.evaluate.judges import Rows, fit_predict
 from tardiff.evaluate.metrics import auprc, auroc, brier
-from tardiff.evaluate.models import Rows, fit_predict
-from tardiff.noise import stream
-from tardiff.pipeline import TarDiffPipeline
+from tardiff.model.pipeline import TarDiffPipeline
+from tardiff.model.training import train
 from tardiff.settings import ClassifierSettings, GuidanceSettings, SelectionSettings, TrainSettings
-from tardiff.synthesis import synthesise
-from tardiff.training import train
+from tardiff.synthesis.run import synthesise
 
 MODELS = ("gru", "trees", "logistic")
 QUICK = ("trees", "logistic")

@@ -17,16 +17,16 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from regimes import build
 
-from tardiff.dataset import Dataset
-from tardiff.diagnosis import rank_correlation
-from tardiff.evaluate.models import Rows, fit_predict
+from tardiff.base.files import write_json
+from tardiff.base.noise import row_seeds
+from tardiff.data.dataset import Dataset
+from tardiff.evaluate.judges import Rows, fit_predict
 from tardiff.evaluate.plots import save_png
-from tardiff.files import write_json
-from tardiff.guidance import log_probability
-from tardiff.guides import influence_objective
-from tardiff.noise import row_seeds
-from tardiff.selection import influence_scores
+from tardiff.guidance.build import influence_objective
+from tardiff.guidance.gradient_guide import log_probability
 from tardiff.settings import GuidanceSettings
+from tardiff.synthesis.diagnosis import rank_correlation
+from tardiff.synthesis.selection import influence_scores
 
 GROUPS = 30
 ROWS = (75, 25)  # of each class in a group

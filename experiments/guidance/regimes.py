@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tardiff.dataset import Dataset, Split
-from tardiff.noise import stream
+from tardiff.base.noise import stream
+from tardiff.data.dataset import Dataset, Split
 
 BUDGET = {"half": (1570, 392), "small": (240, 60), "scarce": (320, 80), "imbalanced": (1500, 375), "few-labels": (240, 60)}
 RARE = 0.02

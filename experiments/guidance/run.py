@@ -15,7 +15,7 @@ from baselines import BASELINES
 from cells import MODELS, QUICK, Bench, Recipe, run_cell
 from regimes import REGIMES, build
 
-from tardiff.dataset import Dataset
+from tardiff.data.dataset import Dataset
 from tardiff.settings import GuidanceSettings
 
 HERE = Path(__file__).parent

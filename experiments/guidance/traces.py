@@ -1,7 +1,7 @@
 """The trace that a guide leaves, early and late: how well the label can be read where patients hardly vary.
 
 Guided and unguided samples of the same seeds, as the judges read them (49 summary features), in the principal components of the
-unguided ones: those that hold 95 % of their variance, and the rest. See `tardiff.diagnosis.label_traces`.
+unguided ones: those that hold 95 % of their variance, and the rest. See `tardiff.synthesis.diagnosis.label_traces`.
 
     python experiments/guidance/traces.py --data runs/p12/data --work runs/guidance --out experiments/guidance/traces.json
 """
@@ -14,13 +14,13 @@ import torch
 from cells import Bench
 from regimes import build
 
-from tardiff.dataset import Dataset
-from tardiff.diagnosis import label_traces
-from tardiff.files import write_json
-from tardiff.labels import draw_labels
-from tardiff.noise import row_seeds
+from tardiff.base.files import write_json
+from tardiff.base.noise import row_seeds
+from tardiff.data.dataset import Dataset
+from tardiff.data.labels import draw_labels
 from tardiff.settings import GuidanceSettings
-from tardiff.synthesis import synthesise
+from tardiff.synthesis.diagnosis import label_traces
+from tardiff.synthesis.run import synthesise
 
 ROWS = 1024
 GUIDES = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from tardiff import ClassifierFolder, Dataset, TarDiffPipeline
-from tardiff.influence import class_gradients, class_spreads, last_layer
+from tardiff.classifier.influence import class_gradients, class_spreads, last_layer
 
 CLASS = 1
 

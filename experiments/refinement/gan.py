@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tardiff.checkpoint import unpack
-from tardiff.codec import Z_LIMIT, Codec
-from tardiff.dataset import Dataset
-from tardiff.labels import draw_labels
-from tardiff.noise import normal, row_seeds
-from tardiff.pipeline import Card, RecordGenerator, Samples
-from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
-from tardiff.refine.generator import Rollout, judged
-from tardiff.refine.safety import Examiner
+from tardiff.base.checkpoint import unpack
+from tardiff.base.noise import normal, row_seeds
+from tardiff.data.codec import Z_LIMIT, Codec
+from tardiff.data.dataset import Dataset
+from tardiff.data.labels import draw_labels
+from tardiff.data.statics import StaticModel
+from tardiff.model.pipeline import Card, RecordGenerator, Samples
+from tardiff.refine.discriminator import DiscriminatorRows, DiscriminatorTrainer
+from tardiff.refine.early_stopping import Watch
+from tardiff.refine.generator import Rollout, decoded
 from tardiff.refine.settings import DiscriminatorSettings
-from tardiff.refine.watch import Watch
-from tardiff.statics import StaticModel
+from tardiff.refine.validation_checks import Examiner
 
 LATENT = 32
 LEARNING_RATE = 5e-4
@@ -64,7 +64,7 @@ class GAN(RecordGenerator):
         """One record a seed."""
         labels = torch.from_numpy(label)
         x = self.network(normal("gan", seeds, 0, (LATENT,)), labels)
-        return judged(self.codec, Rollout(x, self.statics.sample(label, seeds), labels, torch.zeros(len(label), 1)))
+        return decoded(self.codec, Rollout(x, self.statics.sample(label, seeds), labels, torch.zeros(len(label), 1)))
 
 
 def train_gan(data: Dataset, card: Card, iterations: int, seed: int) -> GAN:
@@ -78,7 +78,7 @@ def train_gan(data: Dataset, card: Card, iterations: int, seed: int) -> GAN:
     network = Network(len(codec.channels), codec.steps, classes)
     optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE, betas=(0.5, 0.99))
     trainer = DiscriminatorTrainer(
-        Judgeable.of(data.train, codec, statics), None, classes, DiscriminatorSettings(ratio=1.0, r1=5.0), LEARNING_RATE, seed
+        DiscriminatorRows.of(data.train, codec, statics), None, classes, DiscriminatorSettings(ratio=1.0, r1=5.0), LEARNING_RATE, seed
     )
     gan = GAN(network, codec, statics, card)
     label = draw_labels("train", card.class_counts, ROWS, seed)
@@ -95,7 +95,7 @@ def train_gan(data: Dataset, card: Card, iterations: int, seed: int) -> GAN:
     for iteration in range(iterations):
         seeds = row_seeds(seed, range(2**28 + iteration * ROWS, 2**28 + (iteration + 1) * ROWS))
         samples = gan(label, seeds)
-        fake = Judgeable(samples.x, statics.encode(samples.static), torch.from_numpy(label))
+        fake = DiscriminatorRows(samples.x, statics.encode(samples.static), torch.from_numpy(label))
         trainer.learn(fake, 5)
         raw = network(normal("gan", seeds, 0, (LATENT,)), fake.label)
         loss = F.softplus(-trainer.network(fake.x + (raw - raw.detach()), fake.static, fake.label)).mean()

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 from sklearn.metrics import normalized_mutual_info_score, roc_auc_score
 
-from tardiff.classifier import fit
-from tardiff.codec import Codec
-from tardiff.dataset import Split
+from tardiff.base.noise import stream
+from tardiff.classifier.networks import fit
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Split
 from tardiff.evaluate.privacy.closest import closest
-from tardiff.noise import stream
 from tardiff.settings import ClassifierSettings
 
 BINS = 8

@@ -26,14 +26,14 @@ sys.path.append(str(HERE.parent / "guidance"))  # regimes, generators and judges
 from cells import GENERATOR, HELD_OUT, QUICK, SMALL, Bench, Judge  # noqa: E402
 from regimes import build  # noqa: E402
 
-from tardiff.dataset import Dataset, Split  # noqa: E402
-from tardiff.generators import load_generator  # noqa: E402
-from tardiff.noise import stream  # noqa: E402
-from tardiff.pipeline import RecordGenerator  # noqa: E402
+from tardiff.base.noise import stream  # noqa: E402
+from tardiff.data.dataset import Dataset, Split  # noqa: E402
+from tardiff.model.pipeline import RecordGenerator  # noqa: E402
+from tardiff.model.training import train  # noqa: E402
 from tardiff.refine import PolicySettings, RefineSettings, refine, train_policy  # noqa: E402
+from tardiff.refine.load import load_generator  # noqa: E402
 from tardiff.settings import GuidanceSettings, TrainSettings  # noqa: E402
-from tardiff.synthesis import synthesise  # noqa: E402
-from tardiff.training import train  # noqa: E402
+from tardiff.synthesis.run import synthesise  # noqa: E402
 
 REGIMES = ("half", "all", "small", "static", "static-small")
 BUDGETS = {"static": "all", "static-small": "small"}

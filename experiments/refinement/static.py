@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tardiff.dataset import Channel, Dataset, Split, Static
+from tardiff.data.dataset import Channel, Dataset, Split, Static
 
 
 def collapse(data: Dataset) -> Dataset:

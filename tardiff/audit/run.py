@@ -15,10 +15,10 @@ from tardiff.audit.traps import (
     missingness_drift,
     shared_patients,
 )
-from tardiff.codec import Codec
-from tardiff.dataset import Dataset, Split
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Dataset, Split
+from tardiff.data.statics import StaticModel
 from tardiff.errors import TardiffError
-from tardiff.statics import StaticModel
 
 TRAPS = (shared_patients, duplicated_rows, after_the_cutoff, fitted_on_every_row, look_ahead, class_balance, missingness_drift)
 CARDS = {"card.json": "pipeline", "classifier.json": "classifier"}

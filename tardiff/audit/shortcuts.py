@@ -10,12 +10,12 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from tardiff.audit.finding import Finding
 from tardiff.audit.traps import UNLIKELY
-from tardiff.codec import Codec
-from tardiff.dataset import Dataset, Split
+from tardiff.base.noise import stream
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Dataset, Split
 from tardiff.evaluate.bootstrap import Resamples, estimate
+from tardiff.evaluate.judges import Rows, fit_predict
 from tardiff.evaluate.metrics import METRICS
-from tardiff.evaluate.models import Rows, fit_predict
-from tardiff.noise import stream
 
 RESAMPLES = 1000
 JUDGED = ("auroc", "auprc")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 
 from tardiff.audit.finding import Finding
-from tardiff.dataset import Dataset, Split
+from tardiff.data.dataset import Dataset, Split
 
 FEWEST_CELLS = 12
 FEWEST_VALUES = 6

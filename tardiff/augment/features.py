@@ -9,8 +9,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from tardiff.augment.records import checked_array
+from tardiff.data.summaries import NAMES, summary
 from tardiff.errors import InputError
-from tardiff.summaries import NAMES, summary
 
 
 class RecordSummary(TransformerMixin, BaseEstimator):

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from tardiff.dataset import Dataset, Split
+from tardiff.data.dataset import Dataset, Split
 
 
 def augmented(data: Dataset, synthetic: Split, settings: dict[str, Any] | None = None) -> Dataset:

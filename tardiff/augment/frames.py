@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tardiff.augment.records import dataset_of
-from tardiff.dataset import Dataset, Split, Static
+from tardiff.data.dataset import Dataset, Split, Static
 from tardiff.errors import InputError
 
 COLUMNS = ("stay_id", "hour", "variable", "value")

@@ -9,18 +9,19 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tardiff.augment.budget import training_settings
-from tardiff.augment.guides import fit_guides, with_held_out
-from tardiff.augment.records import always_observed
+from tardiff.augment.guides import fit_guides
 from tardiff.augment.surrogate import SurrogateFit
-from tardiff.classifier_folder import ClassifierFolder
-from tardiff.dataset import Dataset, Split
+from tardiff.base.threads import one_thread
+from tardiff.classifier.folder import ClassifierFolder
+from tardiff.data.dataset import Dataset, Split
+from tardiff.data.holdout import with_held_out
 from tardiff.errors import InputError
-from tardiff.evaluate.threads import one_thread
-from tardiff.pipeline import TarDiffPipeline
+from tardiff.model.budget import training_settings
+from tardiff.model.pipeline import TarDiffPipeline
+from tardiff.model.training import train
 from tardiff.settings import GuidanceSettings, SamplerSettings, TrainSettings
-from tardiff.synthesis import Movement, synthesise
-from tardiff.training import train
+from tardiff.synthesis import synthesise
+from tardiff.synthesis.finish import Movement
 
 CLASSIFIER_GUIDANCE = GuidanceSettings()
 """What the screening in experiments/guidance found best."""
@@ -102,7 +103,7 @@ def generate(
         elif not isinstance(pipeline, TarDiffPipeline):
             pipeline = TarDiffPipeline.from_pretrained(pipeline)
         _check_fits(pipeline, data)
-        pipeline = pipeline.with_codec(always_observed(pipeline.codec))
+        pipeline = pipeline.with_codec(pipeline.codec.always_observed())
         fold = Dataset(msgspec.structs.replace(data.manifest, task=pipeline.card.task), data.splits)
         folders: list[ClassifierFolder] = []
         surrogates: list[SurrogateFit] = []

@@ -15,28 +15,19 @@ from torch import nn
 
 from tardiff.augment.features import RecordSummary
 from tardiff.augment.surrogate import SurrogateFit, distil
-from tardiff.classifier import ENCODERS, auprc
-from tardiff.classifier_folder import Card, ClassifierFolder, certainty, fit_classifier
-from tardiff.codec import Codec
-from tardiff.dataset import Dataset, Split
+from tardiff.base.noise import stream
+from tardiff.base.threads import one_thread
+from tardiff.classifier.folder import ClassifierCard, ClassifierFolder, certainty, fit_classifier
+from tardiff.classifier.networks import ENCODERS, auprc
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Dataset, Split
 from tardiff.errors import InputError
-from tardiff.evaluate.models import all_classes
-from tardiff.evaluate.threads import one_thread
-from tardiff.evaluate.utility import held_out
-from tardiff.noise import stream
+from tardiff.evaluate.judges import all_classes
 from tardiff.settings import ClassifierSettings
 
 DEFAULT = ("committee",)  # different architectures together guide best (experiments/guidance)
 WIDTH = 32
 NEEDED = ("loss", "logits", "embedding", "head")
-
-
-def with_held_out(data: Dataset, seed: int) -> Dataset:
-    """The training rows in two parts: `train` to learn from and, a fifth of the patients of each class, `validation` to stop on."""
-    split = data.train
-    _, first, member = np.unique(split.subject_id, return_index=True, return_inverse=True)
-    held = held_out(split.label[first], seed)[member]
-    return Dataset(data.manifest, {"train": split.take(~held), "validation": split.take(held)}).completed()
 
 
 def fit_guides(
@@ -116,7 +107,9 @@ def _stand_in(estimator: Any, data: Dataset, codec: Codec, seed: int, features: 
     score = auprc(held.label, classifier.probability(seen[1]))
     counts = tuple(np.bincount(learn.label, minlength=len(data.manifest.task.classes)).tolist())
     sure = certainty(classifier, seen[0], torch.from_numpy(learn.label))
-    card = Card(asdict(settings), data.manifest.task, data.manifest.content_hash, counts, sure, "train", "all", (), (), (1,), score, ())
+    card = ClassifierCard(
+        asdict(settings), data.manifest.task, data.manifest.content_hash, counts, sure, "train", "all", (), (1,), score, ()
+    )
     folder = ClassifierFolder(card, codec, classifier, [classifier.state_dict()], [])
     return folder.serving(learn, "train"), fit
 

@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tardiff.codec import Codec
-from tardiff.dataset import Channel, Dataset, Manifest, Split, Task
+from tardiff.data.dataset import Channel, Dataset, Manifest, Split, Task
 from tardiff.errors import InputError
 
 HAIR = 1e-6
@@ -85,9 +83,3 @@ def _channel(name: str, values: NDArray[np.floating]) -> Channel:
     air = HAIR * max(1.0, abs(low), abs(high)) if low == high else 0.0
     whole = bool((seen == np.rint(seen)).all())
     return Channel(name, "", (low - air, high + air), "last", float(np.median(seen)), kind="ordinal" if whole else "numeric")
-
-
-def always_observed(codec: Codec) -> Codec:
-    """The codec with channels that lacked nothing in training lacking nothing in samples: their bits lie above any threshold."""
-    thresholds = [-1.5 if rate == 1 else t for rate, t in zip(codec.observed_rate, codec.thresholds, strict=True)]
-    return msgspec.structs.replace(codec, thresholds=tuple(thresholds))

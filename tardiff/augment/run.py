@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tardiff.augment.folder import augmented
 from tardiff.augment.generate import CLASSIFIER_GUIDANCE, SUBGROUP_GUIDANCE, Generated, generate
-from tardiff.classifier_folder import ClassifierFolder
-from tardiff.dataset import Dataset
+from tardiff.classifier.folder import ClassifierFolder
+from tardiff.data.dataset import Dataset
+from tardiff.data.labels import labels_to_add
+from tardiff.data.subgroups import subgroup
 from tardiff.errors import TardiffError
-from tardiff.pipeline import TarDiffPipeline
+from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.settings import AugmentSettings, GuidanceSettings
-from tardiff.subgroups import subgroup
 
 
 def augment(
@@ -47,19 +47,6 @@ def augment(
         seed=settings.seed,
     )
     return augmented(data, made.rows, asdict(settings)), made
-
-
-def labels_to_add(counts: NDArray[np.integer], ratio: float, both: bool) -> NDArray[np.int64]:
-    """Labels of synthetic rows, the rarer classes first.
-
-    Args:
-        counts: real rows by class.
-        ratio: share of what each class lacks to the most frequent one.
-        both: also as many rows of the most frequent class as of all others together.
-    """
-    missing = np.rint(ratio * (counts.max() - counts)).astype(int)
-    label = np.repeat(np.arange(len(counts)), missing).astype(np.int64)
-    return np.concatenate([label, np.full(len(label), counts.argmax(), np.int64)]) if both else label
 
 
 def guidance_of(settings: AugmentSettings) -> GuidanceSettings:

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from tardiff.augment.budget import check_minutes
-from tardiff.augment.extra import needs
 from tardiff.augment.folder import augmented
 from tardiff.augment.frames import dataset_of_frame, joined, stays_and_labels
 from tardiff.augment.generate import Generated, generate
 from tardiff.augment.records import checked_array, dataset_of
 from tardiff.augment.targets import KEPT, Target, TargetKind, read_target
-from tardiff.dataset import Dataset, Split
+from tardiff.base.extras import needs
+from tardiff.data.dataset import Dataset, Split
 from tardiff.errors import InputError
-from tardiff.pipeline import TarDiffPipeline
+from tardiff.model.budget import check_minutes
+from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.settings import MAX_SEED, GuidanceSettings, SamplerSettings, TrainSettings
 
 

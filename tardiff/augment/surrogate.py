@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 from torch import Tensor
 from torch.nn import functional as F
 
-from tardiff.classifier import Classifier, build
+from tardiff.classifier.networks import Classifier, build
 from tardiff.settings import ClassifierSettings
 
 ARCHITECTURES = ("summary", "gru")

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
+from tardiff.base.noise import stream
 from tardiff.errors import InputError
-from tardiff.noise import stream
 
 FEWEST = 5
 JITTER = 0.05  # standard deviations of the bin's targets

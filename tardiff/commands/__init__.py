@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
+from tardiff.commands.demo import demo
 from tardiff.commands.judging import compare, evaluate, report
 from tardiff.commands.models import fit_classifier, refine, train
 from tardiff.commands.records import audit, export, prepare, simulate, variables
 from tardiff.commands.samples import augment, diagnose, sample
-from tardiff.commands.whole import demo
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "simulate": simulate,

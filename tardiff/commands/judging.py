@@ -5,9 +5,9 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
+from tardiff.base.distributed import main_process
 from tardiff.commands.options import Data, Out, Threads, by_name, use_threads
 from tardiff.errors import TardiffError
-from tardiff.processes import main_process
 from tardiff.settings import CompareSettings, EvaluateSettings
 
 
@@ -45,12 +45,12 @@ def evaluate(
         cache: Folder that keeps what is fitted for later evaluations, instead of OUT.partial, which goes when OUT is there.
     """
     from tardiff import evaluate as evaluation
-    from tardiff.classifier_folder import ClassifierFolder
-    from tardiff.dataset import Dataset
+    from tardiff.base.files import refuse_existing
+    from tardiff.classifier.folder import ClassifierFolder
+    from tardiff.data.dataset import Dataset
     from tardiff.evaluate.cache import Cache
     from tardiff.evaluate.readers import read_synthetic
-    from tardiff.files import refuse_existing
-    from tardiff.pipeline import TarDiffPipeline
+    from tardiff.model.pipeline import TarDiffPipeline
 
     refuse_existing(out)
     named, guides = by_name("--synthetic", synthetic), by_name("--classifier", classifier)
@@ -83,7 +83,7 @@ def report(
         out: HTML file to write.
         card: Pipeline folder whose README.md shall show the numbers of the sets that it drew; the rest of the file stays as it is.
     """
-    from tardiff.model_card import add_evaluation
+    from tardiff.model.model_card import add_evaluation
     from tardiff.report import report
     from tardiff.report.evaluation import Evaluation, as_written
 
@@ -120,10 +120,10 @@ def compare(
         refined: Refined pipeline folder, for the method `refined`.
     """
     use_threads(threads)
-    from tardiff.augment.compare import compare
-    from tardiff.augment.compare_table import table
-    from tardiff.dataset import Dataset
-    from tardiff.pipeline import TarDiffPipeline
+    from tardiff.compare.run import compare
+    from tardiff.compare.table import table
+    from tardiff.data.dataset import Dataset
+    from tardiff.model.pipeline import TarDiffPipeline
 
     generator, better = (TarDiffPipeline.from_pretrained(path) if path else None for path in (run, refined))
     result = compare(Dataset.load(data), out, settings, generator, better, say=lambda line: print(line, flush=True))

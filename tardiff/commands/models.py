@@ -39,7 +39,7 @@ def train(
     """
     _refuse_unread(model, settings, policy)
     use_threads(threads)
-    from tardiff.dataset import Dataset
+    from tardiff.data.dataset import Dataset
 
     dataset = Dataset.load(data)
     dataset = dataset if labels else dataset.unlabelled()
@@ -49,7 +49,7 @@ def train(
         train_policy(dataset, out, policy, settings.seed)
         print(f"{out}: a record policy, {policy.iterations} iterations")
         return
-    from tardiff.training import train
+    from tardiff.model.training import train
 
     pipeline = train(dataset, out, settings)
     last = pipeline.card.history[-1]
@@ -99,11 +99,11 @@ def fit_classifier(
         run: Pipeline folder that the classifier shall guide, if it learnt from other rows than DATA's (without labels, say).
     """
     use_threads(threads)
-    from tardiff import classifier_folder
-    from tardiff.dataset import Dataset
-    from tardiff.files import refuse_existing
-    from tardiff.generators import load_generator
-    from tardiff.progress import bar
+    from tardiff.base.files import refuse_existing
+    from tardiff.base.progress import bar
+    from tardiff.classifier import folder as classifier_folder
+    from tardiff.data.dataset import Dataset
+    from tardiff.refine.load import load_generator
 
     refuse_existing(out)
     codec = load_generator(run).codec if run else None
@@ -146,12 +146,12 @@ def refine(
         discriminator: Of the network that judges.
     """
     use_threads(threads)
-    from tardiff.classifier_folder import ClassifierFolder
-    from tardiff.dataset import Dataset
-    from tardiff.files import refuse_existing
-    from tardiff.generators import load_generator
-    from tardiff.pipeline import TarDiffPipeline
+    from tardiff.base.files import refuse_existing
+    from tardiff.classifier.folder import ClassifierFolder
+    from tardiff.data.dataset import Dataset
+    from tardiff.model.pipeline import TarDiffPipeline
     from tardiff.refine import refine
+    from tardiff.refine.load import load_generator
 
     refuse_existing(out)
     pipeline = load_generator(run)

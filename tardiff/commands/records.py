@@ -93,7 +93,7 @@ def audit(data: Data, run: UseAppendAction[tuple[Path, ...]] = (), json: Path | 
         seed: Seed of the intervals.
     """
     from tardiff.audit import audit, table
-    from tardiff.files import refuse_existing, write_json
+    from tardiff.base.files import refuse_existing, write_json
 
     if json is not None:
         refuse_existing(json)
@@ -121,13 +121,13 @@ def export(data: Data, out: Out, format: Literal["table", "meds"] = "table") -> 
         out: File to write, ending in .csv, .csv.gz or .parquet; for MEDS, the folder to write.
         format: table or meds.
     """
-    from tardiff.dataset import Dataset
-    from tardiff.files import refuse_existing
+    from tardiff.base.files import refuse_existing
+    from tardiff.data.dataset import Dataset
 
     refuse_existing(out)
     dataset = Dataset.load(data)
     if format == "meds":
-        from tardiff.meds import export_meds
+        from tardiff.data.meds import export_meds
 
         print(f"{out}: {export_meds(dataset, out):,} events")
         return

@@ -21,7 +21,6 @@ def sample(
     guidance: OmitArgPrefixes[GuidanceSettings] = GuidanceSettings(),
     sampler: OmitArgPrefixes[SamplerSettings] = SamplerSettings(),
     selection: OmitArgPrefixes[SelectionSettings] = SelectionSettings(),
-    data: Path | None = None,
     privacy_filter: Path | None = None,
     descriptors: Path | None = None,
     seed: int = 0,
@@ -44,7 +43,6 @@ def sample(
         label_ratio: train (as in training), balanced, or the share of the last class (0.5).
         relabel: Let the classifiers say which samples get which label, as many of each as asked for; best for a generator that
             learnt without labels.
-        data: Dataset folder whose validation rows choose the strength (`--strength auto`) or the samples (`--select shapley`).
         privacy_filter: Dataset folder that RUN was trained on. Samples closer to one of its training rows than the closest of its
             held-out rows (validation and test) are dropped, and others of further seeds drawn in their place.
         descriptors: Record policy of the same data (`tardiff train --model policy`) that draws the static descriptors.
@@ -52,20 +50,18 @@ def sample(
             only through the labels.
     """
     use_threads(threads)
-    from tardiff.classifier_folder import ClassifierFolder
-    from tardiff.dataset import Dataset
-    from tardiff.files import digest, refuse_existing
-    from tardiff.generators import described, load_generator
-    from tardiff.shelf import Shelf
+    from tardiff.base.files import digest, refuse_existing
+    from tardiff.classifier.folder import ClassifierFolder
+    from tardiff.data.dataset import Dataset
+    from tardiff.refine.load import described, load_generator
     from tardiff.synthesis import synthesise
+    from tardiff.synthesis.sample_store import SampleStore
 
     refuse_existing(out)
-    records = Dataset.load(data) if data else None
     asked = {"n": n, "seed": seed, "label_ratio": label_ratio, "guidance": asdict(guidance), "selection": asdict(selection)}
     asked |= {"sampler": asdict(replace(sampler, batch_size=1))}  # which changes no sample
     asked |= {"made by": [digest(path) for path in (run, *classifier, descriptors) if path is not None]}
-    asked |= {"data": records.manifest.content_hash if records else None}
-    shelf = Shelf(out.with_name(out.name + ".partial"), asked)
+    store = SampleStore(out.with_name(out.name + ".partial"), asked)
     generator = load_generator(run)
     result = synthesise(
         described(generator, load_generator(descriptors)) if descriptors else generator,
@@ -74,17 +70,16 @@ def sample(
         guidance=guidance,
         sampler=sampler,
         selection=selection,
-        data=records,
         privacy_filter=Dataset.load(privacy_filter) if privacy_filter else None,
         label_ratio=label_ratio,
         relabel=relabel,
         seed=seed,
-        shelf=shelf,
+        store=store,
     )
     describe(result.dataset.save(out), out)
-    shelf.clear()
-    if result.choice is not None:
-        print(result.choice)
+    store.clear()
+    if result.match is not None:
+        print(result.match)
     if result.dropped is not None:
         print(result.dropped)
     moved = result.movement
@@ -95,13 +90,8 @@ def sample(
             f"against unguided ones of the same seeds); the guide at most {peak['ratio']:.3f} of an update (step {peak['step']})"
         )
         print(f"decoding put {moved.repaired[0]:.2%} of the values back within limits or in order (unguided {moved.repaired[1]:.2%})")
-        if moved.kept is not None:
-            shares = ", ".join(
-                f"{share:.0%} of {name}" for share, name in zip(moved.kept, result.dataset.manifest.task.classes, strict=True)
-            )
-            print(f"of the gap between guidance rows and unguided samples, this stands above chance and was followed: {shares}")
         if moved.inert:
-            print("warning: guidance is inert: raise --strength or --window, or there is no gap to close", file=sys.stderr)
+            print("warning: guidance is inert: raise --strength or --window", file=sys.stderr)
 
 
 def diagnose(
@@ -132,13 +122,13 @@ def diagnose(
         seed: Seed of rows, folds and intervals.
     """
     use_threads(threads)
-    from tardiff.classifier_folder import ClassifierFolder
-    from tardiff.dataset import Dataset
-    from tardiff.diagnosis import diagnose
-    from tardiff.diagnosis_plot import picture
+    from tardiff.base.files import new_folder, refuse_existing, write_json
+    from tardiff.classifier.folder import ClassifierFolder
+    from tardiff.data.dataset import Dataset
     from tardiff.evaluate.plots import save_png
-    from tardiff.files import new_folder, refuse_existing, write_json
-    from tardiff.pipeline import TarDiffPipeline
+    from tardiff.model.pipeline import TarDiffPipeline
+    from tardiff.synthesis.diagnosis import diagnose
+    from tardiff.synthesis.diagnosis_plot import picture
 
     refuse_existing(out)
     opened = TarDiffPipeline.from_pretrained(run), ClassifierFolder.load(classifier), Dataset.load(data)
@@ -173,10 +163,10 @@ def augment(
     """
     use_threads(threads)
     from tardiff.augment.run import augment
-    from tardiff.classifier_folder import ClassifierFolder
-    from tardiff.dataset import Dataset
-    from tardiff.files import refuse_existing
-    from tardiff.pipeline import TarDiffPipeline
+    from tardiff.base.files import refuse_existing
+    from tardiff.classifier.folder import ClassifierFolder
+    from tardiff.data.dataset import Dataset
+    from tardiff.model.pipeline import TarDiffPipeline
 
     refuse_existing(out)
     folders = [ClassifierFolder.load(path) for path in classifier]

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from tardiff.base.files import replace_file
 from tardiff.errors import TardiffError
-from tardiff.files import replace_file
 
 Arrays = dict[str, NDArray[Any]]
 

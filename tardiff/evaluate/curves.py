@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tardiff.dataset import Channel, Dataset, Split, Static
+from tardiff.data.dataset import Channel, Dataset, Split, Static
 
 QUANTILES = (0.1, 0.5, 0.9)
 BINS = 24

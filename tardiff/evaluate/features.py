@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tardiff.summaries import SUMMARIES, summary
+from tardiff.data.summaries import SUMMARIES, summary
 
 
 def summary_features(x: Tensor) -> NDArray[np.float64]:

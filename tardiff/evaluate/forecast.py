@@ -15,14 +15,14 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tardiff.dataset import Split
-from tardiff.evaluate.bench import Bench
+from tardiff.base.noise import stream
+from tardiff.data.dataset import Split
 from tardiff.evaluate.bootstrap import Draws, Resamples, estimate
 from tardiff.evaluate.cache import Arrays
-from tardiff.evaluate.models import BATCH, Rows
+from tardiff.evaluate.judges import BATCH, Rows
 from tardiff.evaluate.pool import COST, Fit
+from tardiff.evaluate.row_sets import Bench
 from tardiff.evaluate.utility import fit_seeds, held_out
-from tardiff.noise import stream
 from tardiff.settings import EvaluateSettings
 
 WIDTH = 32

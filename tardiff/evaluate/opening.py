@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tardiff.classifier_folder import ClassifierFolder
-from tardiff.dataset import Dataset, Split
+from tardiff.classifier.folder import ClassifierFolder
+from tardiff.data.dataset import Dataset, Split
 from tardiff.errors import TardiffError
 from tardiff.evaluate.readers import read_synthetic
-from tardiff.guides import served_task
-from tardiff.pipeline import TarDiffPipeline
+from tardiff.guidance.build import served_task
+from tardiff.model.pipeline import TarDiffPipeline
 
 
 def opened(data: str | Path | Dataset) -> Dataset:

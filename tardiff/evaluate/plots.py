@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from tardiff.dataset import Dataset, Split
+from tardiff.data.dataset import Dataset, Split
 from tardiff.evaluate.lookup import cell, shown_ratio
 
 # Colours that colour-blind readers can tell apart (Okabe & Ito, 2008).

@@ -9,12 +9,12 @@ from typing import Any
 
 import joblib
 
+from tardiff.base.distributed import barrier, local_world_size, round_robin
+from tardiff.base.progress import bar
+from tardiff.base.threads import one_thread
 from tardiff.errors import TardiffError
-from tardiff.evaluate.bench import Bench
 from tardiff.evaluate.cache import Arrays, Cache
-from tardiff.evaluate.threads import one_thread
-from tardiff.processes import dealt, here, wait
-from tardiff.progress import bar
+from tardiff.evaluate.row_sets import Bench
 
 PACKAGES = ("tardiff", "torch", "scikit-learn", "numpy", "scipy")
 COST = {"gru": 30, "tcn": 16, "trees": 1.5, "logistic": 0.1, "mask-only": 0.1, "forecast": 10}
@@ -62,17 +62,17 @@ def run_fits(fits: Sequence[Fit], bench: Bench, workers: int, kept: Cache) -> di
     """
     keys = {fit: fit.key(bench) for fit in fits}
     done = {fit: arrays for fit, key in keys.items() if (arrays := kept.load(key)) is not None}
-    wait()  # until all have looked: what one keeps from here on would be missing from another's list, and they would deal differently
+    barrier()  # until all have looked: what one keeps from here on would be missing from another's list, and they would deal differently
     left = sorted((fit for fit in fits if fit not in done), key=lambda fit: -fit.cost)  # so that no worker idles at the end
-    mine = dealt(left)
-    run = joblib.Parallel(n_jobs=workers or max(1, joblib.cpu_count() // here()), return_as="generator_unordered")
+    mine = round_robin(left)
+    run = joblib.Parallel(n_jobs=workers or max(1, joblib.cpu_count() // local_world_size()), return_as="generator_unordered")
     with _progress(sum(fit.cost for fit in fits), sum(fit.cost for fit in done)) as moved:
         results: Iterator[tuple[int, Arrays]] = run(joblib.delayed(_one)(number, fit, bench) for number, fit in enumerate(mine))
         for number, arrays in results:
             kept.save(keys[mine[number]], arrays)
             done[mine[number]] = arrays
             moved.update(mine[number].cost)
-    wait()
+    barrier()
     return done | {fit: _found(kept, keys[fit]) for fit in left if fit not in done}
 
 

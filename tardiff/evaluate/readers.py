@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pyarrow.lib import ArrowException
 
-from tardiff.archives import check_gzip, check_zip
-from tardiff.dataset import SPLITS, Dataset, Manifest, Split
+from tardiff.base.archives import check_gzip, check_zip
+from tardiff.data.dataset import SPLITS, Dataset, Manifest, Split
 from tardiff.errors import TardiffError
 from tardiff.evaluate.pickles import read_pickle
 

@@ -8,27 +8,27 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from tardiff.classifier import State
-from tardiff.classifier_folder import ClassifierFolder
-from tardiff.codec import Codec
-from tardiff.dataset import Dataset, Split
+from tardiff.base.files import new_folder, write_json
+from tardiff.base.threads import one_thread
+from tardiff.classifier.folder import ClassifierFolder
+from tardiff.classifier.networks import State
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Dataset, Split
 from tardiff.errors import TardiffError
 from tardiff.evaluate import forecast
-from tardiff.evaluate.bench import Bench, thinned
 from tardiff.evaluate.cache import Cache
 from tardiff.evaluate.curves import curves
 from tardiff.evaluate.fidelity import discriminative, embedding, fidelity
-from tardiff.evaluate.models import EVALUATORS
+from tardiff.evaluate.judges import EVALUATORS
 from tardiff.evaluate.opening import check_classes, check_like, check_models, check_real, check_strangers, opened, opened_synthetic
 from tardiff.evaluate.plots import save_png, trajectories, utility_forest
 from tardiff.evaluate.pool import run_fits, versions
 from tardiff.evaluate.privacy import privacy
+from tardiff.evaluate.row_sets import Bench, thinned
 from tardiff.evaluate.subgroups import groups, subgroups
 from tardiff.evaluate.table import table
-from tardiff.evaluate.threads import one_thread
 from tardiff.evaluate.utility import fit_of, fit_seeds, plan, scores, utility
-from tardiff.files import new_folder, write_json
-from tardiff.pipeline import TarDiffPipeline
+from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.settings import EvaluateSettings
 
 QUICK_ROWS, QUICK_ATTACKED = 4000, 500

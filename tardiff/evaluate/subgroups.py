@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tardiff.dataset import Dataset, Manifest, Split, Static
+from tardiff.base.noise import stream
+from tardiff.base.progress import bar
+from tardiff.data.dataset import Dataset, Manifest, Split, Static
 from tardiff.errors import TardiffError
 from tardiff.evaluate.bootstrap import Resamples, estimate
 from tardiff.evaluate.utility import Scores, judged
-from tardiff.noise import stream
-from tardiff.progress import bar
 from tardiff.settings import EvaluateSettings
 
 AGES = (50, 65, 80)

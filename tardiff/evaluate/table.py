@@ -4,8 +4,8 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tardiff.evaluate.floor import overall, worse_than_floor
 from tardiff.evaluate.lookup import cell, difference, shown_ratio
-from tardiff.evaluate.verdict import overall, worse_than_floor
 
 WIDTH = 118
 NAME = 24
@@ -24,7 +24,7 @@ def table(result: Result) -> str:
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
-def number(estimate: Estimate, signed: bool = False) -> str:
+def interval(estimate: Estimate, signed: bool = False) -> str:
     """`0.321 [0.290, 0.355]`; `-` where undefined."""
     if estimate["value"] is None:
         return "-"
@@ -41,7 +41,7 @@ def _head(result: Result) -> list[str]:
         f"In brackets: 95 % intervals over test patients and fits ({settings['bootstrap']:,} resamples, the same for every cell);",
         "they do not cover another training or sampling seed of the generator.",
         f"Chance: AUPRC {test['positives'] / test['rows']:.3f}, AUROC 0.500. "
-        f"From the mask alone: AUPRC {number(mask['auprc'])}, AUROC {number(mask['auroc'])}.",
+        f"From the mask alone: AUPRC {interval(mask['auprc'])}, AUROC {interval(mask['auroc'])}.",
     ]
 
 
@@ -93,7 +93,7 @@ def _subgroups(result: Result) -> list[str]:
         scores = [(next(c for c in group["cells"] if identity.items() <= c.items())["metrics"]["auroc"], group) for group in judged]
         ranked = sorted((pair for pair in scores if pair[0]["value"] is not None), key=lambda pair: pair[0]["value"])
         ends = (ranked[0], ranked[-1]) if ranked else ()
-        texts = [(_short(f"{group['static']}: {group['group']}", NUMBER), number(score)) for score, group in ends]
+        texts = [(_short(f"{group['static']}: {group['group']}", NUMBER), interval(score)) for score, group in ends]
         lines.append(_row([name or "real", *(text for pair in texts for text in pair)]))
     return lines
 
@@ -102,7 +102,7 @@ def _forecast(result: Result) -> list[str]:
     numbers = {"real": result["forecast"]["real"]} | result["forecast"]["sets"]
     numbers["(nothing changes)"] = result["forecast"]["carried_forward"]
     lines = ["Forecasting the next step of real test rows (mean absolute error in normal scores)", _row(["trained on", "error"])]
-    return lines + [_row([name, number(estimate)]) for name, estimate in numbers.items()]
+    return lines + [_row([name, interval(estimate)]) for name, estimate in numbers.items()]
 
 
 def _fidelity(result: Result) -> list[str]:
@@ -115,7 +115,7 @@ def _fidelity(result: Result) -> list[str]:
     rows = f"{result['fidelity']['rows']:,} rows of each set"
     lines = [f"Fidelity to the real training rows ({rows}; 0 is identical, but 0.5 where rows are told apart)"]
     lines.append(_row(["", *shown.values()]))
-    lines += [_row([name, *(number(overall(numbers[key])) for key in shown)]) for name, numbers in sets.items()]
+    lines += [_row([name, *(interval(overall(numbers[key])) for key in shown)]) for name, numbers in sets.items()]
     for name, numbers in others.items():
         worse = worse_than_floor(floor, numbers)
         verdict = f"{name}: {len(worse)} of {len(floor)} numbers worse than the floor"
@@ -138,7 +138,7 @@ def _privacy(result: Result) -> list[str]:
     lines.append(_row(["", "nearer to train", "closer than strangers", "copies of train rows", "near copies"]))
     for name, numbers in found["sets"].items():
         counts = [f"{numbers[key]['count']:,} of {numbers[key]['n']:,} rows" for key in ("copies", "near_copies")]
-        lines.append(_row([name, number(numbers["nearer_train"]), number(numbers["closer_than_stranger"]), *counts]))
+        lines.append(_row([name, interval(numbers["nearer_train"]), interval(numbers["closer_than_stranger"]), *counts]))
     lines += ["", "Membership inference (AUC; 0.5 is chance): training or guidance rows against as many rows that nothing learnt"]
     lines.append(_row(["", "attack", "AUC", "found at 1 % alarms", "rows"]))
     owners = {name: numbers["attacks"] for name, numbers in found["sets"].items()}
@@ -150,7 +150,7 @@ def _privacy(result: Result) -> list[str]:
 def _attack(name: str, found: Mapping[str, Any]) -> str:
     hits = found["tpr"]["0.01"]
     rows = f"{found['n_members']:,} {found['members']}"
-    return _row([name, found["attack"], number(found["auc"]), "too few rows" if hits is None else number(hits), rows])
+    return _row([name, found["attack"], interval(found["auc"]), "too few rows" if hits is None else interval(hits), rows])
 
 
 def _attributes(sets: Mapping[str, Any]) -> list[str]:
@@ -158,7 +158,7 @@ def _attributes(sets: Mapping[str, Any]) -> list[str]:
     lines.append(_row(["", "attribute", "of training rows", "of strangers", "difference"]))
     for name, numbers in sets.items():
         for worst in sorted(numbers["attribute_inference"], key=lambda item: -item["difference"]["value"])[:1]:
-            guessed = [number(worst["members"]), number(worst["others"]), number(worst["difference"], signed=True)]
+            guessed = [interval(worst["members"]), interval(worst["others"]), interval(worst["difference"], signed=True)]
             lines.append(_row([name, worst["attribute"], *guessed]))
     for name, numbers in sets.items():
         group, match = numbers["k_anonymity"], numbers["k_anonymity"]["unique_matches"]
@@ -170,7 +170,7 @@ def _attributes(sets: Mapping[str, Any]) -> list[str]:
 
 
 def _scores(item: Mapping[str, Any], signed: bool = False) -> list[str]:
-    return [number(item["metrics"][metric], signed) for metric in ("auprc", "auroc")]
+    return [interval(item["metrics"][metric], signed) for metric in ("auprc", "auroc")]
 
 
 def _row(cells: list[str]) -> str:

@@ -12,18 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tardiff.dataset import Split
-from tardiff.evaluate.bench import Bench
+from tardiff.base.noise import stream
+from tardiff.base.progress import bar
+from tardiff.data.dataset import Split
+from tardiff.data.holdout import held_out
 from tardiff.evaluate.bootstrap import Draws, Resamples, estimate, recentred
 from tardiff.evaluate.cache import Arrays
+from tardiff.evaluate.judges import Rows, fit_model
 from tardiff.evaluate.metrics import DISTANCES, METRICS, positive_score
-from tardiff.evaluate.models import Rows, fit_model
 from tardiff.evaluate.pool import COST, Fit
-from tardiff.noise import stream
-from tardiff.progress import bar
+from tardiff.evaluate.row_sets import Bench
 from tardiff.settings import EvaluateSettings
-
-HELD_OUT = 0.2
 
 Scores = dict["Cell", NDArray[np.float64]]
 
@@ -126,16 +125,6 @@ def training_rows(cell: Cell, bench: Bench, seed: int) -> tuple[Rows, Rows]:
         return synthetic.take(np.flatnonzero(~held)), synthetic.take(np.flatnonzero(held))
     order = stream("rows drawn", seed).permutation(len(synthetic))
     return bench.train.join(synthetic.take(order[: _wanted(cell.ratio, bench)])), bench.validation
-
-
-def held_out(label: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
-    """A fifth of each class, at least one row, [n]: so that rare classes can be stopped on, too."""
-    order = stream("held out", seed).permutation(len(label))
-    held = np.zeros(len(label), dtype=bool)
-    for value in np.unique(label):
-        rows = order[label[order] == value]
-        held[rows[: max(1, round(HELD_OUT * len(rows)))]] = True
-    return held
 
 
 def _fit(bench: Bench, cell: Cell, seed: int, asked: tuple[str, ...]) -> Arrays:

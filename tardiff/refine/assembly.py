@@ -8,24 +8,24 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tardiff.checkpoint import Checkpoint, Identity, unpack
-from tardiff.classifier_folder import ClassifierFolder
-from tardiff.dataset import Dataset
-from tardiff.files import new_folder, write_json
-from tardiff.labels import draw_labels
-from tardiff.noise import row_seeds
-from tardiff.pipeline import RecordGenerator, Samples
-from tardiff.processes import main_process
+from tardiff.base.checkpoint import Checkpoint, Identity, unpack
+from tardiff.base.distributed import main_process
+from tardiff.base.files import new_folder, write_json
+from tardiff.base.noise import row_seeds
+from tardiff.classifier.folder import ClassifierFolder
+from tardiff.data.dataset import Dataset
+from tardiff.data.labels import draw_labels
+from tardiff.model.pipeline import RecordGenerator, Samples
 from tardiff.refine import reward_terms as _registered  # noqa: F401  (fills the registry)
-from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
+from tardiff.refine.discriminator import DiscriminatorRows, DiscriminatorTrainer
+from tardiff.refine.early_stopping import Best, Watch
 from tardiff.refine.generator import Generator, Rollout
 from tardiff.refine.log import Log
 from tardiff.refine.loop import Loop
 from tardiff.refine.ppo import Stats, ppo_update
 from tardiff.refine.rewards import Context, WeightedRewards
-from tardiff.refine.safety import Examiner
 from tardiff.refine.settings import DiscriminatorSettings, PolicySettings, PPOSettings, RefineSettings
-from tardiff.refine.watch import Best, Watch
+from tardiff.refine.validation_checks import Examiner
 from tardiff.settings import SamplerSettings
 
 EXAMINED_ROWS = 2**26  # row numbers that no user's sample has
@@ -72,7 +72,7 @@ def assemble(
         TardiffError: a reward is unknown or lacks what it needs, a split is missing, or TensorBoard is.
     """
     codec, statics, counts = average.codec, average.statics, average.card.class_counts
-    real, held = (Judgeable.of(data.split(name), codec, statics) for name in ("train", "validation"))
+    real, held = (DiscriminatorRows.of(data.split(name), codec, statics) for name in ("train", "validation"))
     trainer = DiscriminatorTrainer(real, held, len(counts), discriminator, ppo.learning_rate, seed)
     weighted = WeightedRewards.of(rewards, Context(codec, statics, data, trainer, classifier))
     optimizer = torch.optim.Adam(generator.module.parameters(), ppo.learning_rate)

@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tardiff.noise import normal, uniform
-from tardiff.objective import denoising_loss, diffuse, noise_schedule
+from tardiff.base.noise import normal, uniform
+from tardiff.model.diffusion import denoising_loss, diffuse, noise_schedule
+from tardiff.model.sampling import in_chunks
 from tardiff.refine.generator import Rollout, Scored
 from tardiff.refine.trajectories import DiffusionGenerator
-from tardiff.sampling import in_chunks
 
 DRAWS = 8
 ALPHA_BAR = noise_schedule().alphas_cumprod

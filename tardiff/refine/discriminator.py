@@ -7,19 +7,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tardiff.classifier import TCNEncoder
-from tardiff.codec import Codec
-from tardiff.dataset import Split
-from tardiff.noise import stream
+from tardiff.base.noise import stream
+from tardiff.classifier.networks import TCNEncoder
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Split
+from tardiff.data.statics import StaticModel
 from tardiff.refine.settings import DiscriminatorSettings
-from tardiff.statics import StaticModel
 
 PSEUDO_STEP = 0.01  # change of the share of pseudo-real rows, an update
 MOST_PSEUDO = 0.8
 
 
 @dataclass(frozen=True)
-class Judgeable:
+class DiscriminatorRows:
     """What the discriminator reads of records: x [N, 2 C, T] (decoded and encoded again), encoded descriptors [N, s], label [N]."""
 
     x: Tensor
@@ -27,16 +27,16 @@ class Judgeable:
     label: Tensor
 
     @classmethod
-    def of(cls, split: Split, codec: Codec, statics: StaticModel) -> "Judgeable":
+    def of(cls, split: Split, codec: Codec, statics: StaticModel) -> "DiscriminatorRows":
         """Real rows."""
         return cls(codec.encode(split), statics.encode(split.static), torch.from_numpy(split.label))
 
     def __len__(self) -> int:
         return len(self.label)
 
-    def take(self, rows: Tensor) -> "Judgeable":
+    def take(self, rows: Tensor) -> "DiscriminatorRows":
         """The rows given by an index or boolean tensor."""
-        return Judgeable(self.x[rows], self.static[rows], self.label[rows])
+        return DiscriminatorRows(self.x[rows], self.static[rows], self.label[rows])
 
 
 class Discriminator(nn.Module):
@@ -78,7 +78,13 @@ class DiscriminatorTrainer:
     """
 
     def __init__(
-        self, real: Judgeable, held: Judgeable | None, classes: int, settings: DiscriminatorSettings, learning_rate: float, seed: int
+        self,
+        real: DiscriminatorRows,
+        held: DiscriminatorRows | None,
+        classes: int,
+        settings: DiscriminatorSettings,
+        learning_rate: float,
+        seed: int,
     ) -> None:
         self.real, self.held, self.settings, self.seed = real, held, settings, seed
         with torch.random.fork_rng():
@@ -90,19 +96,19 @@ class DiscriminatorTrainer:
         self.done = 0
 
     @torch.no_grad()
-    def logit(self, rows: Judgeable) -> Tensor:
+    def logit(self, rows: DiscriminatorRows) -> Tensor:
         """[N]."""
         parts = torch.arange(len(rows)).split(512)
         return torch.cat([self.network(part.x, part.static, part.label) for part in map(rows.take, parts)])
 
-    def learn(self, fake: Judgeable, updates: int) -> dict[str, float]:
+    def learn(self, fake: DiscriminatorRows, updates: int) -> dict[str, float]:
         """Some updates on real rows and these samples; returns what is logged."""
         for _ in range(updates):
             self._update(fake)
             self.done += 1
         return self.accuracy(fake)
 
-    def accuracy(self, fake: Judgeable) -> dict[str, float]:
+    def accuracy(self, fake: DiscriminatorRows) -> dict[str, float]:
         """Share of generated, training and held-out rows that it tells rightly, and of training rows that are generated ones."""
         rows = stream("discriminator accuracy", self.seed, self.done).permutation(len(self.real))[: len(fake)]
         shares = {
@@ -113,7 +119,7 @@ class DiscriminatorTrainer:
             shares["discriminator_held"] = float((self.logit(self.held) > 0).float().mean())
         return shares | {"pseudo": self.pseudo}
 
-    def _update(self, fake: Judgeable) -> None:
+    def _update(self, fake: DiscriminatorRows) -> None:
         random = stream("discriminator", self.seed, self.done)
         size = self.settings.batch_size
         real = self.real.take(torch.from_numpy(random.integers(len(self.real), size=size)))
@@ -134,10 +140,10 @@ class DiscriminatorTrainer:
         sure = float(at_real.detach().sign().mean()) > self.settings.pseudo
         self.pseudo = min(max(self.pseudo + (PSEUDO_STEP if sure else -PSEUDO_STEP), 0.0), MOST_PSEUDO)
 
-    def _augmented(self, real: Judgeable, fake: Judgeable, random: np.random.Generator) -> Judgeable:
+    def _augmented(self, real: DiscriminatorRows, fake: DiscriminatorRows, random: np.random.Generator) -> DiscriminatorRows:
         swap = torch.from_numpy(random.random(len(real)) < self.pseudo)
         other = fake.take(torch.from_numpy(random.integers(len(fake), size=len(real))))
-        return Judgeable(
+        return DiscriminatorRows(
             torch.where(swap[:, None, None], other.x, real.x),
             torch.where(swap[:, None], other.static, real.static),
             torch.where(swap, other.label, real.label),

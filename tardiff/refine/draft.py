@@ -2,10 +2,10 @@
 
 import torch
 
+from tardiff.base.distributed import minibatch_shard
+from tardiff.base.noise import stream
 from tardiff.errors import TardiffError
-from tardiff.noise import stream
-from tardiff.pipeline import Samples
-from tardiff.processes import shared
+from tardiff.model.pipeline import Samples
 from tardiff.refine.generator import Rollout
 from tardiff.refine.ppo import Stats, optimizer_step, spread_by_class
 from tardiff.refine.rewards import WeightedRewards
@@ -44,7 +44,7 @@ def draft_update(
     }
     norms, distances = [], []
     for part in torch.from_numpy(stream("draft order", seed, iteration).permutation(len(rollout.label))).split(settings.minibatch):
-        rows, weight = shared(part)
+        rows, weight = minibatch_shard(part)
         x0, distance = generator.last_step(rollout, rows)
         x = samples.x[rows] + (x0 - x0.detach())
         static, label = rollout.state["static"][rows], rollout.label[rows]

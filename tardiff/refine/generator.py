@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tardiff.codec import Codec
-from tardiff.pipeline import Samples
-from tardiff.processes import share, whole
+from tardiff.base.distributed import gather, shard
+from tardiff.data.codec import Codec
+from tardiff.model.pipeline import Samples
 
 
 @dataclass(frozen=True)
@@ -71,15 +71,15 @@ class Generator(Protocol):
 
 def drawn(generator: Generator, label: NDArray[np.int64], seeds: Sequence[int]) -> Rollout:
     """A rollout of which each of several processes draws a share, and all get the whole."""
-    mine, rows = share(len(label)), len(label)
+    mine, rows = shard(len(label)), len(label)
     part = generator.sample(label[mine], seeds[mine])
-    state = {name: whole(tensor, rows) for name, tensor in part.state.items()}
-    static = whole(torch.from_numpy(part.static), rows).numpy()
-    return Rollout(whole(part.x, rows), static, torch.from_numpy(label), whole(part.log_prob, rows), state)
+    state = {name: gather(tensor, rows) for name, tensor in part.state.items()}
+    static = gather(torch.from_numpy(part.static), rows).numpy()
+    return Rollout(gather(part.x, rows), static, torch.from_numpy(label), gather(part.log_prob, rows), state)
 
 
 @torch.no_grad()
-def judged(codec: Codec, rollout: Rollout) -> Samples:
+def decoded(codec: Codec, rollout: Rollout) -> Samples:
     """The records that a user would get, and x as real records have it.
 
     Decoded, thresholded and encoded again: no reward can tell a sample by values between mask bits, and no gradient passes.

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from tardiff.base.files import replace_file
 from tardiff.errors import TardiffError
 from tardiff.evaluate.plots import SETS, save_png
-from tardiff.files import replace_file
 
 NAME = "refinement.jsonl"
 FIGURE = "refinement.png"

@@ -10,21 +10,21 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tardiff.checkpoint import Checkpoint, Tensors, pack, pack_adam, unpack, unpack_adam
-from tardiff.codec import Codec
+from tardiff.base.checkpoint import Checkpoint, Tensors, pack, pack_adam, unpack, unpack_adam
+from tardiff.base.distributed import main_process
+from tardiff.base.noise import row_seeds
+from tardiff.base.progress import bar
+from tardiff.data.codec import Codec
+from tardiff.data.statics import StaticModel
 from tardiff.errors import TardiffError
 from tardiff.evaluate.privacy.closest import closest
-from tardiff.noise import row_seeds
-from tardiff.pipeline import Samples
-from tardiff.processes import main_process
-from tardiff.progress import bar
-from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
-from tardiff.refine.generator import Generator, Rollout, drawn, judged
+from tardiff.model.pipeline import Samples
+from tardiff.refine.discriminator import DiscriminatorRows, DiscriminatorTrainer
+from tardiff.refine.early_stopping import Best, Watch
+from tardiff.refine.generator import Generator, Rollout, decoded, drawn
 from tardiff.refine.log import Log
 from tardiff.refine.ppo import Stats
 from tardiff.refine.rewards import WeightedRewards
-from tardiff.refine.watch import Best, Watch
-from tardiff.statics import StaticModel
 
 SAMPLED_ROWS = 2**28  # row numbers that no user's sample has
 WARM_UP_ROWS = 2**27
@@ -102,7 +102,7 @@ class Loop:
             moved.update()
             if warm_up := self.trainer.settings.warm_up:
                 pilot = drawn(self.generator, self.label, row_seeds(self.seed, range(WARM_UP_ROWS, WARM_UP_ROWS + len(self.label))))
-                self.trainer.learn(self.judgeable(judged(self.codec, pilot)), warm_up)
+                self.trainer.learn(self.judgeable(decoded(self.codec, pilot)), warm_up)
             moved.update()
         return seconds
 
@@ -112,7 +112,7 @@ class Loop:
         first = SAMPLED_ROWS + iteration * len(self.label)
         rollout = drawn(self.generator, self.label, row_seeds(self.seed, range(first, first + len(self.label))))
         sampling = time.perf_counter() - start
-        samples = judged(self.codec, rollout)
+        samples = decoded(self.codec, rollout)
         reward, seen = self.rewards(samples)
         stats = self.update(rollout, samples, reward, iteration)
         if not all(np.isfinite(value) for value in stats.values()):
@@ -125,9 +125,9 @@ class Loop:
         seconds = {"seconds": time.perf_counter() - start, "sampling_seconds": sampling}
         return {"iteration": iteration + 1, **seen, **stats, **seconds}
 
-    def judgeable(self, samples: Samples) -> Judgeable:
+    def judgeable(self, samples: Samples) -> DiscriminatorRows:
         """Samples as the discriminator reads them."""
-        return Judgeable(samples.x, self.statics.encode(samples.static), torch.from_numpy(samples.label))
+        return DiscriminatorRows(samples.x, self.statics.encode(samples.static), torch.from_numpy(samples.label))
 
     def _spread(self, samples: Samples) -> Stats:
         """Root mean square distance to the next sample and to the nearest training row: what reward hacking shows in first."""

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tardiff.codec import Z_LIMIT, Codec
-from tardiff.noise import normal
+from tardiff.base.noise import normal
+from tardiff.data.codec import Z_LIMIT, Codec
+from tardiff.data.statics import StaticModel
+from tardiff.model.sampling import in_chunks
 from tardiff.refine.generator import Rollout, Scored
-from tardiff.sampling import in_chunks
-from tardiff.statics import StaticModel
 
 SPREAD = 0.2  # of the pre-squashed values at the start: a little less than one normal score
 KNOWN = 3.0  # logit at which descriptors are known at the start

@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from tardiff.codec import Codec
+from tardiff.base.files import new_folder, read_struct, write_struct
+from tardiff.data.codec import Codec
+from tardiff.data.statics import StaticModel
 from tardiff.errors import TardiffError
-from tardiff.files import new_folder, read_struct, write_struct
-from tardiff.pipeline import Card, RecordGenerator, Samples
-from tardiff.refine.generator import judged
+from tardiff.model.card import Card
+from tardiff.model.pipeline import RecordGenerator, Samples
+from tardiff.model.sampling import Callback, Guide
+from tardiff.refine.generator import decoded
 from tardiff.refine.policy import PolicyGenerator, RecordPolicy, new_policy
-from tardiff.sampling import Callback, Guide
 from tardiff.settings import WIDEST, SamplerSettings
-from tardiff.statics import StaticModel
 
 INDEX = "policy.json"
 
@@ -63,7 +64,7 @@ class PolicyPipeline(RecordGenerator):
         if guide is not None:
             raise TardiffError("a record policy has no reverse steps to guide; use --guidance none")
         rollout = PolicyGenerator(self.policy, self.codec, self.statics).sample(label, seeds)
-        return judged(self.codec, rollout)
+        return decoded(self.codec, rollout)
 
     def save_pretrained(self, path: str | Path) -> None:
         """Write the folder, whole or not at all.

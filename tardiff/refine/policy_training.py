@@ -3,17 +3,17 @@
 import copy
 from pathlib import Path
 
-from tardiff.checkpoint import Identity, plain
-from tardiff.codec import Codec
-from tardiff.dataset import UNLABELLED, Dataset
+from tardiff.base.checkpoint import Identity, plain
+from tardiff.base.files import refuse_existing
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import UNLABELLED, Dataset
+from tardiff.data.statics import StaticModel
 from tardiff.errors import TardiffError
-from tardiff.files import refuse_existing
+from tardiff.model.training import training_card
 from tardiff.refine.assembly import assemble, write
 from tardiff.refine.policy import PolicyGenerator, new_policy
 from tardiff.refine.policy_folder import PolicyPipeline
 from tardiff.refine.settings import PolicySettings
-from tardiff.statics import StaticModel
-from tardiff.training import training_card
 
 REWARDS = "discriminator=1"
 

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tardiff.noise import stream
-from tardiff.processes import average_gradients, every, shared
+from tardiff.base.distributed import average_gradients, gather_objects, minibatch_shard
+from tardiff.base.noise import stream
 from tardiff.refine.generator import Generator, Rollout, Scored
 from tardiff.refine.settings import PPOSettings
 
@@ -105,7 +105,7 @@ def ppo_update(
         order = stream("ppo order", seed, iteration * settings.epochs + epoch).permutation(rollout.log_prob.numel())
         chosen = torch.from_numpy(order[: max(1, round(settings.share * len(order)))])
         for part in chosen.split(settings.minibatch):
-            mine, weight = shared(part)
+            mine, weight = minibatch_shard(part)
             rows, steps = mine // rollout.decisions, mine % rollout.decisions
             scored = generator.score(rollout, rows, steps)
             loss, seen = loss_terms(scored, rollout.log_prob[rows, steps], advantage[rows], rewards[rows], settings)
@@ -114,7 +114,7 @@ def ppo_update(
                 taken.setdefault(name, []).append(tensor.detach().reshape(-1))
             if on_step:
                 on_step(seen)
-    parts = {name: torch.cat(every(torch.cat(tensors))) for name, tensors in taken.items()}
+    parts = {name: torch.cat(gather_objects(torch.cat(tensors))) for name, tensors in taken.items()}
     return (
         logged | {name: float(tensor.mean()) for name, tensor in parts.items()} | {"ratio_spread": float((parts["ratio"] - 1).abs().max())}
     )

@@ -9,17 +9,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from tardiff.codec import Z_LIMIT, Codec
+from tardiff.data.codec import Z_LIMIT, Codec
+from tardiff.data.statics import StaticModel
 from tardiff.errors import TardiffError
 from tardiff.evaluate.privacy.closest import closest
-from tardiff.guides import influence_objective
-from tardiff.influence import Objective
-from tardiff.pipeline import Samples
-from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
+from tardiff.guidance import objectives
+from tardiff.model.pipeline import Samples
+from tardiff.refine.discriminator import DiscriminatorRows, DiscriminatorTrainer
+from tardiff.refine.knn_shapley import knn_shapley
 from tardiff.refine.rewards import Context, Reward, factory
-from tardiff.selection import influence_scores, knn_shapley
-from tardiff.settings import GuidanceSettings
-from tardiff.statics import StaticModel
+from tardiff.synthesis.selection import influence_scores
 
 LAGS = 4
 STRANGER_QUANTILE = 0.05
@@ -39,7 +38,7 @@ class DiscriminatorReward:
 
     def __call__(self, samples: Samples, label: Labels) -> Floats:
         """[B]."""
-        return self.trainer.logit(Judgeable(samples.x, self.statics.encode(samples.static), torch.from_numpy(label))).numpy()
+        return self.trainer.logit(DiscriminatorRows(samples.x, self.statics.encode(samples.static), torch.from_numpy(label))).numpy()
 
     def smooth(self, x: Tensor, static: Tensor, label: Tensor) -> Tensor:
         """[b]."""
@@ -56,7 +55,7 @@ def discriminator(context: Context) -> DiscriminatorReward:
 class InfluenceReward:
     """Influence of training on a sample on the classifier's loss on guidance rows (cosine form, along its training)."""
 
-    objective: Objective
+    objective: objectives.Objective
     see: Callable[[Tensor], Tensor]
 
     def __call__(self, samples: Samples, label: Labels) -> Floats:
@@ -72,7 +71,7 @@ class InfluenceReward:
 def influence(context: Context) -> InfluenceReward:
     """How far training on it lowers the classifier's loss on guidance rows."""
     folder = context.needed("influence")
-    return InfluenceReward(influence_objective(folder, GuidanceSettings(form="cosine"), context.codec.seen), context.codec.seen)
+    return InfluenceReward(objectives.influence(folder), context.codec.seen)
 
 
 @factory("value")

@@ -8,14 +8,14 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tardiff.classifier_folder import ClassifierFolder
-from tardiff.codec import Codec
-from tardiff.dataset import Dataset
+from tardiff.classifier.folder import ClassifierFolder
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Dataset
+from tardiff.data.statics import StaticModel
 from tardiff.errors import TardiffError
-from tardiff.pipeline import Samples
+from tardiff.model.pipeline import Samples
 from tardiff.refine.discriminator import DiscriminatorTrainer
 from tardiff.refine.ppo import whiten_by_class
-from tardiff.statics import StaticModel
 
 
 class Reward(Protocol):

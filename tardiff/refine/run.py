@@ -7,22 +7,21 @@ from typing import Any
 
 import msgspec
 
-from tardiff.checkpoint import Identity, plain
-from tardiff.classifier_folder import ClassifierFolder
-from tardiff.codec import Codec
-from tardiff.dataset import Dataset
-from tardiff.direction import weights_hash
+from tardiff.base.checkpoint import Identity, plain, weights_hash
+from tardiff.base.files import refuse_existing
+from tardiff.classifier.folder import ClassifierFolder
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Dataset
 from tardiff.errors import TardiffError
-from tardiff.files import refuse_existing
-from tardiff.guides import served_task
-from tardiff.pipeline import TarDiffPipeline
+from tardiff.guidance.build import served_task
+from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.refine.assembly import assemble, write
 from tardiff.refine.awm import MatchingGenerator
 from tardiff.refine.draft import draft_update, refuse_rough
 from tardiff.refine.loop import Loop
-from tardiff.refine.safety import Verdict
 from tardiff.refine.settings import DiscriminatorSettings, PPOSettings, RefineSettings
 from tardiff.refine.trajectories import DiffusionGenerator
+from tardiff.refine.validation_checks import Verdict
 
 
 @dataclass(frozen=True)

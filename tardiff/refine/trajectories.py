@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tardiff.noise import normal
-from tardiff.pipeline import TarDiffPipeline
+from tardiff.base.noise import normal
+from tardiff.model.pipeline import TarDiffPipeline
+from tardiff.model.sampling import dpm_solver, in_chunks
+from tardiff.model.unet import TemporalUNet
 from tardiff.refine.generator import Rollout, Scored
-from tardiff.sampling import dpm_solver, in_chunks
-from tardiff.unet import TemporalUNet
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from tardiff.files import new_file
+from tardiff.base.files import new_file
 from tardiff.report.evaluation import Evaluation, as_written
 from tardiff.report.fidelity import fidelity
 from tardiff.report.guidance import guidance

@@ -1,6 +1,6 @@
 import pytest
 
-from tardiff import training
+from tardiff.model import training
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tardiff.augment.frames import dataset_of_frame
 from tardiff.augment.targets import KEPT, read_target
-from tardiff.dataset import Dataset
+from tardiff.data.dataset import Dataset
 from tardiff.settings import GuidanceSettings
 from tests.augment.toys import records, sampler
 from tests.conftest import make_dataset

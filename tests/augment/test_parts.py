@@ -6,18 +6,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_curve
 
 from tardiff.augment import RecordSummary
-from tardiff.augment.baselines import BASELINES
-from tardiff.augment.budget import training_settings
-from tardiff.augment.cells import first_of
-from tardiff.augment.judges import fit_judge
-from tardiff.augment.metrics import calibration_slope, sensitivity
 from tardiff.augment.run import labels_to_add
-from tardiff.augment.verdict import reference, verdict
-from tardiff.codec import Codec
+from tardiff.compare.baselines import BASELINES
+from tardiff.compare.cells import first_of
+from tardiff.compare.judges import fit_judge
+from tardiff.compare.metrics import calibration_slope, sensitivity
+from tardiff.compare.verdict import reference, verdict
+from tardiff.data.codec import Codec
+from tardiff.data.subgroups import groups, subgroup
+from tardiff.data.summaries import NAMES
 from tardiff.errors import TardiffError
-from tardiff.evaluate.models import Rows
-from tardiff.subgroups import groups, subgroup
-from tardiff.summaries import NAMES
+from tardiff.evaluate.judges import Rows
+from tardiff.model.budget import training_settings
 from tests.conftest import make_dataset
 
 ONES = np.ones((1, 400), np.float32)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from tardiff.dataset import Static
+from tardiff.data.dataset import Static
 from tardiff.evaluate.privacy.anonymity import Bands, k_anonymity
 
 from .toys import MANIFEST, rows

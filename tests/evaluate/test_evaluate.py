@@ -7,14 +7,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tardiff.dataset import Dataset, Task
+from tardiff.data.dataset import Dataset, Task
+from tardiff.data.holdout import held_out
 from tardiff.errors import TardiffError
 from tardiff.evaluate import evaluate, table, write
 from tardiff.evaluate.lookup import cell, difference
 from tardiff.evaluate.plots import save_png, trajectories, utility_forest
 from tardiff.evaluate.pool import COST
 from tardiff.evaluate.run import effective
-from tardiff.evaluate.utility import held_out
 from tardiff.settings import EvaluateSettings
 
 from .toys import CHANNELS, MANIFEST, real, rows, synthetic

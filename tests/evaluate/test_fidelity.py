@@ -4,10 +4,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from tardiff.dataset import Dataset
+from tardiff.base.noise import stream
+from tardiff.data.dataset import Dataset
 from tardiff.evaluate.bootstrap import row_weights
 from tardiff.evaluate.fidelity import RESAMPLES, Sample, compare, fidelity
-from tardiff.noise import stream
 
 from .toys import MANIFEST, MEAN, real, rows, split, synthetic
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import normalized_mutual_info_score
 
-from tardiff.codec import Codec
+from tardiff.base.noise import stream
+from tardiff.data.codec import Codec
 from tardiff.evaluate.bootstrap import row_weights
 from tardiff.evaluate.fidelity import RESAMPLES, Sample, compare, dependence, missingness
 from tardiff.evaluate.fidelity.compare import compare_jointly
 from tardiff.evaluate.fidelity.spectrum import power, spectral_distance
-from tardiff.noise import stream
 
 from .toys import MANIFEST, MEAN, rows, split
 

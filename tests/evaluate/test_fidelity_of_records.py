@@ -7,8 +7,7 @@ from scipy.stats import kstest
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.neighbors import NearestNeighbors
 
-from tardiff.codec import Codec
-from tardiff.evaluate.bench import Bench
+from tardiff.data.codec import Codec
 from tardiff.evaluate.bootstrap import row_weights
 from tardiff.evaluate.cache import Cache
 from tardiff.evaluate.fidelity.discriminative import discriminative, parts
@@ -17,6 +16,7 @@ from tardiff.evaluate.fidelity.embedding import frechet_distance, weighted_momen
 from tardiff.evaluate.fidelity.kernel import discrepancy
 from tardiff.evaluate.fidelity.support import NEIGHBOURS, support
 from tardiff.evaluate.pool import run_fits
+from tardiff.evaluate.row_sets import Bench
 from tardiff.settings import EvaluateSettings
 
 from .toys import MANIFEST, real, rows, synthetic

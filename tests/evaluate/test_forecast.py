@@ -3,14 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tardiff.codec import Codec
-from tardiff.dataset import Dataset
-from tardiff.evaluate.bench import Bench
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Dataset
 from tardiff.evaluate.cache import Cache
 from tardiff.evaluate.forecast import absolute_errors, forecast, train_forecaster
 from tardiff.evaluate.forecast import fits as forecasts
-from tardiff.evaluate.models import Rows
+from tardiff.evaluate.judges import Rows
 from tardiff.evaluate.pool import run_fits
+from tardiff.evaluate.row_sets import Bench
 from tardiff.settings import EvaluateSettings
 
 from .toys import MANIFEST, MEAN, split, synthetic

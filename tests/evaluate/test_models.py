@@ -3,10 +3,10 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from tardiff.codec import Codec
+from tardiff.data.codec import Codec
 from tardiff.errors import TardiffError
 from tardiff.evaluate.features import observed_shares, summary_features
-from tardiff.evaluate.models import Rows, fit_predict
+from tardiff.evaluate.judges import Rows, fit_predict
 
 from .toys import MANIFEST, rows
 

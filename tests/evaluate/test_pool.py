@@ -3,12 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tardiff.codec import Codec
+from tardiff.data.codec import Codec
 from tardiff.errors import TardiffError
 from tardiff.evaluate import pool
-from tardiff.evaluate.bench import Bench, thinned
 from tardiff.evaluate.cache import Cache
 from tardiff.evaluate.pool import Fit, run_fits
+from tardiff.evaluate.row_sets import Bench, thinned
 
 from .toys import MANIFEST, real, rows, synthetic
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tardiff.codec import Codec
+from tardiff.data.codec import Codec
 from tardiff.evaluate.privacy import privacy
 from tardiff.evaluate.privacy.closest import closest, closest_records, share_nearer
 from tardiff.settings import EvaluateSettings

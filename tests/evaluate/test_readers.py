@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tardiff.dataset import Dataset
+from tardiff.data.dataset import Dataset
 from tardiff.errors import TardiffError
 from tardiff.evaluate.pickles import read_pickle
 from tardiff.evaluate.readers import read_synthetic

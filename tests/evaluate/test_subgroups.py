@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from tardiff.dataset import Dataset
+from tardiff.data.dataset import Dataset
 from tardiff.errors import TardiffError
 from tardiff.evaluate import evaluate, table
 from tardiff.evaluate.lookup import cell

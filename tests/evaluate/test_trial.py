@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from tardiff.dataset import Dataset
+from tardiff.data.dataset import Dataset
 from tardiff.errors import TardiffError
 from tardiff.evaluate.privacy.trial import Trial, hits_at
 

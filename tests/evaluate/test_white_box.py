@@ -6,18 +6,18 @@ import msgspec
 import numpy as np
 import pytest
 
-from tardiff.classifier_folder import fit_classifier
-from tardiff.codec import Codec
-from tardiff.dataset import UNLABELLED, Dataset
+from tardiff.classifier.folder import fit_classifier
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import UNLABELLED, Dataset
 from tardiff.errors import TardiffError
 from tardiff.evaluate import evaluate, table
 from tardiff.evaluate.privacy.denoising import loss_over_steps
 from tardiff.evaluate.privacy.guidance import classifier_loss, gradient_alignment
 from tardiff.evaluate.privacy.likelihood import flow_likelihood
 from tardiff.evaluate.privacy.trial import Trial
-from tardiff.pipeline import TarDiffPipeline
+from tardiff.model.pipeline import TarDiffPipeline
+from tardiff.model.training import train
 from tardiff.settings import ClassifierSettings, EvaluateSettings, TrainSettings
-from tardiff.training import train
 from tests.conftest import make_dataset, tiny_training
 
 QUICK = EvaluateSettings(quick=True, models=("logistic",), seeds=1, bootstrap=20, workers=1)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from tardiff.dataset import Channel, Dataset, Manifest, Split, Task
+from tardiff.data.dataset import Channel, Dataset, Manifest, Split, Task
 
 CHANNELS = (
     Channel("hr", "bpm", (0.0, 300.0), "mean", 80.0),

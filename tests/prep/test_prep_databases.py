@@ -18,7 +18,7 @@ from data_prep.concept_files import load_concepts
 from data_prep.grid import Grid, hourly
 from data_prep.sources.mimic_iv import HOME, HOSPITAL, INTENSIVE, MimicIV
 from data_prep.sources.tables import FileTables
-from tardiff.dataset import Dataset
+from tardiff.data.dataset import Dataset
 from tardiff.errors import TardiffError
 
 CHOICES = {"variables": "all", "hours": 30, "before_hours": 6, "step_hours": 2.0}

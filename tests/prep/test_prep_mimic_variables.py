@@ -15,7 +15,7 @@ from data_prep import PrepareSettings, prepare
 from data_prep.concept_files import load_concepts
 from data_prep.grid import Grid, hourly, to_arrays
 from data_prep.sources import open_source
-from tardiff.dataset import Split
+from tardiff.data.dataset import Split
 
 HOURS = 24
 ARTERIAL = {"ph", "pao2", "paco2", "base_excess", "sao2"}

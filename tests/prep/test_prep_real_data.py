@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from data_prep import PrepareSettings, prepare
-from tardiff.dataset import Dataset
+from tardiff.data.dataset import Dataset
 
 SUMMED, LARGEST = {"Urine"}, {"MechVent"}
 AVERAGED = {"HR", "SysABP", "DiasABP", "MAP", "NISysABP", "NIDiasABP", "NIMAP", "RespRate", "Temp", "Glucose"}

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from data_prep import PrepareSettings, prepare
 from data_prep.simulate import simulate
 from data_prep.simulate.items import OTHERS
-from tardiff.dataset import Dataset, Split
+from tardiff.data.dataset import Dataset, Split
 from tardiff.errors import TardiffError
 
 COLUMNS = {

@@ -22,9 +22,9 @@ from data_prep.concepts import Concepts, Place
 from data_prep.grid import Grid, hourly, to_arrays
 from data_prep.sources import SOURCES, Source, open_source
 from tardiff import cli
-from tardiff.dataset import Dataset
+from tardiff.data.dataset import Dataset
+from tardiff.data.meds import export_meds
 from tardiff.errors import TardiffError
-from tardiff.meds import export_meds
 
 OUTCOMES = (
     "died",

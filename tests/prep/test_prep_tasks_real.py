@@ -11,7 +11,7 @@ import pytest
 from data_prep import PrepareSettings, prepare
 from data_prep.sources import open_source
 from data_prep.tasks import TASKS, load_tasks
-from tardiff.dataset import Dataset
+from tardiff.data.dataset import Dataset
 from tardiff.errors import TardiffError
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "tasks.md"

@@ -3,10 +3,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from tardiff.dataset import Dataset
+from tardiff.data.dataset import Dataset
+from tardiff.model.training import train
 from tardiff.refine.loop import Loop
 from tardiff.settings import TrainSettings
-from tardiff.training import train
 from tests.conftest import make_dataset
 
 TINY = TrainSettings(steps=120, batch_size=32, widths=(16,), blocks=1, learning_rate=5e-3, ema_decay=0.95, validate_every=1000)

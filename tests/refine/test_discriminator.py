@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
+from tardiff.refine.discriminator import DiscriminatorRows, DiscriminatorTrainer
 from tardiff.refine.settings import DiscriminatorSettings
 
 SETTINGS = DiscriminatorSettings(width=16, ratio=1.0, batch_size=32)
@@ -13,7 +13,7 @@ def rows(count, shift=0.0, seed=0, by_label=0.0):
     label = torch.from_numpy(random.integers(2, size=count))
     x = torch.from_numpy(random.standard_normal((count, 4, 8)).astype(np.float32)) + shift
     x[:, 0] += by_label * (2 * label[:, None] - 1)
-    return Judgeable(x, torch.zeros(count, 1), label)
+    return DiscriminatorRows(x, torch.zeros(count, 1), label)
 
 
 def trainer(real, held=None, **changes):

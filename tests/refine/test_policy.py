@@ -3,19 +3,19 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, Categorical, Normal
 
+from tardiff.base.noise import row_seeds
 from tardiff.cli import main
-from tardiff.codec import Codec
-from tardiff.dataset import Dataset
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Dataset
+from tardiff.data.statics import StaticModel
 from tardiff.errors import TardiffError
-from tardiff.generators import described, load_generator
-from tardiff.noise import row_seeds
+from tardiff.refine.load import described, load_generator
 from tardiff.refine.policy import Actions, PolicyGenerator, new_policy
 from tardiff.refine.policy_folder import PolicyPipeline
 from tardiff.refine.policy_training import train_policy
 from tardiff.refine.settings import DiscriminatorSettings, PolicySettings, PPOSettings
 from tardiff.settings import GuidanceSettings
-from tardiff.statics import StaticModel
-from tardiff.synthesis import synthesise
+from tardiff.synthesis.run import synthesise
 from tests.conftest import make_dataset
 from tests.refine.conftest import logged
 

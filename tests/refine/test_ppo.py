@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from tardiff.noise import normal, row_seeds
+from tardiff.base.noise import normal, row_seeds
 from tardiff.refine.generator import Rollout, Scored
 from tardiff.refine.ppo import approximate_kl, clipped_loss, explained_variance, loss_terms, ppo_update, spread_by_class, whiten_by_class
 from tardiff.refine.settings import PPOSettings

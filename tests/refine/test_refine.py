@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from tardiff.base.noise import row_seeds
+from tardiff.classifier.curvature import weights_hash
 from tardiff.cli import main
-from tardiff.direction import weights_hash
+from tardiff.data.labels import draw_labels
 from tardiff.errors import TardiffError
-from tardiff.labels import draw_labels
-from tardiff.noise import row_seeds
-from tardiff.pipeline import TarDiffPipeline
+from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.refine import DiscriminatorSettings, PPOSettings, RefineSettings, refine, reward
 from tardiff.refine import loop as loop_module
-from tardiff.refine.generator import judged
+from tardiff.refine.generator import decoded
 from tardiff.refine.log import Log
 from tardiff.refine.rewards import FACTORIES
 from tardiff.refine.run import _copy
@@ -131,7 +131,7 @@ def test_ppo_removes_a_shift_of_one_channel(base, tmp_path):
     label = draw_labels("train", shifted.card.class_counts, 512, 0)
 
     def level(pipeline):
-        return float(judged(pipeline.codec, DiffusionGenerator(pipeline, 6).sample(label, row_seeds(9, range(512)))).x[:, 0].mean())
+        return float(decoded(pipeline.codec, DiffusionGenerator(pipeline, 6).sample(label, row_seeds(9, range(512)))).x[:, 0].mean())
 
     right = level(shifted)
     with torch.no_grad():

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from tardiff.codec import Codec
-from tardiff.dataset import Dataset
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Dataset
+from tardiff.data.statics import StaticModel
 from tardiff.errors import TardiffError
-from tardiff.pipeline import Samples
+from tardiff.model.pipeline import Samples
 from tardiff.refine import reward
-from tardiff.refine.discriminator import DiscriminatorTrainer, Judgeable
+from tardiff.refine.discriminator import DiscriminatorRows, DiscriminatorTrainer
 from tardiff.refine.rewards import FACTORIES, Context, WeightedRewards, parse_weights
 from tardiff.refine.settings import DiscriminatorSettings
-from tardiff.statics import StaticModel
 from tests.conftest import make_dataset
 
 
@@ -24,7 +24,7 @@ def context(clf):
     data = make_dataset().completed()
     codec = clf[1].codec
     statics = StaticModel.fit(data.train, data.manifest)
-    trainer = DiscriminatorTrainer(Judgeable.of(data.train, codec, statics), None, 2, DiscriminatorSettings(width=16), 1e-3, 0)
+    trainer = DiscriminatorTrainer(DiscriminatorRows.of(data.train, codec, statics), None, 2, DiscriminatorSettings(width=16), 1e-3, 0)
     return Context(codec, statics, data, trainer, clf[1])
 
 

@@ -3,13 +3,13 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 
-from tardiff.checkpoint import Checkpoint, Identity, pack, pack_adam, unpack, unpack_adam
-from tardiff.codec import Codec
+from tardiff.base.checkpoint import Checkpoint, Identity, pack, pack_adam, unpack, unpack_adam
+from tardiff.data.codec import Codec
 from tardiff.errors import TardiffError
 from tardiff.evaluate.bootstrap import row_weights
-from tardiff.pipeline import Samples
-from tardiff.refine.safety import Exam, Examiner, compare, ks_distance
-from tardiff.refine.watch import Watch
+from tardiff.model.pipeline import Samples
+from tardiff.refine.early_stopping import Watch
+from tardiff.refine.validation_checks import Exam, Examiner, compare, ks_distance
 
 RANDOM = np.random.default_rng(0)
 

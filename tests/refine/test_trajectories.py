@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from tardiff.noise import row_seeds
+from tardiff.base.noise import row_seeds
 from tardiff.refine.awm import MatchingGenerator
 from tardiff.refine.ppo import ppo_update, probability_ratio
 from tardiff.refine.settings import PPOSettings

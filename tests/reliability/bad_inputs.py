@@ -184,9 +184,8 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
         "--steps 1001",
         "--eta 0.5",
         "--eta 2",
-        "--recurrence 0",
-        "--label-scale -1",
-        "--label-scale inf",
+        "--cfg-scale -1",
+        "--cfg-scale inf",
         "--batch-size 0",
         "--strength -1",
         "--strength strong",
@@ -194,7 +193,6 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
         "--window 2",
         "--clip 0",
         "--pilot 1",
-        "--rounds 0",
         "--select-from 1",
         "--select best",
         "--select influence",
@@ -204,8 +202,6 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
         "--relabel",
         "--sampler euler",
         "--form cubic",
-        "--along path",
-        "--gradient exact",
         "--seed -1",
         "--threads 0",
     ),
@@ -378,10 +374,7 @@ def places() -> Iterator[Case]:
     yield Case(SAMPLE + " --descriptors RUN", "a pipeline that shall draw descriptors", "--descriptors")
     yield Case(SAMPLE + " --privacy-filter CLF", "a classifier folder to filter by", "clf")
     yield Case(SAMPLE + " --privacy-filter OTHER", "another data set to filter by", "--privacy-filter")
-    yield Case(GUIDE + " --strength auto", "a strength to be chosen, and no data to choose by", "--data")
-    yield Case(GUIDE + " --strength auto --guidance classifier-free", "a strength of what has none", "--strength auto")
     yield Case(FIT + " --architecture gru --epochs 1 --learning-rate 1e30", "steps that no network survives", "--learning-rate")
-    yield Case(GUIDE + " --select shapley", "samples to be chosen, and no data to choose by", "--data")
     yield Case(FIT + " --run CLF", "a classifier folder for a pipeline", "clf")
     yield Case(TRAIN.replace("DATA", "EVAL"), "an evaluation folder for a data set", "eval")
     yield Case(REFINE.replace("RUN", "POLICY"), "a policy folder to refine", "policy")
@@ -565,7 +558,6 @@ def contents() -> Iterator[Case]:
         (GUIDE, "clf/classifier.json", "a class too many", "task.classes", ["a", "b", "c"], "clf"),
         (GUIDE, "clf/classifier.json", "other epochs than checkpoints", "epochs", [1], "classifier.json"),
         (GUIDE, "clf/classifier.json", "counts of other classes", "guidance_counts", [1], "classifier.json"),
-        (GUIDE, "clf/classifier.json", "no spread", "guidance_spread", [], "classifier.json"),
         (GUIDE, "clf/classifier.json", "another task", "task.name", "sepsis", "task"),
         (GUIDE, "clf/codec.json", "no channel", "channels", [], "codec.json"),
         (SAMPLE.replace("RUN", "POLICY"), "policy/policy.json", "no hidden unit", "hidden", 0, "policy"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tardiff.dataset import Dataset
+from tardiff.data.dataset import Dataset
 from tests.conftest import make_split
 
 from . import raw_folders
@@ -14,13 +14,13 @@ from . import raw_folders
 @pytest.fixture(scope="session")
 def good(toy, run, clf, tmp_path_factory) -> Mapping[str, Path]:
     """Folders by name: DATA, RUN, CLF and so on."""
-    from tardiff.classifier_folder import fit_classifier
+    from tardiff.classifier.folder import fit_classifier
+    from tardiff.data.meds import export_meds
     from tardiff.evaluate import evaluate, write
-    from tardiff.meds import export_meds
     from tardiff.refine.policy_training import train_policy
     from tardiff.refine.settings import DiscriminatorSettings, PolicySettings, PPOSettings
     from tardiff.settings import ClassifierSettings, EvaluateSettings, GuidanceSettings, SamplerSettings
-    from tardiff.synthesis import synthesise
+    from tardiff.synthesis.run import synthesise
 
     root = tmp_path_factory.mktemp("good")
     real, steps = toy[1], SamplerSettings(steps=5)

@@ -25,18 +25,18 @@ from data_prep.settings import PrepareSettings, SimulateSettings
 from data_prep.sources.table_layout import read_layout
 from data_prep.tasks import TASKS, load_tasks
 from tardiff import settings as all_settings
-from tardiff.classifier_folder import ClassifierFolder
-from tardiff.codec import Codec
-from tardiff.dataset import Dataset
+from tardiff.base.files import read_struct
+from tardiff.classifier.folder import ClassifierFolder
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Dataset
+from tardiff.data.statics import StaticModel
 from tardiff.errors import TardiffError
 from tardiff.evaluate.readers import read_synthetic
-from tardiff.files import read_struct
-from tardiff.pipeline import Card, TarDiffPipeline
+from tardiff.model.pipeline import Card, TarDiffPipeline
 from tardiff.refine import settings as refine_settings
 from tardiff.refine.policy_folder import PolicyPipeline
 from tardiff.report.evaluation import Evaluation
 from tardiff.report.page import render
-from tardiff.statics import StaticModel
 from tests.conftest import make_dataset
 from tests.prep.prep_small import LAYOUT
 

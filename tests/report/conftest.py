@@ -2,7 +2,7 @@ import pytest
 
 from tardiff.evaluate import evaluate, write
 from tardiff.settings import EvaluateSettings, GuidanceSettings, SamplerSettings
-from tardiff.synthesis import synthesise
+from tardiff.synthesis.run import synthesise
 
 
 @pytest.fixture(scope="session")

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from tardiff.classifier_folder import fit_classifier
-from tardiff.dataset import Dataset
+from tardiff.classifier.folder import fit_classifier
+from tardiff.data.dataset import Dataset
 from tardiff.errors import TardiffError
+from tardiff.model.training import train
 from tardiff.settings import ClassifierSettings, GuidanceSettings, TrainSettings
-from tardiff.synthesis import synthesise
-from tardiff.training import train
+from tardiff.synthesis.run import synthesise
 from tests.conftest import make_dataset, tiny_training
 
 TRAIN = ("train", "data", "--steps", "40", "--widths", "16", "32", "--blocks", "1", "--validate-every", "10", "--out", "out")

@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from tardiff.base.distributed import gather, main_process, minibatch_shard, rank, shard, world_size
 from tardiff.cli import main
-from tardiff.dataset import Dataset
+from tardiff.data.dataset import Dataset
 from tardiff.errors import TardiffError
-from tardiff.processes import count, index, main_process, share, shared, whole
+from tardiff.model.training import train
 from tardiff.settings import TrainSettings
-from tardiff.training import train
 from tests.conftest import tiny_training
 
 TRAIN = ("--steps", "12", "--batch-size", "32", "--widths", "16", "16", "--blocks", "1", "--validate-every", "6")
@@ -108,9 +108,9 @@ def test_shares_are_all_rows_once_and_in_order(monkeypatch, rows, processes):
     taken, weights = [], []
     for number in range(processes):
         monkeypatch.setenv("RANK", str(number))
-        taken += list(range(rows))[share(rows)]
+        taken += list(range(rows))[shard(rows)]
         if rows:
-            part, weight = shared(torch.arange(float(rows)))
+            part, weight = minibatch_shard(torch.arange(float(rows)))
             weights.append(weight * float(part.mean()))
     assert taken == list(range(rows))
     if rows:
@@ -118,6 +118,6 @@ def test_shares_are_all_rows_once_and_in_order(monkeypatch, rows, processes):
 
 
 def test_alone_by_default():
-    assert (index(), count(), main_process()) == (0, 1, True)
+    assert (rank(), world_size(), main_process()) == (0, 1, True)
     x = torch.ones(3)
-    assert whole(x, 3) is x
+    assert gather(x, 3) is x

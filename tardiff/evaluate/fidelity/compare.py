@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from tardiff.codec import Codec
-from tardiff.dataset import Dataset, Manifest
+from tardiff.base.noise import stream
+from tardiff.base.progress import bar
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Dataset, Manifest
 from tardiff.evaluate.bootstrap import Draws, estimate, recentred
 from tardiff.evaluate.features import summary_features
 from tardiff.evaluate.fidelity import dependence, marginals, missingness, rules
@@ -14,8 +16,6 @@ from tardiff.evaluate.fidelity.kernel import discrepancy
 from tardiff.evaluate.fidelity.sample import RESAMPLES, Array, Sample, mean
 from tardiff.evaluate.fidelity.spectrum import power, spectral_distance
 from tardiff.evaluate.fidelity.support import support
-from tardiff.noise import stream
-from tardiff.progress import bar
 
 MAX_ROWS = 4000  # of each set: more would not change a decimal that is shown
 MAX_PAIRED = 1000  # where every row is compared with every other one

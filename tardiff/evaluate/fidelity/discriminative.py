@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tardiff.evaluate.bench import Bench
+from tardiff.base.noise import stream
 from tardiff.evaluate.bootstrap import Resamples, estimate
 from tardiff.evaluate.cache import Arrays
+from tardiff.evaluate.judges import Rows, fit_predict
 from tardiff.evaluate.metrics import auroc, positive_score
-from tardiff.evaluate.models import Rows, fit_predict
 from tardiff.evaluate.pool import COST, Fit
+from tardiff.evaluate.row_sets import Bench
 from tardiff.evaluate.utility import fit_seeds
-from tardiff.noise import stream
 from tardiff.settings import EvaluateSettings
 
 DISCRIMINATORS = ("gru", "trees")

@@ -7,16 +7,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tardiff import classifier
-from tardiff.classifier import Classifier, State
-from tardiff.evaluate.bench import Bench
+from tardiff.base.noise import stream
+from tardiff.classifier import networks as classifier
+from tardiff.classifier.networks import Classifier, State
 from tardiff.evaluate.bootstrap import Draws, estimate, recentred, row_weights
 from tardiff.evaluate.cache import Arrays
 from tardiff.evaluate.fidelity.compare import MAX_ROWS
 from tardiff.evaluate.fidelity.sample import RESAMPLES, Array
-from tardiff.evaluate.models import BATCH, Rows
+from tardiff.evaluate.judges import BATCH, Rows
 from tardiff.evaluate.pool import COST, Fit
-from tardiff.noise import stream
+from tardiff.evaluate.row_sets import Bench
 from tardiff.settings import ClassifierSettings, EvaluateSettings
 
 

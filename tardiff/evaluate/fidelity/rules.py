@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from tardiff.dataset import Manifest
+from tardiff.data.dataset import Manifest
 from tardiff.evaluate.bootstrap import Draws
 from tardiff.evaluate.fidelity.sample import Sample, ratio
 

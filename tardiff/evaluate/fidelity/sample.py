@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from tardiff.dataset import Split
+from tardiff.base.noise import stream
+from tardiff.data.dataset import Split
 from tardiff.evaluate.bootstrap import Draws, row_weights
-from tardiff.noise import stream
-from tardiff.pipeline import Samples
+from tardiff.model.pipeline import Samples
 
 RESAMPLES = 200
 FEWEST = 30  # observations below which a correlation is not worth a number

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tardiff.dataset import Manifest, Split, Static
+from tardiff.base.noise import stream
+from tardiff.data.dataset import Manifest, Split, Static
 from tardiff.evaluate.bootstrap import estimate, row_weights
 from tardiff.evaluate.privacy.closest import RESAMPLES, weighted_means
-from tardiff.noise import stream
 
 BANDS = 5
 

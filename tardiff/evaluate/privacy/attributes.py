@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tardiff.dataset import Split
+from tardiff.data.dataset import Split
 from tardiff.evaluate.bootstrap import estimate
 from tardiff.evaluate.privacy.anonymity import Bands
 from tardiff.evaluate.privacy.closest import weighted_means

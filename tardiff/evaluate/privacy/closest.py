@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tardiff.base.noise import stream
 from tardiff.evaluate.bootstrap import Draws, estimate, row_weights
 from tardiff.evaluate.metrics import auroc
-from tardiff.noise import stream
 
 RESAMPLES = 200
 BLOCK = 2**23  # distances held at once

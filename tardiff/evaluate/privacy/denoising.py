@@ -2,11 +2,11 @@
 
 import torch
 
+from tardiff.base.noise import normal, row_seeds
 from tardiff.evaluate.privacy.trial import Score, Trial
-from tardiff.noise import normal, row_seeds
-from tardiff.objective import denoising_loss, diffuse, entry_weights, noise_schedule
-from tardiff.pipeline import TarDiffPipeline
-from tardiff.sampling import in_chunks
+from tardiff.model.diffusion import denoising_loss, diffuse, entry_weights, noise_schedule
+from tardiff.model.pipeline import TarDiffPipeline
+from tardiff.model.sampling import in_chunks
 
 TIMESTEPS = (50, 100, 200, 300, 450)  # of 1,000: below, little is left to guess; above, little is known
 

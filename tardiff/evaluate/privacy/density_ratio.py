@@ -7,7 +7,7 @@ from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tardiff.dataset import Split
+from tardiff.data.dataset import Split
 from tardiff.evaluate.privacy.knowledge import Knowledge
 from tardiff.evaluate.privacy.trial import Score, Trial
 

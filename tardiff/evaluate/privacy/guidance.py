@@ -7,11 +7,11 @@ from einops import einsum, rearrange
 from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
-from tardiff.classifier import Classifier
-from tardiff.classifier_folder import ClassifierFolder
-from tardiff.dataset import Split
+from tardiff.classifier.folder import ClassifierFolder
+from tardiff.classifier.influence import sample_gradient
+from tardiff.classifier.networks import Classifier
+from tardiff.data.dataset import Split
 from tardiff.evaluate.privacy.trial import Score, Trial
-from tardiff.influence import last_layer, sample_gradient
 
 TINY = 1e-9  # keeps the covariance of rows that are all the same invertible
 
@@ -34,7 +34,7 @@ def gradient_alignment(trial: Trial, folder: ClassifierFolder) -> Score:
     total = torch.zeros(len(label), dtype=torch.float64)
     for checkpoint, stored in zip(folder.checkpoints(), folder.gradients, strict=True):
         ours, reference = (_gradients(checkpoint, rows, folder) for rows in (trial.rows, trial.reference))
-        for c, v in enumerate(last_layer(stored).flatten(1).double()):
+        for c, v in enumerate(stored.flatten(1).double()):
             total[label == c] += _alignment(ours[label == c], v, reference[theirs == c])
     return total.numpy()
 

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier
 from torch import Tensor
 
-from tardiff.codec import Codec
-from tardiff.dataset import Dataset, Split
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Dataset, Split
+from tardiff.data.statics import StaticModel
 from tardiff.evaluate.features import summary_features
-from tardiff.statics import StaticModel
 
 TREES = 200
 

@@ -2,10 +2,10 @@
 
 import torch
 
+from tardiff.base.noise import row_seeds
 from tardiff.evaluate.privacy.trial import Score, Trial
-from tardiff.noise import row_seeds
-from tardiff.pipeline import TarDiffPipeline
-from tardiff.sampling import log_likelihood
+from tardiff.model.pipeline import TarDiffPipeline
+from tardiff.model.sampling import log_likelihood
 
 ROWS = 200  # of members, and of others: each costs some hundred passes through the denoiser
 STEPS = 10

@@ -1,6 +1,6 @@
 """Membership by the distance to the closest synthetic row (GAN-Leaks, arXiv 1909.03935, full black box)."""
 
-from tardiff.dataset import Split
+from tardiff.data.dataset import Split
 from tardiff.evaluate.privacy.closest import closest
 from tardiff.evaluate.privacy.knowledge import Knowledge
 from tardiff.evaluate.privacy.trial import Score, Trial

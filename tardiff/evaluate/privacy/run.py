@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tardiff.classifier_folder import ClassifierFolder
-from tardiff.codec import Codec
-from tardiff.dataset import Dataset, Split
+from tardiff.classifier.folder import ClassifierFolder
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Dataset, Split
 from tardiff.evaluate.privacy.anonymity import Bands, k_anonymity
 from tardiff.evaluate.privacy.attributes import attribute_inference
 from tardiff.evaluate.privacy.closest import RESAMPLES, closest_records
@@ -17,7 +17,7 @@ from tardiff.evaluate.privacy.likelihood import ROWS, flow_likelihood
 from tardiff.evaluate.privacy.nearest_neighbour import nearest_neighbour
 from tardiff.evaluate.privacy.shadow_classifier import shadow_classifier
 from tardiff.evaluate.privacy.trial import Score, Trial
-from tardiff.pipeline import TarDiffPipeline
+from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.settings import EvaluateSettings
 
 Attacks = list[dict[str, Any]]

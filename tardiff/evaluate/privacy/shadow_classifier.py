@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tardiff.dataset import Split
+from tardiff.data.dataset import Split
 from tardiff.evaluate.privacy.knowledge import Knowledge, forest
 from tardiff.evaluate.privacy.trial import Score, Trial
 

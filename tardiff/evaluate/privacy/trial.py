@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-from tardiff.dataset import Dataset, Split
+from tardiff.base.noise import stream
+from tardiff.data.dataset import Dataset, Split
 from tardiff.errors import TardiffError
 from tardiff.evaluate.bootstrap import estimate, group_weights
 from tardiff.evaluate.metrics import Floats, auroc
-from tardiff.noise import stream
 
 RESAMPLES = 200
 RATES = (0.01, 0.001)

@@ -1,0 +1,162 @@
+"""Folders and files that appear whole or not at all."""
+
+import glob
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from tardiff.base.distributed import main_process
+from tardiff.errors import TardiffError
+
+T = TypeVar("T")
+
+
+@contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `path` when the block succeeds, and vanishes when it fails.
+
+    Of several processes the first one writes; what the others write vanishes in any case.
+
+    Raises:
+        TardiffError: `path` exists already, or its parent cannot be written.
+    """
+    if not main_process():
+        with tempfile.TemporaryDirectory() as elsewhere:
+            yield Path(elsewhere)
+        return
+    path = Path(path)
+    refuse_existing(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.tmp-", dir=path.parent))
+    except OSError as error:
+        raise TardiffError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error
+    try:
+        yield temporary
+        temporary.chmod(0o755)  # mkdtemp makes it private
+        os.rename(temporary, path)
+        for left in path.parent.glob(f".{glob.escape(path.name)}.tmp-*"):  # by calls that were killed
+            shutil.rmtree(left, ignore_errors=True)
+    except (OSError, SafetensorError) as error:
+        raise TardiffError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def new_file(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary file name that becomes `path` when the block succeeds, and vanishes when it fails.
+
+    Of several processes the first one writes, as in `new_folder`.
+
+    Raises:
+        TardiffError: `path` exists already, or its folder cannot be written.
+    """
+    path = Path(path)
+    if not main_process():
+        with tempfile.TemporaryDirectory() as elsewhere:
+            yield Path(elsewhere) / path.name
+        return
+    refuse_existing(path)
+    temporary = path.with_name(f".tmp.{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise TardiffError(f"{path}: cannot be written ({error.strerror or error}); choose another --out") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def refuse_existing(path: str | Path) -> None:
+    """Check, before any work, that `path` can be made.
+
+    Raises:
+        TardiffError: it exists (nothing that a user made is ever overwritten), or no folder can be written there.
+    """
+    path = Path(path)
+    if path.exists():
+        raise TardiffError(f"{path}: exists already; remove it or choose another --out")
+    ground = next(parent for parent in path.absolute().parents if parent.exists())
+    if not (ground.is_dir() and os.access(ground, os.W_OK)):
+        raise TardiffError(f"{path}: cannot be written ({ground} is no folder that can be written to); choose another --out")
+
+
+def digest(path: str | Path) -> str:
+    """SHA-256 of all files of a folder, with their names; of a folder that is not there, that of nothing."""
+    path, total = Path(path), hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        total.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
+        total.update(file.read_bytes())
+    return total.hexdigest()
+
+
+def replace_file(path: str | Path, content: bytes | str) -> None:
+    """Write `content` to `path` under a temporary name, then rename, so that no reader sees half of it."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    os.replace(temporary, path)
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write `content` as indented JSON (NaN and infinity refused), atomically."""
+    replace_file(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+TENSOR_TYPES = ("int64", "I64"), ("float32", "F32"), ("int32", "I32"), ("uint8", "U8")
+"""Types of arrays and what safetensors calls them, in the order in which it stores them."""
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write a safetensors file, as `safetensors.numpy.save_file` does but without a copy of the arrays in memory.
+
+    Format: https://huggingface.co/docs/safetensors (length of the header, header, arrays).
+    """
+    names = dict(TENSOR_TYPES)
+    order = [kind for kind, _ in TENSOR_TYPES]
+    chosen = sorted(arrays, key=lambda name: (order.index(arrays[name].dtype.name), name))
+    header, offset = {}, 0
+    for name in chosen:
+        array = arrays[name]
+        header[name] = {"dtype": names[array.dtype.name], "shape": array.shape, "data_offsets": (offset, offset + array.nbytes)}
+        offset += array.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with Path(path).open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in chosen:
+            if arrays[name].size:
+                file.write(np.ascontiguousarray(arrays[name]).data.cast("B"))
+
+
+def write_struct(path: str | Path, record: msgspec.Struct) -> None:
+    """Write a record as indented JSON, atomically."""
+    replace_file(path, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+
+
+def read_struct(path: str | Path, kind: type[T]) -> T:
+    """Read a record from JSON and check every field.
+
+    Raises:
+        TardiffError: the file is missing or is not JSON, or naming the field that is missing or of the wrong type.
+    """
+    try:
+        return msgspec.json.decode(Path(path).read_bytes(), type=kind)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise TardiffError(f"{path}: no such file") from error
+    except (UnicodeDecodeError, RecursionError, msgspec.MsgspecError) as error:
+        raise TardiffError(f"{path}: {error}") from error

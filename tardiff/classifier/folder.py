@@ -1,0 +1,220 @@
+"""The classifier folder: a trained classifier with all that guidance needs to know of it."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tardiff.base.files import new_folder, read_struct, write_struct
+from tardiff.classifier.guidance_rows import guidance_rows
+from tardiff.classifier.influence import at_checkpoints, class_gradients
+from tardiff.classifier.networks import Classifier, State, auprc, build, fit
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Dataset, Split, Task
+from tardiff.errors import TardiffError
+from tardiff.settings import ClassifierSettings
+
+HEAD = ("head.weight", "head.bias")
+
+
+class ClassifierCard(msgspec.Struct, frozen=True):
+    """What `classifier.json` says."""
+
+    settings: dict[str, Any]
+    task: Task
+    data_hash: str
+    class_counts: tuple[int, ...]
+    """Training rows of each class."""
+    certainty: float
+    """Of the labels of the training rows (`certainty`)."""
+    guidance_set: str
+    guidance_rows: str
+    guidance_counts: tuple[int, ...]
+    epochs: tuple[int, ...]
+    validation_auprc: float
+    history: tuple[dict[str, float], ...]
+
+
+@dataclass(frozen=True)
+class ClassifierFolder:
+    """A classifier, its codec, its training trajectory and the guidance rows' gradients along it.
+
+    Attributes:
+        card: settings and figures.
+        codec: the space that it reads.
+        classifier: at its best epoch, in evaluation mode.
+        trajectory: weights at `card.epochs`, early to best.
+        gradients: for each of them, mean last-layer loss gradient of the guidance rows of each class, [classes, outputs, width + 1].
+    """
+
+    card: ClassifierCard
+    codec: Codec
+    classifier: Classifier
+    trajectory: list[State]
+    gradients: list[Tensor]
+
+    def save(self, path: str | Path) -> None:
+        """Write the folder, whole or not at all.
+
+        Raises:
+            TardiffError: `path` exists.
+        """
+        with new_folder(path) as folder:
+            write_struct(folder / "classifier.json", self.card)
+            self.codec.save(folder / "codec.json")
+            save_file(self.classifier.state_dict(), folder / "model.safetensors")
+            save_file(_numbered(self.trajectory), folder / "trajectory.safetensors")
+            save_file(_numbered([{HEAD[0]: g[..., :-1], HEAD[1]: g[..., -1]} for g in self.gradients]), folder / "guidance.safetensors")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "ClassifierFolder":
+        """Open a classifier folder.
+
+        Raises:
+            TardiffError: naming the file that is missing or damaged.
+        """
+        path = Path(path)
+        if not (path / "classifier.json").is_file():
+            raise TardiffError(f"{path}: not a classifier folder (no classifier.json); make one with `tardiff fit-classifier`")
+        card = read_struct(path / "classifier.json", ClassifierCard)
+        try:
+            settings = msgspec.convert(card.settings, ClassifierSettings)
+        except (msgspec.MsgspecError, TardiffError) as error:
+            raise TardiffError(f"{path / 'classifier.json'}: {error}") from error
+        classes = len(card.task.classes)
+        if any(len(of) != classes for of in (card.class_counts, card.guidance_counts)):
+            raise TardiffError(f"{path / 'classifier.json'}: its counts are not of {classes} classes")
+        codec = Codec.load(path / "codec.json")
+        classifier = build(settings, 2 * len(codec.channels), classes).eval()
+        try:
+            classifier.load_state_dict(_read(path / "model.safetensors"))
+        except RuntimeError as error:
+            raise TardiffError(f"{path / 'model.safetensors'}: does not fit classifier.json; fit the classifier again") from error
+        shapes = {name: parameter.shape for name, parameter in classifier.state_dict().items()}
+        trajectory = _listed(path / "trajectory.safetensors", len(card.epochs), shapes)
+        by_class = {name: torch.Size((classes, *shapes[name])) for name in HEAD}
+        heads = _listed(path / "guidance.safetensors", len(card.epochs), by_class)
+        return cls(card, codec, classifier, trajectory, [torch.cat([g[HEAD[0]], g[HEAD[1]][..., None]], dim=-1) for g in heads])
+
+    def checkpoints(self) -> list[Classifier]:
+        """The classifier along its trajectory."""
+        return at_checkpoints(self.classifier, self.trajectory)
+
+    def serving(self, guidance: Split, name: str, rows: str = "all") -> "ClassifierFolder":
+        """The same classifier, for guidance that serves other rows.
+
+        Args:
+            guidance: the guidance rows.
+            name: what the card shall call the split that they come from.
+            rows: which of its rows they are.
+        """
+        seen, label = _rows(self.codec, guidance)
+        classes, checkpoints = len(self.card.task.classes), self.checkpoints()
+        card = msgspec.structs.replace(
+            self.card,
+            guidance_set=name,
+            guidance_rows=rows,
+            guidance_counts=tuple(torch.bincount(label, minlength=classes).tolist()),
+        )
+        return replace(self, card=card, gradients=[class_gradients(c, seen, label, classes) for c in checkpoints])
+
+
+def fit_classifier(
+    data: Dataset,
+    settings: ClassifierSettings,
+    guidance_set: str = "train",
+    on_epoch: Callable[[dict[str, Any]], None] | None = None,
+    codec: Codec | None = None,
+    rows: str = "all",
+    classifier: Classifier | None = None,
+) -> ClassifierFolder:
+    """Train a classifier on a data set's training rows and take the gradients of its guidance rows.
+
+    Args:
+        data: with a validation split, on which training stops.
+        settings: architecture and optimizer.
+        guidance_set: name of the split whose rows guidance shall serve.
+        on_epoch: called with each epoch's history entry.
+        codec: the space to read records in: that of a generator which learnt from other rows; None fits one on the training rows.
+        rows: which rows of the guidance set, as `guidance_rows.guidance_rows` reads it.
+        classifier: another network to train in place of the settings' architecture.
+
+    Raises:
+        TardiffError: a split is missing, guidance would use test rows, or no rows are left to guide by.
+    """
+    if guidance_set == "test":
+        raise TardiffError("--guidance-set test: guidance must never see test rows; use train or validation")
+    codec = codec or Codec.fit(data.train, data.manifest)
+    classes = len(data.manifest.task.classes)
+    counts = torch.bincount(torch.from_numpy(data.train.label), minlength=classes)
+    guidance, share = data.split(guidance_set), (counts / counts.sum()).double().numpy()
+    if rows != "wrong":  # which a trained classifier alone can tell; the others are refused before the work
+        guidance_rows(guidance, data.manifest, rows, np.empty(0), share)
+    validation = _rows(codec, data.split("validation"))
+    training = _rows(codec, data.train)
+    result = fit(*training, validation, settings, classes, on_epoch, classifier)
+    probability = Classifier.probability(result.classifier, _rows(codec, guidance)[0])
+    chosen = guidance_rows(guidance, data.manifest, rows, probability, share)
+    data.refuse_changed()
+    card = ClassifierCard(
+        settings=asdict(settings),
+        task=data.manifest.task,
+        data_hash=data.manifest.content_hash,
+        class_counts=tuple(counts.tolist()),
+        certainty=certainty(result.classifier, *training),
+        guidance_set=guidance_set,
+        guidance_rows=rows,
+        guidance_counts=(),
+        epochs=tuple(result.epochs),
+        validation_auprc=auprc(validation[1].numpy(), Classifier.probability(result.classifier, validation[0])),
+        history=tuple(result.history),
+    )
+    return ClassifierFolder(card, codec, result.classifier, result.trajectory, []).serving(guidance.take(chosen), guidance_set, rows)
+
+
+def certainty(classifier: Classifier, seen: Tensor, label: Tensor) -> float:
+    """How sure a classifier is of some rows' labels: mean log-probability of the label, every class counting alike.
+
+    Args:
+        classifier: in evaluation mode.
+        seen: [N, 2 C, T].
+        label: [N].
+    """
+    probability = Classifier.probability(classifier, seen)[np.arange(len(label)), label.numpy()]
+    logs = np.log(np.maximum(probability, 1e-12))
+    return float(np.mean([logs[label.numpy() == c].mean() for c in np.unique(label.numpy())]))
+
+
+def _rows(codec: Codec, split: Split) -> tuple[Tensor, Tensor]:
+    return codec.seen(codec.encode(split)), torch.from_numpy(split.label)
+
+
+def _numbered(states: list[State]) -> State:
+    return {f"{k}/{name}": tensor.contiguous() for k, state in enumerate(states) for name, tensor in state.items()}
+
+
+def _listed(path: Path, count: int, shapes: dict[str, torch.Size]) -> list[State]:
+    """The inverse of `_numbered`; every state must have the given tensors."""
+    tensors = _read(path)
+    wanted = {f"{k}/{name}": shape for k in range(count) for name, shape in shapes.items()}
+    numbers = {name.partition("/")[0] for name in tensors}
+    if numbers != set(map(str, range(count))) or any(n not in tensors or tensors[n].shape != shape for n, shape in wanted.items()):
+        raise TardiffError(f"{path}: does not fit classifier.json; fit the classifier again")
+    return [{name: tensors[f"{k}/{name}"] for name in shapes} for k in range(count)]
+
+
+def _read(path: Path) -> State:
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise TardiffError(f"{path}: missing or damaged ({error}); fit the classifier again") from error
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise TardiffError(f"{path}: holds a number that is not finite; fit the classifier again")
+    return tensors

@@ -1,0 +1,48 @@
+"""A comparison as plain text, at most 160 columns wide."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tardiff.base.estimates import interval
+from tardiff.compare.metrics import NAMES
+
+WIDTH = 23
+SHORT = NAMES | {"sensitivity": "sens. at 90 % spec.", "slope": "calibration slope"}
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The figures of every method and group, the differences in AUPRC to doing nothing, and the verdict."""
+    judged, train, settings = result["judged"], result["train"], result["settings"]
+    parts = [
+        f"{settings['model']}, trained in several ways to predict {result['task']}: {train['rows']:,} real training rows "
+        f"({train['positives']:,} positive),\njudged on {judged['rows']:,} real {judged['split']} rows ({judged['positives']:,} positive); "
+        f"{len(result['seeds'])} seeds.\nIn brackets: 95 % intervals over judged patients and seeds ({settings['bootstrap']:,} resamples)."
+    ]
+    for group in result["methods"]["none"]["groups"]:
+        parts.append(_group(result, group))
+    parts.append(_choices(result))
+    return "\n\n".join([*(part for part in parts if part), *result["remarks"], result["verdict"]]) + "\n"
+
+
+def _group(result: Mapping[str, Any], group: str) -> str:
+    n = result["methods"]["none"]["groups"][group]["auprc"]["value"]["n"]
+    lines = [f"{group} ({n:,} rows)", _row(["method", "AUPRC - none", *SHORT.values()])]
+    for method, figures in result["methods"].items():
+        numbers = figures["groups"][group]
+        difference = "" if method == "none" else interval(numbers["auprc"]["against_none"], signed=True)
+        lines.append(_row([method, difference, *(interval(numbers[metric]["value"]) for metric in NAMES)]))
+    return "\n".join(lines)
+
+
+def _choices(result: Mapping[str, Any]) -> str:
+    lines = []
+    for method, figures in result["methods"].items():
+        if figures["chosen"]:
+            shares = ", ".join(f"{one['ratio']:g}{' of both' if one['both'] else ''}" for one in figures["chosen"])
+            lines.append(f"{method}: validation rows chose, seed by seed, {shares} of what the rare class lacks")
+    return "\n".join(lines)
+
+
+def _row(cells: list[str]) -> str:
+    name, *rest = cells
+    return (f"{name:<13}" + "".join(f" {text:<{WIDTH}}" for text in rest)).rstrip()

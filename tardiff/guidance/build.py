@@ -1,0 +1,64 @@
+"""From settings, a generator and classifiers to the guide that they describe."""
+
+from collections.abc import Sequence
+
+from tardiff.classifier.folder import ClassifierFolder
+from tardiff.data.dataset import Task
+from tardiff.errors import TardiffError
+from tardiff.guidance.gradient_guide import GradientGuide
+from tardiff.guidance.objectives import influence, log_probability, mean_of
+from tardiff.model.pipeline import RecordGenerator
+from tardiff.model.sampling import UNGUIDED, Guide
+from tardiff.settings import GuidanceSettings
+
+
+def build_guide(pipeline: RecordGenerator, classifiers: Sequence[ClassifierFolder], guidance: GuidanceSettings, strength: float) -> Guide:
+    """The guide that the settings describe; `UNGUIDED` where they ask for none (classifier-free guidance works inside the denoiser).
+
+    Several classifiers guide together: the mean of their objectives is followed.
+
+    Args:
+        pipeline: the generator that is steered.
+        classifiers: whose objectives are followed.
+        guidance: objective, window and clip.
+        strength: of the guide; the settings may leave it open.
+
+    Raises:
+        TardiffError: no classifier to guide with, or one that reads another space or serves another task.
+    """
+    if guidance.guidance == "none":
+        return UNGUIDED
+    if not pipeline.guidable:
+        raise TardiffError(f"--guidance {guidance.guidance}: a record policy has no reverse steps to guide; use --guidance none")
+    if guidance.guidance == "classifier-free":
+        return UNGUIDED
+    if not classifiers:
+        raise TardiffError(
+            f"--guidance {guidance.guidance} needs --classifier (make one with `tardiff fit-classifier`, or use --guidance none)"
+        )
+    served_task(pipeline, classifiers)
+    if guidance.guidance == "classifier":
+        objectives = [log_probability(folder.classifier) for folder in classifiers]
+    else:
+        objectives = [influence(folder, guidance.form) for folder in classifiers]
+    return GradientGuide(mean_of(objectives), pipeline.codec.seen, strength, guidance.window, guidance.clip, guidance.through_denoiser)
+
+
+def served_task(pipeline: RecordGenerator, classifiers: Sequence[ClassifierFolder]) -> Task:
+    """The task of samples: the classifiers', for a generator that learnt without labels, else its own.
+
+    Raises:
+        TardiffError: a classifier reads another space, or serves another task than the generator or the other classifiers.
+    """
+    tasks = ([pipeline.card.task] if pipeline.labelled else []) + [folder.card.task for folder in classifiers]
+    if not tasks:
+        raise TardiffError("the generator learnt without labels; give --classifier, whose task the samples shall serve")
+    for folder in classifiers:
+        if folder.codec.digest() != pipeline.codec.digest():
+            raise TardiffError(
+                "--classifier reads another space than the generator; fit it on the data set that the generator was trained on, "
+                "or with `tardiff fit-classifier --run RUN`"
+            )
+        if folder.card.task != tasks[0]:
+            raise TardiffError(f"--classifier serves the task {folder.card.task.name!r}, expected {tasks[0].name!r}")
+    return tasks[0]

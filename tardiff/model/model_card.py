@@ -1,0 +1,212 @@
+"""The model card of a pipeline folder: README.md in Hugging Face's format (https://huggingface.co/docs/hub/model-cards).
+
+It says what the generator learnt from and how, what it is for and what not. It holds counts and hashes, no patient's record.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tardiff.base.estimates import interval
+from tardiff.base.files import read_struct, replace_file
+from tardiff.data.codec import Codec
+from tardiff.errors import TardiffError
+from tardiff.model.card import Card
+
+NAME = "README.md"
+BEGIN, END = "<!-- evaluation -->", "<!-- end of evaluation -->"
+UNEVALUATED = "Not evaluated yet. `tardiff report EVALUATION --card RUN` writes an evaluation's numbers here."
+
+TEXT = """---
+# license: choose one that the terms of the training data allow
+library_name: tardiff
+tags:
+- tardiff
+- diffusion
+- synthetic-data
+- electronic-health-records
+- time-series
+---
+
+# Synthetic {task} records after {source}
+
+A temporal U-Net that draws synthetic intensive-care time series by diffusion: values, which of them were observed, and the
+patient's descriptors, {conditioning}. Made with [tardiff](https://arxiv.org/abs/2504.17613); diffusers' layout, safetensors and JSON only.
+
+## Training data
+
+| | |
+|---|---|
+| source | {source} {version} |
+| task | {task}: {rule} |
+| training rows | {counts} |
+| channels | {channels} |
+| grid | {steps} steps of {step_hours:g} h |
+| content hash | `{hash}` |
+
+The folder holds no patient's record. It does hold statistics of the training rows (quantiles of every variable, in `codec.json`), and
+the terms under which the data were given apply to what was learnt from them.
+
+{privacy}
+
+## Settings
+
+| setting | value |
+|---|---|
+{settings}
+
+## Losses
+
+| {loss_head} |
+|{loss_rule}
+{losses}
+{refinement}
+## Intended use
+
+Research and teaching: adding synthetic records to the training set of a model of this task, or trying methods where real records
+cannot be shown. Judge every model on real patients.
+
+## Limits and out-of-scope use
+
+* Not for decisions about any patient, and no evidence about the course of a disease.
+* Samples are not anonymous by construction. Measure what they give away (`tardiff evaluate`) before you share any.
+* The label of a sample is what it was conditioned on, not an outcome that anybody observed.
+* It knows the patients, units and habits of measuring of its source, with their gaps and their bias; groups that are rare there are
+  drawn badly.
+* Nothing outside of the window, the channels and the task above.
+
+## How to sample
+
+```sh
+tardiff sample RUN --guidance none --n 1000 --out synthetic
+tardiff sample RUN --classifier CLASSIFIER --n 1000 --out guided
+```
+
+```python
+from tardiff import GuidanceSettings, TarDiffPipeline, synthesise
+
+pipeline = TarDiffPipeline.from_pretrained("RUN")
+synthesise(pipeline, 1000, guidance=GuidanceSettings(guidance="none")).dataset.save("synthetic")
+```
+
+## Evaluation
+
+{begin}
+{evaluation}
+{end}
+"""
+
+
+def model_card(card: Card, codec: Codec) -> str:
+    """README.md of a pipeline folder, the same bytes for the same training.
+
+    Args:
+        card: what the folder remembers of its training.
+        codec: the space in which it draws.
+    """
+    labelled = len(card.task.classes) > 1
+    losses = list(dict.fromkeys(name for entry in card.history for name in entry))
+    return TEXT.format(
+        task=_cell(card.task.name.replace("_", " ")),
+        rule=_cell(card.task.rule),
+        source=_cell(card.source),
+        version=_cell(card.source_version),
+        conditioning="for a label that is chosen" if labelled else "without labels: a guide gives its samples theirs",
+        counts=_cell(", ".join(f"{n:,} {name}" for n, name in zip(card.class_counts, card.task.classes, strict=True))),
+        channels=_cell(", ".join(f"{c.name} ({c.unit})" if c.unit else c.name for c in codec.channels)),
+        steps=codec.steps,
+        step_hours=card.step_hours,
+        hash=card.data_hash,
+        privacy=_privacy(card.privacy),
+        settings=_rows(sorted(card.settings.items())),
+        loss_head=" | ".join(name.replace("_", " ") for name in losses),
+        loss_rule="---|" * len(losses),
+        losses=_rows([[f"{entry[n]:.4g}" if n in entry else "" for n in losses] for entry in card.history]),
+        refinement=_refinement(card.refinement),
+        evaluation=UNEVALUATED,
+        begin=BEGIN,
+        end=END,
+    )
+
+
+def add_evaluation(run: str | Path, result: Mapping[str, Any]) -> Path:
+    """Write an evaluation's numbers into the card of the generator that drew its sets; whatever else stands there stays.
+
+    Args:
+        run: pipeline folder.
+        result: what `evaluate` gave.
+
+    Raises:
+        TardiffError: no set of the evaluation was drawn by a generator of the same training data, or the card has lost its marks.
+    """
+    run = Path(run)
+    card, path = read_struct(run / "card.json", Card), run / NAME
+    drawn = [n for n, d in result["synthetic"].items() if (d.get("made_by") or {}).get("generator") == card.data_hash]
+    if not drawn:
+        raise TardiffError(f"{run}: no set of this evaluation was drawn by a generator that learnt from {card.data_hash}")
+    text = path.read_text(encoding="utf-8") if path.exists() else model_card(card, Codec.load(run / "codec.json"))
+    if not 0 <= text.find(BEGIN) < text.find(END):
+        raise TardiffError(f"{path}: the lines {BEGIN} and {END} are gone; put them back, or remove the file to have it written anew")
+    before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
+    replace_file(path, "\n".join([before, *_evaluation(result, drawn), after]))
+    return path
+
+
+def _evaluation(result: Mapping[str, Any], drawn: list[str]) -> Iterator[str]:
+    test, fidelity, privacy = result["test"], result["fidelity"]["sets"], result["privacy"]["sets"]
+    yield (
+        f"Judged on {test['rows']:,} real {test['split']} rows ({test['positives']:,} {_cell(test['classes'][1])}) of data "
+        f"`{test['content_hash']}`; 95 % intervals in brackets. Floor: what real held-out rows score."
+    )
+    yield "\n| trained on | model | AUPRC | AUROC |\n|---|---|---|---|"
+    for cell in result["utility"]["cells"]:
+        if cell["protocol"] == "TRTR" or (cell["protocol"] == "TSTR" and cell["synthetic"] in drawn):
+            yield _rows([[cell["synthetic"] or "real rows", cell["model"], *(interval(cell["metrics"][m]) for m in ("auprc", "auroc"))]])
+    yield "\n| set | KS distance | nearer to a training row than to a held-out one | copies of training rows |\n|---|---|---|---|"
+    yield _rows([["floor", interval(result["fidelity"]["floor"]["ks"]["mean"]), "0.5", ""]])
+    for name in drawn:
+        copies = privacy[name]["copies"]
+        numbers = [
+            interval(fidelity[name]["ks"]["mean"]),
+            interval(privacy[name]["nearer_train"]),
+            f"{copies['count']:,} of {copies['n']:,}",
+        ]
+        yield _rows([[name, *numbers]])
+
+
+def _privacy(facts: Mapping[str, float]) -> str:
+    if not facts:
+        return "It was trained without differential privacy."
+    return (
+        f"The denoiser's weights were trained by DP-SGD: epsilon {facts['epsilon']:g} at delta {facts['delta']:g} for each stay "
+        f"(noise multiplier {facts['noise_multiplier']:g}, sampling rate {facts['sample_rate']:g}, gradients clipped to "
+        f"{facts['gradient_clip']:g}, Renyi accountant). **Not covered**: the quantiles in `codec.json`, the shares of what is observed "
+        "and the descriptors' distribution, which come from the training rows as they are; any classifier that guides, its guidance "
+        "directions, and samples that it has steered; the discriminator and rewards of a refinement; choices made by looking at the data."
+    )
+
+
+def _refinement(facts: Mapping[str, Any]) -> str:
+    """A part of its own, for the settings and losses above it are the base's."""
+    if not facts:
+        return ""
+    return f"""
+## Refinement
+
+The weights are not those that the settings and losses above led to: rewards have refined them (`tardiff refine`; `refinement.png`
+shows how).
+
+| setting | value |
+|---|---|
+{_rows(sorted(facts.items()))}
+"""
+
+
+def _rows(rows: Iterable[Iterable[Any]]) -> str:
+    return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in rows)
+
+
+def _cell(value: Any) -> str:
+    """Text that cannot end a cell, a line or become markup."""
+    words = ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+    return " ".join(words.replace("|", "\\|").replace("<", "&lt;").split())

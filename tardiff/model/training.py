@@ -1,0 +1,297 @@
+"""Training the denoiser: an accelerate loop that stops and resumes exactly.
+
+Every draw is keyed by (seed, step, row), so a checkpoint needs weights, averages and optimizer moments only.
+"""
+
+import math
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+
+from tardiff.base.checkpoint import Checkpoint, Identity, Tensors, pack, pack_adam, plain, unpack, unpack_adam
+from tardiff.base.distributed import barrier, main_process, shard, world_size
+from tardiff.base.files import refuse_existing
+from tardiff.base.noise import normal, reserved_rows, row_seeds, stream, uniform
+from tardiff.base.progress import bar
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Dataset, Split
+from tardiff.data.statics import StaticModel
+from tardiff.errors import TardiffError
+from tardiff.model.card import Card
+from tardiff.model.diffusion import denoising_loss, diffuse, entry_weights, noise_schedule
+from tardiff.model.dp_training import PrivateSteps
+from tardiff.model.pipeline import TarDiffPipeline
+from tardiff.model.unet import TemporalUNet
+from tardiff.settings import SamplerSettings, TrainSettings
+
+WARM_UP = 0.05
+EXPLODED = 100.0  # v has about unit variance: a network that knows nothing loses 1
+THRESHOLD_ROWS = 1024
+
+
+class NoisyRows:
+    """A split in model space, with its noise keyed by row."""
+
+    def __init__(self, split: Split, codec: Codec, statics: StaticModel, settings: TrainSettings) -> None:
+        self.codec = codec
+        self.x0 = codec.encode(split)
+        self.fill_weight = settings.fill_weight
+        self.static = statics.encode(split.static)
+        self.label = torch.from_numpy(split.label)
+        self.seeds = row_seeds(settings.seed, range(len(split)))
+        self.alpha_bar = noise_schedule().alphas_cumprod
+        self.unconditional = len(statics.margins)
+        self.dropout = settings.label_dropout
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def loss(self, unet: nn.Module, rows: Tensor, step: int) -> Tensor:
+        """Denoising loss of some rows, [len(rows)], with the noise that belongs to (row, step)."""
+        v_hat, v, weight = self.predicted(unet, rows, step)
+        return denoising_loss(v_hat, v, weight)
+
+    def predicted(self, unet: nn.Module, rows: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """v as predicted, v as it is, and each entry's weight, of some rows; all [len(rows), 2 C, T]."""
+        seeds = [self.seeds[row] for row in rows.tolist()]
+        x0 = self.x0[rows]
+        timestep = torch.from_numpy((uniform("time", seeds, step) * len(self.alpha_bar)).astype(np.int64))
+        x_t, v = diffuse(x0, normal("noise", seeds, step, x0.shape[1:]), self.alpha_bar[timestep])
+        drop = torch.from_numpy(uniform("dropout", seeds, step) < self.dropout)
+        label = torch.where(drop, self.unconditional, self.label[rows])
+        static = self.static[rows].masked_fill(drop[:, None], 0.0)
+        device = next(unet.parameters()).device
+        v_hat = unet(x_t.to(device), timestep.to(device), label.to(device), static.to(device))
+        return v_hat, v.to(device), entry_weights(x0, self.fill_weight).to(device)
+
+    @torch.no_grad()
+    def worst_channel(self, unet: nn.Module, rows: Tensor, step: int) -> str:
+        """The channel in which the prediction of some rows is furthest off, in words."""
+        v_hat, v, _ = self.predicted(unet, rows, step)
+        off = (v_hat - v).square().mean(dim=(0, 2)).nan_to_num(nan=float("inf"))
+        names = [channel.name for channel in self.codec.channels]
+        worst = int(off.argmax())
+        return f"{names[worst % len(names)]}{' (whether it is observed)' if worst >= len(names) else ''}"
+
+
+class Steps:
+    """Optimizer steps, of which several processes (`accelerate launch`) compute a share each.
+
+    Args:
+        unet: trained in place, on the device that accelerate gives this process.
+        optimizer: of its parameters.
+        rows: the training rows.
+        settings: batch, order, clipping.
+        folder: of work in progress; nothing of it is needed.
+
+    Raises:
+        TardiffError: the processes cannot share a batch evenly.
+    """
+
+    def __init__(self, unet: nn.Module, optimizer: torch.optim.Optimizer, rows: NoisyRows, settings: TrainSettings, folder: Path) -> None:
+        if settings.batch_size % world_size():
+            raise TardiffError(f"--batch-size {settings.batch_size}: {world_size()} processes cannot share it evenly")
+        self.rows, self.settings = rows, settings
+        self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
+        self.model, self.optimizer = self.accelerator.prepare(unet, optimizer)
+
+    def chosen(self, step: int) -> Tensor:
+        """This process's rows of a step."""
+        rows = _batch(len(self.rows), self.settings, step)
+        return rows[shard(len(rows))]
+
+    def gradients(self, step: int) -> tuple[float, float]:
+        """Gradients of the mean loss, clipped, one part of the rows after the other; returns that loss and the gradients' norm."""
+        rows, total = self.chosen(step), 0.0
+        self.optimizer.zero_grad()
+        parts = rows.chunk(self.settings.accumulate)
+        for i, part in enumerate(parts):
+            with nullcontext() if i + 1 == len(parts) else self.accelerator.no_sync(self.model):
+                loss = self.rows.loss(self.model, part, step).sum() / len(rows)
+                self.accelerator.backward(loss)
+            total += loss.item()
+        norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip))
+        return total, 0.0 if self.accelerator.scaler else norm  # a scaler leaves out steps that overflow, by itself
+
+    def apply(self) -> None:
+        """Follow the gradients."""
+        self.optimizer.step()
+
+    def finish(self) -> dict[str, float]:
+        """What the model card says of privacy: nothing."""
+        return {}
+
+
+def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: bool = True) -> TarDiffPipeline:
+    """Train on a data set and write a pipeline folder.
+
+    Work in progress stands in `OUT.partial`; the same call resumes from it, with as many threads as it began with, and ends in
+    the same weights. Several processes (`accelerate launch`) share the rows of every step and end in one model.
+
+    Args:
+        data: its validation split, where there is one, gives the validation loss.
+        out: pipeline folder to write.
+        settings: model and optimizer.
+        progress: show a progress bar.
+
+    Raises:
+        TardiffError: `out` exists, `OUT.partial` belongs to other settings or data, or the loss explodes.
+    """
+    out = Path(out)
+    refuse_existing(out)
+    codec = Codec.fit(data.train, data.manifest)
+    statics = StaticModel.fit(data.train, data.manifest)
+    training = NoisyRows(data.train, codec, statics, settings)
+    held = data.splits.get("validation")
+    validation = NoisyRows(held, codec, statics, settings) if held else None  # absent or empty
+
+    unet = new_unet(codec, statics, settings)
+    optimizer = torch.optim.AdamW(unet.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    ema = EMAModel(unet.parameters(), decay=settings.ema_decay, use_ema_warmup=True, power=0.75)
+    checkpoint = Checkpoint(out.with_name(out.name + ".partial"), Identity(plain(settings), data.manifest.content_hash))
+    steps = (Steps if settings.epsilon is None else PrivateSteps)(unet, optimizer, training, settings, checkpoint.folder)
+    ema.to(next(unet.parameters()).device)
+    first, history = 0, []
+    if (kept := checkpoint.load()) is not None:
+        first, history = kept[1]["step"], kept[1]["history"]
+        _unpack(kept[0], first, unet, ema, optimizer)
+    smooth = history[-1]["loss"] if history else 0.0
+    with bar(shown=progress, total=settings.steps, initial=first, desc="train", unit="step") as moved:
+        for step in range(first, settings.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = settings.learning_rate * _rate(step, settings.steps)
+            loss, norm = steps.gradients(step)
+            if not (loss < EXPLODED and math.isfinite(norm)):
+                raise TardiffError(_fault(loss, step, training.worst_channel(unet, steps.chosen(step), step), checkpoint))
+            steps.apply()
+            ema.step(unet.parameters())
+            smooth = 0.98 * smooth + 0.02 * loss if smooth else loss
+            moved.update()
+            moved.set_postfix(loss=f"{smooth:.3f}", validation=_shown(history), refresh=False)
+            if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
+                history.append({"step": step + 1, "loss": smooth})
+                if validation:
+                    history[-1]["validation_loss"] = _validate(unet, ema, validation)
+                if main_process():
+                    checkpoint.save(_packed(unet, ema, optimizer), {"step": step + 1, "history": history})
+    barrier()
+
+    ema.copy_to(unet.parameters())
+    pipeline = TarDiffPipeline(unet.cpu().eval(), noise_schedule(), codec, statics, training_card(data, settings, history, steps.finish()))
+    pipeline = pipeline.with_codec(codec.fit_thresholds(_pilot(pipeline, data.train.label, settings.seed)))
+    pipeline.save_pretrained(out)
+    if main_process():
+        checkpoint.remove()
+    return pipeline
+
+
+def _fault(loss: float, step: int, channel: str, checkpoint: Checkpoint) -> str:
+    kept = f"; the last good checkpoint is kept in {checkpoint.folder.name}" if checkpoint.path.exists() else ""
+    return (
+        f"train: the loss is {loss:.3g} at step {step}, and the prediction is furthest off in channel {channel}: look at its unit and "
+        f"limits (`tardiff audit`), or start again with a smaller --learning-rate or --gradient-clip and another --out{kept}"
+    )
+
+
+def new_unet(codec: Codec, statics: StaticModel, settings: TrainSettings) -> TemporalUNet:
+    """An untrained network for this data, its weights drawn from `settings.seed`; attention at every level but the finest."""
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        return TemporalUNet(
+            channels=2 * len(codec.channels),
+            classes=len(statics.margins),
+            static_features=statics.features,
+            widths=settings.widths,
+            blocks=settings.blocks,
+            attention=tuple(range(1, len(settings.widths))),
+        )
+
+
+def training_card(data: Dataset, settings: Any, history: list[dict[str, float]], privacy: dict[str, float] | None = None) -> Card:
+    """What the pipeline folder remembers of this training.
+
+    Raises:
+        TardiffError: the data set is no longer what it was when it was opened.
+    """
+    data.refuse_changed()
+    manifest = data.manifest
+    return Card(
+        source=manifest.source,
+        source_version=manifest.source_version,
+        data_hash=manifest.content_hash,
+        task=manifest.task,
+        step_hours=manifest.step_hours,
+        class_counts=manifest.splits["train"].classes,
+        settings=plain(settings),
+        history=tuple(history),
+        privacy=privacy or {},
+    )
+
+
+def _packed(unet: TemporalUNet, ema: EMAModel, optimizer: torch.optim.Optimizer) -> Tensors:
+    """Weights, their averages and the optimizer's moments."""
+    names = [name for name, _ in unet.named_parameters()]
+    averages = dict(zip(names, ema.shadow_params, strict=True))
+    return {**pack("model", unet.state_dict()), **pack("ema", averages), **pack_adam("adam", unet, optimizer)}
+
+
+def _unpack(tensors: Tensors, step: int, unet: TemporalUNet, ema: EMAModel, optimizer: torch.optim.Optimizer) -> None:
+    """The inverse of `_packed`."""
+    unet.load_state_dict(unpack("model", tensors))
+    averages = unpack("ema", tensors)
+    names = [name for name, _ in unet.named_parameters()]
+    ema.shadow_params = [averages[name].to(p.device) for name, p in zip(names, ema.shadow_params, strict=True)]
+    ema.optimization_step = step
+    unpack_adam("adam", tensors, unet, optimizer)
+
+
+def _shown(history: list[dict[str, float]]) -> str:
+    return f"{history[-1]['validation_loss']:.3f}" if history and "validation_loss" in history[-1] else "-"
+
+
+def _batch(rows: int, settings: TrainSettings, step: int) -> Tensor:
+    """The rows of a step: consecutive parts of an endless sequence of permutations, each keyed by its epoch."""
+    first = step * settings.batch_size
+    return torch.tensor([_permutation(rows, settings.seed, i // rows)[i % rows] for i in range(first, first + settings.batch_size)])
+
+
+_permutations: dict[tuple[int, int, int], list[int]] = {}
+
+
+def _permutation(rows: int, seed: int, epoch: int) -> list[int]:
+    key = (rows, seed, epoch)
+    if key not in _permutations:
+        _permutations.clear()
+        _permutations[key] = stream("order", seed, epoch).permutation(rows).tolist()
+    return _permutations[key]
+
+
+def _rate(step: int, steps: int) -> float:
+    """Learning rate at a step as a share of its peak: linear warm-up, then a cosine to 0."""
+    warm_up = max(1, int(WARM_UP * steps))
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+
+
+@torch.no_grad()
+def _validate(unet: TemporalUNet, ema: EMAModel, rows: NoisyRows) -> float:
+    """Mean loss of the averaged weights, over all rows at noise and steps that never change."""
+    ema.store(unet.parameters())
+    ema.copy_to(unet.parameters())
+    losses = [rows.loss(unet, part, step=2**31) for part in torch.arange(len(rows)).split(256)]
+    ema.restore(unet.parameters())
+    return float(torch.cat(losses).mean())
+
+
+def _pilot(pipeline: TarDiffPipeline, label: np.ndarray, seed: int) -> Tensor:
+    """Unguided samples with the training rows' labels, from which mask thresholds are fitted."""
+    seeds = row_seeds(seed, reserved_rows("mask thresholds", THRESHOLD_ROWS))
+    drawn = stream("pilot", seed).choice(label, THRESHOLD_ROWS)
+    return pipeline(drawn, seeds, SamplerSettings()).x

@@ -1,0 +1,166 @@
+"""`TemporalUNet`: the denoiser, a U-Net over time."""
+
+import math
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from einops import rearrange, repeat
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tardiff.model.sinusoids import sinusoids
+
+NORM_GROUPS = 8
+PERIODS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+
+
+class TemporalUNet(ModelMixin, ConfigMixin):
+    """Predicts v = alpha * eps - sigma * x0 (Salimans & Ho, arXiv 2202.00512) from x_t, the step and the label.
+
+    Any length and channel count: sequences are padded at the end to a multiple of the coarsest stride and cropped.
+    Inside, time is the width of a one-row image in channels-last memory, the layout with the fastest convolutions
+    on CPUs.
+
+    Args:
+        channels: channels of x (values and mask bits together).
+        classes: number of labels; the label `classes` stands for "unconditional".
+        static_features: width of the encoded static descriptors, 0 for none.
+        widths: channels of each level; every level after the first halves the time axis.
+        blocks: residual blocks a level, in each direction.
+        attention: levels (0 = finest) with self-attention.
+        heads: attention heads.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        channels: int,
+        classes: int,
+        static_features: int = 0,
+        widths: tuple[int, ...] = (64, 128, 128),
+        blocks: int = 1,
+        attention: tuple[int, ...] = (1, 2),
+        heads: int = 4,
+    ) -> None:
+        super().__init__()
+        width = widths[0]
+        features = 4 * width
+        self.time = nn.Sequential(nn.Linear(width, features), nn.SiLU(), nn.Linear(features, features))
+        self.label = nn.Embedding(classes + 1, features)
+        self.static = nn.Linear(static_features, features) if static_features else None
+        self.enter = conv(channels + 2 * len(PERIODS), width)
+
+        self.down, self.shrink = nn.ModuleList(), nn.ModuleList()
+        skips = []
+        for level, out in enumerate(widths):
+            for _ in range(blocks):
+                self.down.append(Block(width, out, features, heads if level in attention else 0))
+                width = out
+                skips.append(width)
+            if level < len(widths) - 1:
+                self.shrink.append(nn.Conv2d(width, width, (1, 4), stride=(1, 2), padding=(0, 1)))
+        self.middle = Block(width, width, features, heads)
+        self.up, self.grow = nn.ModuleList(), nn.ModuleList()
+        for level, out in reversed(list(enumerate(widths))):
+            for _ in range(blocks):
+                self.up.append(Block(width + skips.pop(), out, features, heads if level in attention else 0))
+                width = out
+            if level > 0:
+                self.grow.append(conv(width, width))
+        self.leave = nn.Sequential(nn.GroupNorm(NORM_GROUPS, width), nn.SiLU(), zeroed(conv(width, channels)))
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x_t: Tensor, timestep: Tensor, label: Tensor, static: Tensor | None = None) -> Tensor:
+        """Predicted v.
+
+        Args:
+            x_t: [batch, channels, time].
+            timestep: [batch], 0 .. 999; fractions are allowed.
+            label: [batch], 0 .. classes.
+            static: [batch, static_features], None where the model has none.
+
+        Returns:
+            [batch, channels, time].
+        """
+        length = x_t.shape[-1]
+        context = self.time(sinusoids(timestep, self.config.widths[0])) + self.label(label)
+        if self.static is not None:
+            context = context + self.static(static)
+        context = F.silu(context)
+
+        levels, blocks = len(self.config.widths), self.config.blocks
+        h = torch.cat([x_t, positions(length, x_t)], dim=1)
+        h = F.pad(h, (0, -length % 2 ** (levels - 1)), mode="replicate")
+        h = self.enter(rearrange(h, "b c t -> b c 1 t").contiguous(memory_format=torch.channels_last))
+        skips = []
+        for level in range(levels):
+            for block in self.down[level * blocks : (level + 1) * blocks]:
+                h = block(h, context)
+                skips.append(h)
+            if level < levels - 1:
+                h = self.shrink[level](h)
+        h = self.middle(h, context)
+        for level in range(levels):
+            for block in self.up[level * blocks : (level + 1) * blocks]:
+                h = block(torch.cat([h, skips.pop()], dim=1), context)
+            if level < levels - 1:
+                h = self.grow[level](repeat(h, "b c 1 t -> b c 1 (t two)", two=2))
+        return rearrange(self.leave(h), "b c 1 t -> b c t")[..., :length]
+
+
+class Block(nn.Module):
+    """Residual block modulated by step, label and statics, with self-attention over time where `heads` > 0."""
+
+    def __init__(self, width_in: int, width_out: int, features: int, heads: int) -> None:
+        super().__init__()
+        self.norm_in = nn.GroupNorm(NORM_GROUPS, width_in)
+        self.conv_in = conv(width_in, width_out)
+        self.modulation = nn.Linear(features, 2 * width_out)
+        self.norm_out = nn.GroupNorm(NORM_GROUPS, width_out)
+        self.conv_out = zeroed(conv(width_out, width_out))
+        self.shortcut = nn.Conv2d(width_in, width_out, 1) if width_in != width_out else nn.Identity()
+        self.attention = Attention(width_out, heads) if heads else None
+
+    def forward(self, h: Tensor, context: Tensor) -> Tensor:
+        """[b, width_in, 1, t] and [b, features] to [b, width_out, 1, t]."""
+        scale, shift = rearrange(self.modulation(context), "b (two c) -> two b c 1 1", two=2)
+        inner = self.conv_in(F.silu(self.norm_in(h)))
+        inner = self.conv_out(F.silu(self.norm_out(inner) * (1 + scale) + shift))
+        h = self.shortcut(h) + inner
+        return h if self.attention is None else h + self.attention(h)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention over the time axis."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(NORM_GROUPS, width)
+        self.project = nn.Conv2d(width, 3 * width, 1)
+        self.merge = zeroed(nn.Conv2d(width, width, 1))
+
+    def forward(self, h: Tensor) -> Tensor:
+        """[b, c, 1, t] to the same."""
+        q, k, v = rearrange(self.project(self.norm(h)), "b (three heads c) 1 t -> three b heads t c", three=3, heads=self.heads)
+        mixed = F.scaled_dot_product_attention(q, k, v)
+        return self.merge(rearrange(mixed, "b heads t c -> b (heads c) 1 t").contiguous(memory_format=torch.channels_last))
+
+
+def conv(width_in: int, width_out: int) -> nn.Conv2d:
+    """Three-tap convolution along time."""
+    return nn.Conv2d(width_in, width_out, (1, 3), padding=(0, 1))
+
+
+def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
+    """The layer with zero weights, so that a new block starts as the identity."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+def positions(length: int, like: Tensor) -> Tensor:
+    """Where in the window a step lies: sines and cosines of `PERIODS` (in steps), [b, 2 len(PERIODS), length]."""
+    angle = 2 * math.pi * torch.arange(length, device=like.device, dtype=like.dtype) / torch.tensor(PERIODS, device=like.device)[:, None]
+    return torch.cat([angle.sin(), angle.cos()]).expand(len(like), -1, -1)

@@ -1,0 +1,178 @@
+"""Checks on validation rows: what a refinement is worth beside its base, and when to go back or to stop."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tardiff.base.noise import stream
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Dataset
+from tardiff.evaluate.bootstrap import Draws, Resamples, row_weights
+from tardiff.evaluate.features import summary_features
+from tardiff.evaluate.fidelity.sample import mean, observed, ratio
+from tardiff.evaluate.judges import Rows
+from tardiff.evaluate.tstr import FITS, tstr
+from tardiff.model.pipeline import Samples
+
+RESAMPLES = 200
+FEWEST = 5  # samples of a class from which models can be trained
+LEAST_UNIT = 1e-3  # of a figure: smaller differences are not worth a decision
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Figures of a generator on validation rows, each with its resamples, [1 + B].
+
+    Attributes:
+        utility: AUPRC of models trained on its samples (`tstr`); empty if the task has not two classes, or samples have hardly
+            any row of one.
+        distance: Kolmogorov-Smirnov distance between samples and validation rows, mean over summary features.
+        marginal: the same of observed values, mean over channels. Features of a channel that is seldom observed say little of its values.
+    """
+
+    utility: Draws
+    distance: Draws
+    marginal: Draws
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, draws: Draws) -> "Difference | None":
+        """From its resamples, [1 + B]; those that lack a class say nothing. None if all do."""
+        known = draws[1:][np.isfinite(draws[1:])]
+        if not len(known):
+            return None
+        low, high = np.quantile(known, (0.025, 0.975))
+        return cls(float(draws[0]), float(low), float(high))
+
+    def __str__(self) -> str:
+        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A refined generator beside its base.
+
+    Attributes:
+        utility: gain in AUPRC, None where there is no utility; higher is better.
+        distance, marginal: changes of the distances to validation rows; lower is better.
+        score: gains in utility and closeness, each in standard errors of the base's figure, added up; 0 is the base's. The unit is the
+            same for all checkpoints: the error of a difference grows with the step taken, and would praise the timid.
+    """
+
+    utility: Difference | None
+    distance: Difference
+    marginal: Difference
+    score: float
+
+    @property
+    def worse(self) -> bool:
+        """True if utility or closeness is wholly below the base's."""
+        return self.distance.low > 0 or self.marginal.low > 0 or (self.utility is not None and self.utility.high < 0)
+
+    def record(self) -> dict[str, Any]:
+        """For the log."""
+        shown = {"score": self.score, "worse": self.worse, "distance": vars(self.distance), "marginal": vars(self.marginal)}
+        return shown | ({"utility": vars(self.utility)} if self.utility else {})
+
+    def __str__(self) -> str:
+        utility = f"TSTR AUPRC {self.utility}" if self.utility else f"TSTR unknown (it takes two classes, {FEWEST} samples of each)"
+        return f"{utility}, distance of features {self.distance}, of values {self.marginal} against the base, on validation rows"
+
+
+class Examiner:
+    """Examines samples by validation rows; the resamples are the same in every exam, so that exams pair.
+
+    Args:
+        codec: space of the features.
+        data: its validation split judges.
+        seed: of fits and resamples.
+    """
+
+    def __init__(self, codec: Codec, data: Dataset, seed: int) -> None:
+        self.seed = seed
+        self.codec = codec
+        validation = data.split("validation")
+        self.judge = Rows.of(validation, codec)
+        self.validation = validation
+        self.resamples = Resamples.draw(validation.subject_id, FITS, RESAMPLES, stream("refine validation", seed))
+        self.two_classes = len(data.manifest.task.classes) == 2 and len(np.unique(validation.label)) == 2
+
+    def __call__(self, samples: Samples) -> Exam:
+        """Samples (decoded) of the same labels and noise each time, so that rows pair, too."""
+        x = self.codec.encode(samples)
+        rows = Rows(self.codec.seen(x).numpy(), summary_features(x), samples.label)
+        weights = row_weights(len(rows), RESAMPLES, stream("refine samples", self.seed))
+        distance = ks_distance(rows.features, weights, self.judge.features, self.resamples.rows)
+        marginal = self._marginal(samples, weights)
+        useful = self.two_classes and np.bincount(rows.label, minlength=2).min() >= FEWEST
+        return Exam(tstr(rows, self.judge, self.resamples, self.seed) if useful else np.empty(0), distance, marginal)
+
+    def _marginal(self, samples: Samples, weights: NDArray[np.float32]) -> Draws:
+        """Distance of observed values, mean over the channels that validation rows observe; 1 where no sample does."""
+        draws = []
+        for channel in range(len(self.codec.channels)):
+            (row, ours), (real_row, real) = observed(samples, channel), observed(self.validation, channel)
+            if len(real) and len(ours):
+                draws.append(ks_distance(ours[:, None], weights[:, row], real[:, None], self.resamples.rows[:, real_row]))
+            elif len(real):
+                draws.append(np.ones(1 + RESAMPLES))
+        return mean(np.stack(draws, axis=1)) if draws else np.zeros(1 + RESAMPLES)
+
+
+def compare(exam: Exam, base: Exam) -> Verdict:
+    """Paired differences of two exams.
+
+    A resampled distance holds the sampling noise twice, which hides a part of a change, so resamples of the change are shifted to have the
+    change itself as their mean (as `bootstrap.recentred` does).
+    """
+    distance, marginal = (_recentred(getattr(exam, name) - getattr(base, name)) for name in ("distance", "marginal"))
+    score = -distance.value / unit(base.distance) - marginal.value / unit(base.marginal)
+    both = len(exam.utility) and len(base.utility)
+    utility = Difference.of(exam.utility - base.utility) if both else None
+    return Verdict(utility, distance, marginal, score + utility.value / unit(base.utility) if utility else score)
+
+
+def _recentred(change: Draws) -> Difference:
+    change[1:] += change[0] - np.nanmean(change[1:])
+    difference = Difference.of(change)
+    assert difference is not None  # some resamples hold rows of both sides
+    return difference
+
+
+def unit(draws: Draws) -> float:
+    """Standard error of a figure, from its resamples, [1 + B]; those that lack a class say nothing."""
+    return max(float(np.nanstd(draws[1:])), LEAST_UNIT)
+
+
+def ks_distance(
+    ours: NDArray[np.floating], our_weights: NDArray[np.float32], theirs: NDArray[np.floating], their_weights: NDArray[np.float32]
+) -> Draws:
+    """Kolmogorov-Smirnov distance in each resample, mean over features, [1 + B]; NaN where a resample holds no row of one side.
+
+    Exact in every resample, where `evaluate.fidelity.marginals` resamples on a grid of quantiles, which its larger samples need: a change
+    of one iteration can be finer than the grid.
+
+    Args:
+        ours, theirs: features [n, F] and [m, F].
+        our_weights, their_weights: times each row counts, [1 + B, n] and [1 + B, m].
+    """
+    shares = [
+        ratio(weights, weights.sum(1, keepdims=True)) for weights in (our_weights.astype(np.float64), their_weights.astype(np.float64))
+    ]
+    signed = np.concatenate([shares[0], -shares[1]], axis=1)
+    total = np.zeros(len(signed))
+    for column in np.concatenate([ours, theirs]).T:
+        order = np.argsort(column, kind="stable")
+        last_of_ties = np.append(np.diff(column[order]) > 0, True)
+        total += np.abs(signed[:, order].cumsum(axis=1)[:, last_of_ties]).max(axis=1)
+    return total / ours.shape[1]

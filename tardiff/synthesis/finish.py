@@ -1,0 +1,107 @@
+"""From samples to a synthetic data set: how far guidance moved them, their labels, and the manifest that says how they were made."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tardiff.data.dataset import Dataset
+from tardiff.data.labels import ranked_labels
+from tardiff.guidance.log import INERT, GuidanceLog, rounded
+from tardiff.model.pipeline import RecordGenerator, Samples
+from tardiff.synthesis.draw import Drawn
+from tardiff.synthesis.guide import Steering
+from tardiff.synthesis.matched_strength import Match
+from tardiff.synthesis.plan import Plan
+from tardiff.synthesis.privacy_filter import Dropped
+
+COMPARED_ROWS = 128
+
+
+@dataclass(frozen=True)
+class Movement:
+    """How far guidance moved the samples, against unguided ones of the same seeds.
+
+    Attributes:
+        rows: samples compared.
+        value: root mean square difference of the value channels, in standard deviations (normal scores).
+        mask: share of entries whose observation changed.
+        steps: per reverse step, root mean square of the guide's change (classifier-free guidance, which works inside the denoiser,
+            has no part in it) and of the sampler's update, and their ratio.
+        inert: True if guidance did nothing to speak of.
+        repaired: share of the observed values that decoding moved (out of limits or out of order), guided and unguided.
+    """
+
+    rows: int
+    value: float
+    mask: float
+    steps: list[dict[str, float]]
+    inert: bool
+    repaired: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """A synthetic data set, and how it came about.
+
+    Attributes:
+        dataset: with a training split.
+        movement: how guidance moved it; None if it was unguided.
+        match: how the strength of guidance was found; None if it was given.
+        dropped: what the privacy filter dropped; None if there was none.
+    """
+
+    dataset: Dataset
+    movement: Movement | None
+    match: Match | None = None
+    dropped: Dropped | None = None
+
+
+def finish(plan: Plan, steering: Steering, drawn: Drawn) -> Synthesis:
+    """The data set of a plan's samples."""
+    movement = None
+    if plan.guidance.guidance != "none":
+        few = slice(0, min(plan.n, COMPARED_ROWS))
+        unguided = plan.generator(drawn.samples.label[few], drawn.seeds[few], plan.sampler)
+        movement = moved(plan.generator, drawn.samples, unguided, drawn.log)
+    samples = _relabelled(plan, drawn.samples) if plan.relabel else drawn.samples
+    settings = _settings(plan, steering.match, movement, drawn.dropped)
+    return Synthesis(plan.generator.dataset(samples, settings, plan.task), movement, steering.match, drawn.dropped)
+
+
+def moved(generator: RecordGenerator, guided: Samples, unguided: Samples, log: GuidanceLog) -> Movement:
+    """How far guided samples lie from unguided ones of the same seeds, of which there may be fewer."""
+    codec, rows = generator.codec, len(unguided.label)
+    difference = (guided.x[:rows] - unguided.x)[:, : len(codec.channels)].square().mean().sqrt()
+    flipped = float((guided.mask[:rows] != unguided.mask).mean())
+    repaired = rounded(codec.repaired(guided.x[:rows])), rounded(codec.repaired(unguided.x))
+    inert = log.inert and float(difference) < INERT and flipped < INERT
+    return Movement(rows, rounded(float(difference)), rounded(flipped), log.summary(), inert, repaired)
+
+
+def _relabelled(plan: Plan, samples: Samples) -> Samples:
+    """The samples with labels by the rank of the classifiers' mean probability, as many of each."""
+    codec = plan.generator.codec
+    seen = codec.seen(codec.encode(plan.generator.dataset(samples, {}, plan.task).train))
+    score = np.mean([folder.classifier.probability(seen)[:, 1] for folder in plan.classifiers], axis=0)
+    return replace(samples, label=ranked_labels(score, samples.label))
+
+
+def _settings(plan: Plan, match: Match | None, movement: Movement | None, dropped: Dropped | None) -> dict[str, Any]:
+    """What the manifest says."""
+    card, guidance = plan.generator.card, plan.guidance
+    reads_classifiers = guidance.guidance not in ("none", "classifier-free") or plan.relabel or plan.selection.select != "none"
+    return {
+        "n": plan.n,
+        "seed": plan.seed,
+        "label_ratio": plan.label_ratio,
+        "relabel": plan.relabel,
+        "sampler": {k: v for k, v in asdict(plan.sampler).items() if k != "batch_size"},
+        "guidance": asdict(guidance) if guidance.guidance != "none" else {"guidance": "none"},
+        "selection": asdict(plan.selection),
+        "generator": card.data_hash,
+        "classifiers": [folder.card.data_hash for folder in plan.classifiers] if reads_classifiers else [],
+        "training": {"labels": plan.generator.labelled} | card.settings,
+        "strength": asdict(match) if match else None,
+        "movement": asdict(movement) if movement else None,
+    } | ({"privacy_filter": asdict(dropped)} if dropped else {})

@@ -1,0 +1,138 @@
+"""The commands `augment` and `compare`, from folder to folder."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tardiff.cli import main
+from tardiff.compare import cells
+from tardiff.compare import run as compare
+from tardiff.compare.baselines import BASELINES
+from tardiff.data.dataset import Dataset
+from tardiff.errors import TardiffError
+from tardiff.settings import METHODS, AugmentSettings, CompareSettings
+from tests.augment.toys import TINY
+
+
+def call(*arguments):
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+FEW = CompareSettings("logistic", "none,class_weight,unguided,guided", seeds=1, ratios=(0.5,), bootstrap=20)
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch):
+    """The smallest generator and guides, in place of what the budget buys."""
+    monkeypatch.setattr(cells, "training_settings", lambda *_: TINY)
+    plain = cells.fit_guides
+    monkeypatch.setattr(cells, "fit_guides", lambda model, *rest: plain("summary", *rest, epochs=1))
+
+
+class TestCompare:
+    def test_from_folder_to_folder(self, toy, run, tmp_path, capsys):
+        options = ["--methods", ",".join(METHODS), "--seeds", 1, "--ratios", 0.5, "--bootstrap", 20, "--by", "sex"]
+        out = tmp_path / "out"
+        assert call("compare", toy[0], "--model", "logistic", "--run", run[0], *options, "--out", out) == 0
+        printed = capsys.readouterr().out
+        assert "refined was left out" in printed
+        assert "Nothing beats" in printed or "gains" in printed
+        assert {f.name for f in out.iterdir()} == {"metrics.json", "results.jsonl", "table.txt", "verdict.txt", "forest.png"}
+        result = json.loads((out / "metrics.json").read_text())
+        assert list(result["methods"]) == [*BASELINES, "unguided", "guided"]
+        assert list(result["methods"]["guided"]["groups"]) == ["all", "sex=female", "sex=male"]
+        assert result["methods"]["none"]["groups"]["all"]["auprc"]["against_none"]["value"] == 0
+        assert result["methods"]["guided"]["chosen"][0]["ratio"] == 0.5
+        assert not (tmp_path / "out.partial").exists()
+
+    def test_goes_on_where_it_stopped_and_ends_in_the_same(self, toy, tmp_path, monkeypatch):
+        whole = compare.compare(toy[1], tmp_path / "whole", FEW)
+        ran = []
+        plain = cells.Bench.cell
+
+        def stop_at_the_third(self, method, seed):
+            ran.append(method)
+            if len(ran) == 3:
+                raise KeyboardInterrupt
+            return plain(self, method, seed)
+
+        monkeypatch.setattr(cells.Bench, "cell", stop_at_the_third)
+        with pytest.raises(KeyboardInterrupt):
+            compare.compare(toy[1], tmp_path / "parts", FEW)
+        with pytest.raises(TardiffError, match="other data or settings"):
+            compare.compare(toy[1], tmp_path / "parts", CompareSettings("trees"))
+        resumed = compare.compare(toy[1], tmp_path / "parts", FEW)
+        assert ran == ["none", "class_weight", "unguided", "unguided", "guided"]
+        assert resumed == whole
+
+    def test_judged_rows_choose_nothing(self, toy, tmp_path):
+        """Other test labels change the figures and nothing that was chosen or trained."""
+        from dataclasses import replace
+
+        data = toy[1]
+        flipped = replace(data.splits["test"], label=1 - data.splits["test"].label)
+        other = Dataset(data.manifest, {**data.splits, "test": flipped}).completed()
+        bench = [compare.make_bench(d, FEW, tmp_path / str(i)) for i, d in enumerate((data, other))]
+        first, second = (b.cell("guided", 7) for b in bench)
+        assert first["groups"]["all"]["values"] != second["groups"]["all"]["values"]
+        for field in ("validation_auprc", "ratio", "both", "rows"):
+            assert first[field] == second[field]
+
+    def test_validation_rows_that_judge_choose_nothing_either(self, toy, tmp_path):
+        settings = CompareSettings("logistic", "none", seeds=1, on="validation", bootstrap=10)
+        bench = compare.make_bench(toy[1], settings, tmp_path)
+        used = np.concatenate([s.subject_id for s in bench.data.splits.values()])
+        assert not np.isin(bench.judged.subject_id, used).any()
+        assert sorted(used) == sorted(toy[1].train.subject_id)
+
+    def test_a_method_of_no_name(self):
+        with pytest.raises(TardiffError, match="--methods adasyn: unknown"):
+            CompareSettings(methods="none,adasyn")
+        with pytest.raises(TardiffError, match="must be none"):
+            CompareSettings(methods="smote")
+
+    def test_a_generator_of_other_rows(self, run, tmp_path):
+        from tests.conftest import make_dataset
+
+        with pytest.raises(TardiffError, match="--run: the generator was trained on other rows"):
+            compare.compare(make_dataset(50).completed(), tmp_path / "out", FEW, run[1])
+
+
+class TestAugment:
+    def test_from_folder_to_folder(self, toy, run, clf, tmp_path, capsys):
+        assert call("augment", toy[0], "--classifier", clf[0], "--run", run[0], "--ratio", 0.5, "--out", tmp_path / "more") == 0
+        printed = capsys.readouterr().out
+        assert "guidance moved the values by" in printed
+        made, real = Dataset.load(tmp_path / "more"), toy[1]
+        missing = np.bincount(real.train.label)[0] - np.bincount(real.train.label)[1]
+        assert made.train.synthetic.sum() == round(0.5 * missing)
+        assert (made.train.label[made.train.synthetic == 1] == 1).all()
+        assert made.manifest.settings["augment"]["ratio"] == 0.5
+        frame = made.frame()
+        assert frame.groupby("synthetic")["stay_id"].nunique()[1] == made.train.synthetic.sum()
+
+        assert call("augment", tmp_path / "more", "--out", tmp_path / "again") == 2
+        assert "holds synthetic rows already" in capsys.readouterr().err
+        evaluation = ["evaluate", "--real", tmp_path / "more", "--synthetic", f"a={toy[0]}", "--out", tmp_path / "e"]
+        assert call(*evaluation) == 2
+        assert "was augmented with synthetic rows" in capsys.readouterr().err
+
+    def test_for_a_subgroup(self, toy, run, clf, tmp_path):
+        shared = ["augment", toy[0], "--classifier", clf[0], "--run", run[0], "--ratio", 0.5]
+        assert call(*shared, "--subgroup", "sex=female", "--out", tmp_path / "women") == 0
+        assert call(*shared, "--subgroup", "sex=male", "--out", tmp_path / "men") == 0
+        women, men = (Dataset.load(tmp_path / name).train for name in ("women", "men"))
+        assert not np.array_equal(women.values, men.values, equal_nan=True)
+
+    def test_a_subgroup_needs_guidance_rows(self, toy, tmp_path, capsys):
+        call("augment", toy[0], "--guidance", "classifier", "--subgroup", "sex=female", "--out", tmp_path / "x")
+        assert "--subgroup needs --guidance influence" in capsys.readouterr().err
+
+    def test_bad_numbers(self):
+        with pytest.raises(TardiffError, match="--ratio 0"):
+            AugmentSettings(ratio=0)

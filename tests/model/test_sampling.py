@@ -1,0 +1,208 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, UniPCMultistepScheduler
+
+from tardiff.base.noise import normal, row_seeds
+from tardiff.errors import TardiffError
+from tardiff.model.diffusion import PROCESS, denoising_loss, diffuse, entry_weights, noise_schedule
+from tardiff.model.pipeline import TarDiffPipeline
+from tardiff.model.sampling import ANGLES, CHUNK, dpm_solver, in_chunks, log_likelihood, sample
+from tardiff.settings import SamplerSettings
+
+MEAN, SD = 1.5, 0.4
+ALPHA_BAR = noise_schedule().alphas_cumprod.double()
+
+
+def gaussian(x_t, timestep, label, static=None):
+    """The exact denoiser of N(+-MEAN, SD^2), the sign by label: v = (alpha x - E[x0 | x]) / sigma."""
+    position = timestep.double()
+    low = position.long().clamp(max=998)
+    alpha_bar = torch.cos(torch.lerp(ALPHA_BAR[low].sqrt().acos(), ALPHA_BAR[low + 1].sqrt().acos(), position - low)) ** 2
+    alpha, sigma = alpha_bar.sqrt()[:, None, None], (1 - alpha_bar).sqrt()[:, None, None]
+    mean = MEAN * (2.0 * label.double()[:, None, None] - 1)
+    x0 = mean + alpha * SD**2 / (alpha**2 * SD**2 + sigma**2) * (x_t.double() - alpha * mean)
+    return ((alpha * x_t - x0) / sigma).float()
+
+
+class Push:
+    """A guide that moves every entry by a constant."""
+
+    through_denoiser = False
+
+    def __init__(self, size, window=1.0):
+        self.size, self.window = size, window
+
+    def acts(self, step):
+        return step.index < self.window * step.count
+
+    def __call__(self, x0_hat, label, step, x_t):
+        return torch.full_like(x0_hat, self.size)
+
+
+SCHEDULERS = {
+    "ddim": noise_schedule,
+    "dpm": lambda: dpm_solver(0),
+    "dpm stochastic": lambda: dpm_solver(1),
+    "unipc": lambda: UniPCMultistepScheduler(**PROCESS),
+    "euler": lambda: EulerDiscreteScheduler(**PROCESS),
+    "ode": lambda: "ode",
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+class TestEveryScheduler:
+    """What each way of running the reverse process must keep."""
+
+    def draw(self, name, rows=range(200), seed=0, **options):
+        label = torch.tensor([row % 2 for row in rows])
+        return sample(gaussian, SCHEDULERS[name](), label, shape=(2, 5), seeds=row_seeds(seed, rows), steps=40, **options)
+
+    def test_gives_the_known_distribution(self, name):
+        x = self.draw(name, rows=range(600))
+        for label in (0, 1):
+            part = x[label::2]
+            assert float(part.mean()) == pytest.approx(MEAN * (2 * label - 1), abs=0.04)
+            assert float(part.std()) == pytest.approx(SD, rel=0.15)
+
+    def test_a_row_depends_on_its_seed_alone(self, name):
+        together = self.draw(name)
+        assert torch.equal(self.draw(name, batch_size=7), together)
+        assert torch.equal(self.draw(name, rows=range(150, 170)), together[150:170])
+        assert torch.equal(self.draw(name, rows=[3]), together[3:4])
+        assert not torch.equal(self.draw(name, seed=1), together)
+
+    def test_a_guide_that_changes_nothing_changes_nothing(self, name):
+        guided = self.draw(name, guide=Push(0.0))
+        assert torch.equal(guided, self.draw(name))
+
+    def test_a_guide_is_applied(self, name):
+        guided = self.draw(name, guide=Push(0.1))
+        assert float((guided - self.draw(name)).mean()) > 0.05
+
+    def test_projection_holds(self, name):
+        assert float(self.draw(name, project=lambda x: x.clamp(-1, 1)).abs().max()) < 1.1
+
+    def test_callback_sees_every_step_of_every_row(self, name):
+        seen = []
+        self.draw(name, rows=range(100), batch_size=30, callback=lambda step, x, x_next, change: seen.append((step, len(x))))
+        assert sum(rows for step, rows in seen) == 100 * 40
+        assert {step.index for step, _ in seen} == set(range(40))
+        for step, _ in seen:
+            assert step.alpha**2 + step.sigma**2 == pytest.approx(1)
+
+
+def test_scheduler_with_noise_of_its_own_is_refused():
+    label = torch.zeros(3, dtype=torch.long)
+    with pytest.raises(TardiffError, match="DDPMScheduler draws its own noise"):
+        sample(gaussian, DDPMScheduler(**PROCESS), label, shape=(2, 5), seeds=[1, 2, 3], steps=5)
+
+
+def test_dpm_takes_no_share_between():
+    with pytest.raises(TardiffError, match=r"--eta 0\.5"):
+        dpm_solver(0.5)
+
+
+def test_library_scheduler_agrees_when_left_alone():
+    """Turning x0_hat back into v must not move a sample: against the scheduler's own loop without it."""
+    scheduler, label = DPMSolverMultistepScheduler(**PROCESS, lambda_min_clipped=-5.1), torch.ones(8, dtype=torch.long)
+    scheduler.set_timesteps(20)
+    x = normal("start", row_seeds(0, range(8)), 0, (2, 5))
+    for t in scheduler.timesteps:
+        x = scheduler.step(gaussian(x, t.expand(8), label), t, x, return_dict=False)[0]
+    ours = sample(gaussian, dpm_solver(0), label, shape=(2, 5), seeds=row_seeds(0, range(8)), steps=20)
+    torch.testing.assert_close(ours, x, atol=1e-4, rtol=0)
+
+
+def test_probability_flow_maps_noise_as_the_closed_form_says():
+    """For Gaussian data the flow is x0 = mean + sd * noise."""
+    seeds, label = row_seeds(0, range(20)), torch.ones(20, dtype=torch.long)
+    x0 = sample(gaussian, "ode", label, shape=(2, 5), seeds=seeds, steps=100)
+    torch.testing.assert_close(x0, MEAN + SD * normal("start", seeds, 0, (2, 5)), atol=0.02, rtol=0)
+
+
+def test_likelihood_is_that_of_the_closed_form():
+    """Gaussian data, whose flow is linear and diagonal: the estimate of the divergence is exact. The flow starts a step of noise in."""
+    label = torch.tensor([0, 1] * 10)
+    x0 = MEAN * (2.0 * label[:, None, None] - 1) + 2 * SD * normal("start", row_seeds(0, range(20)), 0, (2, 5))
+    alpha, sigma = math.cos(ANGLES[0]), math.sin(ANGLES[0])
+    there = torch.distributions.Normal(alpha * MEAN * (2.0 * label[:, None, None] - 1), math.hypot(alpha * SD, sigma))
+    found = log_likelihood(gaussian, x0, label, seeds=row_seeds(1, range(20)), steps=50)
+    torch.testing.assert_close(found, there.log_prob(x0).sum(dim=(1, 2)), atol=0.1, rtol=0)
+    again = log_likelihood(gaussian, x0, label, seeds=row_seeds(2, range(20)), steps=50)
+    torch.testing.assert_close(again, found, atol=1e-3, rtol=0)
+
+
+def test_likelihood_where_entries_depend_on_each_other():
+    """N(0, S) with S not diagonal: the mean over many draws of signs, and rows that do not depend on their batch."""
+    root = torch.randn(4, 4, generator=torch.Generator().manual_seed(0)).double() / 2 + torch.eye(4)
+    covariance = root @ root.T
+
+    def denoiser(x_t, timestep, label, static=None):
+        angle = torch.from_numpy(np.interp(timestep.double().numpy(), np.arange(len(ANGLES)), ANGLES))
+        alpha, sigma = angle.cos()[:, None, None], angle.sin()[:, None, None]
+        gain = alpha * covariance @ torch.linalg.inv(alpha**2 * covariance + sigma**2 * torch.eye(4))
+        x0 = torch.einsum("bij,bcj->bci", gain, x_t.double())
+        return ((alpha * x_t - x0) / sigma).float()
+
+    x0 = torch.einsum("ij,bcj->bci", root.float(), normal("start", row_seeds(0, range(3)), 0, (1, 4)))
+    label, seeds = torch.zeros(600, dtype=torch.long), row_seeds(0, range(600))
+    draws = log_likelihood(denoiser, x0.repeat(200, 1, 1), label, seeds=seeds, steps=20).view(200, 3)
+    there = math.cos(ANGLES[0]) ** 2 * covariance + math.sin(ANGLES[0]) ** 2 * torch.eye(4)
+    expected = torch.distributions.MultivariateNormal(torch.zeros(4).double(), there).log_prob(x0[:, 0].double())
+    error = draws.std(0) / math.sqrt(len(draws))
+    assert ((draws.mean(0) - expected).abs() < 4 * error + 0.05).all()
+    alone = log_likelihood(denoiser, x0[1:2], label[1:2], seeds=seeds[4:5], steps=20)
+    assert torch.equal(alone[0], draws[1, 1])
+
+
+def test_chunks_are_padded_to_one_size():
+    sizes = []
+
+    def function(x, missing, y):
+        assert missing is None
+        sizes.append(len(x))
+        return (x + y,)
+
+    x = torch.arange(150.0)
+    assert torch.equal(in_chunks(function, x, None, 2 * x)[0], 3 * x)
+    assert sizes == [CHUNK] * 3
+
+
+def test_what_left_the_finite_numbers_is_refused(run):
+    broken = TarDiffPipeline.from_pretrained(run[0])
+    with torch.no_grad():
+        broken.unet.leave[2].bias.fill_(math.nan)
+    with pytest.raises(TardiffError, match="--sampler ddim --steps 3 left the finite numbers; choose another number of steps"):
+        broken(np.zeros(2, dtype=np.int64), row_seeds(0, range(2)), SamplerSettings(sampler="ddim", steps=3))
+
+
+def test_no_rows_give_no_samples():
+    assert sample(gaussian, noise_schedule(), torch.zeros(0, dtype=torch.long), shape=(2, 5), seeds=[]).shape == (0, 2, 5)
+
+
+def test_velocity_target_is_consistent():
+    x0, eps = torch.randn(4, 2, 5), torch.randn(4, 2, 5)
+    alpha_bar = torch.tensor([0.9, 0.5, 0.1, 0.001])
+    x_t, v = diffuse(x0, eps, alpha_bar)
+    alpha, sigma = alpha_bar.sqrt()[:, None, None], (1 - alpha_bar).sqrt()[:, None, None]
+    torch.testing.assert_close(alpha * x_t - sigma * v, x0)
+    torch.testing.assert_close(sigma * x_t + alpha * v, eps)
+
+
+def test_loss_by_hand():
+    x0 = torch.tensor([[[1.0, 2.0], [1.0, -1.0]]])  # one value channel, observed then not, and its bits
+    weight = entry_weights(x0, 0.1)
+    torch.testing.assert_close(weight, torch.tensor([[[1.0, 0.1], [1.0, 1.0]]]))
+    error = torch.tensor([[[1.0, 2.0], [3.0, 0.0]]])
+    expected = (1 + 0.1 * 4 + 9) / 3.1
+    assert denoising_loss(error, torch.zeros_like(error), weight).item() == pytest.approx(expected)
+
+
+def test_unobserved_values_can_be_ignored():
+    x0 = torch.tensor([[[1.0, 2.0], [1.0, -1.0]]])
+    weight = entry_weights(x0, 0.0)
+    v_hat = torch.tensor([[[0.0, math.pi], [0.0, 0.0]]])
+    assert denoising_loss(v_hat, torch.zeros_like(v_hat), weight).item() == 0

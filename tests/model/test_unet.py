@@ -1,0 +1,77 @@
+import pytest
+import torch
+
+from tardiff.model.unet import TemporalUNet
+
+
+def network(channels=6, classes=2, static_features=3, widths=(16, 24, 24), attention=(1, 2)):
+    torch.manual_seed(0)
+    unet = TemporalUNet(channels, classes, static_features, widths=widths, attention=attention).eval()
+    for parameter in unet.parameters():  # new blocks are the identity; a test needs them awake
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return unet
+
+
+def arguments(rows, channels=6, length=24, static_features=3):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(rows, channels, length, generator=generator)
+    t = 1000 * torch.rand(rows, generator=generator)
+    static = torch.randn(rows, static_features, generator=generator) if static_features else None
+    return x, t, torch.arange(rows) % 3, static
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 24, 48, 101])
+@pytest.mark.parametrize("channels", [2, 14, 74])
+def test_any_length_and_channel_count(length, channels):
+    out = network(channels)(*arguments(3, channels, length))
+    assert out.shape == (3, channels, length)
+    assert torch.isfinite(out).all()
+
+
+@torch.no_grad()
+def test_a_row_does_not_depend_on_its_neighbours_or_place():
+    unet, (x, t, label, static) = network(), arguments(64)
+    out = unet(x, t, label, static)
+    order = torch.randperm(64, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(unet(x[order], t[order], label[order], static[order]), out[order])
+    others = torch.where(torch.arange(64)[:, None, None] == 5, x, -3 * x)
+    assert torch.equal(unet(others, t, label, static)[5], out[5])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("which", [0, 1, 2, 3])
+def test_every_input_matters(which):
+    unet, inputs = network(), list(arguments(4))
+    before = unet(*inputs)
+    inputs[which] = 2 - inputs[which] if which == 2 else inputs[which] * 0.5 + 0.3
+    assert not torch.allclose(unet(*inputs)[0], before[0], atol=1e-4)
+
+
+@torch.no_grad()
+def test_the_last_hour_is_heard_by_the_first():
+    unet, (x, t, label, static) = network(), arguments(2)
+    changed = x.clone()
+    changed[..., -1] += 1
+    assert not torch.equal(unet(changed, t, label, static)[..., 0], unet(x, t, label, static)[..., 0])
+
+
+def test_a_new_network_predicts_zero_and_every_weight_gets_a_gradient():
+    unet = TemporalUNet(6, 2, 3, widths=(16, 24))
+    assert not unet(*arguments(4)).any()
+    awake = network()
+    awake(*arguments(6)).square().mean().backward()
+    assert [name for name, p in awake.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_without_statics_or_attention():
+    unet = network(static_features=0, attention=())
+    assert unet(*arguments(3, static_features=0)).shape == (3, 6, 24)
+
+
+def test_saved_and_loaded_is_the_same(tmp_path):
+    unet = network()
+    unet.save_pretrained(tmp_path)
+    loaded = TemporalUNet.from_pretrained(tmp_path).to(memory_format=torch.channels_last).eval()
+    with torch.no_grad():
+        assert torch.equal(loaded(*arguments(64)), unet(*arguments(64)))

@@ -1,0 +1,148 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from tardiff.base.noise import row_seeds
+from tardiff.data.dataset import Dataset
+from tardiff.data.labels import draw_labels
+from tardiff.errors import TardiffError
+from tardiff.guidance.build import build_guide
+from tardiff.settings import ClassifierSettings, GuidanceSettings, SamplerSettings
+from tardiff.synthesis.run import synthesise
+
+NONE = GuidanceSettings(guidance="none")
+
+
+def draw(run, clf, guidance, **options):
+    return synthesise(run[1], 100, classifier=clf[1] if clf else (), guidance=guidance, progress=False, **options)
+
+
+def settings_of(**changes):
+    return GuidanceSettings(**{"guidance": "influence", "pilot": 64, "strength": 0.3, "cfg_scale": 1.0, **changes})
+
+
+ALL = [
+    settings_of(guidance="classifier"),
+    *(settings_of(form=form) for form in ("raw", "cosine")),
+    settings_of(form="raw", through_denoiser=True),
+]
+
+
+def test_strength_0_is_unguided_whatever_else_the_default_does(run, clf):
+    zero, unguided = draw(run, clf, GuidanceSettings(strength=0.0)), draw(run, None, NONE)
+    np.testing.assert_array_equal(zero.dataset.train.values, unguided.dataset.train.values)
+    assert zero.movement.inert
+    assert draw(run, clf, GuidanceSettings(strength=0.001)).movement.value > 0.01  # classifier-free guidance acts beside it
+
+
+@pytest.mark.parametrize("guidance", ALL, ids=lambda g: f"{g.guidance}-{g.form}{'-through' * g.through_denoiser}")
+class TestEveryGuide:
+    def test_strength_0_is_unguided_bit_for_bit(self, guidance, run, clf):
+        zero = draw(run, clf, dataclasses.replace(guidance, strength=0.0))
+        unguided = draw(run, None, NONE)
+        for name, array in unguided.dataset.train.arrays().items():
+            np.testing.assert_array_equal(array, zero.dataset.train.arrays()[name])
+        assert zero.movement.inert
+        assert zero.movement.value == 0
+        assert zero.movement.mask == 0
+
+    def test_guidance_moves_the_samples_by_a_measured_amount(self, guidance, run, clf):
+        guided = draw(run, clf, guidance)
+        assert guided.movement.value > 0.01
+        assert not guided.movement.inert
+        ratios = [record["ratio"] for record in guided.movement.steps]
+        assert all(ratio > 0 for ratio in ratios[:8])
+        assert not any(ratios[8:])  # the window is 40 % of 20 steps
+        assert (guided.dataset.train.label == draw(run, None, NONE).dataset.train.label).all()
+
+    def test_stronger_moves_further(self, guidance, run, clf):
+        weak, strong = (draw(run, clf, dataclasses.replace(guidance, strength=s)).movement.value for s in (0.05, 0.5))
+        assert strong > 1.5 * weak
+
+    def test_a_guided_sample_does_not_depend_on_the_batch(self, guidance, run, clf):
+        guide = build_guide(run[1], [clf[1]], guidance, SamplerSettings(), seed=0)
+        label, seeds = np.arange(100) % 2, row_seeds(0, range(100))
+        whole = run[1](label, seeds, SamplerSettings(steps=6), guide).x
+        assert torch.equal(run[1](label, seeds, SamplerSettings(steps=6, batch_size=9), guide).x, whole)
+        assert torch.equal(run[1](label[70:73], seeds[70:73], SamplerSettings(steps=6), guide).x, whole[70:73])
+
+    def test_every_sampler_can_be_guided(self, guidance, run, clf):
+        for sampler in ("ddim", "ode"):
+            assert draw(run, clf, guidance, sampler=SamplerSettings(sampler, steps=6)).movement.value > 0.005
+
+
+def test_classifier_guidance_makes_samples_more_typical_of_their_label(run, clf):
+    def surprise(guidance):
+        result = draw(run, clf, guidance)
+        split = result.dataset.train
+        seen = clf[1].codec.seen(run[1].codec.encode(split))
+        return float(clf[1].classifier.loss(seen, torch.from_numpy(split.label)).detach().mean())
+
+    assert surprise(settings_of(guidance="classifier", strength=0.5, window=1.0)) < surprise(NONE)
+
+
+def test_synthetic_folder_is_a_dataset_folder(run, clf, tmp_path):
+    saved = draw(run, clf, settings_of()).dataset.save(tmp_path / "synthetic")
+    loaded = Dataset.load(tmp_path / "synthetic")
+    assert loaded.manifest == saved.manifest
+    assert loaded.manifest.synthetic
+    assert loaded.manifest.settings["movement"]["value"] > 0
+    assert list(loaded.splits) == ["train"]
+
+
+def test_same_seed_same_folder(run, clf, tmp_path):
+    for name in "ab":
+        draw(run, clf, settings_of()).dataset.save(tmp_path / name)
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+    assert (draw(run, None, NONE, seed=1).dataset.train.values != draw(run, None, NONE).dataset.train.values).any()
+
+
+def test_a_folder_does_not_depend_on_the_batch_size(run, clf):
+    hashes = {
+        draw(run, clf, settings_of(), sampler=SamplerSettings(steps=6, batch_size=b)).dataset.manifest.content_hash for b in (9, 64, 256)
+    }
+    assert len(hashes) == 1
+
+
+@pytest.mark.parametrize(("ratio", "expected"), [("train", 25), ("balanced", 50), ("0.1", 10), ("0", 0), ("1", 100)])
+def test_label_ratio(ratio, expected):
+    label = draw_labels(ratio, (75, 25), 100, 0)
+    assert len(label) == 100
+    assert label.sum() == expected
+
+
+def test_label_ratio_of_three_classes():
+    assert np.bincount(draw_labels("0.5", (60, 20, 20), 80, 0)).tolist() == [30, 10, 40]
+
+
+@pytest.mark.parametrize("ratio", ["half", "1.5", "-0.1", "nan", ""])
+def test_label_ratio_that_makes_no_sense(ratio):
+    with pytest.raises(TardiffError, match="--label-ratio"):
+        draw_labels(ratio, (75, 25), 10, 0)
+
+
+def test_a_folder_may_lack_a_class(run, tmp_path):
+    synthesise(run[1], 20, guidance=NONE, label_ratio="1", progress=False).dataset.save(tmp_path / "died")
+    assert Dataset.load(tmp_path / "died").manifest.splits["train"].classes == (0, 20)
+
+
+def test_guidance_needs_a_classifier(run):
+    with pytest.raises(TardiffError, match="needs --classifier"):
+        draw(run, None, settings_of())
+
+
+def test_a_classifier_of_other_data_is_refused(run, tmp_path):
+    from tardiff.classifier.folder import fit_classifier
+    from tests.conftest import make_dataset
+
+    other = fit_classifier(make_dataset(100).save(tmp_path / "data"), ClassifierSettings("gru", width=8, epochs=1))
+    with pytest.raises(TardiffError, match="reads another space"):
+        draw(run, (None, other), settings_of())
+
+
+def test_no_rows_are_refused(run):
+    with pytest.raises(TardiffError, match="at least one row"):
+        synthesise(run[1], 0, guidance=NONE, progress=False)
