@@ -78,6 +78,8 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
         stays = _stays(settings, source, named)
         check_fits(settings.memory, FLAGS_A_STEP * len(stays) * steps, "the steps of every stay")
         needed = variables_of(named, concepts, source.name)
+        if settings.gcs_intubated != "keep" and not any(place.intubated for place in concepts.places(source.name, (*grid.channels, *needed))):
+            raise TardiffError(f"--gcs-intubated {settings.gcs_intubated}: no variable of this run tells who was intubated; leave it out")
         start = stays["origin_minute"] - 60.0 * (settings.hours + settings.before_hours)
         windows = pa.table({"stay_id": stays["stay_id"].to_numpy(), "row": np.arange(len(stays)), "start": start.to_numpy()})
         try:

@@ -1,5 +1,6 @@
 """The options of a command: tyro reads them, and what is wrong with them becomes one line like every other error."""
 
+import inspect
 import io
 import re
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 import tyro
 
+from tardiff.commands.unread import refuse_unread
 from tardiff.errors import TardiffError
 
 FRAME, RULE = "│╭╮╰╯─ ", set("─-")
@@ -36,7 +38,7 @@ def understood(name: str, command: Callable[..., None], arguments: Sequence[str]
         arguments: what the user wrote after the name.
 
     Raises:
-        TardiffError: an option is unknown, lacks its value, has a wrong one, or is needed and not given.
+        TardiffError: an option is unknown, lacks its value, has a wrong one, is needed and not given, or would not be read.
     """
 
     @wraps(command)
@@ -55,7 +57,15 @@ def understood(name: str, command: Callable[..., None], arguments: Sequence[str]
         raise TardiffError(f"{name}: {error}") from error
     except TardiffError as error:
         raise TardiffError(in_full(str(error), arguments)) from error
+    refuse_unread(name, _all_of(command, ready), arguments)
     return ready
+
+
+def _all_of(command: Callable[..., None], ready: Any) -> dict[str, Any]:
+    """Every parameter's value, defaults among them."""
+    bound = inspect.signature(command).bind(*ready.args, **ready.keywords)
+    bound.apply_defaults()
+    return bound.arguments
 
 
 def in_full(message: str, arguments: Sequence[str]) -> str:

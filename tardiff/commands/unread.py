@@ -1,0 +1,136 @@
+"""Options that a command would not read because of its other options: whoever gives one all the same is told so."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tardiff.errors import TardiffError
+
+Given = Mapping[str, Any]
+"""A command's arguments by parameter name, settings classes among them."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When some options are read.
+
+    Attributes:
+        options: without dashes.
+        read: whether the command reads them.
+        needs: what they need, in words.
+    """
+
+    options: tuple[str, ...]
+    read: Callable[[Given], bool]
+    needs: str
+
+
+def refuse_unread(command: str, given: Given, arguments: Sequence[str]) -> None:
+    """Refuse an option that was given and would not be read, be its value the default or not.
+
+    Args:
+        command: name.
+        given: what its parameters are, options that were left out among them.
+        arguments: what the user wrote after the name.
+
+    Raises:
+        TardiffError: naming the option, and what it needs.
+    """
+    written = [argument.partition("=")[0][2:].replace("_", "-") for argument in arguments if argument.startswith("--")]
+    for option in written:
+        name = option.removeprefix("no-")
+        for rule in RULES.get(command, ()):
+            if (option in rule.options or name in rule.options) and not rule.read(given):
+                raise TardiffError(f"{command}: --{option} would not be read; it needs {rule.needs}")
+
+
+def _steered(given: Given) -> bool:
+    return given["guidance"].guidance in ("classifier", "influence")
+
+
+def _acts(given: Given) -> bool:
+    return given["guidance"].guidance != "none" and (given["guidance"].strength != 0 or not _steered(given))
+
+
+def _labelled(given: Given) -> bool:
+    """False if RUN learnt without labels; a folder that cannot be read is left to whoever opens it."""
+    try:
+        return len(json.loads((Path(given["run"]) / "card.json").read_bytes())["task"]["classes"]) > 1
+    except (OSError, ValueError, LookupError, TypeError):
+        return True
+
+
+def _diffusion(given: Given) -> bool:
+    return not (Path(given["run"]) / "policy.json").is_file()
+
+
+def _reads_classifier(given: Given) -> bool:
+    return _steered(given) or given["relabel"] or given["selection"].select != "none" or not _labelled(given)
+
+
+def _makes_rows(given: Given) -> bool:
+    return bool({"unguided", "guided"} & set(given["settings"].ways))
+
+
+def _rewards(given: Given) -> set[str]:
+    return {term.partition("=")[0].strip() for term in given["settings"].rewards.split(",")}
+
+
+RULES: dict[str, tuple[Rule, ...]] = {
+    "prepare": (
+        Rule(("stays",), lambda given: given["settings"].source == "simulate", "the source simulate"),
+        Rule(("raw",), lambda given: given["settings"].source != "simulate", "a source that is read, not simulate"),
+        Rule(("schemas",), lambda given: given["settings"].connection is not None, "--connection"),
+        Rule(
+            ("lab-time",),
+            lambda given: given["settings"].source not in ("physionet2012", "physionet2019", "meds", "yaib"),
+            "a source that tells when results were known (mimic-iv, eicu, table, simulate)",
+        ),
+    ),
+    "train": (
+        Rule(("delta",), lambda given: given["settings"].epsilon is not None, "--epsilon"),
+        Rule(("accumulate",), lambda given: given["settings"].epsilon is None, "training without --epsilon"),
+    ),
+    "fit-classifier": (
+        Rule(("width",), lambda given: given["settings"].architecture != "summary", "an --architecture with hidden units, not summary"),
+    ),
+    "sample": (
+        Rule(("sampler", "steps", "eta", "project", "batch-size"), _diffusion, "a diffusion pipeline; RUN is a record policy"),
+        Rule(("eta",), lambda given: given["sampler"].sampler != "ode", "--sampler dpm or ddim"),
+        Rule(("form",), lambda given: given["guidance"].guidance == "influence", "--guidance influence"),
+        Rule(("strength", "clip", "through-denoiser"), _steered, "--guidance classifier or influence"),
+        Rule(("cfg-scale",), _labelled, "a generator that learnt with labels"),
+        Rule(("window", "cfg-scale", "clip", "through-denoiser"), _acts, "a guide that acts (--guidance none and --strength 0 do nothing)"),
+        Rule(
+            ("pilot",),
+            lambda given: _steered(given) and given["guidance"].strength == "matched",
+            "--strength matched, which is the default of --guidance classifier and influence",
+        ),
+        Rule(("select-from",), lambda given: given["selection"].select != "none", "--select"),
+        Rule(
+            ("classifier",),
+            _reads_classifier,
+            "--guidance classifier or influence, --relabel, --select, or a RUN that learnt without labels",
+        ),
+    ),
+    "augment": (
+        Rule(("strength", "subgroup", "classifier"), lambda given: given["settings"].guidance != "none", "guidance"),
+        Rule(("budget-minutes",), lambda given: given["run"] is None, "a generator that is trained here, without --run"),
+    ),
+    "compare": (
+        Rule(("refined",), lambda given: "refined" in given["settings"].ways, "refined among --methods"),
+        Rule(("run", "budget-minutes"), _makes_rows, "unguided or guided among --methods"),
+        Rule(("ratios",), lambda given: _makes_rows(given) or "refined" in given["settings"].ways, "synthetic rows among --methods"),
+        Rule(("budget-minutes",), lambda given: given["run"] is None, "generators that are trained here, without --run"),
+    ),
+    "refine": (
+        Rule(("classifier",), lambda given: bool({"influence", "value"} & _rewards(given)), "the reward influence or value (--rewards)"),
+    ),
+    "evaluate": (
+        Rule(("models", "seeds", "ratios"), lambda given: not given["settings"].quick, "an evaluation without --quick, which sets it"),
+    ),
+    "demo": (Rule(("raw",), lambda given: given["settings"].data != "simulate", "--data physionet2012 or mimic-iv"),),
+}
+"""By command; everything else is always read."""

@@ -1,0 +1,92 @@
+"""Options that a command would not read are refused; the others are not."""
+
+import json
+
+import pytest
+
+from tardiff.cli import main
+from tardiff.commands.unread import RULES
+
+SAMPLE = "sample RUN --n 5 --out out"
+COMPARE = "compare DATA --out out"
+REFUSED = [
+    ("prepare physionet2012 --raw raw --out out --stays 30", "stays"),
+    ("prepare simulate --raw raw --out out", "raw"),
+    ("prepare mimic-iv --raw raw --out out --schemas a,b", "schemas"),
+    ("prepare meds --raw raw --out out --lab-time storetime", "lab-time"),
+    ("train DATA --out out --delta 1e-6", "delta"),
+    ("train DATA --out out --epsilon 8 --accumulate 2", "accumulate"),
+    ("fit-classifier DATA --out out --architecture summary --width 16", "width"),
+    (f"{SAMPLE.replace('RUN', 'POLICY')} --guidance none --steps 10", "steps"),
+    (f"{SAMPLE} --sampler ode --eta 0", "eta"),
+    (f"{SAMPLE} --form cosine", "form"),
+    (f"{SAMPLE} --guidance influence --strength 0 --form=raw --clip 2", "clip"),
+    (f"{SAMPLE} --guidance classifier-free --strength 0.2", "strength"),
+    (f"{SAMPLE} --guidance none --through-denoiser", "through-denoiser"),
+    (f"{SAMPLE} --guidance none --no-through-denoiser", "no-through-denoiser"),
+    (f"{SAMPLE.replace('RUN', 'FREE')} --cfg_scale 2", "cfg-scale"),
+    (f"{SAMPLE} --guidance none --window 0.4", "window"),
+    (f"{SAMPLE} --strength 0.1 --pilot 64", "pilot"),
+    (f"{SAMPLE} --select-from 3", "select-from"),
+    (f"{SAMPLE} --guidance none --classifier CLF", "classifier"),
+    ("augment DATA --out out --guidance none --strength 0.1", "strength"),
+    ("augment DATA --out out --run RUN --budget-minutes 1", "budget-minutes"),
+    (f"{COMPARE} --refined RUN --methods none,smote", "refined"),
+    (f"{COMPARE} --run RUN --methods none,smote", "run"),
+    (f"{COMPARE} --ratios 0.5 --methods none,smote", "ratios"),
+    (f"{COMPARE} --run RUN --budget-minutes 1", "budget-minutes"),
+    ("refine RUN --data DATA --out out --classifier CLF", "classifier"),
+    ("evaluate --real DATA --synthetic SYN --out out --quick --seeds 2", "seeds"),
+    ("demo --out out --raw raw", "raw"),
+]
+READ = [
+    f"{SAMPLE} --sampler ddim --eta 0",
+    f"{SAMPLE} --guidance influence --form cosine --strength 0.1 --clip 2 --window 0.3",
+    f"{SAMPLE} --guidance classifier-free --cfg-scale 3 --window 0.5",
+    f"{SAMPLE} --pilot 64",
+    f"{SAMPLE} --guidance none --select influence --select-from 3 --classifier CLF",
+    f"{SAMPLE.replace('RUN', 'FREE')} --guidance none --classifier CLF",
+    f"{SAMPLE.replace('RUN', 'POLICY')} --guidance none --seed 3",
+    f"{COMPARE} --methods none,unguided --run RUN --ratios 0.5",
+    "refine RUN --data DATA --out out --classifier CLF --rewards influence=1",
+    "evaluate --real DATA --synthetic SYN --out out --seeds 2",
+    "prepare table --raw raw --out out --lab-time charttime",
+]
+
+
+@pytest.fixture
+def error(tmp_path, monkeypatch, capsys):
+    """What a command line says, in a folder where RUN, FREE (learnt without labels) and POLICY are known by their first file."""
+    for name, classes in (("RUN", ["a", "b"]), ("FREE", [""])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "card.json").write_text(json.dumps({"task": {"classes": classes}}))
+    (tmp_path / "POLICY").mkdir()
+    (tmp_path / "POLICY" / "policy.json").touch()
+    monkeypatch.chdir(tmp_path)
+
+    def call(line):
+        with pytest.raises(SystemExit) as stop:
+            main(line.split())
+        assert stop.value.code == 2
+        return capsys.readouterr().err
+
+    return call
+
+
+@pytest.mark.parametrize(("line", "option"), REFUSED)
+def test_one_line_names_the_option_and_what_it_needs(line, option, error):
+    said = error(line)
+    assert said.startswith(f"tardiff: error: {line.split()[0]}: --{option} would not be read; it needs ")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("line", READ)
+def test_options_that_are_read_are_not_refused(line, error):
+    assert "would not be read" not in error(line)
+
+
+def test_every_rule_has_a_line_above():
+    met = {(line.split()[0], option.removeprefix("no-")) for line, option in REFUSED}
+    for command, rules in RULES.items():
+        for rule in rules:
+            assert any((command, option) in met for option in rule.options), rule
