@@ -17,7 +17,6 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from data_prep.cells import check_units, in_turns, observed, read_cells, write_cells
 from data_prep.cohort import check_columns, eligible
 from data_prep.concept_files import load_concepts
 from data_prep.concepts import Concepts, Descriptor
@@ -27,6 +26,7 @@ from data_prep.kidney import HISTORY, kidney, variables_of
 from data_prep.onsets import read_onsets
 from data_prep.origins import origins
 from data_prep.settings import PrepareSettings
+from data_prep.slots import check_units, in_turns, observed, read_slots, write_slots
 from data_prep.sources import Source, open_source
 from data_prep.split import split_patients
 from data_prep.tasks import NamedTask, find_task
@@ -78,19 +78,20 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
         stays = _stays(settings, source, named)
         check_fits(settings.memory, FLAGS_A_STEP * len(stays) * steps, "the steps of every stay")
         needed = variables_of(named, concepts, source.name)
-        if settings.gcs_intubated != "keep" and not any(place.intubated for place in concepts.places(source.name, (*grid.channels, *needed))):
+        places = concepts.places(source.name, (*grid.channels, *needed))
+        if settings.gcs_intubated != "keep" and not any(place.intubated for place in places):
             raise TardiffError(f"--gcs-intubated {settings.gcs_intubated}: no variable of this run tells who was intubated; leave it out")
         start = stays["origin_minute"] - 60.0 * (settings.hours + settings.before_hours)
         windows = pa.table({"stay_id": stays["stay_id"].to_numpy(), "row": np.arange(len(stays)), "start": start.to_numpy()})
         try:
             events = _events(settings, partial, source, concepts, grid, named, needed, stays)
-            cells = write_cells(partial.folder, events, windows, concepts, source.name, grid, settings.lab_time == "charttime")
+            slots = write_slots(partial.folder, events, windows, concepts, source.name, grid, settings.lab_time == "charttime")
             if needed:
                 stays = stays.join(_computed(named, concepts, source, needed, events, windows, stays))
         except database_errors() as error:
             raise limits_error(error, settings.out) or source.explain(error) from error
     length = np.clip(np.ceil((stays["minutes"] - start) / (60 * settings.step_hours)), 1, steps).to_numpy(np.int32)
-    coverage = observed(read_cells(cells), grid, length) / length
+    coverage = observed(read_slots(slots), grid, length) / length
     cohort, attrition = eligible(stays.assign(coverage=coverage), named, settings)
     assigned = split_patients(cohort, settings.split, settings.seed)
     cohort = pd.concat([cohort[assigned == name] for name in SPLITS])
@@ -98,11 +99,11 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
     row = np.full(len(stays), -1, np.int64)
     row[cohort.index] = np.arange(len(cohort))
     check_fits(settings.memory, 5 * len(cohort) * len(grid.names) * steps, "the arrays")
-    values, mask = to_arrays(read_cells(cells), grid, concepts, row, length[cohort.index])
+    values, mask = to_arrays(read_slots(slots), grid, concepts, row, length[cohort.index])
     if silent := [name for name, seen in zip(grid.names, np.array(mask.any(axis=(0, 2))), strict=True) if not seen]:
         print(f"warning: no row has a value of {', '.join(silent)}; are the raw files whole?", file=sys.stderr)
     descriptors = concepts.statics[source.name]
-    charted = first_values(read_cells(cells), grid, len(stays))
+    charted = first_values(read_slots(slots), grid, len(stays))
     cohort = cohort.assign(**{d.source_column: charted[d.variable][cohort.index] for d in descriptors if d.variable})
     rows = Split(
         values=values,

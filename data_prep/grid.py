@@ -34,7 +34,7 @@ CONVERSIONS: dict[str, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True)
 class Grid:
-    """The cells of an array [row, channel, step].
+    """The slots of an array [row, channel, step].
 
     Attributes:
         names: the variables; a channel is a position in them.
@@ -62,13 +62,13 @@ class Grid:
         return 60.0 * self.steps * self.step_hours
 
     @property
-    def row_cells(self) -> int:
-        """How many cells a row has."""
+    def row_slots(self) -> int:
+        """How many slots a row has."""
         return len(self.channels) * self.steps
 
 
 def hourly(events: ibis.Table, windows: ibis.Table, concepts: Concepts, source: str, grid: Grid, as_charted: bool = False) -> ibis.Table:
-    """One row for each cell of the grid, and each group of places, in which something plausible was charted.
+    """One row for each slot of the grid, and each group of places, in which something plausible was charted.
 
     Step k is half open: [k * step_hours, (k + 1) * step_hours) from the start of a window. An entry outside a variable's
     limits is missing before anything is aggregated. An entry that became known after its window is left out. "last" breaks
@@ -82,11 +82,11 @@ def hourly(events: ibis.Table, windows: ibis.Table, concepts: Concepts, source: 
         windows: stay_id, row (int64), start (float64, the minute at which step 0 begins).
         concepts: the dictionary.
         source: the source's key in it.
-        grid: the cells.
+        grid: the slots.
         as_charted: entries count from when they were charted, even if they became known only after the window.
 
     Returns:
-        Columns cell (int64, (row * channels + channel) * steps + step), rank (int64, of the group of places; the lowest wins),
+        Columns slot (int64, (row * channels + channel) * steps + step), rank (int64, of the group of places; the lowest wins),
         total (int64, sum of the values in millionths) and entries (int64, how many they are).
     """
     placed = _placed(events.inner_join(windows, "stay_id"), concepts, source, grid)
@@ -99,8 +99,8 @@ def hourly(events: ibis.Table, windows: ibis.Table, concepts: Concepts, source: 
     step = ((inside.minute - inside.start) / (60.0 * grid.step_hours)).floor().cast("int64")
     if grid.first:
         step = (inside.aggregation == "first").ifelse(0, step)
-    cells = inside.mutate(cell=(inside["row"] * len(grid.channels) + inside.channel) * grid.steps + step)
-    signed = _plausible(cells, concepts, source, grid)
+    slots = inside.mutate(slot=(inside["row"] * len(grid.channels) + inside.channel) * grid.steps + step)
+    signed = _plausible(slots, concepts, source, grid)
     entries = signed.mutate(total=(signed.value * signed.sign * FIXED_POINT + 0.5).floor().cast("int64"))
     kinds = {concepts.variables[name].aggregation for name in (*grid.names, *grid.parts)}
     late = ("minute", "available_minute", "order") if "order" in entries.columns else ("minute", "available_minute")
@@ -113,10 +113,10 @@ def hourly(events: ibis.Table, windows: ibis.Table, concepts: Concepts, source: 
         parts.append(_best(entries.filter(entries.aggregation == "max"), ibis.desc, ("total",)))
     if grid.first:
         parts.append(_best(entries.filter(entries.aggregation == "first"), ibis.asc, (*late, "total")))
-    columns = ("cell", "rank", "total")
+    columns = ("slot", "rank", "total")
     chosen = [part.select(*columns) for part in parts]
     together = ibis.union(*chosen) if len(chosen) > 1 else chosen[0]
-    found = together.group_by("cell", "rank").aggregate(total=together.total.sum().cast("int64"), entries=together.count())
+    found = together.group_by("slot", "rank").aggregate(total=together.total.sum().cast("int64"), entries=together.count())
     sums = [_summed(found, concepts, source, grid, name) for name in grid.names if concepts.variables[name].sum_of.get(source)]
     return ibis.union(found, *sums) if sums else found
 
@@ -153,23 +153,23 @@ def _plausible(placed: ibis.Table, concepts: Concepts, source: str, grid: Grid) 
 
 
 def _summed(found: ibis.Table, concepts: Concepts, source: str, grid: Grid, name: str) -> ibis.Table:
-    """The cells of a variable that is a sum of others: those of its parts, where all of them are there."""
+    """The slots of a variable that is a sum of others: those of its parts, where all of them are there."""
     parts = concepts.variables[name].sum_of[source]
     channels = [grid.channels.index(part) for part in parts]
     low, high = (round(limit * FIXED_POINT) for limit in concepts.variables[name].limits)
-    channel = (found.cell / grid.steps).floor().cast("int64") % len(grid.channels)
+    channel = (found.slot / grid.steps).floor().cast("int64") % len(grid.channels)
     of_parts = found.mutate(channel=channel).filter(lambda table: table.channel.isin(channels))
     shift = (grid.names.index(name) - of_parts.channel) * grid.steps
-    moved = of_parts.mutate(cell=of_parts.cell + shift)
-    sums = moved.group_by("cell").aggregate(rank=moved["rank"].min(), total=moved.total.sum().cast("int64"), there=moved.count())
+    moved = of_parts.mutate(slot=of_parts.slot + shift)
+    sums = moved.group_by("slot").aggregate(rank=moved["rank"].min(), total=moved.total.sum().cast("int64"), there=moved.count())
     whole = sums.filter(sums.there == len(parts), sums.total.between(low, high))
-    return whole.select("cell", "rank", "total", entries=ibis.literal(1, "int64"))
+    return whole.select("slot", "rank", "total", entries=ibis.literal(1, "int64"))
 
 
 def _best(entries: ibis.Table, direction: Callable[..., Any], columns: Sequence[str]) -> ibis.Table:
-    """Of each cell's entries in a group of places the one that comes first by these columns, one after the other."""
+    """Of each slot's entries in a group of places the one that comes first by these columns, one after the other."""
     keys = [direction(entries[column], nulls_first=False) for column in columns]
-    place = entries.mutate(place=ibis.row_number().over(group_by=["cell", "rank"], order_by=keys))
+    place = entries.mutate(place=ibis.row_number().over(group_by=["slot", "rank"], order_by=keys))
     return place.filter(place.place == 0)
 
 
@@ -185,14 +185,14 @@ def to_arrays(
     row: NDArray[np.int64],
     length: NDArray[np.int32],
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Fill the arrays, a batch of cells at a time.
+    """Fill the arrays, a batch of slots at a time.
 
     Of several groups of places the one of the lowest rank wins. "mean" divides by the entries; a sum is held inside the
     limits. Steps beyond a row's length stay empty.
 
     Args:
         batches: of the columns that `hourly` gives.
-        grid: the cells.
+        grid: the slots.
         concepts: the dictionary.
         row: [rows of `windows`] the row of the arrays, -1 for one that is left out.
         length: int32 [N], valid steps of the rows of the arrays.
@@ -201,17 +201,17 @@ def to_arrays(
         values float32 [N, C, T] (NaN unobserved) and mask uint8 [N, C, T].
     """
     shape = (len(length), len(grid.names), grid.steps)
-    row_cells = len(grid.names) * grid.steps
+    row_slots = len(grid.names) * grid.steps
     values, best = np.full(shape, np.nan, np.float32), np.full(shape, UNOBSERVED, np.uint8)
     limits = np.array([concepts.variables[name].limits for name in grid.names])
     averaged = np.array([concepts.variables[name].aggregation == "mean" for name in grid.names])
     for batch in batches:
-        from_row, place = np.divmod(batch["cell"].to_numpy(), grid.row_cells)
+        from_row, place = np.divmod(batch["slot"].to_numpy(), grid.row_slots)
         channel, step = np.divmod(place, grid.steps)
         to_row = row[from_row]
         valid = (to_row >= 0) & (channel < len(grid.names))
         valid[valid] = step[valid] < length[to_row[valid]]
-        at, channel = (to_row * row_cells + place)[valid], channel[valid]
+        at, channel = (to_row * row_slots + place)[valid], channel[valid]
         rank, entries = batch["rank"].to_numpy()[valid], batch["entries"].to_numpy()[valid]
         value = batch["total"].to_numpy()[valid] / np.where(averaged[channel], entries, 1) / FIXED_POINT
         value = np.clip(value, limits[channel, 0], limits[channel, 1])
@@ -227,7 +227,7 @@ def first_values(batches: Iterable[pa.RecordBatch], grid: Grid, rows: int) -> di
     values, best = np.full((len(grid.first), rows), np.nan), np.full((len(grid.first), rows), UNOBSERVED, np.int64)
     before = len(grid.names) + len(grid.parts)
     for batch in batches:
-        row, place = np.divmod(batch["cell"].to_numpy(), grid.row_cells)
+        row, place = np.divmod(batch["slot"].to_numpy(), grid.row_slots)
         channel, rank, total = place // grid.steps - before, batch["rank"].to_numpy(), batch["total"].to_numpy()
         for group in np.unique(rank)[::-1]:
             chosen = (channel >= 0) & (rank == group)

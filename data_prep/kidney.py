@@ -53,7 +53,7 @@ def kidney(stays: pd.DataFrame, entries: pd.DataFrame, horizon: float) -> pd.Dat
     Urine: an entry stands for what was made since the entry before it (the first one: since the start of the stay). At an
     entry, those after the last one that is at least 6 h back (or after the start of the stay) are added up; below 0.5 mL for
     each kg and hour that they cover, stage 1 is reached. Nothing charted is nothing known, not nothing made. A stay
-    without a weight charted before its origin is judged by creatinine alone; otherwise its first weight counts.
+    without a weight charted before its origin is told by creatinine alone; otherwise its first weight counts.
 
     Args:
         stays: columns stay_id (distinct) and origin_minute.

@@ -193,17 +193,17 @@ def truth(condition: Condition, stays: pd.DataFrame, lengths: Mapping[str, float
         return np.max([truth(part, stays, lengths) for part in condition.any], axis=0)
     assert condition.column is not None  # _problems saw to it
     column = stays[condition.column]
-    verdicts = []
+    truths = []
     if condition.is_missing is not None:
-        verdicts.append(np.where(_missing(column) == condition.is_missing, TRUE, FALSE))
+        truths.append(np.where(_missing(column) == condition.is_missing, TRUE, FALSE))
     if isinstance(condition.equals, str):
-        verdicts.append(np.where(_missing(column), UNKNOWN, np.where(column == condition.equals, TRUE, FALSE)))
+        truths.append(np.where(_missing(column), UNKNOWN, np.where(column == condition.equals, TRUE, FALSE)))
     elif condition.equals is not None or condition.limits:
         value = _number(column, condition.since, stays)
         wanted = [(np.equal, condition.equals)] if condition.equals is not None else []
         for compare, limit in [*wanted, *((ORDER[name], limit) for name, limit in condition.limits.items())]:
-            verdicts.append(np.where(np.isnan(value), UNKNOWN, compare(value, minutes_of(limit, lengths)).astype(float)))
-    return np.min(verdicts, axis=0)
+            truths.append(np.where(np.isnan(value), UNKNOWN, compare(value, minutes_of(limit, lengths)).astype(float)))
+    return np.min(truths, axis=0)
 
 
 def minutes_of(limit: float | str, lengths: Mapping[str, float]) -> float:

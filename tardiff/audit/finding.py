@@ -25,7 +25,7 @@ class Finding:
 
 
 def table(findings: Sequence[Finding]) -> str:
-    """One line a finding, and a verdict."""
+    """One line a finding, and one for all of them."""
     width = max(len(finding.trap) for finding in findings)
     lines = [f"{finding.status}  {finding.trap:<{width}}  {finding.said}" for finding in findings]
     failed, warned = (sum(finding.status == status for finding in findings) for status in ("fail", "warn"))

@@ -1,4 +1,4 @@
-"""Shortcuts: how far the label can be told without looking at a single value. Fitted on train rows, judged on validation."""
+"""Shortcuts: how far the label can be told without looking at a single value. Fitted on train rows, asked about validation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ from tardiff.evaluate.judges import Rows, fit_predict
 from tardiff.evaluate.metrics import METRICS
 
 RESAMPLES = 1000
-JUDGED = ("auroc", "auprc")
+SHOWN = ("auroc", "auprc")
 MOST = 0.95
 """The mask tells the label if it alone reaches so much of what the whole record does above chance."""
 MUCH = 0.5
@@ -97,7 +97,7 @@ SHORTCUTS: dict[str, Callable[[str, Dataset, int], Finding]] = {
 
 
 def shortcuts(data: Dataset, seed: int) -> list[Finding]:
-    """Every shortcut, if there are rows enough of both classes to fit and to judge a model."""
+    """Every shortcut, if there are rows enough of both classes to fit a model and to ask it."""
     problem = _too_little(data)
     if problem is not None:
         return [Finding(trap, "skip", problem) for trap in SHORTCUTS]
@@ -137,7 +137,7 @@ def _fitted(train: NDArray[np.float64], label: NDArray[np.int64], asked: NDArray
 
 def _judged(probability: NDArray[np.float64], split: Split, seed: int) -> Scores:
     resamples = Resamples.draw(split.subject_id, 1, RESAMPLES, stream("audit", seed))
-    draws = {name: resamples.mean_over_fits(METRICS[name], split.label, probability[None]) for name in JUDGED}
+    draws = {name: resamples.mean_over_fits(METRICS[name], split.label, probability[None]) for name in SHOWN}
     return {name: estimate(d, len(split)) for name, d in draws.items()}
 
 

@@ -45,8 +45,8 @@ def subgroup(text: str, manifest: Manifest) -> Rule:
             number = float(value)
         except ValueError:
             raise TardiffError(f"subgroup {text!r}: {name} is compared with a number") from None
-    compare = COMPARISONS[comparison]
-    return lambda split: np.isfinite(split.static[:, index]) & compare(split.static[:, index], number)
+    holds = COMPARISONS[comparison]
+    return lambda split: np.isfinite(split.static[:, index]) & holds(split.static[:, index], number)
 
 
 def groups(by: str, manifest: Manifest) -> dict[str, Rule]:

@@ -107,21 +107,21 @@ def model_card(card: Card, codec: Codec) -> str:
     labelled = len(card.task.classes) > 1
     losses = list(dict.fromkeys(name for entry in card.history for name in entry))
     return TEXT.format(
-        task=_cell(card.task.name.replace("_", " ")),
-        rule=_cell(card.task.rule),
-        source=_cell(card.source),
-        version=_cell(card.source_version),
+        task=_escaped(card.task.name.replace("_", " ")),
+        rule=_escaped(card.task.rule),
+        source=_escaped(card.source),
+        version=_escaped(card.source_version),
         conditioning="for a label that is chosen" if labelled else "without labels: a guide gives its samples theirs",
-        counts=_cell(", ".join(f"{n:,} {name}" for n, name in zip(card.class_counts, card.task.classes, strict=True))),
-        channels=_cell(", ".join(f"{c.name} ({c.unit})" if c.unit else c.name for c in codec.channels)),
+        counts=_escaped(", ".join(f"{n:,} {name}" for n, name in zip(card.class_counts, card.task.classes, strict=True))),
+        channels=_escaped(", ".join(f"{c.name} ({c.unit})" if c.unit else c.name for c in codec.channels)),
         steps=codec.steps,
         step_hours=card.step_hours,
         hash=card.data_hash,
         privacy=_privacy(card.privacy),
-        settings=_rows(sorted(card.settings.items())),
+        settings=_lines(sorted(card.settings.items())),
         loss_head=" | ".join(name.replace("_", " ") for name in losses),
         loss_rule="---|" * len(losses),
-        losses=_rows([[f"{entry[n]:.4g}" if n in entry else "" for n in losses] for entry in card.history]),
+        losses=_lines([[f"{entry[n]:.4g}" if n in entry else "" for n in losses] for entry in card.history]),
         refinement=_refinement(card.refinement),
         evaluation=UNEVALUATED,
         begin=BEGIN,
@@ -155,15 +155,15 @@ def add_evaluation(run: str | Path, result: Mapping[str, Any]) -> Path:
 def _evaluation(result: Mapping[str, Any], drawn: list[str]) -> Iterator[str]:
     test, fidelity, privacy = result["test"], result["fidelity"]["sets"], result["privacy"]["sets"]
     yield (
-        f"Judged on {test['rows']:,} real {test['split']} rows ({test['positives']:,} {_cell(test['classes'][1])}) of data "
+        f"Measured on {test['rows']:,} real {test['split']} rows ({test['positives']:,} {_escaped(test['classes'][1])}) of data "
         f"`{test['content_hash']}`; 95 % intervals in brackets. Floor: what real held-out rows score."
     )
     yield "\n| trained on | model | AUPRC | AUROC |\n|---|---|---|---|"
     for cell in result["utility"]["cells"]:
         if cell["protocol"] == "TRTR" or (cell["protocol"] == "TSTR" and cell["synthetic"] in drawn):
-            yield _rows([[cell["synthetic"] or "real rows", cell["model"], *(interval(cell["metrics"][m]) for m in ("auprc", "auroc"))]])
+            yield _lines([[cell["synthetic"] or "real rows", cell["model"], *(interval(cell["metrics"][m]) for m in ("auprc", "auroc"))]])
     yield "\n| set | KS distance | nearer to a training row than to a held-out one | copies of training rows |\n|---|---|---|---|"
-    yield _rows([["floor", interval(result["fidelity"]["floor"]["ks"]["mean"]), "0.5", ""]])
+    yield _lines([["floor", interval(result["fidelity"]["floor"]["ks"]["mean"]), "0.5", ""]])
     for name in drawn:
         copies = privacy[name]["copies"]
         numbers = [
@@ -171,7 +171,7 @@ def _evaluation(result: Mapping[str, Any], drawn: list[str]) -> Iterator[str]:
             interval(privacy[name]["nearer_train"]),
             f"{copies['count']:,} of {copies['n']:,}",
         ]
-        yield _rows([[name, *numbers]])
+        yield _lines([[name, *numbers]])
 
 
 def _privacy(facts: Mapping[str, float]) -> str:
@@ -198,15 +198,15 @@ shows how).
 
 | setting | value |
 |---|---|
-{_rows(sorted(facts.items()))}
+{_lines(sorted(facts.items()))}
 """
 
 
-def _rows(rows: Iterable[Iterable[Any]]) -> str:
-    return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in rows)
+def _lines(rows: Iterable[Iterable[Any]]) -> str:
+    return "\n".join("| " + " | ".join(map(_escaped, row)) + " |" for row in rows)
 
 
-def _cell(value: Any) -> str:
+def _escaped(value: Any) -> str:
     """Text that cannot end a cell, a line or become markup."""
     words = ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
     return " ".join(words.replace("|", "\\|").replace("<", "&lt;").split())

@@ -123,8 +123,8 @@ def diagnose(synthetic: Dataset, pipeline: TarDiffPipeline, folder: ClassifierFo
     guidance = data.split(folder.card.guidance_set)
     some = guidance.take(np.sort(stream("diagnosis", seed).permutation(len(guidance))[:GUIDANCE_ROWS]))
     rows = (codec.seen(codec.encode(split)) for split in (some, train.take(np.arange(min(len(train), SAMPLES)))))
-    (judge, seen), label = rows, torch.from_numpy(train.label[:SAMPLES])
-    agreement = influence_agreement(folder, (judge, torch.from_numpy(some.label)), seen, label, seed)
+    (watched, seen), label = rows, torch.from_numpy(train.label[:SAMPLES])
+    agreement = influence_agreement(folder, (watched, torch.from_numpy(some.label)), seen, label, seed)
     traces = label_traces(Rows.of(train, codec).features, Rows.of(unguided, codec).features, train.label, seed)
     return Diagnosis(len(train), tuple(settings["movement"]["steps"]), agreement, traces)
 
@@ -139,11 +139,11 @@ def influence_agreement(folder: ClassifierFolder, guidance: tuple[Tensor, Tensor
         seed: of the interval.
     """
     classifier = copy.deepcopy(folder.classifier).double()
-    judge, judge_label = guidance[0].double(), guidance[1]
+    watched, watched_label = guidance[0].double(), guidance[1]
     v = guidance_directions(folder.gradients[-1:], folder.card.guidance_counts)
     with torch.no_grad():
         predicted = InfluenceObjective([folder.classifier], v, raw_influence)(seen, label).double().numpy()
-        before = float(classifier.loss(judge, judge_label).mean())
+        before = float(classifier.loss(watched, watched_label).mean())
     realised = []
     for row in range(len(label)):
         stepped = copy.deepcopy(classifier)
@@ -151,7 +151,7 @@ def influence_agreement(folder: ClassifierFolder, guidance: tuple[Tensor, Tensor
         with torch.no_grad():
             for parameter, gradient in zip(stepped.parameters(), gradients, strict=True):
                 parameter.sub_(RATE * gradient)
-            realised.append((before - float(stepped.loss(judge, judge_label).mean())) / RATE)
+            realised.append((before - float(stepped.loss(watched, watched_label).mean())) / RATE)
     return Agreement(tuple(predicted.tolist()), tuple(realised), rank_correlation(predicted, np.array(realised), seed))
 
 

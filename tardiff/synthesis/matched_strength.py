@@ -37,12 +37,12 @@ class Match:
 
     def __str__(self) -> str:
         lines = [f"  strength {s:<4g} {c:+.3f}" for s, c in zip(self.strengths, self.certainties, strict=True)]
-        verdict = (
+        conclusion = (
             f"matched: {self.strength:g}"
             if self.strength
             else "matched: 0; samples are as typical already, and the classifier adds nothing"
         )
-        return "\n".join([f"mean log-probability of the label, {self.target:+.3f} on training rows:", *lines, verdict])
+        return "\n".join([f"mean log-probability of the label, {self.target:+.3f} on training rows:", *lines, conclusion])
 
 
 def match_strength(

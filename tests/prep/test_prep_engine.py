@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prep_raw import RawMimic
 
-from data_prep import PrepareSettings, cells, prepare
+from data_prep import PrepareSettings, prepare, slots
 from data_prep.engine import bytes_of, check_fits
 from tardiff.errors import TardiffError
 
@@ -44,7 +44,7 @@ def interrupted(raw_mimic: RawMimic, tmp_path: Path) -> tuple[PrepareSettings, P
     whole = PrepareSettings("mimic-iv", tmp_path / "whole", raw, variables="hr")
     prepare(whole)
     stop = (
-        "import os, sys, data_prep.cells as b\n"
+        "import os, sys, data_prep.slots as b\n"
         "from data_prep import PrepareSettings, prepare\n"
         "b.write = lambda *a, **k: os.kill(os.getpid(), 9)\n"
         "prepare(PrepareSettings('mimic-iv', sys.argv[1], sys.argv[2], variables='hr'))\n"
@@ -99,6 +99,6 @@ def test_a_folder_of_that_name_that_is_no_work_is_left_alone(raw_mimic: RawMimic
 def test_stays_taken_in_turns_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = {"stays": 150, "variables": "all", "task": "aki"}
     at_once = prepare(PrepareSettings("simulate", tmp_path / "at_once", **chosen))  # type: ignore[arg-type]
-    monkeypatch.setattr(cells, "EVENTS_AT_ONCE", 5000)
+    monkeypatch.setattr(slots, "EVENTS_AT_ONCE", 5000)
     in_turns = prepare(PrepareSettings("simulate", tmp_path / "in_turns", **chosen))  # type: ignore[arg-type]
     assert in_turns.manifest.content_hash == at_once.manifest.content_hash

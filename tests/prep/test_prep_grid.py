@@ -48,8 +48,8 @@ def on_grid(
     """The values of stays 1 and 2, [2, C, T]."""
     grid = Grid(names, steps, step_hours, options.pop("parts", ()))
     windows = ibis.memtable(pd.DataFrame({"stay_id": [1, 2], "row": [0, 1], "start": [start, start]}))
-    cells = hourly(events, windows, concepts, "x", grid, **options).to_pyarrow()
-    values, mask = to_arrays(cells.to_batches(), grid, concepts, np.arange(2), np.full(2, steps, np.int32))
+    slots = hourly(events, windows, concepts, "x", grid, **options).to_pyarrow()
+    values, mask = to_arrays(slots.to_batches(), grid, concepts, np.arange(2), np.full(2, steps, np.int32))
     np.testing.assert_array_equal(mask == 1, np.isfinite(values))
     return values
 
@@ -63,11 +63,11 @@ def naive(rows: list[tuple[int, str, float, float]], kind: str, step_hours: floa
         rank, sign = (1, 1) if item == "cuff" else (0, -1 if item == "drain" else 1)
         bins.setdefault((stay, math.floor(minute / 60 / step_hours)), {}).setdefault(rank, []).append((minute, sign * value))
     result = {}
-    for cell, groups in bins.items():
+    for slot, groups in bins.items():
         found = sorted(groups[min(groups)])
         values = [value for _, value in found]
         number = {"mean": math.fsum(values) / len(values), "last": values[-1], "sum": math.fsum(values), "max": max(values)}[kind]
-        result[cell] = min(max(number, LIMITS[0]), LIMITS[1])
+        result[slot] = min(max(number, LIMITS[0]), LIMITS[1])
     return result
 
 
@@ -125,8 +125,8 @@ def test_ties_go_by_when_it_was_known_then_order_then_value() -> None:
 
 def test_nothing_stands_beyond_a_rows_length_or_in_a_row_left_out() -> None:
     grid = Grid(("mean",), 3, 1.0)
-    cells = pa.record_batch({"cell": [0, 1, 2, 3, 6], "rank": [0] * 5, "total": [1_000_000] * 5, "entries": [1] * 5})
-    values, mask = to_arrays([cells], grid, CONCEPTS, np.array([1, -1, 0]), np.array([3, 2], np.int32))
+    slots = pa.record_batch({"slot": [0, 1, 2, 3, 6], "rank": [0] * 5, "total": [1_000_000] * 5, "entries": [1] * 5})
+    values, mask = to_arrays([slots], grid, CONCEPTS, np.array([1, -1, 0]), np.array([3, 2], np.int32))
     np.testing.assert_array_equal(mask[:, 0], [[1, 0, 0], [1, 1, 0]])
     np.testing.assert_array_equal(values[1, 0], [1, 1, np.nan])
 

@@ -52,7 +52,7 @@ def digest(folder: Path) -> str:
 def stage(partial: Path) -> str:
     """What was under way, or had been finished, when the process was killed."""
     names = listing(partial)
-    for word, what in (("result", "writing"), ("cells.tmp", "aggregating"), ("cells", "after aggregating"), (".tmp", "reading")):
+    for word, what in (("result", "writing"), ("slots.tmp", "aggregating"), ("slots", "after aggregating"), (".tmp", "reading")):
         if any(word in name.removeprefix(str(partial)) for name in names):
             return what
     return "between two tables" if names else "before or after the work"

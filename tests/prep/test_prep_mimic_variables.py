@@ -168,9 +168,9 @@ def computed(entries: pd.DataFrame, name: str) -> "pd.Series[float]":
         most = rows["itemid"].map({227488: 10_000, 227489: 10_000}).fillna(high)
         rows = rows[(rows["value"] >= low) & (rows["value"] <= most)]
         signed = rows["value"].where(rows["itemid"] != 227488, -rows["value"])
-        cells = signed.groupby([rows["stay_id"], rows["hour"]]).agg(how)
-        cells = cells.clip(low, high) if how == "sum" else cells
-        hours = cells if hours is None else hours.combine_first(cells)
+        slots = signed.groupby([rows["stay_id"], rows["hour"]]).agg(how)
+        slots = slots.clip(low, high) if how == "sum" else slots
+        hours = slots if hours is None else hours.combine_first(slots)
     assert hours is not None
     return hours
 
@@ -194,8 +194,8 @@ def prepared(raw: Path) -> dict[str, np.ndarray]:
 
 
 def table(hours: "pd.Series[float]", stays: pd.DataFrame) -> np.ndarray:
-    cells = pd.MultiIndex.from_product([stays["stay_id"], np.arange(float(HOURS))])
-    return hours.reindex(cells).to_numpy().reshape(140, HOURS)
+    slots = pd.MultiIndex.from_product([stays["stay_id"], np.arange(float(HOURS))])
+    return hours.reindex(slots).to_numpy().reshape(140, HOURS)
 
 
 def test_the_whole_dictionary_is_checked(prepared: dict[str, Any]) -> None:

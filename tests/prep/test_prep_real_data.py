@@ -25,7 +25,7 @@ CHARTED_AS = {
 
 def by_hand(lines: pd.DataFrame, limits: dict[str, tuple[float, float]]) -> dict[tuple[str, int], float]:
     """One record, {(parameter, hour): value} of the first 48 hours."""
-    cells: dict[tuple[str, int], list[tuple[int, float]]] = {}
+    slots: dict[tuple[str, int], list[tuple[int, float]]] = {}
     for time, parameter, value in lines.itertuples(index=False):
         minute = int(time[:2]) * 60 + int(time[3:])
         if parameter == "pH" and 650 <= value <= 800:
@@ -35,9 +35,9 @@ def by_hand(lines: pd.DataFrame, limits: dict[str, tuple[float, float]]) -> dict
         if parameter not in limits or value == -1 or minute >= 48 * 60:
             continue
         if limits[parameter][0] <= value <= limits[parameter][1]:
-            cells.setdefault((parameter, minute // 60), []).append((minute, value))
+            slots.setdefault((parameter, minute // 60), []).append((minute, value))
     result = {}
-    for (parameter, hour), found in cells.items():
+    for (parameter, hour), found in slots.items():
         values = [value for _, value in sorted(found)]
         if parameter in AVERAGED:
             number = float(np.mean(values))

@@ -86,7 +86,7 @@ def test_every_oddity(tables: dict[str, pd.DataFrame]) -> None:
     assert labs["comments"].str.contains('"').any(), "doubled quotes"
     assert (labs["valuenum"].isna() & (labs["comments"] == "<0.2.")).any(), "below the limit of the assay"
     assert (pd.to_datetime(labs["storetime"]) - pd.to_datetime(labs["charttime"]) > pd.Timedelta(days=1)).any(), "a late result"
-    assert {51301, 51300, 51755, 51756} <= set(labs["itemid"]), "white cells under several ids"
+    assert {51301, 51300, 51755, 51756} <= set(labs["itemid"]), "white slots under several ids"
     assert set(labs["specimen_id"]) - set(labs.loc[labs["itemid"] == 52033, "specimen_id"])
     assert {226730, 226707} <= set(chart["itemid"]), "height in cm and inches"
     assert {226512, 226531, 224639} <= set(chart["itemid"]), "weight in kg and pounds"

@@ -45,10 +45,10 @@ def grid(source: Source, concepts: Concepts, names: tuple[str, ...], stays: pd.D
     """Values [N, C, T] of the first day, stays in the order of their ids; nothing is cut off where a stay ends."""
     events = source.events(concepts.places(source.name, names), 60.0 * HOURS)
     ids = np.sort(stays["stay_id"].to_numpy())
-    cells_of = Grid(names, HOURS, 1.0)
+    slots_of = Grid(names, HOURS, 1.0)
     windows = ibis.memtable(pd.DataFrame({"stay_id": ids, "row": np.arange(len(ids)), "start": 0.0}))
-    cells = hourly(events, windows, concepts, source.name, cells_of, as_charted).to_pyarrow()
-    return to_arrays(cells.to_batches(), cells_of, concepts, np.arange(len(ids)), np.full(len(ids), HOURS, np.int32))[0]
+    slots = hourly(events, windows, concepts, source.name, slots_of, as_charted).to_pyarrow()
+    return to_arrays(slots.to_batches(), slots_of, concepts, np.arange(len(ids)), np.full(len(ids), HOURS, np.int32))[0]
 
 
 def drawn(rows: pd.DataFrame, group: tuple[Place, ...]) -> "pd.Series[bool]":
@@ -272,13 +272,13 @@ class TestEICU(SourceContract):
             "creatinine": hourly_of(lab[lab["labname"] == "creatinine"], "labresultoffset", "labresult", "last"),
             "glucose": hourly_of(lab[lab["labname"].isin(["glucose", "bedside glucose"])], "labresultoffset", "labresult", "mean"),
         }
-        assert all(len(cells) > least for cells, least in zip(expected.values(), (30_000, 200, 500), strict=True))
+        assert all(len(slots) > least for slots, least in zip(expected.values(), (30_000, 200, 500), strict=True))
         stays = source.stays()
         ids = np.sort(stays["stay_id"])
         values = grid(source, source.dictionary(load_concepts()), tuple(expected), stays)
-        for channel, (name, cells) in enumerate(expected.items()):
+        for channel, (name, slots) in enumerate(expected.items()):
             table = np.full((len(ids), HOURS), np.nan)
-            table[np.searchsorted(ids, cells.index.get_level_values(0)), cells.index.get_level_values(1)] = cells
+            table[np.searchsorted(ids, slots.index.get_level_values(0)), slots.index.get_level_values(1)] = slots
             np.testing.assert_allclose(values[:, channel], table, rtol=1e-6, atol=1e-6, err_msg=name)
 
     def test_outcomes(self, source: Source, raw: Path) -> None:
@@ -432,7 +432,7 @@ class TestMeds(SourceContract):
 
 
 def test_out_as_meds_and_in_again(real_data: Path, tmp_path: Path) -> None:
-    """Channels, values, descriptors, labels and splits of a real data set come back; values to the millionth that cells hold."""
+    """Channels, values, descriptors, labels and splits of a real data set come back; values to the millionth that slots hold."""
     settings = PrepareSettings("physionet2012", tmp_path / "data", real_data / "physionet2012", sets="a", variables="all")
     dataset = prepare(settings)
     export_meds(dataset, tmp_path / "meds")

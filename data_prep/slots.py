@@ -1,4 +1,4 @@
-"""From events to the observed cells of the grid, kept in files: some stays at a time, so that memory does not grow with them."""
+"""From events to the observed slots of the grid, kept in files: some stays at a time, so that memory does not grow with them."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -30,13 +30,13 @@ def in_turns(events: ibis.Table, windows: pa.Table) -> Iterator[pa.Table]:
         yield windows.slice(first, width)
 
 
-def write_cells(work: Path, events: ibis.Table, windows: pa.Table, concepts: Concepts, source: str, grid: Grid, as_charted: bool) -> Path:
-    """Aggregate into `work/cells`, unless an earlier call has; the arguments are those of `data_prep.grid.hourly`.
+def write_slots(work: Path, events: ibis.Table, windows: pa.Table, concepts: Concepts, source: str, grid: Grid, as_charted: bool) -> Path:
+    """Aggregate into `work/slots`, unless an earlier call has; the arguments are those of `data_prep.grid.hourly`.
 
     Returns:
         A folder of Parquet files with the columns of `hourly`.
     """
-    folder, unfinished = work / "cells", work / "cells.tmp"
+    folder, unfinished = work / "slots", work / "slots.tmp"
     if not folder.exists():
         unfinished.mkdir()
         for number, part in enumerate(in_turns(events, windows)):
@@ -45,8 +45,8 @@ def write_cells(work: Path, events: ibis.Table, windows: pa.Table, concepts: Con
     return folder
 
 
-def read_cells(folder: Path) -> Iterator[pa.RecordBatch]:
-    """What `write_cells` wrote, a batch at a time."""
+def read_slots(folder: Path) -> Iterator[pa.RecordBatch]:
+    """What `write_slots` wrote, a batch at a time."""
     for path in sorted(folder.iterdir()):
         with pq.ParquetFile(path) as file:
             yield from file.iter_batches(BATCH)
@@ -56,7 +56,7 @@ def observed(batches: Iterator[pa.RecordBatch], grid: Grid, length: NDArray[np.i
     """[N] in how many of its valid steps a row has anything."""
     seen = np.zeros((len(length), grid.steps), bool)
     for batch in batches:
-        row, place = np.divmod(batch["cell"].to_numpy(), grid.row_cells)
+        row, place = np.divmod(batch["slot"].to_numpy(), grid.row_slots)
         chosen = place // grid.steps < len(grid.names)
         seen[row[chosen], place[chosen] % grid.steps] = True
     return (seen & (np.arange(grid.steps) < length[:, None])).sum(axis=1)
