@@ -62,3 +62,10 @@ def test_python_script_does_the_five_steps(real_data, tmp_path, monkeypatch, cap
 def test_pictures_and_files_named_exist():
     for path in re.findall(r"\]\((?!http)([^)#]+)\)", TEXT):
         assert (ROOT / path).exists(), path
+
+
+def test_the_architecture_is_twelve_lines_whose_files_exist():
+    text = DOCUMENTS["architecture.md"]
+    assert [int(number) for number in re.findall(r"^(\d+)\. ", text, re.M)] == list(range(1, 13))
+    for path in re.findall(r"`(\w+/[\w/]*\.py)", text):
+        assert (ROOT / "tardiff" / path).is_file(), path
