@@ -18,14 +18,14 @@ MOST_CATEGORIES = 12
 
 
 def stays_and_labels(frame: pd.DataFrame, y: Any) -> tuple[NDArray[Any], Any]:
-    """The stays, in the order in which they appear, and their targets.
+    """The stays, in the order in which they appear, and their targets, in that order and the form in which they came.
 
     Args:
         frame: columns stay_id, hour (NaN for a descriptor), variable, value; and label, unless `y` is given.
-        y: a Series or DataFrame indexed by stay_id, or an array in the order of the stays.
+        y: a Series or DataFrame indexed by stay_id with one row a stay, or an array in the order of the stays.
 
     Raises:
-        InputError: a column is missing, or a stay has no label or two.
+        InputError: a column is missing, a stay has no label or two, or `y` has not one row a stay.
     """
     missing = [name for name in (*COLUMNS, *(["label"] if y is None else [])) if name not in frame.columns]
     if missing:
@@ -38,15 +38,15 @@ def stays_and_labels(frame: pd.DataFrame, y: Any) -> tuple[NDArray[Any], Any]:
         twice = labels["stay_id"][labels["stay_id"].duplicated()]
         if len(twice):
             raise InputError(f"X: stay {twice.iloc[0]} has two labels")
-        return stays, labels["label"].to_numpy()
-    if isinstance(y, (pd.Series, pd.DataFrame)):
-        absent = np.setdiff1d(stays, y.index)
-        if len(absent):
-            raise InputError(f"y: stay {absent[0]} of the table has no target")
-        return stays, y.loc[stays].to_numpy()
+        return stays, labels["label"]
     if len(y) != len(stays):
-        raise InputError(f"y: {len(y)} targets for {len(stays)} stays")
-    return stays, np.asarray(y)
+        raise InputError(f"y: {len(y):,} targets for {len(stays):,} stays; give one a stay, as a Series indexed by stay_id")
+    if not isinstance(y, (pd.Series, pd.DataFrame)):
+        return stays, y
+    absent = np.setdiff1d(stays, y.index)
+    if len(absent):
+        raise InputError(f"y: stay {absent[0]} of the table has no target; index y by stay_id")
+    return stays, y.loc[stays]
 
 
 def dataset_of_frame(frame: pd.DataFrame, stays: NDArray[Any], code: NDArray[np.int64], names: Sequence[str]) -> Dataset:
@@ -84,11 +84,31 @@ def dataset_of_frame(frame: pd.DataFrame, stays: NDArray[Any], code: NDArray[np.
     return Dataset(manifest, {"train": replace(data.train, static=static)}).completed()
 
 
-def joined(frame: pd.DataFrame, data: Dataset, rows: Split, first: int) -> pd.DataFrame:
-    """The table, then the synthetic rows under new stay ids from `first`; columns that they cannot have are missing there."""
+def joined(frame: pd.DataFrame, data: Dataset, rows: Split, first: int, target: NDArray[Any]) -> pd.DataFrame:
+    """The table, then the synthetic rows; columns keep their types, and are missing where synthetic rows cannot have them.
+
+    Args:
+        frame: the table.
+        data: the data set that it was read as.
+        rows: synthetic rows.
+        first: their stays are numbered from here.
+        target: of the synthetic rows, for a column `label`.
+    """
     made = Dataset(data.manifest, {"train": rows}).frame()
+    if target.ndim == 1:
+        made["label"] = target[made["stay_id"].to_numpy()]
+    else:  # several labels stand beside the table
+        del made["label"]
     made["stay_id"] += first
-    return pd.concat([frame, made[[name for name in made.columns if name in frame.columns]]], ignore_index=True)
+    names = [name for name in made.columns if name in frame.columns]
+    both = pd.concat([frame, pd.DataFrame({name: _like(made[name], frame[name]) for name in names})], ignore_index=True)
+    both.attrs = dict(frame.attrs)
+    return both
+
+
+def _like(made: pd.Series, column: pd.Series) -> pd.Series:
+    whole = pd.api.types.is_integer_dtype(column.dtype) and pd.api.types.is_float_dtype(made.dtype)
+    return (made.round() if whole else made).astype(column.dtype)
 
 
 def _refuse_twice(place: NDArray[np.intp], frame: pd.DataFrame) -> None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from tardiff.augment.guides import fit_guides
+from tardiff.augment.meaning import Meaning, as_they_came, in_terms_of
 from tardiff.augment.surrogate import SurrogateFit
 from tardiff.base.threads import one_thread
 from tardiff.classifier.folder import ClassifierFolder
@@ -64,6 +64,7 @@ def generate(
     guidance: GuidanceSettings | None = None,
     guidance_rows: NDArray[np.bool_] | None = None,
     pipeline: TarDiffPipeline | str | Path | None = None,
+    meaning: Meaning | None = None,
     training: TrainSettings | None = None,
     sampler: SamplerSettings | None = None,
     minutes: float = 2.0,
@@ -83,6 +84,7 @@ def generate(
         guidance: None is classifier guidance, or influence guidance if there are guidance rows.
         guidance_rows: which of the training rows guidance serves, [N]; None is all.
         pipeline: a trained generator or its folder; None trains one.
+        meaning: what the rows say of themselves, by which they are matched with a `pipeline`; None is all, as a data set does.
         training: settings of the generator that is trained, but for the seed.
         sampler: solver and steps.
         minutes: what training the generator may take, where `training` is not given.
@@ -96,15 +98,14 @@ def generate(
     if data.train.synthetic is not None and data.train.synthetic.any():
         raise InputError("the training split holds synthetic rows already; augment the data set that it was made from")
     guidance = guidance or (SUBGROUP_GUIDANCE if guidance_rows is not None else CLASSIFIER_GUIDANCE)
-    data = Dataset(data.manifest, {"train": data.train}).completed()
+    data, meaning = Dataset(data.manifest, {"train": data.train}).completed(), meaning or Meaning()
     with one_thread():
         if pipeline is None:
-            pipeline = trained_generator(data, training, minutes, seed)
-        elif not isinstance(pipeline, TarDiffPipeline):
-            pipeline = TarDiffPipeline.from_pretrained(pipeline)
-        _check_fits(pipeline, data)
+            pipeline, fold, meaning = trained_generator(data, training, minutes, seed), data, Meaning()
+        else:
+            pipeline = pipeline if isinstance(pipeline, TarDiffPipeline) else TarDiffPipeline.from_pretrained(pipeline)
+            fold = in_terms_of(pipeline, data, meaning)
         pipeline = pipeline.with_codec(pipeline.codec.always_observed())
-        fold = Dataset(msgspec.structs.replace(data.manifest, task=pipeline.card.task), data.splits)
         folders: list[ClassifierFolder] = []
         surrogates: list[SurrogateFit] = []
         if guidance.guidance != "none":
@@ -112,24 +113,15 @@ def generate(
             if guidance_rows is not None:
                 served = _served(fold.train, guidance_rows)
                 folders = [folder.serving(served, "rows chosen by the user") for folder in folders]
+        code = np.array([pipeline.classes.index(name) for name in meaning.classes or data.manifest.task.classes])
         made = synthesise(
-            pipeline, len(label), classifier=folders, guidance=guidance, sampler=sampler, label=label, seed=seed, progress=False
+            pipeline, len(label), classifier=folders, guidance=guidance, sampler=sampler, label=code[label], seed=seed, progress=False
         )
-    return Generated(made.dataset.train, pipeline, folders, surrogates, made.movement)
+    rows = as_they_came(made.dataset, data, meaning, pipeline).train
+    return Generated(rows, pipeline, folders, surrogates, made.movement)
 
 
 def _served(rows: Split, chosen: NDArray[np.bool_]) -> Split:
     if len(np.unique(rows.label[chosen])) < 2:
         raise InputError(f"guidance_rows: the {chosen.sum()} rows that were chosen have fewer than two classes; choose more rows")
     return rows.take(chosen)
-
-
-def _check_fits(pipeline: TarDiffPipeline, data: Dataset) -> None:
-    ours, theirs = data.manifest, pipeline.codec
-    shape, expected = (len(ours.channels), ours.steps), (len(theirs.channels), theirs.steps)
-    if shape != expected:
-        raise InputError(f"pipeline: generates records of [channels, time] = {list(expected)}, the rows have {list(shape)}")
-    if len(pipeline.classes) != len(ours.task.classes):
-        raise InputError(f"pipeline: knows {len(pipeline.classes)} classes, the rows have {len(ours.task.classes)}")
-    if ours.source != "array" and tuple(s.name for s in pipeline.statics.statics) != ours.static_names:
-        raise InputError("pipeline: generates other descriptors than the rows have; train it on this data set")

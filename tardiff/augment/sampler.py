@@ -1,7 +1,7 @@
 """`TarDiffSampler`: an over-sampler for records over time, in the manner of imbalanced-learn."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
+from tardiff.augment.containers import joined_records, joined_targets
 from tardiff.augment.folder import augmented
 from tardiff.augment.frames import dataset_of_frame, joined, stays_and_labels
 from tardiff.augment.generate import Generated, generate
+from tardiff.augment.meaning import Meaning
 from tardiff.augment.records import checked_array, dataset_of
 from tardiff.augment.targets import KEPT, Target, TargetKind, read_target
 from tardiff.base.extras import needs
@@ -48,7 +50,10 @@ class TarDiffSampler(BaseEstimator):
         sampler: solver and steps.
         target: "auto", "classification" or "regression".
         bins: quantile bins of a regression target, or their inner edges.
-        channels: names of an array's channels.
+        channels: names of an array's channels; with `pipeline` they are needed, because an array does not say which is which.
+        classes: the pipeline's name of each label, {label: name}; needed with `pipeline` where labels are not those names themselves.
+        units: of an array's channels; None takes the pipeline's, and says so.
+        step_hours: width of an array's step; None takes the pipeline's, and says so.
         epochs: most passes of a guide over the rows.
         n_jobs: guides fitted side by side.
         random_state: seed; the same one gives the same rows.
@@ -75,6 +80,9 @@ class TarDiffSampler(BaseEstimator):
         target: TargetKind = "auto",
         bins: int | Sequence[float] | None = None,
         channels: Sequence[str] | None = None,
+        classes: Mapping[Any, str] | None = None,
+        units: Sequence[str] | None = None,
+        step_hours: float | None = None,
         epochs: int = 60,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -91,6 +99,9 @@ class TarDiffSampler(BaseEstimator):
         self.target = target
         self.bins = bins
         self.channels = channels
+        self.classes = classes
+        self.units = units
+        self.step_hours = step_hours
         self.epochs = epochs
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -105,11 +116,12 @@ class TarDiffSampler(BaseEstimator):
 
         Args:
             X: array, table, `Dataset` or folder.
-            y: targets; None takes the table's or the data set's labels.
+            y: targets, a row each (a Series beside a table: a stay each, indexed by stay_id); None takes the table's or the data
+                set's labels.
 
         Returns:
-            Both in the form in which they came: an array (a list of a list) and an array; a table with new stay ids and targets
-            indexed by stay; a `Dataset` whose training split marks its synthetic rows, and that split's labels.
+            Both in the form and of the types in which they came; a table has new stay ids, and its targets are indexed by stay; a
+            `Dataset`'s training split marks its synthetic rows.
 
         Raises:
             InputError: rows or targets that cannot be read, naming the row.
@@ -121,14 +133,13 @@ class TarDiffSampler(BaseEstimator):
         synthetic_y = target.synthetic(label, seed)
         rows = self._rows(data, target, label, X, seed)
         self.synthetic_ = np.repeat([False, True], [len(target.code), len(label)])
-        y_resampled = np.concatenate([target.y, synthetic_y])
         if isinstance(X, (str, Path, Dataset)):
-            return augmented(data, rows), y_resampled
+            return augmented(data, rows), joined_targets(target.given, synthetic_y)
         if isinstance(X, pd.DataFrame):
-            return self._table(X, data, rows, synthetic_y, y_resampled, y)
-        array = checked_array(X)
-        result = np.concatenate([array, rows.values.astype(array.dtype)])
-        return (result.tolist(), y_resampled.tolist()) if isinstance(X, list) else (result, y_resampled)
+            first = int(X["stay_id"].max()) + 1
+            index = pd.Index([*X["stay_id"].unique(), *range(first, first + len(rows))], name="stay_id")
+            return joined(X, data, rows, first, synthetic_y), joined_targets(target.given, synthetic_y, index)
+        return joined_records(X, rows.values), joined_targets(target.given, synthetic_y)
 
     def __sklearn_tags__(self) -> Any:
         """Records have three axes and may lack values."""
@@ -158,7 +169,7 @@ class TarDiffSampler(BaseEstimator):
             target = read_target(y, self.target, self.bins)
             if len(target.code) != len(array):
                 raise InputError(f"y: {len(target.code)} targets for {len(array)} rows of X")
-            data = dataset_of(array, np.maximum(target.code, 0), target.names, self.channels)
+            data = dataset_of(array, np.maximum(target.code, 0), target.names, self.channels, self.units, self.step_hours)
             self.n_features_in_ = array.shape[1]
         self.sampling_strategy_ = self._counts(target)
         return data, target
@@ -170,11 +181,15 @@ class TarDiffSampler(BaseEstimator):
             if not isinstance(share, (int, float)) or not share > 0:
                 raise InputError(f"sampling_strategy {strategy!r}: of a regression target give auto, a positive number or a dict by bin")
             return OrderedDict((b, round(share * (target.code == b).sum())) for b in range(len(target.names)))
-        check = needs("imblearn.utils").check_sampling_strategy
-        code = target.code[target.code != KEPT]
+        if callable(strategy):
+            strategy = strategy(target.given)  # in the user's own labels, as imbalanced-learn has it
         if isinstance(strategy, dict):
             strategy = {self._code(target, key): n for key, n in strategy.items()}
-        counts = check(strategy, code, "over-sampling")
+        elif not isinstance(strategy, (str, float, int)):
+            raise InputError(
+                f"sampling_strategy {strategy!r}: give auto, a ratio, a dict of rows by class, or a function of y that gives one"
+            )
+        counts = needs("imblearn.utils").check_sampling_strategy(strategy, target.code[target.code != KEPT], "over-sampling")
         return OrderedDict((target.keys[c], int(n)) for c, n in counts.items())
 
     @staticmethod
@@ -204,6 +219,7 @@ class TarDiffSampler(BaseEstimator):
             guidance=self.guidance,
             guidance_rows=None if self.guidance_rows is None else self._mask(X, len(imitated))[imitated],
             pipeline=self.pipeline,
+            meaning=self._meaning(target, X),
             training=self.training,
             sampler=self.sampler,
             minutes=self.budget_minutes,
@@ -222,20 +238,24 @@ class TarDiffSampler(BaseEstimator):
             raise InputError(f"guidance_rows: give {rows} truth values, one for each row, or a function that does")
         return chosen
 
-    @staticmethod
-    def _table(
-        X: pd.DataFrame, data: Dataset, rows: Split, synthetic_y: NDArray[Any], y_all: NDArray[Any], y: Any
-    ) -> tuple[pd.DataFrame, Any]:
-        stays = X["stay_id"].unique()
-        first = int(np.max(stays)) + 1
-        frame = joined(X, data, rows, first)
-        if "label" in X.columns and y_all.ndim == 1:
-            made = slice(len(X), None)
-            frame.loc[frame.index[made], "label"] = synthetic_y[frame["stay_id"].to_numpy()[made] - first]
-        index = pd.Index(np.concatenate([stays, first + np.arange(len(rows))]), name="stay_id")
-        if y_all.ndim == 2:
-            return frame, pd.DataFrame(y_all, index=index, columns=y.columns if isinstance(y, pd.DataFrame) else None)
-        return frame, pd.Series(y_all, index=index, name="label")
+    def _meaning(self, target: Target, X: Any) -> Meaning:
+        """What the rows say of themselves."""
+        if isinstance(X, (str, Path, Dataset)):
+            return Meaning()
+        table = isinstance(X, pd.DataFrame)
+        return Meaning(
+            channels=table or self.channels is not None,
+            units=self.units is not None,
+            step_hours=table or self.step_hours is not None,
+            task=False,
+            classes=None if self.classes is None else tuple(self._class_name(key) for key in target.keys),
+        )
+
+    def _class_name(self, key: Any) -> str:
+        assert self.classes is not None
+        if key not in self.classes:
+            raise InputError(f"classes: has no name of the label {key!r}")
+        return self.classes[key]
 
 
 def _of_task(data: Dataset) -> Target:
@@ -244,4 +264,4 @@ def _of_task(data: Dataset) -> Target:
     counts = np.bincount(label, minlength=len(names))
     if counts.min() < 2:
         raise InputError(f"train split: class {names[int(counts.argmin())]} has {counts.min()} rows; at least two are needed")
-    return Target(label, names, tuple(range(len(names))), label)
+    return Target(label, names, tuple(range(len(names))), label, given=label)

@@ -1,10 +1,11 @@
 """Targets of every kind as classes that a generator can be conditioned on, and back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
@@ -27,8 +28,9 @@ class Target:
         code: class of each row, [n]; `KEPT` for a row that is kept and never imitated.
         names: of the classes.
         keys: what the user calls each class in `sampling_strategy`.
-        y: the target as it was given, as an array.
+        y: the target as an array.
         regression: whether the classes are bins.
+        given: the target in the form in which it came.
     """
 
     code: NDArray[np.int64]
@@ -36,6 +38,7 @@ class Target:
     keys: tuple[Any, ...]
     y: NDArray[Any]
     regression: bool = False
+    given: Any = None
 
     def synthetic(self, code: NDArray[np.int64], seed: int) -> NDArray[Any]:
         """Targets of synthetic rows of the given classes, of the type of `y`.
@@ -67,9 +70,15 @@ def read_target(y: Any, kind: TargetKind = "auto", bins: int | Sequence[float] |
     Raises:
         InputError: a label is missing, there is one class only, or a class has one row.
     """
-    array = np.asarray(y)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputError(f"y: row {np.argwhere(~np.isfinite(array))[0][0]} is not finite; every row needs a target")
+    if y is None:
+        raise InputError("y: is None; every row needs a target")
+    return replace(_classes(np.asarray(y), kind, bins), given=y)
+
+
+def _classes(array: NDArray[Any], kind: TargetKind, bins: int | Sequence[float] | None) -> Target:
+    missing = pd.isna(array) | (np.isinf(array) if array.dtype.kind == "f" else False)
+    if missing.any():
+        raise InputError(f"y: row {np.argwhere(missing)[0][0]} is missing or not finite; every row needs a target")
     if kind == "regression" or (kind == "auto" and bins is not None):
         return _binned(column_or_1d(array), 5 if bins is None else bins)
     check_classification_targets(array)

@@ -16,6 +16,7 @@ from torch import Tensor
 from tardiff.base.distributed import gather, shard
 from tardiff.base.files import new_folder, read_struct, replace_file, write_struct
 from tardiff.data.codec import Codec
+from tardiff.data.contract import Form
 from tardiff.data.dataset import Dataset, Manifest, Split, Task
 from tardiff.data.statics import StaticModel
 from tardiff.errors import TardiffError
@@ -75,6 +76,11 @@ class RecordGenerator(ABC):
     def classes(self) -> tuple[str, ...]:
         """Names of the labels."""
         return self.card.task.classes
+
+    @property
+    def form(self) -> Form:
+        """What its records mean."""
+        return Form.of(self.codec.channels, self.codec.steps, self.card.step_hours, self.statics.statics, self.card.task)
 
     @property
     def labelled(self) -> bool:
