@@ -154,7 +154,7 @@ def refine(
         data: Dataset folder that it was trained on; validation rows check.
         out: Pipeline folder to write, with refinement.jsonl, refinement.json and refinement.png inside.
         classifier: Classifier folder that the rewards influence and value serve.
-        discriminator: Of the discriminator.
+        discriminator: Of the network that tells samples from real rows.
     """
     use_threads(threads)
     from tardiff.base.files import refuse_existing

@@ -35,7 +35,7 @@ def assemble(
     out: Path,
     settings: RefineSettings | PolicySettings,
     ppo: PPOSettings,
-    weights: LossWeights,
+    loss_weights: LossWeights,
     discriminator: DiscriminatorSettings,
     *,
     seed: int,
@@ -55,7 +55,7 @@ def assemble(
         data: real rows; the training split is imitated, validation rows check.
         out: folder to write; work in progress stands beside it.
         settings: sizes and checks.
-        ppo, weights: the updates.
+        ppo, loss_weights: the updates.
         discriminator: the network that tells samples from real rows.
         seed: of everything.
         rewards: names and weights.
@@ -82,7 +82,7 @@ def assemble(
         average=average_module,
         optimizer=optimizer,
         ppo=ppo,
-        weights=weights,
+        loss_weights=loss_weights,
         rewards=weighted,
         trainer=trainer,
         stopping=EarlyStopping(

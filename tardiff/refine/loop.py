@@ -35,7 +35,7 @@ class Loop:
         generator: trained in place.
         average: copy of its module that follows it; checked and saved.
         optimizer: of the generator's module.
-        ppo, weights: how it is updated.
+        ppo, loss_weights: how it is updated.
         rewards: what is rewarded.
         trainer: the discriminator.
         stopping: checks and going back.
@@ -49,7 +49,7 @@ class Loop:
     average: nn.Module
     optimizer: torch.optim.Optimizer
     ppo: PPOSettings
-    weights: LossWeights
+    loss_weights: LossWeights
     rewards: WeightedRewards
     trainer: DiscriminatorTrainer
     stopping: EarlyStopping
@@ -110,7 +110,7 @@ class Loop:
         sampling = time.perf_counter() - start
         samples = decoded(self.codec, rollout)
         reward, logged = self.rewards(samples)
-        stats = ppo_update(self.generator, self.optimizer, rollout, reward, self.ppo, self.weights, self.seed, iteration)
+        stats = ppo_update(self.generator, self.optimizer, rollout, reward, self.ppo, self.loss_weights, self.seed, iteration)
         if not all(np.isfinite(value) for value in stats.values()):
             raise TardiffError(f"iteration {iteration + 1}: the update is not finite; try a smaller learning rate, in another --out")
         with torch.no_grad():

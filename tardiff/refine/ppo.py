@@ -92,7 +92,7 @@ def ppo_update(
     rollout: Rollout,
     reward: NDArray[np.float64],
     settings: PPOSettings,
-    weights: LossWeights,
+    loss_weights: LossWeights,
     seed: int,
     iteration: int,
 ) -> Stats:
@@ -104,7 +104,7 @@ def ppo_update(
         rollout: what `generator.sample` gave, before any update of this iteration.
         reward: whitened by class, [N].
         settings: clip, epochs, minibatches.
-        weights: of the other terms of the loss.
+        loss_weights: of the other terms of the loss.
         seed: of the order.
         iteration: of the order.
     """
@@ -119,7 +119,7 @@ def ppo_update(
             rows, steps = mine // rollout.decisions, mine % rollout.decisions
             scored = generator.score(rollout, rows, steps)
             old = rollout.log_prob[rows, steps]
-            loss, logged = loss_terms(scored, old, advantage[rows], rewards[rows], settings.clip_coef, weights)
+            loss, logged = loss_terms(scored, old, advantage[rows], rewards[rows], settings.clip_coef, loss_weights)
             optimizer.zero_grad()
             (weight * loss).backward()
             average_gradients(generator.module)
@@ -135,11 +135,8 @@ def ppo_update(
 @torch.no_grad()
 def advantages(generator: Generator, rollout: Rollout, reward: Tensor) -> tuple[Tensor, Stats]:
     """Advantage of each row, [N]: the whitened reward; with a value head (one decision a row), less what that expected, whitened again."""
-    value = (
-        generator.score(rollout, torch.arange(len(reward)), torch.zeros(len(reward), dtype=torch.int64)).value
-        if rollout.decisions == 1
-        else None
-    )
+    first = torch.zeros(len(reward), dtype=torch.int64)
+    value = generator.score(rollout, torch.arange(len(reward)), first).value if rollout.decisions == 1 else None
     if value is None:
         return reward, {}
     advantage = whiten_by_class((reward - value).numpy(), rollout.label.numpy())

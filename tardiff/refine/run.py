@@ -99,7 +99,7 @@ def refine(
     best = loop.run(progress)
     if best.check.worse and not settings.allow_worse:
         raise TardiffError(
-            f"{out}: not written, for the best refinement (iteration {best.iteration}) is worse than its base: {best.check}; "
+            f"{out}: not written, because the best refinement (iteration {best.iteration}) is worse than its base: {best.check}; "
             "change the rewards, lower --learning-rate, raise --kl (in another --out), or run it again with --allow-worse"
         )
     data.refuse_changed()

@@ -68,14 +68,14 @@ def test_interval_of_a_change_in_distance_lies_around_the_change():
     near, far = RANDOM.normal(size=(2, 300, 5))
     far[:, 0] += 0.8
     weights, real = (row_weights(300, 100, RANDOM) for _ in range(2))
-    held_out = RANDOM.normal(size=(300, 5))
-    figures_of_both = [CheckFigures(np.empty(0), ks_distance(rows, weights, held_out, real), np.zeros(101)) for rows in (far, near)]
-    change = CheckResult.of(*figures_of_both).distance
+    validation = RANDOM.normal(size=(300, 5))
+    pair = [CheckFigures(np.empty(0), ks_distance(rows, weights, validation, real), np.zeros(101)) for rows in (far, near)]
+    change = CheckResult.of(*pair).distance
     assert change.low < change.value < change.high
     assert (change.low + change.high) / 2 == pytest.approx(change.value, abs=(change.high - change.low) / 8)
 
 
-def test_values_of_a_seldom_observed_channel_are_seen(toy):
+def test_values_of_a_seldom_observed_channel_count(toy):
     """As `evaluate` has it: the distance of observed values, mean over channels; a channel that samples never observe is 1 away."""
     data = toy[1]
     codec = Codec.fit(data.train, data.manifest)
