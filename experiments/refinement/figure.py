@@ -56,7 +56,7 @@ def draw(axes: Axes, cells: Cells, rows: list[str], column: str) -> None:
         if len(shared) < 2:
             continue
         value, low, high = change(cells, row, column)
-        colour = REFINED if row.startswith(("ppo", "awm", "draft")) else OTHER
+        colour = REFINED if row.startswith(("ppo", "awm")) else OTHER
         axes.plot((low, high), (y, y), color=colour)
         axes.plot(value, y, "o", color=colour, markersize=4)
     axes.axvline(0, color="#555555", linestyle=":", linewidth=0.8)

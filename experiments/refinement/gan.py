@@ -11,17 +11,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tardiff.base.checkpoint import unpack
-from tardiff.base.noise import normal, row_seeds
+from tardiff.base.noise import normal, reserved_rows, row_seeds
 from tardiff.data.codec import Z_LIMIT, Codec
 from tardiff.data.dataset import Dataset
 from tardiff.data.labels import draw_labels
 from tardiff.data.statics import StaticModel
 from tardiff.model.pipeline import Card, RecordGenerator, Samples
 from tardiff.refine.discriminator import DiscriminatorRows, DiscriminatorTrainer
-from tardiff.refine.early_stopping import Watch
+from tardiff.refine.early_stopping import EarlyStopping
 from tardiff.refine.generator import Rollout, decoded
 from tardiff.refine.settings import DiscriminatorSettings
-from tardiff.refine.validation_checks import Examiner
+from tardiff.refine.validation_checks import ValidationCheck
 
 LATENT = 32
 LEARNING_RATE = 5e-4
@@ -82,20 +82,19 @@ def train_gan(data: Dataset, card: Card, iterations: int, seed: int) -> GAN:
     )
     gan = GAN(network, codec, statics, card)
     label = draw_labels("train", card.class_counts, ROWS, seed)
-    checked, examine = draw_labels("train", card.class_counts, CHECKED, seed), Examiner(codec, data, seed)
-    watch = Watch(
-        lambda: examine(gan(checked, row_seeds(seed, range(CHECKED)))),
+    checked, check = draw_labels("train", card.class_counts, CHECKED, seed), ValidationCheck(codec, data, seed)
+    stopping = EarlyStopping(
+        lambda: check(gan(checked, row_seeds(seed, range(CHECKED)))),
         network,
         copy.deepcopy(network),
         optimizer,
         iterations,
         trained=False,
     )
-    watch.begin()
+    stopping.begin()
     for iteration in range(iterations):
-        seeds = row_seeds(seed, range(2**28 + iteration * ROWS, 2**28 + (iteration + 1) * ROWS))
-        samples = gan(label, seeds)
-        fake = DiscriminatorRows(samples.x, statics.encode(samples.static), torch.from_numpy(label))
+        seeds = row_seeds(seed, reserved_rows("refinement", ROWS, iteration * ROWS))
+        fake = DiscriminatorRows.of_samples(gan(label, seeds), statics)
         trainer.learn(fake, 5)
         raw = network(normal("gan", seeds, 0, (LATENT,)), fake.label)
         loss = F.softplus(-trainer.network(fake.x + (raw - raw.detach()), fake.static, fake.label)).mean()
@@ -103,8 +102,8 @@ def train_gan(data: Dataset, card: Card, iterations: int, seed: int) -> GAN:
         loss.backward()
         optimizer.step()
         if (iteration + 1) % CHECK_EVERY == 0:
-            watch.average.load_state_dict(network.state_dict())
-            watch.check(iteration + 1)
-    assert watch.best is not None
-    network.load_state_dict(unpack("best", watch.best.weights))
+            stopping.average.load_state_dict(network.state_dict())
+            stopping.check(iteration + 1)
+    assert stopping.best is not None
+    network.load_state_dict(unpack("best", stopping.best.weights))
     return gan

@@ -44,7 +44,6 @@ REFINED: dict[str, dict[str, Any]] = {
     **{f"ppo, {name}": {"rewards": f"{name}=1"} for name in ALONE},
     "ppo, together": {"rewards": TOGETHER},
     "awm, together": {"rewards": TOGETHER, "method": "awm"},
-    "draft, discriminator and influence": {"rewards": "discriminator=1,influence=0.5", "method": "draft"},
 }
 ROWS = ("base", "base + guidance", "base, trained longer", *REFINED, "ppo, together + guidance", "record policy", "gan")
 GUIDANCE = GuidanceSettings()

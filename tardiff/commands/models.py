@@ -17,7 +17,7 @@ def train(
     labels: bool = True,
     model: Literal["diffusion", "policy"] = "diffusion",
     settings: OmitArgPrefixes[TrainSettings] = TrainSettings(),
-    policy: PolicySettings = PolicySettings(),
+    policy_settings: Annotated[Path | None, arg(metavar="FILE")] = None,
     threads: Threads = None,
 ) -> None:
     """Train a generator on a dataset folder and write a folder to sample from.
@@ -27,17 +27,18 @@ def train(
     For instance:
       tardiff train data/p12 --out runs/p12
       tardiff train data/p12 --out runs/small --steps 1000 --widths 32 64
-      tardiff train data/few --model policy --out runs/policy --policy.iterations 200
+      tardiff train data/few --model policy --policy-settings policy.yaml --out runs/policy
 
     Args:
         data: Dataset folder.
         out: Pipeline folder to write.
         labels: Learn what each label looks like. Without, one generator serves many tasks: a guide gives its samples their label.
         model: `diffusion`; or `policy`, a record in one step, trained by PPO on a discriminator's rewards, for few stays of few numbers
-            each. Of the options below a policy takes --seed and those that begin with --policy.
-        policy: Of the record policy.
+            each. Of the other options a policy takes --seed and --policy-settings.
+        policy_settings: YAML with settings of the record policy that differ from the defaults (docs/ppo.md shows all of them).
     """
-    _refuse_unread(model, settings, policy)
+    _refuse_unread(model, settings, policy_settings)
+    policy = _read_policy_settings(policy_settings)
     use_threads(threads)
     from tardiff.data.dataset import Dataset
 
@@ -56,19 +57,29 @@ def train(
     print(f"{out}: {settings.steps} steps, " + ", ".join(f"{name.replace('_', ' ')} {last[name]:.3f}" for name in last if name != "step"))
 
 
-def _refuse_unread(model: str, settings: TrainSettings, policy: PolicySettings) -> None:
+def _read_policy_settings(file: Path | None) -> PolicySettings:
+    """The defaults, with what `file` gives in their place."""
+    if file is None:
+        return PolicySettings()
+    from data_prep.yaml_files import read_yaml
+    from tardiff.refine.settings_file import settings_from
+
+    return settings_from(read_yaml(file), PolicySettings(), str(file))
+
+
+def _refuse_unread(model: str, settings: TrainSettings, policy_settings: Path | None) -> None:
     """What the other model reads changes nothing, and one who asks for privacy should hear of it.
 
     Raises:
         TardiffError: such an option is given.
     """
     if model == "diffusion":
-        if policy != PolicySettings():
-            raise TardiffError("options that begin with --policy are read with --model policy only")
+        if policy_settings:
+            raise TardiffError("--policy-settings: a diffusion model does not read it; add --model policy")
         return
     default = TrainSettings(seed=settings.seed)
     if unread := [name for name, value in vars(settings).items() if value != getattr(default, name)]:
-        raise TardiffError(f"--{unread[0].replace('_', '-')}: a record policy does not read it, but --seed and what begins with --policy")
+        raise TardiffError(f"--{unread[0].replace('_', '-')}: a record policy does not read it, but --seed and --policy-settings")
 
 
 def fit_classifier(
@@ -143,7 +154,7 @@ def refine(
         data: Dataset folder that it was trained on; validation rows check.
         out: Pipeline folder to write, with refinement.jsonl, refinement.json and refinement.png inside.
         classifier: Classifier folder that the rewards influence and value serve.
-        discriminator: Of the network that judges.
+        discriminator: Of the network that tells samples from real rows.
     """
     use_threads(threads)
     from tardiff.base.files import refuse_existing
@@ -160,6 +171,6 @@ def refine(
     if classifier and not {"influence", "value"} & {term.partition("=")[0].strip() for term in settings.rewards.split(",")}:
         raise TardiffError("--classifier: only the rewards influence and value read it; add influence=0.5, say, to --rewards")
     folder = ClassifierFolder.load(classifier) if classifier else None
-    result = refine(pipeline, Dataset.load(data), out, settings, ppo, discriminator, folder)
-    warning = "WORSE than its base, " if result.verdict.worse else ""
-    print(f"{out}: iteration {result.iteration} of {settings.iterations}, {warning}{result.verdict}")
+    refined = refine(pipeline, Dataset.load(data), out, settings, ppo, discriminator, folder)
+    warning = "WORSE than its base, " if refined.check.worse else ""
+    print(f"{out}: iteration {refined.iteration} of {settings.iterations}, {warning}{refined.check}")

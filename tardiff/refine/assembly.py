@@ -3,32 +3,28 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from tardiff.base.checkpoint import Checkpoint, Identity, unpack
 from tardiff.base.distributed import main_process
 from tardiff.base.files import new_folder, write_json
-from tardiff.base.noise import row_seeds
+from tardiff.base.noise import reserved_rows, row_seeds
 from tardiff.classifier.folder import ClassifierFolder
 from tardiff.data.dataset import Dataset
 from tardiff.data.labels import draw_labels
-from tardiff.model.pipeline import RecordGenerator, Samples
+from tardiff.model.pipeline import RecordGenerator
 from tardiff.refine import reward_terms as _registered  # noqa: F401  (fills the registry)
 from tardiff.refine.discriminator import DiscriminatorRows, DiscriminatorTrainer
-from tardiff.refine.early_stopping import Best, Watch
-from tardiff.refine.generator import Generator, Rollout
+from tardiff.refine.early_stopping import Best, EarlyStopping
+from tardiff.refine.generator import Generator
 from tardiff.refine.log import Log
 from tardiff.refine.loop import Loop
-from tardiff.refine.ppo import Stats, ppo_update
+from tardiff.refine.ppo import LossWeights
 from tardiff.refine.rewards import Context, WeightedRewards
 from tardiff.refine.settings import DiscriminatorSettings, PolicySettings, PPOSettings, RefineSettings
-from tardiff.refine.validation_checks import Examiner
+from tardiff.refine.validation_checks import ValidationCheck
 from tardiff.settings import SamplerSettings
-
-EXAMINED_ROWS = 2**26  # row numbers that no user's sample has
 
 
 def assemble(
@@ -39,6 +35,7 @@ def assemble(
     out: Path,
     settings: RefineSettings | PolicySettings,
     ppo: PPOSettings,
+    loss_weights: LossWeights,
     discriminator: DiscriminatorSettings,
     *,
     seed: int,
@@ -49,7 +46,7 @@ def assemble(
     classifier: ClassifierFolder | None = None,
     tracker: Path | None = None,
 ) -> Loop:
-    """A loop that is ready to run, updated by PPO.
+    """A loop that is ready to run.
 
     Args:
         generator: what is trained.
@@ -58,8 +55,8 @@ def assemble(
         data: real rows; the training split is imitated, validation rows check.
         out: folder to write; work in progress stands beside it.
         settings: sizes and checks.
-        ppo: the updates.
-        discriminator: what judges.
+        ppo, loss_weights: the updates.
+        discriminator: the network that tells samples from real rows.
         seed: of everything.
         rewards: names and weights.
         patience: checks without a better one.
@@ -76,22 +73,21 @@ def assemble(
     trainer = DiscriminatorTrainer(real, held, len(counts), discriminator, ppo.learning_rate, seed)
     weighted = WeightedRewards.of(rewards, Context(codec, statics, data, trainer, classifier))
     optimizer = torch.optim.Adam(generator.module.parameters(), ppo.learning_rate)
-    examiner = Examiner(codec, data, seed)
+    check = ValidationCheck(codec, data, seed)
     sampler = SamplerSettings(steps=settings.steps) if isinstance(settings, RefineSettings) else None
     checked = draw_labels("train", counts, settings.check_rows, seed)
-    seeds = row_seeds(seed, range(EXAMINED_ROWS, EXAMINED_ROWS + len(checked)))
-
-    def by_ppo(rollout: Rollout, samples: Samples, reward: NDArray[np.float64], iteration: int) -> Stats:
-        return ppo_update(generator, optimizer, rollout, reward, ppo, seed, iteration)
-
+    seeds = row_seeds(seed, reserved_rows("validation checks", len(checked)))
     return Loop(
         generator=generator,
         average=average_module,
         optimizer=optimizer,
-        update=by_ppo,
+        ppo=ppo,
+        loss_weights=loss_weights,
         rewards=weighted,
         trainer=trainer,
-        watch=Watch(lambda: examiner(average(checked, seeds, sampler)), generator.module, average_module, optimizer, patience, trained),
+        stopping=EarlyStopping(
+            lambda: check(average(checked, seeds, sampler)), generator.module, average_module, optimizer, patience, trained
+        ),
         codec=codec,
         statics=statics,
         label=draw_labels("train", counts, settings.rows, seed),
@@ -112,7 +108,7 @@ def write(loop: Loop, best: Best, average: Any, out: Path) -> None:
         loop.log.write(folder)
         loop.log.draw(folder)
         identity = loop.checkpoint.identity
-        about = {"data_hash": identity.data_hash, "iteration": best.iteration, "verdict": best.verdict.record()}
+        about = {"data_hash": identity.data_hash, "iteration": best.iteration, "verdict": best.check.record()}
         write_json(folder / "refinement.json", identity.settings | about)
     if main_process():
         loop.checkpoint.remove()

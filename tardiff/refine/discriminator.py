@@ -12,6 +12,7 @@ from tardiff.classifier.networks import TCNEncoder
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Split
 from tardiff.data.statics import StaticModel
+from tardiff.model.pipeline import Samples
 from tardiff.refine.settings import DiscriminatorSettings
 
 PSEUDO_STEP = 0.01  # change of the share of pseudo-real rows, an update
@@ -31,6 +32,11 @@ class DiscriminatorRows:
         """Real rows."""
         return cls(codec.encode(split), statics.encode(split.static), torch.from_numpy(split.label))
 
+    @classmethod
+    def of_samples(cls, samples: Samples, statics: StaticModel) -> "DiscriminatorRows":
+        """Generated rows, decoded already."""
+        return cls(samples.x, statics.encode(samples.static), torch.from_numpy(samples.label))
+
     def __len__(self) -> int:
         return len(self.label)
 
@@ -42,7 +48,7 @@ class DiscriminatorRows:
 class Discriminator(nn.Module):
     """Temporal convolutions over values and mask; descriptors and label enter at the end.
 
-    The label enters by projection (arXiv 1802.05637): logit = f(h) + <embedding(label), h>, so it judges a record as one of its class.
+    The label enters by projection (arXiv 1802.05637): logit = f(h) + <embedding(label), h>, so it reads a record as one of its class.
 
     Args:
         channels: channels of x (2 C).

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tardiff.base.checkpoint import Tensors, pack, unpack
-from tardiff.refine.validation_checks import Exam, Verdict, compare
+from tardiff.refine.validation_checks import CheckFigures, CheckResult
 
 SLOWER = 0.5  # of the learning rate, after going back
 
@@ -19,15 +19,15 @@ class Best:
     """The checkpoint of highest score so far."""
 
     iteration: int
-    verdict: Verdict
+    check: CheckResult
     weights: Tensors
 
 
-class Watch:
+class EarlyStopping:
     """Checks a generator beside its base.
 
     Args:
-        examine: figures of the averaged weights on validation rows.
+        measure: figures of the averaged weights on validation rows.
         module: the network that is trained.
         average: its averaged copy; both start as the base.
         optimizer: of the network.
@@ -37,7 +37,7 @@ class Watch:
 
     def __init__(
         self,
-        examine: Callable[[], Exam],
+        measure: Callable[[], CheckFigures],
         module: nn.Module,
         average: nn.Module,
         optimizer: torch.optim.Optimizer,
@@ -45,9 +45,9 @@ class Watch:
         trained: bool = True,
     ) -> None:
         self.trained = trained
-        self.examine, self.module, self.average, self.optimizer, self.patience = examine, module, average, optimizer, patience
+        self.measure, self.module, self.average, self.optimizer, self.patience = measure, module, average, optimizer, patience
         self.start = pack("start", average.state_dict())
-        self.base: Exam | None = None
+        self.base: CheckFigures | None = None
         self.best: Best | None = None
         self.stale = 0
 
@@ -57,29 +57,29 @@ class Watch:
         return self.stale >= self.patience
 
     def begin(self) -> None:
-        """Examine the base."""
-        self.base = self.examine()
+        """Measure the base."""
+        self.base = self.measure()
 
     def check(self, iteration: int) -> dict[str, Any]:
-        """Examine the averaged weights, keep them if they are the best, go back if they are worse; returns what is logged."""
+        """Measure the averaged weights, keep them if they are the best, go back if they are worse; returns what is logged."""
         assert self.base is not None
-        verdict = compare(self.examine(), self.base)
-        if self.best is None or self._rank(verdict) > self._rank(self.best.verdict):
-            self.best = Best(iteration, verdict, pack("best", self.average.state_dict()))
+        check = CheckResult.of(self.measure(), self.base)
+        if self.best is None or self._rank(check) > self._rank(self.best.check):
+            self.best = Best(iteration, check, pack("best", self.average.state_dict()))
             self.stale = 0
         else:
             self.stale += 1
-        if went_back := self.trained and verdict.worse:
+        if went_back := self.trained and check.worse:
             self._go_back()
-        return {**verdict.record(), "best": self.best.iteration, "went_back": went_back}
+        return {**check.record(), "best": self.best.iteration, "went_back": went_back}
 
-    def _rank(self, verdict: Verdict) -> tuple[bool, float]:
+    def _rank(self, check: CheckResult) -> tuple[bool, float]:
         """What may be written comes first, whatever it scores."""
-        return not (self.trained and verdict.worse), verdict.score
+        return not (self.trained and check.worse), check.score
 
     def _go_back(self) -> None:
         """To the best checkpoint, or to the base where even that is worse: with fresh moments and a smaller learning rate."""
-        good = self.best is not None and not self.best.verdict.worse
+        good = self.best is not None and not self.best.check.worse
         weights = unpack("best", self.best.weights) if good and self.best else unpack("start", self.start)
         self.module.load_state_dict(weights)
         self.average.load_state_dict(weights)
@@ -95,16 +95,16 @@ class Watch:
 
     def progress(self) -> dict[str, Any]:
         """What a checkpoint keeps as JSON."""
-        best = {"iteration": self.best.iteration, "verdict": msgspec.to_builtins(self.best.verdict)} if self.best else None
+        best = {"iteration": self.best.iteration, "check": msgspec.to_builtins(self.best.check)} if self.best else None
         return {"stale": self.stale, "learning_rate": self.optimizer.param_groups[0]["lr"], "best": best}
 
     def restore(self, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
         """Take up what a checkpoint kept."""
-        self.base = Exam(**{name: tensor.numpy() for name, tensor in unpack("base", tensors).items()})
+        self.base = CheckFigures(**{name: tensor.numpy() for name, tensor in unpack("base", tensors).items()})
         self.stale = progress["stale"]
         for group in self.optimizer.param_groups:
             group["lr"] = progress["learning_rate"]
         best = progress["best"]
         if best:
             weights = {name: tensor for name, tensor in tensors.items() if name.startswith("best/")}
-            self.best = Best(best["iteration"], msgspec.convert(best["verdict"], Verdict), weights)
+            self.best = Best(best["iteration"], msgspec.convert(best["check"], CheckResult), weights)

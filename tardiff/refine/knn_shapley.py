@@ -21,8 +21,8 @@ def knn_shapley(
     Args:
         embedding: samples in the classifier's embedding, [N, d], N >= K.
         label: [N].
-        judge: real records in the same embedding, [M, d].
-        wanted_label: [M].
+        real: real records in the same embedding, [M, d].
+        real_label: [M].
         neighbours: K.
 
     Returns:

@@ -1,7 +1,6 @@
-"""The loop that refinement and the record policy share: sample, judge, update, check; stopped and resumed exactly."""
+"""The loop that refinement and the record policy share: sample, reward, update, check; stopped and resumed exactly."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import nn
 
 from tardiff.base.checkpoint import Checkpoint, Tensors, pack, pack_adam, unpack, unpack_adam
 from tardiff.base.distributed import main_process
-from tardiff.base.noise import row_seeds
+from tardiff.base.noise import reserved_rows, row_seeds
 from tardiff.base.progress import bar
 from tardiff.data.codec import Codec
 from tardiff.data.statics import StaticModel
@@ -20,17 +19,12 @@ from tardiff.errors import TardiffError
 from tardiff.evaluate.privacy.closest import closest
 from tardiff.model.pipeline import Samples
 from tardiff.refine.discriminator import DiscriminatorRows, DiscriminatorTrainer
-from tardiff.refine.early_stopping import Best, Watch
-from tardiff.refine.generator import Generator, Rollout, decoded, drawn
+from tardiff.refine.early_stopping import Best, EarlyStopping
+from tardiff.refine.generator import Generator, decoded, drawn
 from tardiff.refine.log import Log
-from tardiff.refine.ppo import Stats
+from tardiff.refine.ppo import LossWeights, Stats, ppo_update
 from tardiff.refine.rewards import WeightedRewards
-
-SAMPLED_ROWS = 2**28  # row numbers that no user's sample has
-WARM_UP_ROWS = 2**27
-
-Update = Callable[[Rollout, Samples, NDArray[np.float64], int], Stats]
-"""(rollout, decoded samples, whitened reward [N], iteration) -> what is logged; trains the generator."""
+from tardiff.refine.settings import PPOSettings
 
 
 @dataclass
@@ -41,10 +35,10 @@ class Loop:
         generator: trained in place.
         average: copy of its module that follows it; checked and saved.
         optimizer: of the generator's module.
-        update: one iteration's updates.
+        ppo, loss_weights: how it is updated.
         rewards: what is rewarded.
         trainer: the discriminator.
-        watch: checks and going back.
+        stopping: checks and going back.
         codec, statics: the generator's.
         label: labels of an iteration's records, [N]; the same shares in each.
         iterations, check_every, ema_decay, seed: as in the settings.
@@ -54,10 +48,11 @@ class Loop:
     generator: Generator
     average: nn.Module
     optimizer: torch.optim.Optimizer
-    update: Update
+    ppo: PPOSettings
+    loss_weights: LossWeights
     rewards: WeightedRewards
     trainer: DiscriminatorTrainer
-    watch: Watch
+    stopping: EarlyStopping
     codec: Codec
     statics: StaticModel
     label: NDArray[np.int64]
@@ -74,11 +69,11 @@ class Loop:
         check_seconds = self._begin(progress)
         self.log.open()
         with bar(shown=progress, total=self.iterations, initial=self.done, desc="refine", unit="iteration") as moved:
-            while self.done < self.iterations and not self.watch.stopped:
+            while self.done < self.iterations and not self.stopping.stopped:
                 record = self._iterate(self.done)
                 self.done += 1
                 if self.done % self.check_every == 0 or self.done == self.iterations:
-                    record["check"] = self.watch.check(self.done)
+                    record["check"] = self.stopping.check(self.done)
                 self.log.add(record)
                 if main_process():
                     self._save()
@@ -87,47 +82,44 @@ class Loop:
                 moved.update()
                 moved.set_postfix(check=self.log.last_check(), refresh=False)
         self.log.close()
-        assert self.watch.best is not None  # the last iteration is always checked
-        return self.watch.best
+        assert self.stopping.best is not None  # the last iteration is always checked
+        return self.stopping.best
 
     def _begin(self, progress: bool) -> float:
-        """From the checkpoint, or with the base's exam and a discriminator that knows the base; returns seconds of an exam."""
+        """From the checkpoint, or with the base's figures and a discriminator that knows the base; returns seconds of a check."""
         if (kept := self.checkpoint.load()) is not None:
             self._restore(*kept)
             return 0.0
-        with bar(shown=progress, total=2, desc="begin: exam, discriminator", unit="part") as moved:
+        with bar(shown=progress, total=2, desc="begin: check, discriminator", unit="part") as moved:
             start = time.perf_counter()
-            self.watch.begin()
+            self.stopping.begin()
             seconds = time.perf_counter() - start
             moved.update()
             if warm_up := self.trainer.settings.warm_up:
-                pilot = drawn(self.generator, self.label, row_seeds(self.seed, range(WARM_UP_ROWS, WARM_UP_ROWS + len(self.label))))
-                self.trainer.learn(self.judgeable(decoded(self.codec, pilot)), warm_up)
+                rows = reserved_rows("discriminator warm-up", len(self.label))
+                pilot = drawn(self.generator, self.label, row_seeds(self.seed, rows))
+                self.trainer.learn(DiscriminatorRows.of_samples(decoded(self.codec, pilot), self.statics), warm_up)
             moved.update()
         return seconds
 
     def _iterate(self, iteration: int) -> dict[str, Any]:
-        """Sample, judge, update the generator, then the discriminator, which so judges samples that it has not learnt."""
+        """Sample, reward, update the generator, then the discriminator, which so rewards samples that it has not learnt."""
         start = time.perf_counter()
-        first = SAMPLED_ROWS + iteration * len(self.label)
-        rollout = drawn(self.generator, self.label, row_seeds(self.seed, range(first, first + len(self.label))))
+        rows = reserved_rows("refinement", len(self.label), iteration * len(self.label))
+        rollout = drawn(self.generator, self.label, row_seeds(self.seed, rows))
         sampling = time.perf_counter() - start
         samples = decoded(self.codec, rollout)
-        reward, seen = self.rewards(samples)
-        stats = self.update(rollout, samples, reward, iteration)
+        reward, logged = self.rewards(samples)
+        stats = ppo_update(self.generator, self.optimizer, rollout, reward, self.ppo, self.loss_weights, self.seed, iteration)
         if not all(np.isfinite(value) for value in stats.values()):
             raise TardiffError(f"iteration {iteration + 1}: the update is not finite; try a smaller learning rate, in another --out")
         with torch.no_grad():
             for averaged, now in zip(self.average.parameters(), self.generator.module.parameters(), strict=True):
                 averaged.lerp_(now, 1 - self.ema_decay)
-        fake = self.judgeable(samples)
-        seen |= self.trainer.learn(fake, self.trainer.settings.updates) | self._spread(samples)
+        fake = DiscriminatorRows.of_samples(samples, self.statics)
+        logged |= self.trainer.learn(fake, self.trainer.settings.updates) | self._spread(samples)
         seconds = {"seconds": time.perf_counter() - start, "sampling_seconds": sampling}
-        return {"iteration": iteration + 1, **seen, **stats, **seconds}
-
-    def judgeable(self, samples: Samples) -> DiscriminatorRows:
-        """Samples as the discriminator reads them."""
-        return DiscriminatorRows(samples.x, self.statics.encode(samples.static), torch.from_numpy(samples.label))
+        return {"iteration": iteration + 1, **logged, **stats, **seconds}
 
     def _spread(self, samples: Samples) -> Stats:
         """Root mean square distance to the next sample and to the nearest training row: what reward hacking shows in first."""
@@ -152,10 +144,11 @@ class Loop:
             **pack("discriminator", network.state_dict()),
             **pack_adam("model_adam", self.generator.module, self.optimizer),
             **pack_adam("discriminator_adam", network, self.trainer.optimizer),
-            **self.watch.tensors(),
+            **self.stopping.tensors(),
         }
         trainer = {"pseudo": self.trainer.pseudo, "done": self.trainer.done}
-        self.checkpoint.save(tensors, {"done": self.done, "watch": self.watch.progress(), "trainer": trainer, "log": self.log.records})
+        progress = {"done": self.done, "stopping": self.stopping.progress(), "trainer": trainer, "log": self.log.records}
+        self.checkpoint.save(tensors, progress)
         self.log.write(self.checkpoint.folder)
 
     def _restore(self, tensors: Tensors, progress: dict[str, Any]) -> None:
@@ -165,6 +158,6 @@ class Loop:
         unpack_adam("model_adam", tensors, self.generator.module, self.optimizer)
         unpack_adam("discriminator_adam", tensors, self.trainer.network, self.trainer.optimizer)
         self.trainer.pseudo, self.trainer.done = progress["trainer"]["pseudo"], progress["trainer"]["done"]
-        self.watch.restore(tensors, progress["watch"])
+        self.stopping.restore(tensors, progress["stopping"])
         self.log.records = progress["log"]
         self.done = progress["done"]

@@ -15,7 +15,7 @@ from tardiff.data.statics import StaticModel
 from tardiff.errors import TardiffError
 from tardiff.model.card import Card
 from tardiff.model.pipeline import RecordGenerator, Samples
-from tardiff.model.sampling import Callback, Guide
+from tardiff.model.sampling import UNGUIDED, Callback, Guide
 from tardiff.refine.generator import decoded
 from tardiff.refine.policy import PolicyGenerator, RecordPolicy, new_policy
 from tardiff.settings import WIDEST, SamplerSettings
@@ -52,7 +52,7 @@ class PolicyPipeline(RecordGenerator):
         label: NDArray[np.int64],
         seeds: Sequence[int],
         settings: SamplerSettings | None = None,
-        guide: Guide | None = None,
+        guide: Guide = UNGUIDED,
         callback: Callback | None = None,
         progress: str | None = None,
     ) -> Samples:
@@ -61,7 +61,7 @@ class PolicyPipeline(RecordGenerator):
         Raises:
             TardiffError: a guide is given.
         """
-        if guide is not None:
+        if guide is not UNGUIDED:
             raise TardiffError("a record policy has no reverse steps to guide; use --guidance none")
         rollout = PolicyGenerator(self.policy, self.codec, self.statics).sample(label, seeds)
         return decoded(self.codec, rollout)

@@ -13,6 +13,7 @@ from tardiff.model.training import training_card
 from tardiff.refine.assembly import assemble, write
 from tardiff.refine.policy import PolicyGenerator, new_policy
 from tardiff.refine.policy_folder import PolicyPipeline
+from tardiff.refine.ppo import LossWeights
 from tardiff.refine.settings import PolicySettings
 
 REWARDS = "discriminator=1"
@@ -51,6 +52,7 @@ def train_policy(
         out,
         settings,
         settings.ppo,
+        LossWeights(vf_coef=settings.vf_coef, ent_coef=settings.ent_coef),
         settings.discriminator,
         seed=seed,
         rewards=REWARDS,

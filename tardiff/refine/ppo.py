@@ -1,12 +1,12 @@
 """Proximal policy optimisation (arXiv 1707.06347) over any generator: pure functions, and one iteration's updates."""
 
-from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
 from tardiff.base.distributed import average_gradients, gather_objects, minibatch_shard
 from tardiff.base.noise import stream
@@ -17,14 +17,29 @@ Stats = dict[str, float]
 SAME = 1e-12  # spread of a class's rewards up to which they are equal
 
 
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights in the loss of what some generators score beside log-probabilities.
+
+    Attributes:
+        kl: of the divergence from the frozen base.
+        vf_coef: of the value head's squared error.
+        ent_coef: of the entropy bonus.
+    """
+
+    kl: float = 0.0
+    vf_coef: float = 0.0
+    ent_coef: float = 0.0
+
+
 def probability_ratio(log_prob: Tensor, old: Tensor) -> Tensor:
     """New over old probability of each decision, [b]; exactly 1 before the first update."""
     return (log_prob - old).exp()
 
 
-def clipped_loss(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
+def clipped_loss(ratio: Tensor, advantage: Tensor, clip_coef: float) -> Tensor:
     """PPO's pessimistic objective as a loss, [b]: -min(r A, clip(r, 1 - c, 1 + c) A)."""
-    return -torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
+    return -torch.minimum(ratio * advantage, ratio.clamp(1 - clip_coef, 1 + clip_coef) * advantage)
 
 
 def whiten_by_class(reward: NDArray[np.floating], label: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -32,20 +47,13 @@ def whiten_by_class(reward: NDArray[np.floating], label: NDArray[np.int64]) -> N
 
     DDPO's per-prompt statistics: a class that is harder to imitate must not look like a worse decision.
     """
-    centred = np.array(reward, dtype=np.float64)
+    white = np.zeros(len(reward))
     for c in np.unique(label):
-        centred[label == c] -= centred[label == c].mean()
-    return centred / spread_by_class(centred, label)
-
-
-def spread_by_class(reward: NDArray[np.floating], label: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Standard deviation in the class of each row, [N]; infinite, so that nothing is taught, where a class's rewards do not differ."""
-    result = np.full(len(reward), np.inf)
-    for c in np.unique(label):
-        spread = reward[label == c].std(dtype=np.float64)
-        if spread > SAME:
-            result[label == c] = spread
-    return result
+        own = reward[label == c].astype(np.float64)
+        centred = own - own.mean()
+        if (spread := centred.std()) > SAME:
+            white[label == c] = centred / spread
+    return white
 
 
 def approximate_kl(log_ratio: Tensor) -> Tensor:
@@ -59,21 +67,23 @@ def explained_variance(value: NDArray[np.floating], reward: NDArray[np.floating]
     return 1 - float(np.var(reward - value)) / variance if variance > 0 else 0.0
 
 
-def loss_terms(scored: Scored, old: Tensor, advantage: Tensor, reward: Tensor, settings: PPOSettings) -> tuple[Tensor, dict[str, Tensor]]:
+def loss_terms(
+    scored: Scored, old: Tensor, advantage: Tensor, reward: Tensor, clip_coef: float, weights: LossWeights
+) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss of some decisions, a number, and what is logged of them, each [b]."""
     log_ratio = scored.log_prob - old
     ratio = probability_ratio(scored.log_prob, old)
-    loss = clipped_loss(ratio, advantage, settings.clip).mean()
-    seen = {"ratio": ratio, "approx_kl": approximate_kl(log_ratio), "clip_fraction": ((ratio - 1).abs() > settings.clip).float()}
+    loss = clipped_loss(ratio, advantage, clip_coef).mean()
+    logged = {"ratio": ratio, "approx_kl": approximate_kl(log_ratio), "clip_fraction": ((ratio - 1).abs() > clip_coef).float()}
     if scored.kl is not None:
-        loss = loss + settings.kl * scored.kl.mean()
-        seen["kl"] = scored.kl
+        loss = loss + weights.kl * scored.kl.mean()
+        logged["kl"] = scored.kl
     if scored.value is not None:
-        loss = loss + settings.value_weight * (scored.value - reward).square().mean()
+        loss = loss + weights.vf_coef * (scored.value - reward).square().mean()
     if scored.entropy is not None:
-        loss = loss - settings.entropy_weight * scored.entropy.mean()
-        seen["entropy"] = scored.entropy
-    return loss, seen
+        loss = loss - weights.ent_coef * scored.entropy.mean()
+        logged["entropy"] = scored.entropy
+    return loss, logged
 
 
 def ppo_update(
@@ -82,9 +92,9 @@ def ppo_update(
     rollout: Rollout,
     reward: NDArray[np.float64],
     settings: PPOSettings,
+    loss_weights: LossWeights,
     seed: int,
     iteration: int,
-    on_step: Callable[[dict[str, Tensor]], None] | None = None,
 ) -> Stats:
     """Several epochs of minibatches over the decisions of a rollout; returns what is logged.
 
@@ -93,52 +103,41 @@ def ppo_update(
         optimizer: of its parameters.
         rollout: what `generator.sample` gave, before any update of this iteration.
         reward: whitened by class, [N].
-        settings: clip, epochs, weights.
+        settings: clip, epochs, minibatches.
+        loss_weights: of the other terms of the loss.
         seed: of the order.
         iteration: of the order.
-        on_step: called after each optimizer step with what was seen of the minibatch.
     """
     rewards = torch.from_numpy(reward).float()
-    advantage, logged = advantages(generator, rollout, rewards)
+    advantage, stats = advantages(generator, rollout, rewards)
     taken: dict[str, list[Tensor]] = {}
-    for epoch in range(settings.epochs):
-        order = stream("ppo order", seed, iteration * settings.epochs + epoch).permutation(rollout.log_prob.numel())
+    for epoch in range(settings.update_epochs):
+        order = stream("ppo order", seed, iteration * settings.update_epochs + epoch).permutation(rollout.log_prob.numel())
         chosen = torch.from_numpy(order[: max(1, round(settings.share * len(order)))])
-        for part in chosen.split(settings.minibatch):
+        for part in chosen.split(settings.minibatch_size):
             mine, weight = minibatch_shard(part)
             rows, steps = mine // rollout.decisions, mine % rollout.decisions
             scored = generator.score(rollout, rows, steps)
-            loss, seen = loss_terms(scored, rollout.log_prob[rows, steps], advantage[rows], rewards[rows], settings)
-            seen |= {"gradient_norm": optimizer_step(generator.module, optimizer, weight * loss, settings.gradient_clip)}
-            for name, tensor in seen.items():
+            old = rollout.log_prob[rows, steps]
+            loss, logged = loss_terms(scored, old, advantage[rows], rewards[rows], settings.clip_coef, loss_weights)
+            optimizer.zero_grad()
+            (weight * loss).backward()
+            average_gradients(generator.module)
+            logged["gradient_norm"] = clip_grad_norm_(generator.module.parameters(), settings.max_grad_norm)
+            optimizer.step()
+            for name, tensor in logged.items():
                 taken.setdefault(name, []).append(tensor.detach().reshape(-1))
-            if on_step:
-                on_step(seen)
     parts = {name: torch.cat(gather_objects(torch.cat(tensors))) for name, tensors in taken.items()}
-    return (
-        logged | {name: float(tensor.mean()) for name, tensor in parts.items()} | {"ratio_spread": float((parts["ratio"] - 1).abs().max())}
-    )
+    means = {name: float(tensor.mean()) for name, tensor in parts.items()}
+    return stats | means | {"ratio_spread": float((parts["ratio"] - 1).abs().max())}
 
 
 @torch.no_grad()
 def advantages(generator: Generator, rollout: Rollout, reward: Tensor) -> tuple[Tensor, Stats]:
     """Advantage of each row, [N]: the whitened reward; with a value head (one decision a row), less what that expected, whitened again."""
-    value = (
-        generator.score(rollout, torch.arange(len(reward)), torch.zeros(len(reward), dtype=torch.int64)).value
-        if rollout.decisions == 1
-        else None
-    )
+    first = torch.zeros(len(reward), dtype=torch.int64)
+    value = generator.score(rollout, torch.arange(len(reward)), first).value if rollout.decisions == 1 else None
     if value is None:
         return reward, {}
     advantage = whiten_by_class((reward - value).numpy(), rollout.label.numpy())
     return torch.from_numpy(advantage).float(), {"explained_variance": explained_variance(value.numpy(), reward.numpy())}
-
-
-def optimizer_step(module: nn.Module, optimizer: Any, loss: Tensor, gradient_clip: float) -> Tensor:
-    """One step down the loss (the mean of all processes'); returns the gradient's norm before it was clipped."""
-    optimizer.zero_grad()
-    loss.backward()
-    average_gradients(module)
-    norm = nn.utils.clip_grad_norm_(module.parameters(), gradient_clip)
-    optimizer.step()
-    return norm

@@ -1,8 +1,5 @@
 """The rewards that come with the package."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,12 +7,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tardiff.data.codec import Z_LIMIT, Codec
-from tardiff.data.statics import StaticModel
 from tardiff.errors import TardiffError
 from tardiff.evaluate.privacy.closest import closest
 from tardiff.guidance import objectives
 from tardiff.model.pipeline import Samples
-from tardiff.refine.discriminator import DiscriminatorRows, DiscriminatorTrainer
+from tardiff.refine.discriminator import DiscriminatorRows
 from tardiff.refine.knn_shapley import knn_shapley
 from tardiff.refine.rewards import Context, Reward, factory
 from tardiff.synthesis.selection import influence_scores
@@ -26,75 +22,46 @@ USUAL = 0.995
 FEWEST = 20  # rows of a class behind statistics of its own
 
 Floats = NDArray[np.floating]
-Labels = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class DiscriminatorReward:
-    """The discriminator's logit, an estimate of log p_real / p_generated: its mean over samples is minus the reverse divergence."""
-
-    trainer: DiscriminatorTrainer
-    statics: StaticModel
-
-    def __call__(self, samples: Samples, label: Labels) -> Floats:
-        """[B]."""
-        return self.trainer.logit(DiscriminatorRows(samples.x, self.statics.encode(samples.static), torch.from_numpy(label))).numpy()
-
-    def smooth(self, x: Tensor, static: Tensor, label: Tensor) -> Tensor:
-        """[b]."""
-        return self.trainer.network(x, static, label)
 
 
 @factory("discriminator")
-def discriminator(context: Context) -> DiscriminatorReward:
-    """How real it looks to a network that is trained beside the generator."""
-    return DiscriminatorReward(context.discriminator, context.statics)
+def discriminator(context: Context) -> Reward:
+    """How real it looks to a network that is trained beside the generator.
 
-
-@dataclass(frozen=True)
-class InfluenceReward:
-    """Influence of training on a sample on the classifier's loss on guidance rows (cosine form, along its training)."""
-
-    objective: objectives.Objective
-    see: Callable[[Tensor], Tensor]
-
-    def __call__(self, samples: Samples, label: Labels) -> Floats:
-        """[B]."""
-        return influence_scores(self.objective, self.see(samples.x), torch.from_numpy(label))
-
-    def smooth(self, x: Tensor, static: Tensor, label: Tensor) -> Tensor:
-        """[b]."""
-        return self.objective(self.see(x), label)
+    The logit estimates log p_real / p_generated: its mean over samples is minus the reverse divergence.
+    """
+    trainer, statics = context.discriminator, context.statics
+    return lambda samples: trainer.logit(DiscriminatorRows.of_samples(samples, statics)).numpy()
 
 
 @factory("influence")
-def influence(context: Context) -> InfluenceReward:
-    """How far training on it lowers the classifier's loss on guidance rows."""
-    folder = context.needed("influence")
-    return InfluenceReward(objectives.influence(folder), context.codec.seen)
+def influence(context: Context) -> Reward:
+    """How far training on it lowers the classifier's loss on guidance rows (cosine form, along the classifier's training)."""
+    objective, codec = objectives.influence(context.needed("influence")), context.codec
+    return lambda samples: influence_scores(objective, codec.seen(samples.x), torch.from_numpy(samples.label))
 
 
 @factory("value")
 def value(context: Context) -> Reward:
     """KNN-Shapley data value in the classifier's embedding (SynRL, arXiv 2411.07317).
 
-    Judged by training rows: validation rows decide what is written, so no reward may aim at them.
+    What it is worth for training rows: validation rows decide what is written, so no reward may aim at them.
     """
-    folder, judge, codec = context.needed("value"), context.data.train, context.codec
+    folder, real, codec = context.needed("value"), context.data.train, context.codec
 
     @torch.no_grad()
     def embed(x: Tensor) -> Floats:
         return folder.classifier.embedding(codec.seen(x)).numpy()
 
-    judges = embed(codec.encode(judge))
-    return lambda samples, label: knn_shapley(embed(samples.x), label, judges, judge.label)
+    embedded = embed(codec.encode(real))
+    return lambda samples: knn_shapley(embed(samples.x), samples.label, embedded, real.label)
 
 
 @factory("fidelity")
 def fidelity(context: Context) -> Reward:
     """Minus the mean absolute distance to the nearest training record, values and mask (SynRL)."""
     real = context.codec.encode(context.data.train).flatten(1)
-    return lambda samples, label: -torch.cdist(samples.x.flatten(1), real, p=1).amin(1).numpy() / real.shape[1]
+    return lambda samples: -torch.cdist(samples.x.flatten(1), real, p=1).amin(1).numpy() / real.shape[1]
 
 
 @factory("privacy")
@@ -105,7 +72,7 @@ def privacy(context: Context) -> Reward:
     near = float(np.quantile(strangers, STRANGER_QUANTILE))
     if near <= 0:
         raise TardiffError("reward privacy: validation rows are copies of training rows, so there is no distance to keep")
-    return lambda samples, label: np.minimum(closest(samples.x.flatten(1), real) / near, 1) - 1
+    return lambda samples: np.minimum(closest(samples.x.flatten(1), real) / near, 1) - 1
 
 
 @factory("plausibility")
@@ -121,12 +88,12 @@ def plausibility(context: Context) -> Reward:
     most = torch.nanquantile(by_channel, USUAL, dim=1).nan_to_num(torch.inf)[:, None]
     most_at_limits = np.quantile(_at_limits(context.data.train.values, codec), USUAL, axis=0)
 
-    def judge(samples: Samples, label: Labels) -> Floats:
+    def reward(samples: Samples) -> Floats:
         jumps = (_jumps(samples.x) - most).clamp(min=0).nan_to_num(0).sum(dim=(1, 2)).numpy() / max(1, usual[0].numel())
         at_limits = (_at_limits(samples.values, codec) - most_at_limits).clip(min=0).mean(axis=1)
         return -jumps - at_limits
 
-    return judge
+    return reward
 
 
 def _at_limits(values: NDArray[np.float32], codec: Codec) -> Floats:
@@ -159,16 +126,16 @@ def spectral(context: Context) -> Reward:
     classes = len(context.data.manifest.task.classes)
     moments = [_moments(real, label == c) for c in range(classes)]
 
-    def judge(samples: Samples, label: Labels) -> Floats:
-        features, result = spectra(samples.x), np.zeros(len(label))
-        for c in np.unique(label):
-            rows = label == c
+    def reward(samples: Samples) -> Floats:
+        features, result = spectra(samples.x), np.zeros(len(samples.label))
+        for c in np.unique(samples.label):
+            rows = samples.label == c
             centre, scale = moments[c]
             z = (features[rows] - centre) / scale
             result[rows] = -(z @ z.mean(0)) / z.shape[1]
         return result
 
-    return judge
+    return reward
 
 
 def _moments(features: Floats, rows: NDArray[np.bool_]) -> tuple[Floats, Floats]:

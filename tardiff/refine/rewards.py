@@ -19,13 +19,9 @@ from tardiff.refine.ppo import whiten_by_class
 
 
 class Reward(Protocol):
-    """`reward(samples, label) -> [B]`: higher is better. It sees records as a user would get them, and the whole batch at once.
+    """`reward(samples) -> [B]`: higher is better. It sees the whole batch at once, as a user would get it, labels included."""
 
-    One that passes a gradient to the record (`--method draft`) also has `smooth(x, static, label) -> [b]`, on [b, 2 C, T] in model space
-    and encoded descriptors [b, s].
-    """
-
-    def __call__(self, samples: Samples, label: NDArray[np.int64]) -> NDArray[np.floating]:
+    def __call__(self, samples: Samples) -> NDArray[np.floating]:
         """One number a sample."""
 
 
@@ -35,7 +31,7 @@ class Context:
 
     Attributes:
         codec, statics: the generator's.
-        data: real records; the training split is imitated, validation rows judge.
+        data: real records; the training split is imitated, validation rows check.
         discriminator: trained beside the generator.
         classifier: what --classifier named, if it did.
     """
@@ -73,7 +69,7 @@ def factory(name: str) -> Callable[[F], F]:
 
 
 def reward(name: str) -> Callable[[Reward], Reward]:
-    """Register a plain function `f(samples, label) -> [B]` as reward `name`."""
+    """Register a plain function `f(samples) -> [B]` as reward `name`."""
 
     def register(function: Reward) -> Reward:
         FACTORIES[name] = lambda context: function
@@ -129,13 +125,13 @@ class WeightedRewards:
             TardiffError: a reward is not one finite number a sample.
         """
         total = np.zeros(len(samples.label))
-        seen: dict[str, float] = {}
+        logged: dict[str, float] = {}
         for name, part in self.parts.items():
-            raw = np.asarray(part(samples, samples.label), dtype=np.float64)
+            raw = np.asarray(part(samples), dtype=np.float64)
             if raw.shape != total.shape:
                 raise TardiffError(f"reward {name} must give one number a sample, got shape {raw.shape} for {len(total)} samples")
             if len(odd := np.flatnonzero(~np.isfinite(raw))):
                 raise TardiffError(f"reward {name} must be finite, got {raw[odd[0]]} for sample {odd[0]} of {len(total)} ({len(odd)} such)")
-            seen |= {f"reward/{name}": float(raw.mean()), f"reward_spread/{name}": float(raw.std())}
+            logged |= {f"reward/{name}": float(raw.mean()), f"reward_spread/{name}": float(raw.std())}
             total += self.weights[name] * whiten_by_class(raw, samples.label)
-        return whiten_by_class(total, samples.label), seen
+        return whiten_by_class(total, samples.label), logged

@@ -17,11 +17,10 @@ from tardiff.guidance.build import served_task
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.refine.assembly import assemble, write
 from tardiff.refine.awm import MatchingGenerator
-from tardiff.refine.draft import draft_update, refuse_rough
-from tardiff.refine.loop import Loop
+from tardiff.refine.ppo import LossWeights
 from tardiff.refine.settings import DiscriminatorSettings, PPOSettings, RefineSettings
 from tardiff.refine.trajectories import DiffusionGenerator
-from tardiff.refine.validation_checks import Verdict
+from tardiff.refine.validation_checks import CheckResult
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Refined:
 
     pipeline: TarDiffPipeline
     iteration: int
-    verdict: Verdict
+    check: CheckResult
 
 
 def refine(
@@ -53,7 +52,7 @@ def refine(
         out: folder to write.
         settings: rewards, length, checks.
         ppo: the updates.
-        discriminator: the network that judges.
+        discriminator: the network that tells samples from real rows.
         classifier: what the rewards influence and value serve.
         progress: show a progress bar, and an estimate after the first iteration.
 
@@ -67,8 +66,8 @@ def refine(
     data = data if pipeline.labelled else data.unlabelled()
     _check_match(pipeline, data, classifier)
     refined, average = _copy(pipeline), _copy(pipeline)
-    kinds = {"ppo": DiffusionGenerator, "awm": MatchingGenerator, "draft": DiffusionGenerator}
-    generator = kinds[settings.method](refined, settings.steps, kl=ppo.kl > 0)
+    kinds = {"ppo": DiffusionGenerator, "awm": MatchingGenerator}
+    generator = kinds[settings.method](refined, settings.steps, kl=settings.kl > 0)
     asked: dict[str, Any] = {
         "settings": _plain(settings),
         "ppo": plain(ppo),
@@ -87,6 +86,7 @@ def refine(
         out,
         settings,
         ppo,
+        LossWeights(kl=settings.kl),
         discriminator,
         seed=settings.seed,
         rewards=settings.rewards,
@@ -96,12 +96,10 @@ def refine(
         classifier=classifier,
         tracker=out.with_name(out.name + ".tensorboard") if settings.track else None,
     )
-    if settings.method == "draft":
-        _by_draft(loop, generator, ppo)
     best = loop.run(progress)
-    if best.verdict.worse and not settings.allow_worse:
+    if best.check.worse and not settings.allow_worse:
         raise TardiffError(
-            f"{out}: not written, for the best refinement (iteration {best.iteration}) is worse than its base: {best.verdict}; "
+            f"{out}: not written, because the best refinement (iteration {best.iteration}) is worse than its base: {best.check}; "
             "change the rewards, lower --learning-rate, raise --kl (in another --out), or run it again with --allow-worse"
         )
     data.refuse_changed()
@@ -109,20 +107,12 @@ def refine(
         **asked["settings"],
         "iteration": best.iteration,
         "base": asked["base"],
-        "verdict": str(best.verdict),
-        "worse": best.verdict.worse,
+        "verdict": str(best.check),
+        "worse": best.check.worse,
     }
     average.card = msgspec.structs.replace(average.card, refinement=refinement)
     write(loop, best, average, out)
-    return Refined(average, best.iteration, best.verdict)
-
-
-def _by_draft(loop: Loop, generator: DiffusionGenerator, ppo: PPOSettings) -> None:
-    """Have a loop update by DRaFT instead of PPO."""
-    refuse_rough(loop.rewards)
-    loop.update = lambda rollout, samples, reward, iteration: draft_update(
-        generator, loop.optimizer, rollout, samples, loop.rewards, ppo, loop.seed, iteration
-    )
+    return Refined(average, best.iteration, best.check)
 
 
 def _check_match(pipeline: TarDiffPipeline, data: Dataset, classifier: ClassifierFolder | None) -> None:

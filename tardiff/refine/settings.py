@@ -13,27 +13,20 @@ class PPOSettings:
 
     learning_rate: float = 1e-4
     """Adam's learning rate."""
-    clip: float = 1e-3
+    clip_coef: float = 1e-3
     """The ratio of new to old probability counts within 1 +- this; small where that is a mean over entries (refinement)."""
-    epochs: int = 2
+    update_epochs: int = 2
     """Passes over the decisions of an iteration."""
-    minibatch: int = 256
+    minibatch_size: int = 256
     """Decisions (a row at a reverse step) behind each optimizer step; a multiple of 64 wastes nothing."""
     share: float = 0.125
     """Share of an iteration's decisions that a pass reads, drawn anew for each pass; it bounds the time."""
-    kl: float = 0.1
-    """Weight of the divergence from the frozen base, per entry like the log-probability (refinement only)."""
-    value_weight: float = 0.5
-    """Weight of the value head's squared error (record policy only)."""
-    entropy_weight: float = 1e-3
-    """Weight of the entropy bonus (record policy only)."""
-    gradient_clip: float = 1.0
+    max_grad_norm: float = 1.0
     """Largest gradient norm."""
 
     def __post_init__(self) -> None:
-        check_range(self, 1, ANY, "epochs", "minibatch")
-        check_range(self, TINY, ANY, "learning_rate", "clip", "gradient_clip")
-        check_range(self, 0, ANY, "kl", "value_weight", "entropy_weight")
+        check_range(self, 1, ANY, "update_epochs", "minibatch_size")
+        check_range(self, TINY, ANY, "learning_rate", "clip_coef", "max_grad_norm")
         check_range(self, TINY, 1, "share")
 
 
@@ -65,7 +58,7 @@ class DiscriminatorSettings:
         check_range(self, 0, ANY, "warm_up", "r1", "instance_noise")
         check_range(self, 0, 1, "pseudo")
         if not 8 <= self.width <= WIDEST or self.width % 8:
-            raise TardiffError(f"--discriminator.width {self.width}: give a multiple of 8")
+            raise TardiffError(f"--width {self.width}: give a multiple of 8")
 
 
 @dataclass(frozen=True)
@@ -74,15 +67,15 @@ class RefineSettings:
 
     rewards: str = "discriminator=1"
     """Rewards and their weights, as NAME=WEIGHT,NAME=WEIGHT: discriminator; influence (on the classifier's loss on guidance rows);
-    value (KNN-Shapley, judged by training rows); fidelity (near a real record); spectral (power spectrum and autocorrelation);
+    value (KNN-Shapley, for training rows); fidelity (near a real record); spectral (power spectrum and autocorrelation);
     plausibility (no jumps and no values at their limits that real ones have not); privacy (not nearer to a training row than strangers
     are). Each is standardised within its class first. influence and value need --classifier."""
-    method: Literal["ppo", "awm", "draft"] = "ppo"
-    """`ppo` on the reverse process (DDPO); `awm`, the denoising loss weighted by advantages, which keeps no trajectory;
-    `draft`, the gradient of the rewards through the last reverse step (discriminator and influence only; of the update's options it
-    reads the learning rate, minibatch, kl and gradient clip)."""
+    method: Literal["ppo", "awm"] = "ppo"
+    """`ppo` on the reverse process (DDPO), or `awm`, the denoising loss weighted by advantages, which keeps no trajectory."""
+    kl: float = 0.1
+    """Weight of the divergence from the frozen base, per entry like the log-probability."""
     iterations: int = 30
-    """Rounds of sampling, judging and updating."""
+    """Rounds of sampling, rewarding and updating."""
     rows: int = 1024
     """Records sampled in each, of labels as frequent as in the training rows; a class with fewer than ten of them learns little."""
     steps: int = 20
@@ -108,6 +101,7 @@ class RefineSettings:
         check_range(self, 2, 500, "steps")  # of more, some end where they begin, and have no density
         check_range(self, 64, 2**20, "check_rows")
         check_range(self, 0, 1, "ema_decay")
+        check_range(self, 0, ANY, "kl")
         check_range(self, 0, MAX_SEED, "seed")
 
 
@@ -116,7 +110,7 @@ class PolicySettings:
     """The record policy, meant for very small data (RLSyn, arXiv 2512.21395)."""
 
     iterations: int = 300
-    """Rounds of sampling, judging and updating."""
+    """Rounds of sampling, rewarding and updating."""
     rows: int = 256
     """Records sampled in each."""
     hidden: int = 128
@@ -129,10 +123,14 @@ class PolicySettings:
     """Iterations between checks on validation rows; the best checkpoint is saved."""
     check_rows: int = 1024
     """Samples behind a check, of the same noise each time."""
-    ppo: PPOSettings = PPOSettings(learning_rate=1e-3, clip=0.1, epochs=3, minibatch=256, share=1.0, kl=0.0)
+    vf_coef: float = 0.5
+    """Weight of the value head's squared error."""
+    ent_coef: float = 1e-3
+    """Weight of the entropy bonus."""
+    ppo: PPOSettings = PPOSettings(learning_rate=1e-3, clip_coef=0.1, update_epochs=3, share=1.0)
     """How it is updated."""
     discriminator: DiscriminatorSettings = DiscriminatorSettings(ratio=0.25, updates=4, warm_up=20, r1=5.0)
-    """What judges it."""
+    """What rewards it."""
 
     def __post_init__(self) -> None:
         check_range(self, 1, ANY, "iterations", "check_every")
@@ -140,3 +138,4 @@ class PolicySettings:
         check_range(self, 64, 2**20, "check_rows")
         check_range(self, 8, 2**20, "rows")
         check_range(self, 0, 1, "ema_decay")
+        check_range(self, 0, ANY, "vf_coef", "ent_coef")

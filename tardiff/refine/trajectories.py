@@ -132,15 +132,10 @@ class DiffusionGenerator:
 
     def score(self, rollout: Rollout, rows: Tensor, steps: Tensor) -> Scored:
         """Score reverse step steps[i] of row rows[i] again."""
-        after = rollout.state["states"][rows, steps + 1]
-        log_prob, kl = in_chunks(self._score, after, *self._place(rollout, rows, steps))
+        state, label = rollout.state, rollout.label[rows]
+        after, x, before = state["states"][rows, steps + 1], state["states"][rows, steps], state["before"][rows, steps]
+        log_prob, kl = in_chunks(self._score, after, x, before, steps, label, state["static"][rows])
         return Scored(log_prob, kl if self.base is not None else None)
-
-    def last_step(self, rollout: Rollout, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """The clean record of the last step with its gradient, [b, 2 C, T], and its mean squared distance to the base's, [b]."""
-        steps = torch.full((len(rows),), len(self.places) - 1)
-        x0, base = in_chunks(self._both_means, *self._place(rollout, rows, steps))
-        return x0, (x0 - base).square().mean(dim=(1, 2))
 
     def mean(self, unet: nn.Module, x: Tensor, before: Tensor, step: Tensor, label: Tensor, static: Tensor) -> tuple[Tensor, Tensor]:
         """Mean of the state after `step` [b] and the clean estimate before it, of one chunk."""
@@ -148,18 +143,12 @@ class DiffusionGenerator:
         x0_hat = self.pipeline.codec.clamp(place.alpha * x - place.sigma * unet(x, place.timestep, label, static))
         return step_mean(x0_hat, before, x, place), x0_hat
 
-    def _place(self, rollout: Rollout, rows: Tensor, steps: Tensor) -> tuple[Tensor, ...]:
-        """What the network read when it took these decisions: state, last clean estimate, step, label, descriptors."""
-        state = rollout.state
-        return state["states"][rows, steps], state["before"][rows, steps], steps, rollout.label[rows], state["static"][rows]
-
     def _score(self, after: Tensor, x: Tensor, before: Tensor, step: Tensor, label: Tensor, static: Tensor) -> tuple[Tensor, Tensor]:
-        mean, base = self._both_means(x, before, step, label, static)
-        std = self.places.at(step).std
-        return gaussian_log_prob(after, mean, std), gaussian_kl(mean, base, std)
-
-    def _both_means(self, x: Tensor, before: Tensor, step: Tensor, label: Tensor, static: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean now, and by the base; without a base, the mean twice."""
         mean, _ = self.mean(self.unet, x, before, step, label, static)
+        std = self.places.at(step).std
+        log_prob = gaussian_log_prob(after, mean, std)
+        if self.base is None:
+            return log_prob, torch.zeros_like(log_prob)
         with torch.no_grad():
-            return mean, mean.detach() if self.base is None else self.mean(self.base, x, before, step, label, static)[0]
+            base, _ = self.mean(self.base, x, before, step, label, static)
+        return log_prob, gaussian_kl(mean, base, std)

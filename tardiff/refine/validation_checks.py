@@ -22,7 +22,7 @@ LEAST_UNIT = 1e-3  # of a figure: smaller differences are not worth a decision
 
 
 @dataclass(frozen=True)
-class Exam:
+class CheckFigures:
     """Figures of a generator on validation rows, each with its resamples, [1 + B].
 
     Attributes:
@@ -59,8 +59,8 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """A refined generator beside its base.
+class CheckResult:
+    """A refined generator beside its base: paired differences of their figures.
 
     Attributes:
         utility: gain in AUPRC, None where there is no utility; higher is better.
@@ -73,6 +73,19 @@ class Verdict:
     distance: Difference
     marginal: Difference
     score: float
+
+    @classmethod
+    def of(cls, figures: CheckFigures, base: CheckFigures) -> "CheckResult":
+        """From the figures of both.
+
+        A resampled distance holds the sampling noise twice, which hides a part of a change, so resamples of the change are shifted to have
+        the change itself as their mean (as `bootstrap.recentred` does).
+        """
+        distance, marginal = (_recentred(getattr(figures, name) - getattr(base, name)) for name in ("distance", "marginal"))
+        score = -distance.value / unit(base.distance) - marginal.value / unit(base.marginal)
+        both = len(figures.utility) and len(base.utility)
+        utility = Difference.of(figures.utility - base.utility) if both else None
+        return cls(utility, distance, marginal, score + utility.value / unit(base.utility) if utility else score)
 
     @property
     def worse(self) -> bool:
@@ -89,12 +102,12 @@ class Verdict:
         return f"{utility}, distance of features {self.distance}, of values {self.marginal} against the base, on validation rows"
 
 
-class Examiner:
-    """Examines samples by validation rows; the resamples are the same in every exam, so that exams pair.
+class ValidationCheck:
+    """Holds samples against validation rows; the resamples are the same in every check, so that checks pair.
 
     Args:
         codec: space of the features.
-        data: its validation split judges.
+        data: with a validation split.
         seed: of fits and resamples.
     """
 
@@ -102,20 +115,20 @@ class Examiner:
         self.seed = seed
         self.codec = codec
         validation = data.split("validation")
-        self.judge = Rows.of(validation, codec)
+        self.real = Rows.of(validation, codec)
         self.validation = validation
         self.resamples = Resamples.draw(validation.subject_id, FITS, RESAMPLES, stream("refine validation", seed))
         self.two_classes = len(data.manifest.task.classes) == 2 and len(np.unique(validation.label)) == 2
 
-    def __call__(self, samples: Samples) -> Exam:
+    def __call__(self, samples: Samples) -> CheckFigures:
         """Samples (decoded) of the same labels and noise each time, so that rows pair, too."""
         x = self.codec.encode(samples)
         rows = Rows(self.codec.seen(x).numpy(), summary_features(x), samples.label)
         weights = row_weights(len(rows), RESAMPLES, stream("refine samples", self.seed))
-        distance = ks_distance(rows.features, weights, self.judge.features, self.resamples.rows)
+        distance = ks_distance(rows.features, weights, self.real.features, self.resamples.rows)
         marginal = self._marginal(samples, weights)
         useful = self.two_classes and np.bincount(rows.label, minlength=2).min() >= FEWEST
-        return Exam(tstr(rows, self.judge, self.resamples, self.seed) if useful else np.empty(0), distance, marginal)
+        return CheckFigures(tstr(rows, self.real, self.resamples, self.seed) if useful else np.empty(0), distance, marginal)
 
     def _marginal(self, samples: Samples, weights: NDArray[np.float32]) -> Draws:
         """Distance of observed values, mean over the channels that validation rows observe; 1 where no sample does."""
@@ -127,19 +140,6 @@ class Examiner:
             elif len(real):
                 draws.append(np.ones(1 + RESAMPLES))
         return mean(np.stack(draws, axis=1)) if draws else np.zeros(1 + RESAMPLES)
-
-
-def compare(exam: Exam, base: Exam) -> Verdict:
-    """Paired differences of two exams.
-
-    A resampled distance holds the sampling noise twice, which hides a part of a change, so resamples of the change are shifted to have the
-    change itself as their mean (as `bootstrap.recentred` does).
-    """
-    distance, marginal = (_recentred(getattr(exam, name) - getattr(base, name)) for name in ("distance", "marginal"))
-    score = -distance.value / unit(base.distance) - marginal.value / unit(base.marginal)
-    both = len(exam.utility) and len(base.utility)
-    utility = Difference.of(exam.utility - base.utility) if both else None
-    return Verdict(utility, distance, marginal, score + utility.value / unit(base.utility) if utility else score)
 
 
 def _recentred(change: Draws) -> Difference:

@@ -28,7 +28,7 @@ SETTINGS = PolicySettings(
     latent=4,
     check_every=20,
     check_rows=128,
-    ppo=PPOSettings(learning_rate=3e-3, clip=0.1, epochs=3, share=1.0, kl=0.0),
+    ppo=PPOSettings(learning_rate=3e-3, clip_coef=0.1, update_epochs=3, share=1.0),
     discriminator=DiscriminatorSettings(width=16, ratio=0.5, updates=4, warm_up=20, batch_size=64),
 )
 

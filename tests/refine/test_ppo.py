@@ -9,7 +9,7 @@ from torch import nn
 
 from tardiff.base.noise import normal, row_seeds
 from tardiff.refine.generator import Rollout, Scored
-from tardiff.refine.ppo import approximate_kl, clipped_loss, explained_variance, loss_terms, ppo_update, spread_by_class, whiten_by_class
+from tardiff.refine.ppo import LossWeights, approximate_kl, clipped_loss, explained_variance, loss_terms, ppo_update, whiten_by_class
 from tardiff.refine.settings import PPOSettings
 from tardiff.refine.trajectories import gaussian_kl, gaussian_log_prob
 
@@ -83,11 +83,11 @@ def test_loss_on_hand_computed_numbers():
 
 def test_whole_loss_on_hand_computed_numbers():
     scored = Scored(torch.tensor([0.0, np.log(1.5)]), torch.tensor([0.1, 0.3]), torch.tensor([2.0, 4.0]), torch.tensor([1.0, 0.0]))
-    settings = PPOSettings(clip=0.2, kl=0.5, value_weight=0.25, entropy_weight=0.1)
-    loss, seen = loss_terms(scored, torch.zeros(2), torch.tensor([1.0, 1.0]), torch.tensor([0.0, 2.0]), settings)
+    weights = LossWeights(kl=0.5, vf_coef=0.25, ent_coef=0.1)
+    loss, logged = loss_terms(scored, torch.zeros(2), torch.tensor([1.0, 1.0]), torch.tensor([0.0, 2.0]), 0.2, weights)
     assert float(loss) == pytest.approx(-(1 + 1.2) / 2 + 0.5 * 0.2 + 0.25 * (1 + 4) / 2 - 0.1 * 3)
-    assert seen["clip_fraction"].tolist() == [0, 1]
-    assert float(seen["approx_kl"][1]) == pytest.approx(0.5 - np.log(1.5))
+    assert logged["clip_fraction"].tolist() == [0, 1]
+    assert float(logged["approx_kl"][1]) == pytest.approx(0.5 - np.log(1.5))
 
 
 @given(st.lists(st.tuples(st.floats(-1e3, 1e3), st.integers(0, 2)), min_size=2, max_size=40))
@@ -103,7 +103,6 @@ def test_advantages_are_white_within_each_class(rows):
 
 def test_a_class_whose_rewards_do_not_differ_teaches_nothing():
     reward, label = np.array([1.0, 3.0, 5.0, 2.0, 2.0], np.float32), np.array([0, 0, 1, 2, 2])
-    assert spread_by_class(reward, label).tolist() == [1, 1, np.inf, np.inf, np.inf]
     assert whiten_by_class(reward, label).tolist() == [-1, 1, 0, 0, 0]
 
 
@@ -121,13 +120,13 @@ def run_toy(kl, iterations):
     generator = VAEGenerator()
     label = np.zeros(256, dtype=np.int64)
     optimizer = torch.optim.SGD(generator.module.decode.parameters(), 1.0)
-    settings = PPOSettings(clip=10.0, epochs=1, minibatch=256, share=1.0, kl=kl, gradient_clip=1e9)
+    settings = PPOSettings(clip_coef=10.0, update_epochs=1, share=1.0, max_grad_norm=1e9)
     moved, spread = [], 0.0
     for iteration in range(iterations):
         rollout = generator.sample(label, row_seeds(iteration, range(256)))
         reward = rollout.x[:, 0].mean(-1).numpy()
         spread = spread or reward.std()
-        ppo_update(generator, optimizer, rollout, whiten_by_class(reward, label), settings, 0, iteration)
+        ppo_update(generator, optimizer, rollout, whiten_by_class(reward, label), settings, LossWeights(kl=kl), 0, iteration)
         moved.append(float((generator.module.decode.bias - generator.base.decode.bias).detach()[:4].mean()))
     return np.mean(moved[-12:]), spread
 
@@ -144,21 +143,21 @@ def test_ppo_moves_the_reward_as_predicted_and_kl_holds_it():
     assert free > 2 * moved
 
 
-@pytest.mark.parametrize("clip", [0.02, 10.0])
-def test_clip_holds_the_ratio_over_several_epochs(clip):
+@pytest.mark.parametrize("clip_coef", [0.02, 10.0])
+def test_clip_holds_the_ratio_over_several_epochs(clip_coef):
     """Where the clip binds, later epochs push no decision further; where it does not, they do."""
     generator = VAEGenerator()
     label = np.zeros(256, dtype=np.int64)
     optimizer = torch.optim.SGD(generator.module.decode.parameters(), 0.5)
-    settings = PPOSettings(clip=clip, epochs=6, minibatch=64, share=1.0, kl=0.0, gradient_clip=1e9)
+    settings = PPOSettings(clip_coef=clip_coef, update_epochs=6, minibatch_size=64, share=1.0, max_grad_norm=1e9)
     rollout = generator.sample(label, row_seeds(0, range(256)))
     reward = rollout.x[:, 0].mean(-1).numpy()
-    seen = ppo_update(generator, optimizer, rollout, whiten_by_class(reward, label), settings, 0, 0)
+    stats = ppo_update(generator, optimizer, rollout, whiten_by_class(reward, label), settings, LossWeights(), 0, 0)
     again = generator.sample(label, row_seeds(0, range(256)))  # of the same noise
     assert again.x[:, 0].mean() > rollout.x[:, 0].mean() + 0.01
-    if clip == 10.0:
-        assert seen["clip_fraction"] == 0
-        assert seen["ratio_spread"] > 0.3
+    if clip_coef == 10.0:
+        assert stats["clip_fraction"] == 0
+        assert stats["ratio_spread"] > 0.3
     else:
-        assert 0.1 < seen["clip_fraction"] < 0.9
-        assert seen["ratio_spread"] < 0.2
+        assert 0.1 < stats["clip_fraction"] < 0.9
+        assert stats["ratio_spread"] < 0.2

@@ -67,6 +67,7 @@ class Case:
 
 
 TRAIN = "train DATA --out out"
+POLICY = f"{TRAIN} --model policy --policy-settings own.yaml"
 FIT = "fit-classifier DATA --out out"
 SAMPLE = "sample RUN --guidance none --n 5 --out out"
 GUIDE = "sample RUN --classifier CLF --n 5 --out out"
@@ -149,13 +150,6 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
         "--model gan",
         "--threads 0",
         "--colour red",
-        "--policy.iterations 0",
-        "--policy.hidden 0",
-        "--policy.rows 1",
-        "--policy.ppo.clip 0",
-        "--policy.ppo.share 2",
-        "--policy.discriminator.width 12",
-        "--policy.discriminator.updates 0",
     ),
     FIT: (
         "--epochs 0",
@@ -252,11 +246,12 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
         "--rewards ''",
         "--learning-rate 0",
         "--learning-rate inf",
-        "--clip 0",
-        "--epochs 0",
-        "--minibatch 0",
+        "--clip-coef 0",
+        "--update-epochs 0",
+        "--minibatch-size 0",
         "--kl -1",
-        "--gradient-clip nan",
+        "--max-grad-norm nan",
+        "--discriminator.width 12",
         "--discriminator.ratio 0",
         "--discriminator.batch-size 0",
         "--discriminator.pseudo 2",
@@ -383,7 +378,7 @@ def places() -> Iterator[Case]:
     yield Case(REFINE + " --classifier CLF", "a classifier that no reward reads", "--classifier")
     yield Case(TRAIN + " --model policy --epsilon 8", "privacy of what has none", "--epsilon")
     yield Case(TRAIN + " --model policy --no-labels", "a record policy without labels", "--no-labels")
-    yield Case(TRAIN + " --policy.rows 64", "options of the other model", "--policy")
+    yield Case(TRAIN + " --policy-settings own.yaml", "settings of the other model", "--policy-settings", spoil.put("own.yaml", ""))
     yield Case(DIAGNOSE.replace("GUIDED", "DATA", 1), "real rows to diagnose", "guided")
     yield Case(DIAGNOSE.replace("--data DATA", "--data RUN"), "a pipeline folder for a data set", "run")
     yield Case(AUGMENT + " --run POLICY", "a policy folder for a pipeline", "policy")
@@ -682,6 +677,7 @@ YAML_FILES: Mapping[str, str] = {
     f"{MIMIC} --concepts own.yaml": "own.yaml",
     f"{MIMIC} --task own.yaml": "own.yaml",
     TABLE: "table/table.yaml",
+    POLICY: "own.yaml",
 }
 BILLION = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefghijk", "bcdefghijkl", strict=True)
@@ -710,7 +706,8 @@ def yaml_files() -> Iterator[Case]:
             "names a key that is no text": "? [1, 2]\n: 3\n",
             "has two documents": "a: 1\n---\nb: 2\n",
         }.items():
-            yield Case(base, f"{of}: {name} {wrong}", name, spoil.put(file, content))
+            if content or base != POLICY:  # where an empty file changes nothing
+                yield Case(base, f"{of}: {name} {wrong}", name, spoil.put(file, content))
         yield Case(base, f"{of}: {name} is missing", name, spoil.both(spoil.put(file, ""), spoil.removed(file)))
         yield Case(base, f"{of}: {name} is a folder", name, spoil.a_folder(file))
     for wrong, content in {
@@ -753,6 +750,18 @@ def yaml_files() -> Iterator[Case]:
         ("one class", "classes", "mine: {rule: mine, classes: [well], label: {column: died, equals: 1}}\n"),
     ):
         yield Case(f"{MIMIC} --task own.yaml", f"own.yaml: {wrong}", names, spoil.put("own.yaml", content))
+    for wrong, names, content in (
+        ("an unknown field of a part", "clip", "ppo: {clip: 1}\n"),
+        ("a number for a part", "ppo", "ppo: 5\n"),
+        ("text for a number", "hidden", "hidden: many\n"),
+        ("half an iteration", "iterations", "iterations: 2.5\n"),
+        ("a number that is none", "vf_coef", "vf_coef: .nan\n"),
+        ("no iteration", "iterations", "iterations: 0\n"),
+        ("a row too few", "rows", "rows: 1\n"),
+        ("more than all decisions", "share", "ppo: {share: 2}\n"),
+        ("a width that is no multiple", "width", "discriminator: {width: 12}\n"),
+    ):
+        yield Case(POLICY, f"own.yaml: {wrong}", names, spoil.put("own.yaml", content))
     for wrong, names, old, new in (
         ("an unknown unit of time", "times", "times: minutes", "times: weeks"),
         ("a file that is not there", "charted2.csv", "charted.csv", "charted2.csv"),

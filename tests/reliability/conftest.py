@@ -33,7 +33,7 @@ def good(toy, run, clf, tmp_path_factory) -> Mapping[str, Path]:
     ).dataset.save(root / "GUIDED")
     result = evaluate(real, {"a": guided}, EvaluateSettings(models=("logistic",), seeds=1, ratios=(1.0,), bootstrap=20, workers=1))
     write(result, root / "EVAL", real, {"a": guided})
-    quick = PPOSettings(epochs=1, minibatch=64), DiscriminatorSettings(width=8, updates=1, warm_up=1)
+    quick = PPOSettings(update_epochs=1, minibatch_size=64), DiscriminatorSettings(width=8, updates=1, warm_up=1)
     train_policy(real, root / "POLICY", PolicySettings(1, rows=64, hidden=8, latent=4, check_rows=64, ppo=quick[0], discriminator=quick[1]))
     export_meds(real, root / "MEDS")
     for name, fill in raw_folders.FOLDERS.items():

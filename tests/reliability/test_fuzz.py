@@ -24,7 +24,9 @@ from data_prep.onsets import read_onsets
 from data_prep.settings import PrepareSettings, SimulateSettings
 from data_prep.sources.table_layout import read_layout
 from data_prep.tasks import TASKS, load_tasks
+from data_prep.yaml_files import read_yaml
 from tardiff import settings as all_settings
+from tardiff.base.checkpoint import plain
 from tardiff.base.files import read_struct
 from tardiff.classifier.folder import ClassifierFolder
 from tardiff.data.codec import Codec
@@ -35,6 +37,7 @@ from tardiff.evaluate.readers import read_synthetic
 from tardiff.model.pipeline import Card, TarDiffPipeline
 from tardiff.refine import settings as refine_settings
 from tardiff.refine.policy_folder import PolicyPipeline
+from tardiff.refine.settings_file import settings_from
 from tardiff.report.evaluation import Evaluation
 from tardiff.report.page import render
 from tests.conftest import make_dataset
@@ -178,6 +181,10 @@ YAML = {
     "concepts": (CONCEPT | FOUND | {"orderings": [["new", "hr"]]}, load_concepts),
     "task": ({"mine": yaml.safe_load(TASKS.read_text())["decompensation"]}, load_tasks),
     "layout": (yaml.safe_load(LAYOUT), read_layout),
+    "policy settings": (
+        plain(refine_settings.PolicySettings()),
+        lambda path: settings_from(read_yaml(path), refine_settings.PolicySettings(), str(path)),
+    ),
 }
 
 
