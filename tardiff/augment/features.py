@@ -47,7 +47,13 @@ class RecordSummary(TransformerMixin, BaseEstimator):
         return summary(torch.from_numpy(filled), torch.from_numpy(seen.mean(2))).numpy()
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
-        """`mean of channel 0` and so on; `input_features` names the channels."""
+        """`mean of channel 0` and so on; `input_features` names the channels.
+
+        Raises:
+            InputError: there are not as many names as channels.
+        """
         check_is_fitted(self)
+        if input_features is not None and len(input_features) != len(self.normal_):
+            raise InputError(f"input_features: {len(input_features)} names for {len(self.normal_)} channels")
         channels = [f"channel {c}" for c in range(len(self.normal_))] if input_features is None else list(input_features)
         return np.array([f"{name} of {channel}" for name in NAMES for channel in channels], dtype=object)

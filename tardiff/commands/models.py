@@ -37,7 +37,6 @@ def train(
             each. Of the other options a policy takes --seed and --policy-settings.
         policy_settings: YAML with settings of the record policy that differ from the defaults (docs/ppo.md shows all of them).
     """
-    _refuse_unread(model, settings, policy_settings)
     policy = _read_policy_settings(policy_settings)
     use_threads(threads)
     from tardiff.data.dataset import Dataset
@@ -65,21 +64,6 @@ def _read_policy_settings(file: Path | None) -> PolicySettings:
     from tardiff.refine.settings_file import settings_from
 
     return settings_from(read_yaml(file), PolicySettings(), str(file))
-
-
-def _refuse_unread(model: str, settings: TrainSettings, policy_settings: Path | None) -> None:
-    """What the other model reads changes nothing, and one who asks for privacy should hear of it.
-
-    Raises:
-        TardiffError: such an option is given.
-    """
-    if model == "diffusion":
-        if policy_settings:
-            raise TardiffError("--policy-settings: a diffusion model does not read it; add --model policy")
-        return
-    default = TrainSettings(seed=settings.seed)
-    if unread := [name for name, value in vars(settings).items() if value != getattr(default, name)]:
-        raise TardiffError(f"--{unread[0].replace('_', '-')}: a record policy does not read it, but --seed and --policy-settings")
 
 
 def fit_classifier(

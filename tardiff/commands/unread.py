@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from tardiff.errors import TardiffError
+from tardiff.settings import TrainSettings
 
 Given = Mapping[str, Any]
 """A command's arguments by parameter name, settings classes among them."""
@@ -78,6 +79,9 @@ def _rewards(given: Given) -> set[str]:
     return {term.partition("=")[0].strip() for term in given["settings"].rewards.split(",")}
 
 
+DIFFUSION = tuple(field.name.replace("_", "-") for field in fields(TrainSettings) if field.name != "seed")
+"""Options of `train` that a diffusion model reads alone."""
+
 RULES: dict[str, tuple[Rule, ...]] = {
     "prepare": (
         Rule(("stays",), lambda given: given["settings"].source == "simulate", "the source simulate"),
@@ -90,6 +94,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
         ),
     ),
     "train": (
+        Rule(("policy-settings",), lambda given: given["model"] == "policy", "--model policy"),
+        Rule(DIFFUSION, lambda given: given["model"] == "diffusion", "--model diffusion (a record policy reads --policy-settings)"),
         Rule(("delta",), lambda given: given["settings"].epsilon is not None, "--epsilon"),
         Rule(("accumulate",), lambda given: given["settings"].epsilon is None, "training without --epsilon"),
     ),

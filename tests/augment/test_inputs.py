@@ -55,15 +55,15 @@ class TestRefused:
         X, y = records()
         y = y.astype(float)
         y[3] = np.nan
-        refuse("row 3 is not finite", X, y)
+        refuse("row 3 is missing", X, y)
 
     def test_class_that_does_not_occur(self):
         X, y = records()
         refuse("'9' is no class|9 is no class", X, y, sampling_strategy={9: 70})
 
     def test_labels_outside_the_generators_classes(self, run):
-        rows = make_dataset(60).train
-        refuse("knows 2 classes, the rows have 3", rows.values, np.arange(60) % 3, pipeline=run[1], sampling_strategy={0: 30})
+        rows, options = make_dataset(60).train, {"pipeline": run[1], "channels": ["hr", "dbp", "sbp", "gcs"]}
+        refuse("its classes are .*, those of y 0, 1, 2; say which", rows.values, np.arange(60) % 3, **options)
 
     def test_no_time(self):
         X, y = records()

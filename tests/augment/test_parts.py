@@ -201,3 +201,10 @@ class TestVerdict:
 
     def test_reference_is_never_synthetic(self):
         assert reference({"none": 0.2, "smote": 0.3, "guided": 0.9}) == "smote"
+
+
+def test_names_that_do_not_fit_the_channels_are_refused():
+    summary = RecordSummary().fit(np.zeros((4, 3, 5)))
+    assert summary.get_feature_names_out(["hr", "map", "temp"])[1] == "mean of map"
+    with pytest.raises(ValueError, match="2 names for 3 channels"):
+        summary.get_feature_names_out(["hr", "map"])

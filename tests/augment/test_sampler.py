@@ -201,17 +201,3 @@ class TestGuidanceRows:
         X, y = records()
         with pytest.raises(ValueError, match=message):
             sampler(guidance_rows=rows).fit_resample(X, y)
-
-
-class TestPipeline:
-    def test_a_generator_trained_elsewhere(self, run, toy):
-        train = toy[1].train
-        tool = sampler(pipeline=run[0], guidance=NONE)
-        X2, y2 = tool.fit_resample(train.values, train.label)
-        assert len(np.unique(np.bincount(y2))) == 1
-        np.testing.assert_array_equal(X2[: len(train)], train.values)
-
-    def test_of_other_records(self, run):
-        X, y = records()
-        with pytest.raises(ValueError, match=r"generates records of \[channels, time\] = \[4, 10\], the rows have \[3, 6\]"):
-            sampler(pipeline=run[1]).fit_resample(X, y)
