@@ -19,14 +19,14 @@ STATICS = (Static("age", "years", limits=(0, 120)), Static("sex", kind="categori
 STEPS = 10
 
 
-def make_split(rows: int, seed: int, first_id: int) -> Split:
+def make_split(rows: int, seed: int, first_id: int, steps: int = STEPS) -> Split:
     """Records in which the dying have faster hearts and fewer gaps; nobody's data."""
     rng = np.random.default_rng(seed)
     label = (rng.random(rows) < 0.3).astype(np.int64)
-    drift = np.cumsum(rng.normal(0, 2, (rows, STEPS)), axis=1)
+    drift = np.cumsum(rng.normal(0, 2, (rows, steps)), axis=1)
     hr = 80 + 25 * label[:, None] + drift + rng.normal(0, 5, (rows, 1))
-    dbp = 65 - 8 * label[:, None] + rng.normal(0, 4, (rows, STEPS))
-    values = np.stack([hr, dbp, dbp + rng.uniform(20, 60, (rows, STEPS)), rng.integers(3, 16, (rows, STEPS))], axis=1)
+    dbp = 65 - 8 * label[:, None] + rng.normal(0, 4, (rows, steps))
+    values = np.stack([hr, dbp, dbp + rng.uniform(20, 60, (rows, steps)), rng.integers(3, 16, (rows, steps))], axis=1)
     mask = rng.random(values.shape) < (0.6 + 0.2 * label)[:, None, None]
     static = np.stack([rng.normal(60 + 8 * label, 10), rng.integers(0, 2, rows)], axis=1)
     static[rng.random(static.shape) < 0.1] = np.nan
@@ -38,24 +38,24 @@ def make_split(rows: int, seed: int, first_id: int) -> Split:
         label,
         ids,
         ids,
-        np.full(rows, STEPS, np.int32),
-        np.full(rows, 60 * STEPS),
+        np.full(rows, steps, np.int32),
+        np.full(rows, 60 * steps),
     )
 
 
-def make_dataset(rows: int = 240) -> Dataset:
+def make_dataset(rows: int = 240, steps: int = STEPS) -> Dataset:
     manifest = Manifest(
         source="toy",
         source_version="1",
         channels=CHANNELS,
         statics=STATICS,
         step_hours=1.0,
-        steps=STEPS,
+        steps=steps,
         task=Task("death", "died", ("survived", "died")),
         orderings=(("dbp", "sbp"),),
     )
     sizes = {"train": rows, "validation": rows // 2, "test": rows // 2}
-    splits = {name: make_split(n, seed, 1000 * seed) for seed, (name, n) in enumerate(sizes.items(), start=1)}
+    splits = {name: make_split(n, seed, 1000 * seed, steps) for seed, (name, n) in enumerate(sizes.items(), start=1)}
     return Dataset(manifest, splits)
 
 

@@ -1,5 +1,6 @@
 """From dataset folders to models: generators, refined ones, classifiers."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -97,18 +98,22 @@ def fit_classifier(
     from tardiff.base.files import refuse_existing
     from tardiff.base.progress import bar
     from tardiff.classifier import folder as classifier_folder
+    from tardiff.data.contract import arranged
     from tardiff.data.dataset import Dataset
     from tardiff.refine.load import load_generator
 
     refuse_existing(out)
-    codec = load_generator(run).codec if run else None
+    dataset, codec = Dataset.load(data), None
+    if run:
+        generator = load_generator(run)
+        dataset, codec = arranged(dataset, replace(generator.form, statics=None), "DATA", "RUN"), generator.codec
     with bar(total=settings.epochs, desc="fit", unit="epoch") as moved:
 
         def show(entry: dict[str, float]) -> None:
             moved.set_postfix(loss=f"{entry['loss']:.3f}", auprc=f"{entry['validation_auprc']:.3f}", refresh=False)
             moved.update()
 
-        folder = classifier_folder.fit_classifier(Dataset.load(data), settings, guidance_set, show, codec, guidance_rows)
+        folder = classifier_folder.fit_classifier(dataset, settings, guidance_set, show, codec, guidance_rows)
     folder.save(out)
     print(f"{out}: {settings.architecture}, best epoch {folder.card.epochs[-1]}, validation AUPRC {folder.card.validation_auprc:.3f}")
 

@@ -27,12 +27,15 @@ from tardiff.model.card import Card
 from tardiff.model.diffusion import denoising_loss, diffuse, entry_weights, noise_schedule
 from tardiff.model.dp_training import PrivateSteps
 from tardiff.model.pipeline import TarDiffPipeline
+from tardiff.model.sampling import CHUNK
 from tardiff.model.unet import TemporalUNet
 from tardiff.settings import SamplerSettings, TrainSettings
 
 WARM_UP = 0.05
 EXPLODED = 100.0  # v has about unit variance: a network that knows nothing loses 1
-THRESHOLD_ROWS = 1024
+PILOT_SHARE = 0.1
+"""What fitting the mask's thresholds may take, as a share of the time of training."""
+MOST_PILOT = 1024
 
 
 class NoisyRows:
@@ -184,7 +187,7 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
 
     ema.copy_to(unet.parameters())
     pipeline = TarDiffPipeline(unet.cpu().eval(), noise_schedule(), codec, statics, training_card(data, settings, history, steps.finish()))
-    pipeline = pipeline.with_codec(codec.fit_thresholds(_pilot(pipeline, data.train.label, settings.seed)))
+    pipeline = pipeline.with_codec(codec.fit_thresholds(_pilot(pipeline, data.train.label, settings)))
     pipeline.save_pretrained(out)
     if main_process():
         checkpoint.remove()
@@ -290,8 +293,18 @@ def _validate(unet: TemporalUNet, ema: EMAModel, rows: NoisyRows) -> float:
     return float(torch.cat(losses).mean())
 
 
-def _pilot(pipeline: TarDiffPipeline, label: np.ndarray, seed: int) -> Tensor:
+def pilot_rows(settings: TrainSettings) -> int:
+    """Samples from which mask thresholds are fitted, by `PILOT_SHARE`, however long the records are.
+
+    A training row passes through the network forward and backward, about three times a forward pass; a sample passes once a step.
+    """
+    affordable = PILOT_SHARE * 3 * settings.steps * settings.batch_size / SamplerSettings().steps
+    return int(min(MOST_PILOT, max(CHUNK, affordable)))
+
+
+def _pilot(pipeline: TarDiffPipeline, label: np.ndarray, settings: TrainSettings) -> Tensor:
     """Unguided samples with the training rows' labels, from which mask thresholds are fitted."""
-    seeds = row_seeds(seed, reserved_rows("mask thresholds", THRESHOLD_ROWS))
-    drawn = stream("pilot", seed).choice(label, THRESHOLD_ROWS)
+    rows = pilot_rows(settings)
+    seeds = row_seeds(settings.seed, reserved_rows("mask thresholds", rows))
+    drawn = stream("pilot", settings.seed).choice(label, rows)
     return pipeline(drawn, seeds, SamplerSettings()).x

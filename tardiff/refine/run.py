@@ -11,6 +11,7 @@ from tardiff.base.checkpoint import Identity, plain, weights_hash
 from tardiff.base.files import refuse_existing
 from tardiff.classifier.folder import ClassifierFolder
 from tardiff.data.codec import Codec
+from tardiff.data.contract import arranged
 from tardiff.data.dataset import Dataset
 from tardiff.errors import TardiffError
 from tardiff.guidance.build import served_task
@@ -63,7 +64,7 @@ def refine(
     settings, ppo, discriminator = settings or RefineSettings(), ppo or PPOSettings(), discriminator or DiscriminatorSettings()
     out = Path(out)
     refuse_existing(out)
-    data = data if pipeline.labelled else data.unlabelled()
+    data = arranged(data if pipeline.labelled else data.unlabelled(), pipeline.form, "--data", "RUN")
     _check_match(pipeline, data, classifier)
     refined, average = _copy(pipeline), _copy(pipeline)
     kinds = {"ppo": DiffusionGenerator, "awm": MatchingGenerator}
@@ -121,8 +122,6 @@ def _check_match(pipeline: TarDiffPipeline, data: Dataset, classifier: Classifie
     Raises:
         TardiffError: they are not.
     """
-    if data.manifest.task != pipeline.card.task:
-        raise TardiffError(f"--data has the task {data.manifest.task.name!r}, the generator learnt {pipeline.card.task.name!r}")
     if Codec.fit(data.train, data.manifest).digest() != pipeline.codec.digest():
         raise TardiffError("--data is not the data set that the generator was trained on (its codec differs); give that one")
     if classifier is not None:

@@ -6,7 +6,7 @@ hardly vary, where a label that can be read is a shortcut and not physiology.
 """
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from tardiff.base.noise import row_seeds, stream
 from tardiff.classifier.folder import ClassifierFolder
+from tardiff.data.contract import arranged
 from tardiff.data.dataset import Dataset
 from tardiff.errors import TardiffError
 from tardiff.evaluate.bootstrap import TAILS, row_weights
@@ -116,6 +117,7 @@ def diagnose(synthetic: Dataset, pipeline: TarDiffPipeline, folder: ClassifierFo
     if settings["generator"] != pipeline.card.data_hash:
         raise TardiffError("the samples were drawn by another generator than --run")
     served_task(pipeline, [folder])
+    data = arranged(data, replace(pipeline.form, statics=None), "--data", "RUN")
     train = synthetic.train.take(np.arange(min(len(synthetic.train), TRACED)))
     sampler = msgspec.convert(settings["sampler"], SamplerSettings)
     unguided = pipeline.dataset(pipeline(train.label, row_seeds(settings["seed"], range(len(train))), sampler), {}).train

@@ -10,6 +10,7 @@ from tardiff.data.dataset import Dataset
 from tardiff.errors import TardiffError
 from tardiff.model import training
 from tardiff.model.pipeline import TarDiffPipeline
+from tardiff.model.training import pilot_rows, train
 from tardiff.settings import SamplerSettings, TrainSettings
 from tests.conftest import make_dataset, tiny_training
 
@@ -24,14 +25,14 @@ class KilledError(Exception):
 
 def test_resumed_training_ends_in_the_same_weights(toy, run, tmp_path, monkeypatch):
     """Stopped between checkpoints, the next call goes on from the last one and gives the same pipeline, bit for bit."""
-    loss = training.Rows.loss
+    loss = training.NoisyRows.loss
 
     def stop_at_45(self, unet, rows, step):
         if step == 45:
             raise KilledError
         return loss(self, unet, rows, step)
 
-    monkeypatch.setattr(training.Rows, "loss", stop_at_45)
+    monkeypatch.setattr(training.NoisyRows, "loss", stop_at_45)
     with pytest.raises(KilledError):
         training.train(toy[1], tmp_path / "run", tiny_training(TrainSettings), progress=False)
     assert not (tmp_path / "run").exists()
@@ -67,7 +68,7 @@ def test_training_learns(run):
 @pytest.mark.parametrize("broken", [1e6, float("nan")])
 def test_a_loss_that_explodes_is_caught_at_its_step_and_its_channel_named(toy, tmp_path, monkeypatch, broken):
     """From step 45 on, one channel of the training rows is broken; the checkpoint of step 30 stays as it was."""
-    predicted = training.Rows.predicted
+    predicted = training.NoisyRows.predicted
 
     def breaking(self, unet, rows, step):
         v_hat, v, weight = predicted(self, unet, rows, step)
@@ -75,7 +76,7 @@ def test_a_loss_that_explodes_is_caught_at_its_step_and_its_channel_named(toy, t
             v[:, 2] = broken
         return v_hat, v, weight
 
-    monkeypatch.setattr(training.Rows, "predicted", breaking)
+    monkeypatch.setattr(training.NoisyRows, "predicted", breaking)
     with pytest.raises(TardiffError, match=r"at step 45, .* channel sbp.* last good checkpoint is kept in run\.partial"):
         training.train(toy[1], tmp_path / "run", tiny_training(TrainSettings), progress=False)
     assert not (tmp_path / "run").exists()
@@ -91,7 +92,7 @@ def test_existing_run_is_refused_before_work_starts(toy, run):
 
 def test_a_rows_loss_does_not_depend_on_the_batch(toy, run):
     pipeline = run[1]
-    rows = training.Rows(toy[1].train, pipeline.codec, pipeline.statics, TrainSettings())
+    rows = training.NoisyRows(toy[1].train, pipeline.codec, pipeline.statics, TrainSettings())
     with torch.no_grad():
         together = rows.loss(pipeline.unet, torch.arange(20), 3)
         alone = rows.loss(pipeline.unet, torch.tensor([7]), 3)
@@ -182,3 +183,17 @@ def test_statics_and_validation_are_optional(tmp_path):
     samples = TarDiffPipeline.from_pretrained(tmp_path / "run")(np.zeros(3, np.int64), row_seeds(0, range(3)))
     assert samples.static.shape == (3, 0)
     assert torch.equal(samples.x, pipeline(np.zeros(3, np.int64), row_seeds(0, range(3))).x)
+
+
+def test_the_pilot_takes_a_share_of_the_training_however_long_the_records_are():
+    assert pilot_rows(TrainSettings()) == 1024
+    assert pilot_rows(TrainSettings(steps=20, batch_size=64)) == 64
+    assert pilot_rows(TrainSettings(steps=1000, batch_size=64)) == 960  # 3 passes of 64,000 rows: 10 % are 20 passes of 960
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, pytest.param(517, marks=pytest.mark.slow), pytest.param(1000, marks=pytest.mark.slow)])
+def test_records_of_any_length(steps, tmp_path):
+    data = make_dataset(24, steps=steps)
+    pipeline = train(data, tmp_path / "run", TrainSettings(steps=2, batch_size=8, widths=(8, 8, 8), blocks=1), progress=False)
+    samples = pipeline(np.array([0, 1]), row_seeds(0, range(2)), SamplerSettings(steps=2))
+    assert samples.values.shape == (2, 4, steps)
