@@ -3,21 +3,23 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= runs/demo
 EXTRAS ?= test
-# What influence directions are tested against. It asks for torchvision, which nothing here needs and whose build may not fit PyTorch's.
-ORACLE := curvlinops-for-pytorch backpack-for-pytorch einconv unfoldNd linear_operator opt_einsum
 
-.PHONY: demo test check install
+.PHONY: demo test test-slow check install
 
 demo: install  ## the main job end to end, on simulated patients; ends in a page to look at
 	$(BIN)/tardiff demo --out $(OUT)
 
-test: install  ## the whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+test: install  ## the quick tests, in about five minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
-check: install  ## style and types
+test-slow: install  ## all the others: long training, notebooks, many processes, browsers, databases
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+
+check: install  ## style, types, and which package may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 
 install: .venv/.installed
 
@@ -25,5 +27,4 @@ install: .venv/.installed
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "installing into .venv; PyTorch is large, this takes a few minutes"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
-	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps $(ORACLE)
 	touch $@

@@ -192,11 +192,14 @@ class SamplerSettings:
         check_range(self, 1, ANY, "batch_size")
 
 
+JUDGES: tuple[Literal["gru", "tcn", "trees", "logistic"], ...] = ("gru", "tcn", "trees", "logistic")
+
+
 @dataclass(frozen=True)
 class EvaluateSettings:
     """What an evaluation fits and how often."""
 
-    models: tuple[Literal["gru", "tcn", "trees", "logistic"], ...] = ("gru", "tcn", "trees", "logistic")
+    models: tuple[Literal["gru", "tcn", "trees", "logistic"], ...] = JUDGES
     """Evaluators: the package's GRU and temporal convolutions, gradient-boosted trees and logistic regression on summary
     features. The default guide is made of all of these but trees."""
     seeds: int = 5
@@ -205,7 +208,7 @@ class EvaluateSettings:
     """Synthetic rows added to the real ones (TSRTR), as shares of the number of real training rows."""
     bootstrap: int = 1000
     """Resamples of test patients behind every 95 % interval."""
-    attacked: int = 2000
+    attack_rows: int = 2000
     """Most training rows that membership attacks try to tell from as many test rows."""
     seed: int = 0
     """Seed of the fits' seeds, the rows drawn and the bootstrap."""
@@ -218,6 +221,14 @@ class EvaluateSettings:
     """Two seeds, the ratio 1.0 only, trees and logistic regression, at most 4,000 rows, 500 attacked: a first look in under two minutes."""
     workers: int = 0
     """Processes that fit evaluators side by side, each with one thread; 0 means as many as there are free cores."""
+
+    def __post_init__(self) -> None:
+        check_range(self, 1, ANY, "seeds", "bootstrap", "attack_rows")
+        check_range(self, TINY, ANY, "ratios")
+        check_range(self, 0, ANY, "max_rows", "workers")
+        check_range(self, 0, MAX_SEED, "seed")
+        if not self.models or not set(self.models) <= set(JUDGES):
+            raise TardiffError(f"--models {' '.join(self.models)}: must be among {', '.join(JUDGES)}, at least one")
 
 
 @dataclass(frozen=True)

@@ -101,3 +101,20 @@ def real_data() -> Path:
     if not os.environ.get("TARDIFF_DATA"):
         pytest.skip("TARDIFF_DATA is not set: it names the folder of real, openly licensed records (see README)")
     return Path(os.environ["TARDIFF_DATA"]).resolve()
+
+
+def forbidden_skips(config: pytest.Config) -> int:
+    """How many tests were skipped where none may be: in CI, with the real records at hand."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    everything = os.environ.get("CI") == "true" and os.environ.get("TARDIFF_DATA")
+    return len(reporter.stats.get("skipped", [])) if reporter and everything else 0
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if forbidden_skips(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if count := forbidden_skips(config):
+        terminalreporter.write_line(f"CI with the real records: no test may skip, {count} did (listed below)", red=True)

@@ -158,5 +158,5 @@ def read_struct(path: str | Path, kind: type[T]) -> T:
         return msgspec.json.decode(Path(path).read_bytes(), type=kind)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise TardiffError(f"{path}: no such file") from error
-    except (UnicodeDecodeError, RecursionError, msgspec.MsgspecError) as error:
+    except (UnicodeDecodeError, RecursionError, msgspec.MsgspecError, TardiffError) as error:  # the last of settings in a record
         raise TardiffError(f"{path}: {error}") from error

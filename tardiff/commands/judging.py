@@ -83,17 +83,15 @@ def report(
         out: HTML file to write.
         card: Pipeline folder whose README.md shall show the numbers of the sets that it drew; the rest of the file stays as it is.
     """
-    from tardiff.model.model_card import add_evaluation
     from tardiff.report import report
-    from tardiff.report.evaluation import Evaluation, as_written
+    from tardiff.report.card import add_evaluation
 
     if out is None and card is None:
         raise TardiffError("nothing to write: give --out PATH for a page, --card RUN for a model card, or both")
     if out is not None:
         print(f"{report(evaluation, out)}: open it in a browser")
     if card is not None:
-        with as_written(evaluation):
-            print(add_evaluation(card, Evaluation.load(evaluation).result))
+        print(add_evaluation(card, evaluation))
 
 
 def compare(

@@ -3,14 +3,10 @@
 It says what the generator learnt from and how, what it is for and what not. It holds counts and hashes, no patient's record.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tardiff.base.estimates import interval
-from tardiff.base.files import read_struct, replace_file
 from tardiff.data.codec import Codec
-from tardiff.errors import TardiffError
 from tardiff.model.card import Card
 
 NAME = "README.md"
@@ -107,71 +103,26 @@ def model_card(card: Card, codec: Codec) -> str:
     labelled = len(card.task.classes) > 1
     losses = list(dict.fromkeys(name for entry in card.history for name in entry))
     return TEXT.format(
-        task=_escaped(card.task.name.replace("_", " ")),
-        rule=_escaped(card.task.rule),
-        source=_escaped(card.source),
-        version=_escaped(card.source_version),
+        task=escaped(card.task.name.replace("_", " ")),
+        rule=escaped(card.task.rule),
+        source=escaped(card.source),
+        version=escaped(card.source_version),
         conditioning="for a label that is chosen" if labelled else "without labels: a guide gives its samples theirs",
-        counts=_escaped(", ".join(f"{n:,} {name}" for n, name in zip(card.class_counts, card.task.classes, strict=True))),
-        channels=_escaped(", ".join(f"{c.name} ({c.unit})" if c.unit else c.name for c in codec.channels)),
+        counts=escaped(", ".join(f"{n:,} {name}" for n, name in zip(card.class_counts, card.task.classes, strict=True))),
+        channels=escaped(", ".join(f"{c.name} ({c.unit})" if c.unit else c.name for c in codec.channels)),
         steps=codec.steps,
         step_hours=card.step_hours,
         hash=card.data_hash,
         privacy=_privacy(card.privacy),
-        settings=_lines(sorted(card.settings.items())),
+        settings=table_rows(sorted(card.settings.items())),
         loss_head=" | ".join(name.replace("_", " ") for name in losses),
         loss_rule="---|" * len(losses),
-        losses=_lines([[f"{entry[n]:.4g}" if n in entry else "" for n in losses] for entry in card.history]),
+        losses=table_rows([[f"{entry[n]:.4g}" if n in entry else "" for n in losses] for entry in card.history]),
         refinement=_refinement(card.refinement),
         evaluation=UNEVALUATED,
         begin=BEGIN,
         end=END,
     )
-
-
-def add_evaluation(run: str | Path, result: Mapping[str, Any]) -> Path:
-    """Write an evaluation's numbers into the card of the generator that drew its sets; whatever else stands there stays.
-
-    Args:
-        run: pipeline folder.
-        result: what `evaluate` gave.
-
-    Raises:
-        TardiffError: no set of the evaluation was drawn by a generator of the same training data, or the card has lost its marks.
-    """
-    run = Path(run)
-    card, path = read_struct(run / "card.json", Card), run / NAME
-    drawn = [n for n, d in result["synthetic"].items() if (d.get("made_by") or {}).get("generator") == card.data_hash]
-    if not drawn:
-        raise TardiffError(f"{run}: no set of this evaluation was drawn by a generator that learnt from {card.data_hash}")
-    text = path.read_text(encoding="utf-8") if path.exists() else model_card(card, Codec.load(run / "codec.json"))
-    if not 0 <= text.find(BEGIN) < text.find(END):
-        raise TardiffError(f"{path}: the lines {BEGIN} and {END} are gone; put them back, or remove the file to have it written anew")
-    before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-    replace_file(path, "\n".join([before, *_evaluation(result, drawn), after]))
-    return path
-
-
-def _evaluation(result: Mapping[str, Any], drawn: list[str]) -> Iterator[str]:
-    test, fidelity, privacy = result["test"], result["fidelity"]["sets"], result["privacy"]["sets"]
-    yield (
-        f"Measured on {test['rows']:,} real {test['split']} rows ({test['positives']:,} {_escaped(test['classes'][1])}) of data "
-        f"`{test['content_hash']}`; 95 % intervals in brackets. Floor: what real held-out rows score."
-    )
-    yield "\n| trained on | model | AUPRC | AUROC |\n|---|---|---|---|"
-    for cell in result["utility"]["cells"]:
-        if cell["protocol"] == "TRTR" or (cell["protocol"] == "TSTR" and cell["synthetic"] in drawn):
-            yield _lines([[cell["synthetic"] or "real rows", cell["model"], *(interval(cell["metrics"][m]) for m in ("auprc", "auroc"))]])
-    yield "\n| set | KS distance | nearer to a training row than to a held-out one | copies of training rows |\n|---|---|---|---|"
-    yield _lines([["floor", interval(result["fidelity"]["floor"]["ks"]["mean"]), "0.5", ""]])
-    for name in drawn:
-        copies = privacy[name]["copies"]
-        numbers = [
-            interval(fidelity[name]["ks"]["mean"]),
-            interval(privacy[name]["nearer_train"]),
-            f"{copies['count']:,} of {copies['n']:,}",
-        ]
-        yield _lines([[name, *numbers]])
 
 
 def _privacy(facts: Mapping[str, float]) -> str:
@@ -198,15 +149,16 @@ shows how).
 
 | setting | value |
 |---|---|
-{_lines(sorted(facts.items()))}
+{table_rows(sorted(facts.items()))}
 """
 
 
-def _lines(rows: Iterable[Iterable[Any]]) -> str:
-    return "\n".join("| " + " | ".join(map(_escaped, row)) + " |" for row in rows)
+def table_rows(rows: Iterable[Iterable[Any]]) -> str:
+    """Rows of a Markdown table."""
+    return "\n".join("| " + " | ".join(map(escaped, row)) + " |" for row in rows)
 
 
-def _escaped(value: Any) -> str:
+def escaped(value: Any) -> str:
     """Text that cannot end a cell, a line or become markup."""
     words = ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
     return " ".join(words.replace("|", "\\|").replace("<", "&lt;").split())

@@ -1,12 +1,12 @@
 """Fidelity: real data beside each set, and the distances between them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from markupsafe import Markup
 
-from tardiff.report.evaluation import Estimate, Evaluation, shown
-from tardiff.report.parts import Figure, Row, Section, Table, forest, panel
+from tardiff.report.parts import Figure, Row, Section, Table, forest, panel, shown
+from tardiff.report.report_input import ReportInput
+from tardiff.report.schema import Estimate, Measure, Summary
 from tardiff.report.svg import Panel, Scale, heat_map
 
 MAX_CHANNELS = 24  # of a correlation matrix
@@ -29,40 +29,24 @@ def fidelity_name(metric: str) -> str:
     return NAMES.get(metric, metric.replace("_", " "))
 
 
-def overall(numbers: Mapping[str, Any], metric: str) -> Estimate | None:
+def overall(numbers: Mapping[str, Measure], metric: str) -> Estimate | None:
     """A metric's one number: itself, or its mean over channels; None where it has none."""
-    found = numbers.get(metric)
-    found = found.get("mean", found) if isinstance(found, Mapping) else None
-    return found if found is not None and found.get("value") is not None else None
+    return numbers[metric].overall if metric in numbers else None
 
 
-def fidelity(evaluation: Evaluation) -> Section | None:
+def fidelity(evaluation: ReportInput) -> Section:
     """How far the sets look like real data."""
-    part = evaluation.part("fidelity")
-    if not part and evaluation.curves is None:
-        return None
-    rows = f" {part['rows']:,} rows of each are compared." if part else ""
-    intro = f"Synthetic training rows beside the real ones. The floor is what real held-out patients score against the same rows.{rows}"
-    section = Section("fidelity", "Fidelity", intro)
-    if evaluation.curves is not None:
-        section.items += [
-            *_trajectories(evaluation, evaluation.curves),
-            _histograms(evaluation, evaluation.curves),
-            _correlations(evaluation, evaluation.curves),
-            _observed(evaluation, evaluation.curves),
-        ]
-    if part:
-        section.items += _numbers(evaluation, part)
-    return section
+    intro = (
+        "Synthetic training rows beside the real ones. The floor is what real held-out patients score against the same rows. "
+        f"{evaluation.result.fidelity.rows:,} rows of each are compared."
+    )
+    drawings = [*_trajectories(evaluation), _histograms(evaluation), _correlations(evaluation), _observed(evaluation)]
+    return Section("fidelity", "Fidelity", intro, [*drawings, *_numbers(evaluation)])
 
 
-def _drawn(evaluation: Evaluation, curves: Mapping[str, Any]) -> list[tuple[str | None, Mapping[str, Any]]]:
+def _drawn(evaluation: ReportInput) -> list[tuple[str | None, Summary]]:
     """Real data (None), then every set."""
-    return [(None, curves["real"]), *((name, curves["synthetic"][name]) for name in evaluation.sets if name in curves["synthetic"])]
-
-
-def _channels(curves: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    return curves["variables"][: len(curves["real"]["bands"])]
+    return [(None, evaluation.curves.real), *((name, evaluation.curves.synthetic[name]) for name in evaluation.sets)]
 
 
 def _hour_ticks(hours: Sequence[float]) -> list[float] | None:
@@ -79,17 +63,18 @@ def _inside(ticks: list[float] | None, scale: Scale) -> list[float] | None:
     return None if ticks is None else [tick for tick in ticks if scale.low <= tick <= scale.high]
 
 
-def _trajectories(evaluation: Evaluation, curves: Mapping[str, Any]) -> Iterator[Figure]:
-    hours, (low, middle, high) = curves["hours"], range(3)
+def _trajectories(evaluation: ReportInput) -> Iterator[Figure]:
+    curves, (low, middle, high) = evaluation.curves, range(3)
+    hours = curves.hours
     scale = _hours(hours)
-    shares = " to ".join(f"{100 * level:g}" for level in (curves["quantiles"][0], curves["quantiles"][2]))
-    drawn = _drawn(evaluation, curves)
-    for k, label in enumerate(curves["classes"]):
+    shares = " to ".join(f"{100 * level:g}" for level in (curves.quantiles[0], curves.quantiles[2]))
+    drawn = _drawn(evaluation)
+    for k, label in enumerate(curves.classes):
         panels = []
-        for c, channel in enumerate(_channels(curves)):
-            bands = [(name, data["bands"][c][k]) for name, data in drawn]
+        for c, channel in enumerate(curves.channels):
+            bands = [(name, data.bands[c][k]) for name, data in drawn]
             every = [number for _, band in bands for line in band for number in line]
-            plot = Panel(f"{channel['name']} by hour, {label}", scale, Scale.around(every), _inside(_hour_ticks(hours), scale))
+            plot = Panel(f"{channel.name} by hour, {label}", scale, Scale.around(every), _inside(_hour_ticks(hours), scale))
             for name, band in bands:
                 style = evaluation.colour(name)
                 if name is None:
@@ -98,8 +83,8 @@ def _trajectories(evaluation: Evaluation, curves: Mapping[str, Any]) -> Iterator
                     plot.line(hours, band[low], f"{style} thin")
                     plot.line(hours, band[high], f"{style} thin")
                 plot.line(hours, band[middle], style)
-            panels.append(panel(plot.svg(), channel["name"], channel["unit"]))
-        rows = ", ".join(f"{data['rows'][k]:,} {name or 'real'}" for name, data in drawn)
+            panels.append(panel(plot.svg(), channel.name, channel.unit))
+        rows = ", ".join(f"{data.rows[k]:,} {name or 'real'}" for name, data in drawn)
         yield Figure(
             f"Trajectories: {label}",
             f"Across: hours. Thick lines are medians of the observed values; the grey band and the thin lines hold the middle "
@@ -110,21 +95,21 @@ def _trajectories(evaluation: Evaluation, curves: Mapping[str, Any]) -> Iterator
         )
 
 
-def _histograms(evaluation: Evaluation, curves: Mapping[str, Any]) -> Figure:
+def _histograms(evaluation: ReportInput) -> Figure:
     panels = []
-    for v, variable in enumerate(curves["variables"]):
-        edges, histograms = variable["edges"], [(name, data["histograms"][v]) for name, data in _drawn(evaluation, curves)]
+    for v, variable in enumerate(evaluation.curves.variables):
+        edges, histograms = variable.edges, [(name, data.histograms[v]) for name, data in _drawn(evaluation)]
         top = max((share for _, shares in histograms for share in shares if share is not None), default=1.0)
-        ticks = [float(k) for k in range(len(variable["categories"]))] or None
-        plot = Panel(f"distribution of {variable['name']}", Scale(edges[0], edges[-1]), Scale(0, 1.08 * top or 1.0), ticks, y_ticks=())
+        ticks = [float(k) for k in range(len(variable.categories))] or None
+        plot = Panel(f"distribution of {variable.name}", Scale(edges[0], edges[-1]), Scale(0, 1.08 * top or 1.0), ticks, y_ticks=())
         x = [edge for edge in edges for _ in (0, 1)]
         for name, shares in histograms:
             y = [0.0, *(share for share in shares for _ in (0, 1)), 0.0]
             if name is None:
                 plot.band(x, [0.0 if share is not None else None for share in y], y, "real")
             plot.line(x, y, evaluation.colour(name))
-        note = ", ".join(f"{k} {name}" for k, name in enumerate(variable["categories"])) or variable["unit"]
-        panels.append(panel(plot.svg(), variable["name"], note))
+        note = ", ".join(f"{k} {name}" for k, name in enumerate(variable.categories)) or variable.unit
+        panels.append(panel(plot.svg(), variable.name, note))
     return Figure(
         "Distributions",
         "Share of the known values in each bin; the outermost bins hold all that lies beyond. Grey is real; a good set's outline "
@@ -134,12 +119,13 @@ def _histograms(evaluation: Evaluation, curves: Mapping[str, Any]) -> Figure:
     )
 
 
-def _correlations(evaluation: Evaluation, curves: Mapping[str, Any]) -> Figure:
-    names = [channel["name"] for channel in _channels(curves)][:MAX_CHANNELS]
+def _correlations(evaluation: ReportInput) -> Figure:
+    curves = evaluation.curves
+    names = [channel.name for channel in curves.channels][:MAX_CHANNELS]
     n = len(names)
-    panels, real = [], [row[:n] for row in curves["real"]["correlations"][:n]]
-    for name, data in _drawn(evaluation, curves):
-        ours = [row[:n] for row in data["correlations"][:n]]
+    panels, real = [], [row[:n] for row in curves.real.correlations[:n]]
+    for name, data in _drawn(evaluation):
+        ours = [row[:n] for row in data.correlations[:n]]
         label = name or "real"
         panels.append(panel(heat_map(ours, names, f"correlations, {label}", FULL["correlations"]), label))
         if name is not None:
@@ -150,39 +136,38 @@ def _correlations(evaluation: Evaluation, curves: Mapping[str, Any]) -> Figure:
         "Each cell is a pair of channels, over the values observed at the same hour. Blue rises together, red against each other; "
         "full colour is "
         f"±1, in differences ±{FULL['difference']:g}; dashed cells had too few values. A good set's difference is blank."
-        + (f" The first {n} channels are shown." if n < len(curves["real"]["bands"]) else ""),
+        + (f" The first {n} channels are shown." if n < len(curves.channels) else ""),
         panels,
         "maps",
     )
 
 
-def _observed(evaluation: Evaluation, curves: Mapping[str, Any]) -> Figure:
-    panels, hours = [], curves["hours"]
+def _observed(evaluation: ReportInput) -> Figure:
+    panels, hours = [], evaluation.curves.hours
     scale = _hours(hours)
-    for c, channel in enumerate(_channels(curves)):
+    for c, channel in enumerate(evaluation.curves.channels):
         plot = Panel(
-            f"share of rows with {channel['name']} observed, by hour", scale, Scale(0, 1), _inside(_hour_ticks(hours), scale), (0, 0.5, 1)
+            f"share of rows with {channel.name} observed, by hour", scale, Scale(0, 1), _inside(_hour_ticks(hours), scale), (0, 0.5, 1)
         )
-        for name, data in _drawn(evaluation, curves):
+        for name, data in _drawn(evaluation):
             if name is None:
-                plot.band(hours, [0.0] * len(hours), data["observed"][c], "real")
-            plot.line(hours, data["observed"][c], evaluation.colour(name))
-        panels.append(panel(plot.svg(), channel["name"]))
+                plot.band(hours, [0.0] * len(hours), data.observed[c], "real")
+            plot.line(hours, data.observed[c], evaluation.colour(name))
+        panels.append(panel(plot.svg(), channel.name))
     caption = "Across: hours; up: share of the rows in which the channel was observed. What was measured when tells much about a patient."
     return Figure("Observed by hour", caption, panels, legend=evaluation.legend)
 
 
-def _numbers(evaluation: Evaluation, part: Mapping[str, Any]) -> Iterator[Figure | Table]:
-    everyone: dict[str | None, Mapping[str, Any]] = {None: part.get("floor") or {}} | {
-        name: part["sets"][name] for name in evaluation.sets if name in part["sets"]
-    }
+def _numbers(evaluation: ReportInput) -> Iterator[Figure | Table]:
+    part = evaluation.result.fidelity
+    everyone: dict[str | None, Mapping[str, Measure]] = {None: part.floor, **{name: part.sets[name] for name in evaluation.sets}}
     metrics = list(dict.fromkeys(metric for numbers in everyone.values() for metric in numbers))
     panels: list[Markup] = []
     for metric in metrics:
         rows = [Row(name or "real held-out", evaluation.colour(name), overall(numbers, metric)) for name, numbers in everyone.items()]
         if any(row.estimate for row in rows):
             floor = overall(everyone[None], metric)
-            panels.append(forest(fidelity_name(metric), [("", rows)], floor["value"] if floor else None))
+            panels.append(forest(fidelity_name(metric), [("", rows)], floor.value if floor else None))
     yield Figure(
         "Distances to real training rows",
         "Dots with 95 % intervals over rows; the dashed line is the floor, where a perfect set would lie. Means over channels of the "
@@ -196,8 +181,8 @@ def _numbers(evaluation: Evaluation, part: Mapping[str, Any]) -> Iterator[Figure
         [fidelity_name(metric), channel, name or "real held-out", shown(estimate)]
         for metric in metrics
         for name, numbers in everyone.items()
-        if isinstance(numbers.get(metric), Mapping)
-        for channel, estimate in (numbers[metric].get("by_channel") or {}).items()
+        if metric in numbers
+        for channel, estimate in numbers[metric].by_channel.items()
     ]
     if by_channel:
         yield Table("Distances by channel", "Value and 95 % interval.", ["distance", "channel", "set", "value"], by_channel, folded=True)

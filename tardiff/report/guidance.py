@@ -1,10 +1,8 @@
 """How guidance acted: what each set's manifest says of it."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from tardiff.report.evaluation import Evaluation
 from tardiff.report.parts import Figure, Section, Table, panel
+from tardiff.report.report_input import ReportInput
+from tardiff.report.schema import Movement
 from tardiff.report.svg import Panel, Scale
 
 LINES = {
@@ -14,13 +12,13 @@ LINES = {
 }
 
 
-def movements(evaluation: Evaluation) -> dict[str, Mapping[str, Any]]:
+def movements(evaluation: ReportInput) -> dict[str, Movement]:
     """What guidance did, by set; sets that were not guided or do not tell are left out."""
-    told = {name: (described.get("made_by") or {}).get("movement") for name, described in evaluation.result["synthetic"].items()}
+    told = {name: described.origin.movement for name, described in evaluation.result.synthetic.items()}
     return {name: movement for name, movement in told.items() if movement}
 
 
-def guidance(evaluation: Evaluation) -> Section | None:
+def guidance(evaluation: ReportInput) -> Section | None:
     """How far each guided set was moved, and at which steps."""
     moved = movements(evaluation)
     if not moved:
@@ -30,11 +28,11 @@ def guidance(evaluation: Evaluation) -> Section | None:
     )
     panels = []
     for key, title in LINES.items():
-        last = max(record["step"] for movement in moved.values() for record in movement["steps"])
-        numbers = [record[key] for movement in moved.values() for record in movement["steps"]]
+        last = max(step.step for movement in moved.values() for step in movement.steps)
+        numbers = [getattr(step, key) for movement in moved.values() for step in movement.steps]
         plot = Panel(f"{title}, by reverse step", Scale(0, last or 1), Scale(0, 1.08 * max(numbers) or 1.0), x_title="reverse step")
         for name, movement in moved.items():
-            plot.line([r["step"] for r in movement["steps"]], [r[key] for r in movement["steps"]], evaluation.colour(name))
+            plot.line([step.step for step in movement.steps], [getattr(step, key) for step in movement.steps], evaluation.colour(name))
         panels.append(panel(plot.svg(), title))
     section.items.append(
         Figure(
@@ -47,18 +45,7 @@ def guidance(evaluation: Evaluation) -> Section | None:
             [(evaluation.colour(name), name) for name in moved],
         )
     )
-    classes = evaluation.result["real"]["classes"]
-    rows = [
-        [
-            name,
-            f"{m['rows']:,}",
-            f"{m['value']:.4f}",
-            f"{m['mask']:.2%}",
-            "–" if m.get("kept") is None else ", ".join(f"{share:.0%} of {c}" for share, c in zip(m["kept"], classes, strict=False)),
-            "yes" if m["inert"] else "no",
-        ]
-        for name, m in moved.items()
-    ]
-    head = ["set", "samples compared", "values moved by (sd)", "observations changed", "of the gap, above chance", "inert"]
+    rows = [[name, f"{m.rows:,}", f"{m.value:.4f}", f"{m.mask:.2%}", "yes" if m.inert else "no"] for name, m in moved.items()]
+    head = ["set", "samples compared", "values moved by (sd)", "observations changed", "inert"]
     section.items.append(Table("What it changed", "Root mean square over all values, in standard deviations of the real ones.", head, rows))
     return section

@@ -6,12 +6,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tardiff.base.files import new_file
-from tardiff.report.evaluation import Evaluation, as_written
 from tardiff.report.fidelity import fidelity
 from tardiff.report.guidance import guidance
 from tardiff.report.parts import Figure
 from tardiff.report.privacy import privacy
 from tardiff.report.provenance import SIMULATED, commands, provenance
+from tardiff.report.report_input import ReportInput
 from tardiff.report.utility import subgroups, utility
 from tardiff.report.verdict import verdict
 
@@ -29,35 +29,29 @@ def report(evaluation: str | Path, out: str | Path) -> Path:
     Raises:
         TardiffError: `evaluation` is no such folder, or `out` exists or cannot be written.
     """
-    page = render(Evaluation.load(evaluation), str(evaluation))
+    page = render(ReportInput.load(evaluation))
     with new_file(out) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return Path(out)
 
 
-def render(evaluation: Evaluation, where: str) -> str:
-    """The page; a part that the evaluation lacks is left out.
-
-    Raises:
-        TardiffError: a number is not where `tardiff evaluate` puts it.
-    """
+def render(evaluation: ReportInput) -> str:
+    """The page; a section that has nothing to show is left out."""
     environment = Environment(
         loader=PackageLoader(PACKAGE, ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     source, _, _ = environment.loader.get_source(environment, "style.css")  # type: ignore[union-attr]
     template = environment.get_template("template.html.j2")
-    with as_written(where):
-        sections = [section for chapter in CHAPTERS if (section := chapter(evaluation)) is not None]
-        return template.render(
-            result=evaluation.result,
-            sets=evaluation.legend,
-            answers=verdict(evaluation),
-            sections=sections,
-            commands=commands(evaluation),
-            style=Markup(source),
-            is_figure=_is_figure,
-            simulated=SIMULATED,
-        )
+    return template.render(
+        result=evaluation.result,
+        sets=evaluation.legend,
+        answers=verdict(evaluation),
+        sections=[section for chapter in CHAPTERS if (section := chapter(evaluation)) is not None],
+        commands=commands(evaluation),
+        style=Markup(source),
+        is_figure=_is_figure,
+        simulated=SIMULATED,
+    )
 
 
 def _is_figure(item: object) -> bool:

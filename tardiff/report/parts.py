@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tardiff.report.evaluation import Estimate, shown
+from tardiff.report.schema import Estimate
 from tardiff.report.svg import Scale, axis, joined, tag, track
 
 SHOWN = 12  # panels of a figure; further ones open on demand
@@ -55,6 +55,19 @@ class Section:
     items: list[Figure | Table] = field(default_factory=list)
 
 
+def shown(estimate: Estimate | None, signed: bool = False) -> str:
+    """`0.321 [0.290, 0.355]`, with real minus signs; a dash where undefined."""
+    if estimate is None or estimate.value is None:
+        return "–"
+    value, low, high = (_plain(end, "+.3f" if signed else ".3f") for end in (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{low}, {high}]" if low and high else value
+
+
+def _plain(number: float | None, shape: str) -> str:
+    """A number without a minus before zero."""
+    return "" if number is None else f"{round(number, 3) + 0.0:{shape}}".replace("-", "−").replace("+0.000", "0.000")
+
+
 def panel(drawing: Markup, title: str, note: str = "") -> Markup:
     """A drawing under its own small title."""
     return tag("div", tag("h4", joined([tag("span", title), *([tag("small", note)] if note else [])])) + drawing, class_="panel")
@@ -73,7 +86,7 @@ class Row:
 def forest(title: str, groups: Iterable[tuple[str, Sequence[Row]]], reference: float | None = None, signed: bool = False) -> Markup:
     """Numbers with their intervals under each other, on one scale; each group under its name."""
     known = [(name, [row for row in rows if row.estimate is not None]) for name, rows in groups]
-    numbers = [row.estimate[end] for _, rows in known for row in rows if row.estimate for end in ("value", "low", "high")]
+    numbers = [number for _, rows in known for row in rows if (e := row.estimate) for number in (e.value, e.low, e.high)]
     scale = Scale.around([*numbers, reference])
     parts = [tag("h4", title)]
     for name, rows in known:
@@ -85,10 +98,9 @@ def forest(title: str, groups: Iterable[tuple[str, Sequence[Row]]], reference: f
 
 
 def _row(row: Row, scale: Scale, reference: float | None, signed: bool) -> Markup:
-    estimate = row.estimate or {"value": None}
-    text = shown(estimate, signed)
+    text = shown(row.estimate, signed)
     label = tag("span", row.label + (f" {row.note}" if row.note else ""), class_="label")
     drawn = Markup("")
-    if estimate["value"] is not None:
-        drawn = track(scale, estimate["value"], estimate.get("low"), estimate.get("high"), row.style, reference, f"{row.label}: {text}")
+    if row.estimate is not None and row.estimate.value is not None:
+        drawn = track(scale, row.estimate.value, row.estimate.low, row.estimate.high, row.style, reference, f"{row.label}: {text}")
     return tag("div", joined([label, drawn, tag("span", text, class_="number")]), class_="row")

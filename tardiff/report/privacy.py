@@ -1,45 +1,35 @@
 """Privacy: closest records, and attacks on the sets, the generator and the classifiers."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from tardiff.report.evaluation import Evaluation, shown
-from tardiff.report.parts import Figure, Row, Section, Table, forest, panel
+from tardiff.report.parts import Figure, Row, Section, Table, forest, panel, shown
+from tardiff.report.report_input import ReportInput
+from tardiff.report.schema import Attack, Counted, PrivacyOfSet
 from tardiff.report.svg import Panel, Scale
 
-Attack = Mapping[str, Any]
 LOWEST = 1e-3  # false positive rate at which a ROC begins
 
 
-def attacks(evaluation: Evaluation) -> list[tuple[str, str, Attack]]:
+def attacks(evaluation: ReportInput) -> list[tuple[str, str, Attack]]:
     """Every attack with its target and the target's style."""
-    part = evaluation.part("privacy")
-    found = [
-        (name, evaluation.colour(name), attack)
-        for name, numbers in (part.get("sets") or {}).items()
-        for attack in numbers.get("attacks") or []
-    ]
-    found += [("generator", "other", attack) for attack in part.get("generator") or []]
-    return found + [(f"classifier {n}", "other", attack) for n, some in (part.get("classifiers") or {}).items() for attack in some]
+    part = evaluation.result.privacy
+    found = [(name, evaluation.colour(name), attack) for name, numbers in part.sets.items() for attack in numbers.attacks]
+    found += [("generator", "other", attack) for attack in part.generator]
+    return found + [(f"classifier {n}", "other", attack) for n, some in part.classifiers.items() for attack in some]
 
 
 def attack_name(attack: Attack) -> str:
     """An attack in words."""
-    box = f", {attack['box']} box" if attack.get("box") else ""
-    members = f", on {attack['members']} rows" if attack.get("members") else ""
-    return attack["attack"].replace("_", " ") + box + members
+    return f"{attack.attack}, {attack.box} box, on {attack.members} rows"
 
 
-def privacy(evaluation: Evaluation) -> Section | None:
+def privacy(evaluation: ReportInput) -> Section:
     """What the sets give away."""
-    part = evaluation.part("privacy")
-    if not part:
-        return None
     intro = (
         "Whether a record of a training patient shows through. A good number is necessary, not sufficient: it is what these attacks found."
     )
     section = Section("privacy", "Privacy", intro)
-    sets = part.get("sets") or {}
+    sets = evaluation.result.privacy.sets
     section.items += _closest(evaluation, sets)
     section.items += _rocs(attacks(evaluation))
     section.items += _attack_table(attacks(evaluation))
@@ -49,37 +39,35 @@ def privacy(evaluation: Evaluation) -> Section | None:
     return section
 
 
-def _closest(evaluation: Evaluation, sets: Mapping[str, Any]) -> Iterator[Figure]:
+def _closest(evaluation: ReportInput, sets: Mapping[str, PrivacyOfSet]) -> Iterator[Figure]:
     titles = {
         "nearer_train": "nearer to training than to held-out rows",
         "closer_than_stranger": "closer to training rows than strangers are",
     }
     panels = [
-        forest(title, [("", [Row(name, evaluation.colour(name), numbers[key]) for name, numbers in sets.items() if key in numbers])], 0.5)
+        forest(title, [("", [Row(name, evaluation.colour(name), getattr(numbers, key)) for name, numbers in sets.items()])], 0.5)
         for key, title in titles.items()
-        if any(key in numbers for numbers in sets.values())
     ]
-    if panels:
-        yield Figure(
-            "Distance to the closest record",
-            "The dashed line, 0.5, is what rows would score that know nothing of the training patients; 1 is copying.",
-            panels,
-            "forests",
-            evaluation.legend[1:],
-        )
+    yield Figure(
+        "Distance to the closest record",
+        "The dashed line, 0.5, is what rows would score that know nothing of the training patients; 1 is copying.",
+        panels,
+        "forests",
+        evaluation.legend[1:],
+    )
 
 
 def _rocs(found: list[tuple[str, str, Attack]]) -> Iterator[Figure]:
     panels = []
     for name in dict.fromkeys(attack_name(attack) for _, _, attack in found):
-        mine = [(target, style, a["roc"]) for target, style, a in found if attack_name(a) == name and a.get("roc") and a["roc"]["fpr"]]
+        mine = [(target, style, a.roc) for target, style, a in found if attack_name(a) == name and a.roc.fpr]
         if not mine:
             continue
         plot = Panel(f"ROC of {name}", Scale(LOWEST, 1, log=True), Scale(LOWEST, 1, log=True), x_title="false positive rate", height=190)
         grid = [LOWEST * (1 / LOWEST) ** (k / 40) for k in range(41)]
         plot.line(grid, grid, "chance")
         for _, style, roc in mine:
-            points = [(f, t) for f, t in zip(roc["fpr"], roc["tpr"], strict=True) if f >= LOWEST]
+            points = [(f, t) for f, t in zip(roc.fpr, roc.tpr, strict=True) if f >= LOWEST]
             plot.line([f for f, _ in points], [max(t, LOWEST) for _, t in points], style)
         panels.append(panel(plot.svg(), name, ", ".join(target for target, _, _ in mine)))
     if panels:
@@ -96,15 +84,15 @@ def _rocs(found: list[tuple[str, str, Attack]]) -> Iterator[Figure]:
 
 
 def _attack_table(found: list[tuple[str, str, Attack]]) -> Iterator[Table]:
-    rates = list(dict.fromkeys(rate for _, _, attack in found for rate in attack.get("tpr") or {}))
+    rates = list(dict.fromkeys(rate for _, _, attack in found for rate in attack.tpr))
     rows = [
         [
             target,
             attack_name(attack),
-            f"{attack.get('n_members') or 0:,} / {attack.get('n_others') or 0:,}",
-            shown(attack.get("auc")),
-            *(shown((attack.get("tpr") or {}).get(rate)) for rate in rates),
-            attack.get("reason") or "",
+            f"{attack.n_members:,} / {attack.n_others:,}",
+            shown(attack.auc),
+            *(shown(attack.tpr.get(rate)) for rate in rates),
+            attack.reason or "",
         ]
         for target, _, attack in found
     ]
@@ -120,24 +108,23 @@ def _attack_table(found: list[tuple[str, str, Attack]]) -> Iterator[Table]:
         )
 
 
-def _copies(sets: Mapping[str, Any]) -> Iterator[Table]:
-    def of(number: Mapping[str, Any] | None) -> str:
-        return "–" if number is None or number.get("count") is None else f"{number['count']:,} of {number['n']:,}"
+def _copies(sets: Mapping[str, PrivacyOfSet]) -> Iterator[Table]:
+    def of(number: Counted) -> str:
+        return f"{number.count:,} of {number.n:,}"
 
-    if sets:
-        rows = [[name, of(n.get("copies")), of(n.get("near_copies")), of(n.get("stranger_copies"))] for name, n in sets.items()]
-        head = ["set", "copies", "near copies", "strangers that are copies"]
-        yield Table(
-            "Copies of training rows", "Rows of each set that are a training row, or nearly; last, how often held-out rows are.", head, rows
-        )
+    rows = [[name, of(n.copies), of(n.near_copies), of(n.stranger_copies)] for name, n in sets.items()]
+    head = ["set", "copies", "near copies", "strangers that are copies"]
+    yield Table(
+        "Copies of training rows", "Rows of each set that are a training row, or nearly; last, how often held-out rows are.", head, rows
+    )
 
 
-def _attributes(evaluation: Evaluation, sets: Mapping[str, Any]) -> Iterator[Figure | Table]:
-    found = [(name, guess) for name, numbers in sets.items() for guess in numbers.get("attribute_inference") or []]
+def _attributes(evaluation: ReportInput, sets: Mapping[str, PrivacyOfSet]) -> Iterator[Figure | Table]:
+    found = [(name, guess) for name, numbers in sets.items() for guess in numbers.attribute_inference]
     if found:
         groups = [
-            (a, [Row(n, evaluation.colour(n), g["difference"]) for n, g in found if g["attribute"] == a])
-            for a in dict.fromkeys(g["attribute"] for _, g in found)
+            (a, [Row(n, evaluation.colour(n), g.difference) for n, g in found if g.attribute == a])
+            for a in dict.fromkeys(g.attribute for _, g in found)
         ]
         yield Figure(
             "Attribute inference",
@@ -147,25 +134,21 @@ def _attributes(evaluation: Evaluation, sets: Mapping[str, Any]) -> Iterator[Fig
             "forests",
             evaluation.legend[1:],
         )
-        rows = [[name, g["attribute"], shown(g["members"]), shown(g["others"]), shown(g["difference"], signed=True)] for name, g in found]
+        rows = [[name, g.attribute, shown(g.members), shown(g.others), shown(g.difference, signed=True)] for name, g in found]
         yield Table(
             "Attributes guessed", "Value and 95 % interval.", ["set", "attribute", "members", "others", "difference"], rows, folded=True
         )
 
 
-def _anonymity(sets: Mapping[str, Any]) -> Iterator[Table]:
+def _anonymity(sets: Mapping[str, PrivacyOfSet]) -> Iterator[Table]:
     rows = [
-        [name, key.replace("_", " "), _plain(value)]
-        for name, numbers in sets.items()
-        for key, value in (numbers.get("k_anonymity") or {}).items()
+        row
+        for name, anonymity in ((name, numbers.k_anonymity) for name, numbers in sets.items())
+        for row in (
+            [name, "k", str(anonymity.k)],
+            [name, "n", str(anonymity.n)],
+            [name, "unique matches", shown(anonymity.unique_matches)],
+            [name, "stranger matches", shown(anonymity.stranger_matches)],
+        )
     ]
-    if rows:
-        yield Table("k-anonymity", "How many rows share the same descriptors.", ["set", "measure", "value"], rows)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return shown(value) if "value" in value else ", ".join(f"{key}: {_plain(item)}" for key, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_plain, value))
-    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    yield Table("k-anonymity", "How many rows share the same descriptors.", ["set", "measure", "value"], rows)

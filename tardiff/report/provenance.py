@@ -5,52 +5,53 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from tardiff.report.evaluation import Evaluation
 from tardiff.report.parts import Section, Table
+from tardiff.report.report_input import ReportInput
+from tardiff.report.schema import Described
 from tardiff.settings import EvaluateSettings, GuidanceSettings, SamplerSettings, SelectionSettings, TrainSettings
 
 SIMULATED = "simulated"  # source of `tardiff prepare simulate`
 NOT_OPTIONS = ("labels", "dictionary", "onset", "task")
 
 
-def provenance(evaluation: Evaluation) -> Section:
+def provenance(evaluation: ReportInput) -> Section:
     """Data, settings, seeds and versions."""
     result = evaluation.result
     section = Section(
         "provenance", "Provenance", "What was read, and how to make it again. The hash of a data set is that of its arrays and manifest."
     )
-    data = {"real": result["real"]} | result["synthetic"]
-    if result["test"]["content_hash"] != result["real"]["content_hash"]:
-        data["test"] = result["test"]
-    rows = [[name, f"{d['source']} {d['source_version']}", d["task"], _rows(d), d["content_hash"]] for name, d in data.items()]
+    data = {"real": result.real} | result.synthetic
+    if result.test.content_hash != result.real.content_hash:
+        data["test"] = result.test
+    rows = [[name, f"{d.source} {d.source_version}", d.task, _rows(d), d.content_hash] for name, d in data.items()]
     section.items.append(Table("Data", "Rows by split.", ["set", "source", "task", "rows", "content hash"], rows))
-    settings = [["evaluation", key, _plain(value)] for key, value in result["settings"].items()]
-    settings += [["fits' seeds", "seeds", _plain(evaluation.part("utility").get("seeds", []))]]
-    settings += [[name, key, _plain(value)] for name, d in data.items() for key, value in _flat(d.get("made_by") or {})]
+    settings = [["evaluation", key, _plain(value)] for key, value in _chosen(result.settings).items()]
+    settings += [["fits' seeds", "seeds", _plain(result.utility.seeds)]]
+    settings += [[name, key, _plain(value)] for name, d in data.items() for key, value in _flat(d.made_by)]
     section.items.append(
         Table("Settings and seeds", "As the manifests and the evaluation recorded them.", ["of", "setting", "value"], settings, folded=True)
     )
-    versions = [[name, version] for name, version in evaluation.part("versions").items()]
+    versions = [[name, version] for name, version in result.versions.items()]
     section.items.append(Table("Versions", "Packages that computed the numbers.", ["package", "version"], versions, folded=True))
     return section
 
 
-def commands(evaluation: Evaluation) -> list[str]:
+def commands(evaluation: ReportInput) -> list[str]:
     """Command lines, in order; words in capitals stand for your folders. What no manifest tells is left out."""
     result = evaluation.result
     lines = []
-    made = result["real"].get("made_by")
+    made = result.real.made_by
     if made:
-        task = (made.get("task") or {}).get("name", result["real"]["task"])
-        source = result["real"]["source"].replace("_", "-")
+        task = result.real.origin.task
+        source = result.real.source.replace("_", "-")
         records = ["simulate"] if source == SIMULATED else [source, "--raw", "RAW"]
-        lines.append(_line("prepare", *records, "--task", task, *_options(made, {}), "--out", "DATA"))
+        lines.append(_line("prepare", *records, "--task", task.name if task else result.real.task, *_options(made, {}), "--out", "DATA"))
     runs: list[str] = []
-    for name, described in result["synthetic"].items():
-        lines += _sampling(name, described.get("made_by") or {}, runs)
-    sets = [part for name in result["synthetic"] for part in ("--synthetic", f"{name}={folder(name)}")]
-    other = ["--test", "TEST"] if result["test"]["content_hash"] != result["real"]["content_hash"] else []
-    options = _options(result["settings"], asdict(EvaluateSettings()))
+    for name, described in result.synthetic.items():
+        lines += _sampling(name, described, runs)
+    sets = [part for name in result.synthetic for part in ("--synthetic", f"{name}={folder(name)}")]
+    other = ["--test", "TEST"] if result.test.content_hash != result.real.content_hash else []
+    options = _options(_chosen(result.settings), asdict(EvaluateSettings()))
     return [
         *lines,
         _line("evaluate", "--real", "DATA", *sets, *other, *options, "--out", "EVALUATION"),
@@ -63,30 +64,27 @@ def folder(name: str) -> str:
     return "".join(letter if letter.isalnum() else "-" for letter in name).upper() or "SYNTHETIC"
 
 
-def _sampling(name: str, made: Mapping[str, Any], runs: list[str]) -> Iterator[str]:
+def _sampling(name: str, described: Described, runs: list[str]) -> Iterator[str]:
     """Training (once) and sampling of a set that `tardiff sample` made."""
-    if not {"n", "seed", "guidance", "sampler"} <= set(made):
+    made = described.origin
+    if made.n is None:
         return
-    classifiers = [part for _ in made.get("classifiers") or [] for part in ("--classifier", "CLASSIFIER")]
-    training = made.get("training")
-    if training is not None:
-        labels = [] if training.get("labels", True) else ["--no-labels"]
-        steps = [_line("train", "DATA", *labels, *_options(training, asdict(TrainSettings())), "--out", "RUN")]
-        yield from (line for line in steps if line not in runs)
-        runs += steps
+    classifiers = [part for _ in made.classifiers for part in ("--classifier", "CLASSIFIER")]
+    labels = [] if made.training.get("labels", True) else ["--no-labels"]
+    training = _line("train", "DATA", *labels, *_options(made.training, asdict(TrainSettings())), "--out", "RUN")
+    if training not in runs:
+        runs.append(training)
+        yield training
     if classifiers and "CLASSIFIER" not in runs:
         runs.append("CLASSIFIER")
         yield _line("fit-classifier", "DATA", "--out", "CLASSIFIER")
     options = [
-        *_options(made["guidance"], asdict(GuidanceSettings())),
-        *_options(made["sampler"], asdict(SamplerSettings())),
-        *_options(made.get("selection") or {}, asdict(SelectionSettings())),
-        *_options({key: made.get(key) for key in ("label_ratio", "seed")}, {"label_ratio": "train", "seed": 0}),
+        *_options(made.guidance, asdict(GuidanceSettings())),
+        *_options(made.sampler, asdict(SamplerSettings())),
+        *_options(made.selection, asdict(SelectionSettings())),
+        *_options({key: described.made_by.get(key) for key in ("label_ratio", "seed")}, {"label_ratio": "train", "seed": 0}),
     ]
-    judged = made["guidance"].get("strength") == "auto" or (made.get("selection") or {}).get("select") == "shapley"
-    yield _line(
-        "sample", "RUN", *classifiers, "--n", str(made["n"]), *options, *(["--data", "DATA"] if judged else []), "--out", folder(name)
-    )
+    yield _line("sample", "RUN", *classifiers, "--n", str(made.n), *options, "--out", folder(name))
 
 
 def _options(chosen: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
@@ -94,7 +92,7 @@ def _options(chosen: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
     words = []
     for key, value in chosen.items():
         flag = key.replace("_", "-")
-        if value is None or value == [] or key in NOT_OPTIONS or isinstance(value, Mapping) or (key in usual and _same(value, usual[key])):
+        if value in (None, [], ()) or key in NOT_OPTIONS or isinstance(value, Mapping) or (key in usual and _same(value, usual[key])):
             continue
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")
@@ -114,8 +112,13 @@ def _line(*words: str) -> str:
     return shlex.join(["tardiff", *words])
 
 
-def _rows(described: Mapping[str, Any]) -> str:
-    return ", ".join(f"{split} {size['rows']:,}" for split, size in described["splits"].items())
+def _chosen(settings: EvaluateSettings) -> dict[str, Any]:
+    """What was chosen, but for the number of workers, which changes nothing."""
+    return {key: value for key, value in asdict(settings).items() if key != "workers"}
+
+
+def _rows(described: Described) -> str:
+    return ", ".join(f"{split} {size.rows:,}" for split, size in described.splits.items())
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -6,11 +6,13 @@ is called further away than real data only where its interval lies above the flo
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from operator import itemgetter
 
-from tardiff.report.evaluation import Estimate, Evaluation, shown
 from tardiff.report.fidelity import fidelity_name, overall
+from tardiff.report.parts import shown
 from tardiff.report.privacy import attack_name, attacks
+from tardiff.report.report_input import ReportInput
+from tardiff.report.schema import Attack, Estimate
 from tardiff.report.utility import cell_name, models, shown_ratio
 
 METRIC = "auprc"
@@ -34,7 +36,7 @@ class Answer:
     sentences: list[Sentence]
 
 
-def verdict(evaluation: Evaluation) -> list[Answer]:
+def verdict(evaluation: ReportInput) -> list[Answer]:
     """The questions that this evaluation can answer."""
     asked = (
         ("Can a model be trained on real rows at all?", _ceiling),
@@ -50,38 +52,37 @@ def verdict(evaluation: Evaluation) -> list[Answer]:
 
 def side(estimate: Estimate, reference: float = 0.0) -> int:
     """+1 if the interval lies above the reference, -1 if below, 0 if it holds it or is unknown."""
-    low, high = estimate.get("low"), estimate.get("high")
-    if low is None or high is None:
+    if estimate.low is None or estimate.high is None:
         return 0
-    return int(low > reference) - int(high < reference)
+    return int(estimate.low > reference) - int(estimate.high < reference)
 
 
-def _ceiling(evaluation: Evaluation) -> Iterator[Sentence]:
-    test, cells = evaluation.result["test"], evaluation.part("utility").get("cells", [])
-    chance = test["positives"] / test["rows"]
-    mask = next((f"; the mask alone gives {shown(cell['metrics'][METRIC])}" for cell in cells if cell["protocol"] == "mask-only"), "")
+def _ceiling(evaluation: ReportInput) -> Iterator[Sentence]:
+    test, cells = evaluation.result.test, evaluation.result.utility.cells
+    chance = test.positives / test.rows
+    mask = next((f"; the mask alone gives {shown(cell.metrics[METRIC])}" for cell in cells if cell.protocol == "mask-only"), "")
     for cell in cells:
-        if cell["protocol"] == "TRTR":
-            reached = cell["metrics"][METRIC]
+        if cell.protocol == "TRTR":
+            reached = cell.metrics[METRIC]
             above = side(reached, chance) > 0
             end = "" if above else ": not above chance, so nothing below says much of this model"
             yield Sentence(
                 "good" if above else "bad",
-                f"{cell['model']}, trained on real rows: AUPRC {shown(reached)}; chance is {chance:.3f}{mask}{end}.",
+                f"{cell.model}, trained on real rows: AUPRC {shown(reached)}; chance is {chance:.3f}{mask}{end}.",
             )
 
 
-def _replacing(evaluation: Evaluation) -> Iterator[Sentence]:
+def _replacing(evaluation: ReportInput) -> Iterator[Sentence]:
     words = {1: "better than real rows", 0: "no difference to real rows found", -1: "worse than real rows"}
     yield from _differences(evaluation, "TSTR", None, words)
 
 
-def _adding(evaluation: Evaluation) -> Iterator[Sentence]:
+def _adding(evaluation: ReportInput) -> Iterator[Sentence]:
     words = {1: "better than real rows alone", 0: "no difference to real rows alone found", -1: "worse than real rows alone"}
     yield from _differences(evaluation, "TSRTR", None, words)
 
 
-def _against_first(evaluation: Evaluation) -> Iterator[Sentence]:
+def _against_first(evaluation: ReportInput) -> Iterator[Sentence]:
     first = evaluation.sets[0]
     for protocol in ("TSTR", "TSRTR"):
         yield from _differences(
@@ -89,50 +90,47 @@ def _against_first(evaluation: Evaluation) -> Iterator[Sentence]:
         )
 
 
-def _differences(evaluation: Evaluation, protocol: str, against: str | None, words: Mapping[int, str]) -> Iterator[Sentence]:
+def _differences(evaluation: ReportInput, protocol: str, against: str | None, words: Mapping[int, str]) -> Iterator[Sentence]:
     """A sentence a set: its difference in every model."""
-    every = evaluation.part("utility").get("differences", [])
+    every = evaluation.result.utility.differences
     ratio = shown_ratio(every) if protocol == "TSRTR" else None
-    mine = [
-        d for d in every if (d["protocol"], d["ratio"], d["against"]["synthetic"]) == (protocol, ratio, against) and METRIC in d["metrics"]
-    ]
+    mine = [d for d in every if (d.protocol, d.ratio, d.against.synthetic) == (protocol, ratio, against)]
     for name in evaluation.sets:
-        found = {d["model"]: d for d in mine if d["synthetic"] == name}
+        found = {d.model: d for d in mine if d.synthetic == name}
         if not found:
             continue
-        sides = {model: side(d["metrics"][METRIC]) for model, d in found.items()}
+        sides = {model: side(d.metrics[METRIC]) for model, d in found.items()}
         said = "; ".join(
-            f"{words[sides[model]]} with {model} (AUPRC {shown(found[model]['metrics'][METRIC], signed=True)})"
+            f"{words[sides[model]]} with {model} (AUPRC {shown(found[model].metrics[METRIC], signed=True)})"
             for model in models(found.values())
         )
         mark = "bad" if -1 in sides.values() else "good" if 1 in sides.values() else "even"
         yield Sentence(mark, f"{cell_name(next(iter(found.values())))}: {said}.")
 
 
-def _guided(evaluation: Evaluation) -> bool:
+def _guided(evaluation: ReportInput) -> bool:
     """Whether the first set is unguided and all the others are guided, as far as their manifests tell."""
-    kinds = [(described.get("made_by") or {}).get("guidance", {}).get("guidance") for described in evaluation.result["synthetic"].values()]
+    kinds = [described.origin.guidance.get("guidance") for described in evaluation.result.synthetic.values()]
     return len(kinds) > 1 and kinds[0] == "none" and all(kind not in (None, "none") for kind in kinds[1:])
 
 
-def _looks(evaluation: Evaluation) -> Iterator[Sentence]:
-    part = evaluation.part("fidelity")
-    floor = part.get("floor") or {}
-    for name, numbers in (part.get("sets") or {}).items():
+def _looks(evaluation: ReportInput) -> Iterator[Sentence]:
+    floor = evaluation.result.fidelity.floor
+    for name, numbers in evaluation.result.fidelity.sets.items():
         near: list[str] = []
         far: list[str] = []
         for metric in DISTANCES:
             ours, theirs = overall(numbers, metric), overall(floor, metric)
-            if ours and theirs and None not in (ours["low"], theirs["high"]):
+            if ours and theirs and ours.low is not None and theirs.high is not None:
                 said = f"{fidelity_name(metric)} {shown(ours)} against {shown(theirs)}"
-                (far if ours["low"] > theirs["high"] else near).append(said)
+                (far if ours.low > theirs.high else near).append(said)
         if far:
             yield Sentence("bad", f"{name} lies further from the training rows than real held-out patients do: {'; '.join(far)}.")
         if near:
             yield Sentence("even" if far else "good", f"{name} lies within reach of the floor: {'; '.join(near)}.")
         for metric in SHARES:
             ours, theirs = overall(numbers, metric), overall(floor, metric)
-            if ours and theirs and side(ours, theirs["high"] or 0.0) > 0:
+            if ours and theirs and side(ours, theirs.high or 0.0) > 0:
                 yield Sentence(
                     "bad",
                     f"{name} has more {fidelity_name(metric).replace(', share', '')} than real data: {shown(ours)} against "
@@ -140,15 +138,12 @@ def _looks(evaluation: Evaluation) -> Iterator[Sentence]:
                 )
 
 
-def _leaks(evaluation: Evaluation) -> Iterator[Sentence]:
-    for name, numbers in (evaluation.part("privacy").get("sets") or {}).items():
-        copies = numbers.get("copies")
-        if copies and copies.get("count") is not None:
-            share = f", a share of {shown(copies)}" if copies.get("value") is not None else ""
-            text = f"{name}: {copies['count']:,} of {copies['n']:,} rows are copies of training rows{share}."
-            yield Sentence("bad" if copies["count"] else "good", text)
-        nearer = numbers.get("nearer_train")
-        if nearer and nearer["value"] is not None:
+def _leaks(evaluation: ReportInput) -> Iterator[Sentence]:
+    for name, numbers in evaluation.result.privacy.sets.items():
+        copies, nearer = numbers.copies, numbers.nearer_train
+        text = f"{name}: {copies.count:,} of {copies.n:,} rows are copies of training rows, a share of {shown(copies)}."
+        yield Sentence("bad" if copies.count else "good", text)
+        if nearer.value is not None:
             leak = side(nearer, 0.5) > 0
             end = f"{'more' if leak else 'no more'} than the half that strangers would score"
             text = f"{name}: a share of {shown(nearer)} lies nearer to a training row than to a held-out one, {end}."
@@ -156,19 +151,19 @@ def _leaks(evaluation: Evaluation) -> Iterator[Sentence]:
     yield from _attacked(evaluation)
 
 
-def _attacked(evaluation: Evaluation) -> Iterator[Sentence]:
+def _attacked(evaluation: ReportInput) -> Iterator[Sentence]:
     """The strongest attack on each target, by the lower end of its interval."""
-    by_target: dict[str, list[Mapping[str, Any]]] = {}
+    by_target: dict[str, list[tuple[float, Attack]]] = {}
     for target, _, attack in attacks(evaluation):
-        if attack.get("auc") and attack["auc"]["value"] is not None and attack["auc"]["low"] is not None:
-            by_target.setdefault(target, []).append(attack)
+        if attack.auc.value is not None and attack.auc.low is not None:
+            by_target.setdefault(target, []).append((attack.auc.low, attack))
     for target, found in by_target.items():
-        strongest = max(found, key=lambda attack: attack["auc"]["low"])
-        leak = side(strongest["auc"], 0.5) > 0
+        _, strongest = max(found, key=itemgetter(0))
+        leak = side(strongest.auc, 0.5) > 0
         the = f"the strongest of {len(found)} attacks" if len(found) > 1 else "the one attack"
-        low = "".join(f", TPR {shown(tpr)} at {float(rate):.1%} FPR" for rate, tpr in (strongest.get("tpr") or {}).items() if tpr)
+        low = "".join(f", TPR {shown(tpr)} at {float(rate):.1%} FPR" for rate, tpr in strongest.tpr.items() if tpr)
         end = "members can be told from strangers" if leak else "no better than guessing"
         yield Sentence(
             "bad" if leak else "good",
-            f"{target}: {the} ({attack_name(strongest)}) reaches AUC {shown(strongest['auc'])}{low}: {end}.",
+            f"{target}: {the} ({attack_name(strongest)}) reaches AUC {shown(strongest.auc)}{low}: {end}.",
         )

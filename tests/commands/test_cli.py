@@ -127,8 +127,8 @@ BAD = {
         "not a pipeline folder",
     ),
     "nobody attacked": (
-        ["evaluate", "--real", "{data}", "--synthetic", "a={data}", "--attacked", "0", "--out", "{tmp}/out"],
-        "attacked: 0 is below 1",
+        ["evaluate", "--real", "{data}", "--synthetic", "a={data}", "--attack-rows", "0", "--out", "{tmp}/out"],
+        "--attack-rows 0: must be at least 1",
     ),
     "no folder to filter by": (
         ["sample", "{run}", "--n", "5", "--guidance", "none", "--privacy-filter", "{tmp}/none", "--out", "{tmp}/out"],
@@ -154,7 +154,10 @@ BAD = {
     "negative window": (["sample", "{run}", "--n", "5", "--window", "-1", "--out", "{tmp}/out"], "--window -1"),
     "negative clip": (["sample", "{run}", "--n", "5", "--clip", "-1", "--out", "{tmp}/out"], "--clip -1"),
     "tiny pilot": (["sample", "{run}", "--n", "5", "--pilot", "1", "--out", "{tmp}/out"], "--pilot 1"),
-    "no fits": (["evaluate", "--real", "{data}", "--synthetic", "a={data}", "--seeds", "0", "--out", "{tmp}/out"], "seeds: 0"),
+    "no fits": (
+        ["evaluate", "--real", "{data}", "--synthetic", "a={data}", "--seeds", "0", "--out", "{tmp}/out"],
+        "--seeds 0",
+    ),
     "prepare with a bad seed": (["prepare", "simulate", "--seed", "-1", "--out", "{tmp}/out"], "--seed -1"),
     "no stays": (["prepare", "simulate", "--stays", "0", "--out", "{tmp}/out"], "--stays 0"),
     "no stays to simulate": (["simulate", "--stays", "0", "--out", "{tmp}/out"], "--stays 0"),

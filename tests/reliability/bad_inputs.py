@@ -266,7 +266,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
         "--ratios nan",
         "--ratios inf",
         "--bootstrap 0",
-        "--attacked 0",
+        "--attack-rows 0",
         "--seed -1",
         "--max-rows -1",
         "--max-rows 1",

@@ -3,7 +3,11 @@
 import copy
 from typing import Any
 
+import msgspec
 import numpy as np
+
+from tardiff.report.report_input import ReportInput
+from tardiff.report.schema import Curves, Result
 
 
 def estimate(value, width=0.02, n=240, seeds=2):
@@ -36,8 +40,13 @@ def attack(name, auc, box="black", members="train", reason=None):
     }
 
 
+def report_input(result: dict[str, Any], curves: dict[str, Any]) -> ReportInput:
+    """The content of metrics.json and figures.json, read."""
+    return ReportInput(msgspec.convert(result, Result), msgspec.convert(curves, Curves))
+
+
 def extended(result: dict[str, Any]) -> dict[str, Any]:
-    """The result with every part of the contract, some numbers undefined and some metrics that nobody has heard of."""
+    """The content of metrics.json with every part, some numbers undefined and some metrics that nobody has heard of."""
     result = copy.deepcopy(result)
     names, cells = list(result["synthetic"]), result["utility"]["cells"]
     for cell in cells + result["utility"]["differences"]:
@@ -59,16 +68,15 @@ def extended(result: dict[str, Any]) -> dict[str, Any]:
         {"static": "sex", "group": group, "n": 120, "positives": 30, "reason": None, "cells": kept} for group in ("female", "male")
     ] + [{"static": "unit", "group": "burns", "n": 3, "positives": 0, "reason": "fewer than 20 positive rows", "cells": silent}]
     for k, numbers in enumerate(result["privacy"]["sets"].values()):
-        numbers["near_copies"] = {"count": k, "n": 240, "rows": list(range(k))}
+        numbers["near_copies"] |= {"count": k, "n": 240}
         numbers["attacks"] = [
-            attack("nearest_neighbour", 0.52 + 0.1 * k),
-            attack("density_ratio", 0.55),
+            attack("nearest neighbour", 0.52 + 0.1 * k),
+            attack("density ratio", 0.55),
             attack("likelihood", None, "white", reason="no generator given"),
         ]
         numbers["attribute_inference"] = [
             {"attribute": a, "members": estimate(0.6), "others": estimate(0.58), "difference": estimate(0.02, 0.03)} for a in ("age", "sex")
         ]
-        numbers["k_anonymity"] = {"k": 3, "k_real": None, "share": estimate(0.1), "attributes": ["age", "sex"]}
-    result["privacy"]["generator"] = [attack("denoising_loss", 0.58, "white")]
+    result["privacy"]["generator"] = [attack("denoising loss", 0.58, "white")]
     result["privacy"]["classifiers"] = {"gru": [attack("shadow", 0.6, "black", "guidance")]}
     return result

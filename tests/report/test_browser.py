@@ -8,10 +8,9 @@ import subprocess
 
 import pytest
 
-from tardiff.report.evaluation import Evaluation
 from tardiff.report.page import render
 
-from .extended import extended
+from .extended import extended, report_input
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (
@@ -67,7 +66,7 @@ def measure(page, folder, width, *flags):
 @pytest.fixture(scope="module")
 def page(evaluated):
     result, curves = (json.loads((evaluated / name).read_text()) for name in ("metrics.json", "figures.json"))
-    return render(Evaluation(extended(result), curves), "here")
+    return render(report_input(extended(result), curves))
 
 
 def test_nothing_is_blocked_or_wrong(page, tmp_path):

@@ -3,21 +3,25 @@ import functools
 import json
 import re
 import shlex
+import shutil
 from html.parser import HTMLParser
 
+import msgspec
 import pytest
 
 from tardiff import cli
 from tardiff.errors import TardiffError
 from tardiff.evaluate.curves import FEWEST
 from tardiff.report import report
-from tardiff.report.evaluation import Evaluation, shown
 from tardiff.report.page import render
+from tardiff.report.parts import shown
 from tardiff.report.provenance import commands
+from tardiff.report.report_input import ReportInput
+from tardiff.report.schema import Estimate
 from tardiff.report.svg import Panel, Scale, heat_map
 from tardiff.report.verdict import verdict
 
-from .extended import estimate, extended
+from .extended import estimate, extended, report_input
 
 
 class Reader(HTMLParser):
@@ -39,7 +43,7 @@ class Reader(HTMLParser):
 
 
 def page_of(result, curves):
-    return render(Evaluation(result, curves), "here")
+    return render(report_input(result, curves))
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +102,10 @@ def test_numbers_are_those_of_the_evaluation(whole):
     text = Reader(page).text
     for cell in result["utility"]["cells"]:
         for number in cell["metrics"].values():
-            assert shown(number) in text
+            assert words_for(number) in text
     for numbers in result["fidelity"]["sets"].values():
-        assert shown(numbers["ks"]["mean"]) in text
-        assert shown(numbers["strange_new_metric"]["by_channel"]["hr"]) in text
+        assert words_for(numbers["ks"]["mean"]) in text
+        assert words_for(numbers["strange_new_metric"]["by_channel"]["hr"]) in text
     assert result["real"]["content_hash"] in text
     assert "fewer than 20 positive rows" in text
     assert "no generator given" in text
@@ -115,36 +119,16 @@ def test_the_same_evaluation_gives_the_same_bytes(evaluated, tmp_path):
         report(evaluated, tmp_path / "a.html")
 
 
-PARTS = {
-    "utility": "What each training set teaches",
-    "forecast": "Forecasting",
-    "fidelity": "Distances to real training rows",
-    "privacy": "Distance to the closest record",
-    "subgroups": "By group",
-}
-
-
-@pytest.mark.parametrize("part", PARTS)
-def test_a_part_that_is_absent_is_left_out(part, whole):
+def test_a_section_that_has_nothing_to_show_is_left_out(whole):
     result, curves, page = whole
-    assert PARTS[part] in page
-    without = page_of({key: value for key, value in result.items() if key != part}, curves)
-    assert PARTS[part] not in without
+    assert 'id="subgroups"' in page
+    assert 'id="guidance"' in page
+    result = copy.deepcopy(result) | {"subgroups": []}
+    result["synthetic"]["guided"]["made_by"]["movement"] = None
+    without = page_of(result, curves)
+    assert 'id="subgroups"' not in without
+    assert 'id="guidance"' not in without
     assert 'id="provenance"' in without
-
-
-def test_parts_of_parts_may_be_absent(whole):
-    result, _, _ = whole
-    for name in ("attacks", "attribute_inference", "k_anonymity", "near_copies", "copies", "nearer_train"):
-        less = copy.deepcopy(result)
-        for numbers in less["privacy"]["sets"].values():
-            del numbers[name]
-        page_of(less, None)
-    bare = {key: result[key] for key in ("real", "synthetic", "test", "settings")}
-    for described in [bare["real"], *bare["synthetic"].values()]:
-        described = {key: value for key, value in described.items() if key != "made_by"}
-    page = page_of(bare, None)
-    assert not [f for f in FIGURES - {"Guidance over the steps"} if f"<h3>{f}</h3>" in page]
 
 
 def test_text_from_data_is_text(whole, tmp_path):
@@ -165,7 +149,12 @@ def test_text_from_data_is_text(whole, tmp_path):
 
 
 def differing(low, high):
-    return {"value": (low + high) / 2, "low": low, "high": high, "n": 1, "seeds": 1}
+    return {"value": (low + high) / 2, "low": low, "high": high}
+
+
+def words_for(number, signed=False):
+    """A number of metrics.json as the page shows it."""
+    return shown(None if number is None else msgspec.convert(number, Estimate), signed)
 
 
 @pytest.mark.parametrize(
@@ -178,18 +167,18 @@ def differing(low, high):
     ],
 )
 def test_verdict_follows_the_interval(low, high, mark, words, whole):
-    result = copy.deepcopy(whole[0])
+    result, curves = copy.deepcopy(whole[0]), whole[1]
     for item in result["utility"]["differences"]:
         item["metrics"]["auprc"] = differing(low, high)
-    answers = {answer.question: answer.sentences for answer in verdict(Evaluation(result, None))}
+    answers = {answer.question: answer.sentences for answer in verdict(report_input(result, curves))}
     for sentence in answers["Can synthetic rows replace real ones?"]:
         assert sentence.mark == mark
         assert words in sentence.text
-        assert shown(differing(low, high), signed=True) in sentence.text
+        assert words_for(differing(low, high), signed=True) in sentence.text
 
 
 def test_verdict_on_fidelity_and_privacy(whole):
-    result = copy.deepcopy(whole[0])
+    result, curves = copy.deepcopy(whole[0]), whole[1]
     floor, numbers = result["fidelity"]["floor"], result["fidelity"]["sets"]["guided"]
     floor["ks"]["mean"], numbers["ks"]["mean"] = differing(0.1, 0.2), differing(0.3, 0.4)
     floor["mmd"], numbers["mmd"] = differing(0.1, 0.2), differing(0.15, 0.4)
@@ -197,7 +186,7 @@ def test_verdict_on_fidelity_and_privacy(whole):
     leaks = result["privacy"]["sets"]["guided"]
     leaks["nearer_train"], leaks["copies"]["count"] = differing(0.45, 0.55), 3
     leaks["attacks"][0]["auc"], leaks["attacks"][1]["auc"] = differing(0.4, 0.9), differing(0.6, 0.7)
-    answers = {answer.question: answer.sentences for answer in verdict(Evaluation(result, None))}
+    answers = {answer.question: answer.sentences for answer in verdict(report_input(result, curves))}
     looks = [(s.mark, s.text) for s in answers["Do they look real?"] if s.text.startswith("guided")]
     assert looks[0][0] == "bad"
     assert "Kolmogorov-Smirnov distance 0.350 [0.300, 0.400] against 0.150 [0.100, 0.200]" in looks[0][1]
@@ -212,20 +201,19 @@ def test_verdict_on_fidelity_and_privacy(whole):
 
 
 def test_every_sentence_carries_a_number_and_its_interval(whole):
-    for answer in verdict(Evaluation(whole[0], whole[1])):
+    for answer in verdict(report_input(whole[0], whole[1])):
         for sentence in answer.sentences:
             assert re.search(r"\d\.\d{3} \[.?\d\.\d{3}, .?\d\.\d{3}\]", sentence.text), sentence.text
 
 
 def test_commands_of_the_report_parse(whole, monkeypatch):
-    result = copy.deepcopy(whole[0])
-    result["synthetic"] |= {"a name; rm": {**result["synthetic"]["guided"], "made_by": {}}}
+    result, curves = (json.loads(json.dumps(part).replace('"guided"', '"a name; rm"')) for part in whole[:2])
     prepared = {"hours": 24, "variables": ["hr", "sbp"], "task": {"name": "los_3d"}, "onset": None, "sets": ["a", "b"], "max_age": None}
     result["real"] |= {"source": "mimic_iv", "made_by": {**prepared, "min_age": 18, "split": "by-set", "seed": 3, "dictionary": "sha256:0"}}
     called = []
     for name, command in cli.COMMANDS.items():
         monkeypatch.setitem(cli.COMMANDS, name, functools.wraps(command)(lambda *a, name=name, **k: called.append(name)))
-    lines = commands(Evaluation(result, None))
+    lines = commands(report_input(result, curves))
     for line in lines:
         cli.main(shlex.split(line)[1:])
     assert called == ["prepare", "train", "sample", "fit-classifier", "sample", "evaluate", "report"]
@@ -237,16 +225,66 @@ def test_commands_of_the_report_parse(whole, monkeypatch):
 def test_folders_that_are_no_evaluation(tmp_path, evaluated):
     with pytest.raises(TardiffError, match="not an evaluation folder"):
         report(tmp_path, tmp_path / "x.html")
-    for text, match in (("{", "not JSON"), ("[]", "has no field 'real'"), ('{"real": {}}', "has no field 'synthetic'")):
-        (tmp_path / "metrics.json").write_text(text)
-        with pytest.raises(TardiffError, match=match):
-            report(tmp_path, tmp_path / "x.html")
-    result = json.loads((evaluated / "metrics.json").read_text())
-    del result["utility"]["cells"][0]["metrics"]
-    (tmp_path / "metrics.json").write_text(json.dumps(result))
-    with pytest.raises(TardiffError, match=r"not as `tardiff evaluate` writes it \(KeyError\('metrics'\)\)"):
+    (tmp_path / "metrics.json").write_text("{")
+    with pytest.raises(TardiffError, match=r"metrics\.json: Input data was truncated"):
+        report(tmp_path, tmp_path / "x.html")
+    shutil.copy(evaluated / "metrics.json", tmp_path)
+    with pytest.raises(TardiffError, match=r"figures\.json: no such file"):
         report(tmp_path, tmp_path / "x.html")
     assert not (tmp_path / "x.html").exists()
+
+
+def remove(tree, *path):
+    *way, last = path
+    for key in way:
+        tree = tree[key]
+    del tree[last]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda r: remove(r, "privacy"), "missing required field `privacy`"),
+        (lambda r: remove(r, "utility", "cells", 0, "metrics"), r"missing required field `metrics` - at `\$\.utility\.cells"),
+        (lambda r: remove(r, "utility", "cells", 0, "metrics", "auroc"), "missing `auroc` in `metrics`"),
+        (lambda r: remove(r, "fidelity", "floor", "mmd", "value"), "missing `value`, or `mean` over channels"),
+        (lambda r: remove(r, "forecast", "sets", "guided"), "`forecast.sets`: other sets than `synthetic` has"),
+        (lambda r: remove(r, "real", "splits", "train"), "missing `train` in `real.splits`"),
+        (lambda r: r["test"].update(positives=10**6), "`positives` must be among the `rows`"),
+        (lambda r: r["settings"].update(seeds=0), "--seeds 0: must be at least 1"),
+        (lambda r: r["utility"]["cells"][0].update(ratio=1.0), "`ratio` does not fit protocol mask-only"),
+        (lambda r: r["utility"]["cells"][-1].update(synthetic="x"), "`synthetic` has no set 'x'"),
+        (lambda r: r["synthetic"]["guided"]["made_by"].update(guidance=3), "`made_by`: Expected `object`, got `int` - at `[$].guidance`"),
+        (lambda r: r["privacy"]["sets"]["guided"]["attacks"][0]["roc"]["fpr"].pop(), "`fpr` and `tpr` are not of one length"),
+    ],
+)
+def test_changed_numbers_are_named(change, says, whole, evaluated, tmp_path):
+    result = copy.deepcopy(whole[0])
+    change(result)
+    shutil.copy(evaluated / "figures.json", tmp_path)
+    (tmp_path / "metrics.json").write_text(json.dumps(result))
+    with pytest.raises(TardiffError, match=rf"metrics\.json: .*{says}"):
+        ReportInput.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda c: remove(c, "classes"), "Object missing required field `classes`"),
+        (lambda c: c["hours"].reverse(), "`hours` must rise"),
+        (lambda c: c["hours"].pop(), "`real.bands` does not fit"),
+        (lambda c: c["variables"].pop(), "`real.histograms` does not fit"),
+        (lambda c: c["synthetic"]["guided"]["correlations"].pop(), "`synthetic.guided.correlations` does not fit"),
+        (lambda c: remove(c, "synthetic", "guided"), "synthetic: other sets than in metrics.json"),
+    ],
+)
+def test_changed_curves_are_named(change, says, whole, evaluated, tmp_path):
+    curves = copy.deepcopy(whole[1])
+    change(curves)
+    shutil.copy(evaluated / "metrics.json", tmp_path)
+    (tmp_path / "figures.json").write_text(json.dumps(curves))
+    with pytest.raises(TardiffError, match=rf"figures\.json: {says}"):
+        ReportInput.load(tmp_path)
 
 
 def test_scale():
@@ -257,9 +295,9 @@ def test_scale():
     for around in (Scale.around([3.0]), Scale.around([0.0]), Scale.around([]), Scale.around([None, 2.0])):
         assert around.low < around.high
         assert around.ticks()
-    assert shown(estimate(-0.0001, 0.0002), signed=True) == "0.000 [0.000, 0.000]"
-    assert shown(estimate(-0.5, 0.1), signed=True) == "−0.500 [−0.600, −0.400]"
-    assert shown(estimate(None)) == "–"
+    assert words_for(estimate(-0.0001, 0.0002), signed=True) == "0.000 [0.000, 0.000]"
+    assert words_for(estimate(-0.5, 0.1), signed=True) == "−0.500 [−0.600, −0.400]"
+    assert words_for(estimate(None)) == "–"
 
 
 def test_a_line_breaks_where_nothing_is_known():

@@ -55,9 +55,9 @@ def privacy(
         `generator`, a list of attacks; `classifiers`, such lists by name.
     """
     folders = classifiers or {}
-    trial = Trial.draw(real, "train", "train", settings.attacked, settings.seed)
+    trial = Trial.draw(real, "train", "train", settings.attack_rows, settings.seed)
     served = {
-        split: Trial.draw(real, split, "guidance", settings.attacked, settings.seed)
+        split: Trial.draw(real, split, "guidance", settings.attack_rows, settings.seed)
         for split in sorted({folder.card.guidance_set for folder in folders.values()})
     }
     # If guidance serves training rows, attacks on training rows are attacks on guidance rows.

@@ -1,0 +1,56 @@
+"""An evaluation's numbers in the model card of the generator that drew its sets."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tardiff.base.files import read_struct, replace_file
+from tardiff.data.codec import Codec
+from tardiff.errors import TardiffError
+from tardiff.model.card import Card
+from tardiff.model.model_card import BEGIN, END, NAME, escaped, model_card, table_rows
+from tardiff.report.fidelity import overall
+from tardiff.report.parts import shown
+from tardiff.report.report_input import ReportInput
+from tardiff.report.schema import Result
+
+
+def add_evaluation(run: str | Path, evaluation: str | Path) -> Path:
+    """Write an evaluation's numbers into the card of a pipeline folder; whatever else stands there stays. Returns the card's path.
+
+    Args:
+        run: pipeline folder.
+        evaluation: folder that `tardiff evaluate` wrote.
+
+    Raises:
+        TardiffError: `evaluation` is no such folder, no set of it was drawn by a generator of the same training data, or the card has
+            lost its marks.
+    """
+    run, result = Path(run), ReportInput.load(evaluation).result
+    card, path = read_struct(run / "card.json", Card), run / NAME
+    drawn = [name for name, described in result.synthetic.items() if described.origin.generator == card.data_hash]
+    if not drawn:
+        raise TardiffError(f"{run}: no set of this evaluation was drawn by a generator that learnt from {card.data_hash}")
+    text = path.read_text(encoding="utf-8") if path.exists() else model_card(card, Codec.load(run / "codec.json"))
+    if not 0 <= text.find(BEGIN) < text.find(END):
+        raise TardiffError(f"{path}: the lines {BEGIN} and {END} are gone; put them back, or remove the file to have it written anew")
+    before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
+    replace_file(path, "\n".join([before, *_numbers(result, drawn), after]))
+    return path
+
+
+def _numbers(result: Result, drawn: list[str]) -> Iterator[str]:
+    test, fidelity, privacy = result.test, result.fidelity, result.privacy.sets
+    yield (
+        f"Judged on {test.rows:,} real {test.split} rows ({test.positives:,} {escaped(test.classes[1])}) of data "
+        f"`{test.content_hash}`; 95 % intervals in brackets. Floor: what real held-out rows score."
+    )
+    yield "\n| trained on | model | AUPRC | AUROC |\n|---|---|---|---|"
+    for cell in result.utility.cells:
+        if cell.protocol == "TRTR" or (cell.protocol == "TSTR" and cell.synthetic in drawn):
+            yield table_rows([[cell.synthetic or "real rows", cell.model, shown(cell.metrics["auprc"]), shown(cell.metrics["auroc"])]])
+    yield "\n| set | KS distance | nearer to a training row than to a held-out one | copies of training rows |\n|---|---|---|---|"
+    yield table_rows([["floor", shown(overall(fidelity.floor, "ks")), "0.5", ""]])
+    for name in drawn:
+        copies = privacy[name].copies
+        distances = [shown(overall(fidelity.sets[name], "ks")), shown(privacy[name].nearer_train)]
+        yield table_rows([[name, *distances, f"{copies.count:,} of {copies.n:,}"]])

@@ -1,0 +1,47 @@
+"""An evaluation folder as the report reads it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tardiff.base.files import read_struct
+from tardiff.errors import TardiffError
+from tardiff.report.schema import Curves, Result
+
+COLOURS = 6  # of sets, in style.css; a seventh set begins again
+
+
+@dataclass(frozen=True)
+class ReportInput:
+    """The numbers of an evaluation (`metrics.json`) and the summaries that the report draws (`figures.json`)."""
+
+    result: Result
+    curves: Curves
+
+    @classmethod
+    def load(cls, path: str | Path) -> "ReportInput":
+        """Read the folder that `tardiff evaluate` wrote, and check all that the report shows.
+
+        Raises:
+            TardiffError: the folder holds no `metrics.json`, or naming the file and the field that `tardiff evaluate` does not write so.
+        """
+        path = Path(path)
+        if not (path / "metrics.json").is_file():
+            raise TardiffError(f"{path}: not an evaluation folder (no metrics.json); make one with `tardiff evaluate`")
+        read = cls(read_struct(path / "metrics.json", Result), read_struct(path / "figures.json", Curves))
+        if read.curves.synthetic.keys() != read.result.synthetic.keys():
+            raise TardiffError(f"{path / 'figures.json'}: synthetic: other sets than in metrics.json")
+        return read
+
+    @property
+    def sets(self) -> list[str]:
+        """Names of the synthetic sets, in order; the others are compared with the first."""
+        return list(self.result.synthetic)
+
+    def colour(self, name: str | None) -> str:
+        """The style of a set, the same in every figure; None is real data."""
+        return "real" if name is None else f"s{self.sets.index(name) % COLOURS}"
+
+    @property
+    def legend(self) -> list[tuple[str, str]]:
+        """Style and name of real data and of each set."""
+        return [("real", "real"), *((self.colour(name), name) for name in self.sets)]
