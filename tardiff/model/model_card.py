@@ -103,21 +103,21 @@ def model_card(card: Card, codec: Codec) -> str:
     labelled = len(card.task.classes) > 1
     losses = list(dict.fromkeys(name for entry in card.history for name in entry))
     return TEXT.format(
-        task=text_cell(card.task.name.replace("_", " ")),
-        rule=text_cell(card.task.rule),
-        source=text_cell(card.source),
-        version=text_cell(card.source_version),
+        task=escaped(card.task.name.replace("_", " ")),
+        rule=escaped(card.task.rule),
+        source=escaped(card.source),
+        version=escaped(card.source_version),
         conditioning="for a label that is chosen" if labelled else "without labels: a guide gives its samples theirs",
-        counts=text_cell(", ".join(f"{n:,} {name}" for n, name in zip(card.class_counts, card.task.classes, strict=True))),
-        channels=text_cell(", ".join(f"{c.name} ({c.unit})" if c.unit else c.name for c in codec.channels)),
+        counts=escaped(", ".join(f"{n:,} {name}" for n, name in zip(card.class_counts, card.task.classes, strict=True))),
+        channels=escaped(", ".join(f"{c.name} ({c.unit})" if c.unit else c.name for c in codec.channels)),
         steps=codec.steps,
         step_hours=card.step_hours,
         hash=card.data_hash,
         privacy=_privacy(card.privacy),
-        settings=table_rows(sorted(card.settings.items())),
+        settings=lines(sorted(card.settings.items())),
         loss_head=" | ".join(name.replace("_", " ") for name in losses),
         loss_rule="---|" * len(losses),
-        losses=table_rows([[f"{entry[n]:.4g}" if n in entry else "" for n in losses] for entry in card.history]),
+        losses=lines([[f"{entry[n]:.4g}" if n in entry else "" for n in losses] for entry in card.history]),
         refinement=_refinement(card.refinement),
         evaluation=UNEVALUATED,
         begin=BEGIN,
@@ -149,16 +149,16 @@ shows how).
 
 | setting | value |
 |---|---|
-{table_rows(sorted(facts.items()))}
+{lines(sorted(facts.items()))}
 """
 
 
-def table_rows(rows: Iterable[Iterable[Any]]) -> str:
-    """Rows of a Markdown table."""
-    return "\n".join("| " + " | ".join(map(text_cell, row)) + " |" for row in rows)
+def lines(rows: Iterable[Iterable[Any]]) -> str:
+    """Lines of a Markdown table."""
+    return "\n".join("| " + " | ".join(map(escaped, row)) + " |" for row in rows)
 
 
-def text_cell(value: Any) -> str:
+def escaped(value: Any) -> str:
     """Text that cannot end a cell, a line or become markup."""
     words = ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
     return " ".join(words.replace("|", "\\|").replace("<", "&lt;").split())

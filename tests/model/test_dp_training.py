@@ -25,7 +25,7 @@ def private_training(**changes):
 def stepped(toy, folder, **changes):
     data, settings = toy[1], private_training(**changes)
     codec, statics = Codec.fit(data.train, data.manifest), StaticModel.fit(data.train, data.manifest)
-    rows = training.Rows(data.train, codec, statics, settings)
+    rows = training.NoisyRows(data.train, codec, statics, settings)
     unet = training.new_unet(codec, statics, settings)
     with torch.no_grad():  # a new network's last layer is zero, which stops every gradient but its own
         for parameter in unet.parameters():

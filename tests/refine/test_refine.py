@@ -92,6 +92,7 @@ def test_log_holds_what_shows_reward_hacking(refined):
     assert {"score", "worse", "utility", "distance", "marginal", "best", "went_back"} == last["check"].keys()
 
 
+@pytest.mark.slow
 def test_hacked_reward_is_seen_gone_back_from_and_not_written(base, tmp_path, monkeypatch, killed_before):
     """A reward that is easy to raise and worth nothing: the checks find it out."""
 
@@ -125,6 +126,7 @@ def test_hacked_reward_is_seen_gone_back_from_and_not_written(base, tmp_path, mo
     del FACTORIES["loud"]
 
 
+@pytest.mark.slow
 def test_ppo_removes_a_shift_of_one_channel(base, tmp_path):
     """Half a standard deviation of heart rate, in a base that is right otherwise; the discriminator's reward alone."""
     shifted = _copy(base[0])
@@ -163,6 +165,7 @@ def test_draft_is_held_by_the_base(base, clf, tmp_path):
 
 
 @pytest.mark.parametrize("method", ["awm", "draft"])
+@pytest.mark.slow
 def test_relatives_raise_a_reward_and_resume(base, clf, tmp_path, method, killed_before):
     """The same loop with the other updates; the influence reward passes a gradient."""
     settings = replace(SETTINGS, rewards="influence=1", method=method, iterations=6, check_every=6, allow_worse=True)
