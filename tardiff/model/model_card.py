@@ -114,10 +114,10 @@ def model_card(card: Card, codec: Codec) -> str:
         step_hours=card.step_hours,
         hash=card.data_hash,
         privacy=_privacy(card.privacy),
-        settings=table_rows(sorted(card.settings.items())),
+        settings=lines(sorted(card.settings.items())),
         loss_head=" | ".join(name.replace("_", " ") for name in losses),
         loss_rule="---|" * len(losses),
-        losses=table_rows([[f"{entry[n]:.4g}" if n in entry else "" for n in losses] for entry in card.history]),
+        losses=lines([[f"{entry[n]:.4g}" if n in entry else "" for n in losses] for entry in card.history]),
         refinement=_refinement(card.refinement),
         evaluation=UNEVALUATED,
         begin=BEGIN,
@@ -149,12 +149,12 @@ shows how).
 
 | setting | value |
 |---|---|
-{table_rows(sorted(facts.items()))}
+{lines(sorted(facts.items()))}
 """
 
 
-def table_rows(rows: Iterable[Iterable[Any]]) -> str:
-    """Rows of a Markdown table."""
+def lines(rows: Iterable[Iterable[Any]]) -> str:
+    """Lines of a Markdown table."""
     return "\n".join("| " + " | ".join(map(escaped, row)) + " |" for row in rows)
 
 

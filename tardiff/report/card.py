@@ -7,7 +7,7 @@ from tardiff.base.files import read_struct, replace_file
 from tardiff.data.codec import Codec
 from tardiff.errors import TardiffError
 from tardiff.model.card import Card
-from tardiff.model.model_card import BEGIN, END, NAME, escaped, model_card, table_rows
+from tardiff.model.model_card import BEGIN, END, NAME, escaped, lines, model_card
 from tardiff.report.fidelity import overall
 from tardiff.report.parts import shown
 from tardiff.report.report_input import ReportInput
@@ -41,16 +41,16 @@ def add_evaluation(run: str | Path, evaluation: str | Path) -> Path:
 def _numbers(result: Result, drawn: list[str]) -> Iterator[str]:
     test, fidelity, privacy = result.test, result.fidelity, result.privacy.sets
     yield (
-        f"Judged on {test.rows:,} real {test.split} rows ({test.positives:,} {escaped(test.classes[1])}) of data "
+        f"Measured on {test.rows:,} real {test.split} rows ({test.positives:,} {escaped(test.classes[1])}) of data "
         f"`{test.content_hash}`; 95 % intervals in brackets. Floor: what real held-out rows score."
     )
     yield "\n| trained on | model | AUPRC | AUROC |\n|---|---|---|---|"
     for cell in result.utility.cells:
         if cell.protocol == "TRTR" or (cell.protocol == "TSTR" and cell.synthetic in drawn):
-            yield table_rows([[cell.synthetic or "real rows", cell.model, shown(cell.metrics["auprc"]), shown(cell.metrics["auroc"])]])
+            yield lines([[cell.synthetic or "real rows", cell.model, shown(cell.metrics["auprc"]), shown(cell.metrics["auroc"])]])
     yield "\n| set | KS distance | nearer to a training row than to a held-out one | copies of training rows |\n|---|---|---|---|"
-    yield table_rows([["floor", shown(overall(fidelity.floor, "ks")), "0.5", ""]])
+    yield lines([["floor", shown(overall(fidelity.floor, "ks")), "0.5", ""]])
     for name in drawn:
         copies = privacy[name].copies
         distances = [shown(overall(fidelity.sets[name], "ks")), shown(privacy[name].nearer_train)]
-        yield table_rows([[name, *distances, f"{copies.count:,} of {copies.n:,}"]])
+        yield lines([[name, *distances, f"{copies.count:,} of {copies.n:,}"]])

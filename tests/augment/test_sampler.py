@@ -37,6 +37,7 @@ def test_same_seed_same_rows_and_another_seed_others():
     assert not np.array_equal(first, other, equal_nan=True)
 
 
+@pytest.mark.slow
 def test_guides_side_by_side_change_nothing():
     X, y = records()
     models = ["summary", "tcn"]

@@ -50,6 +50,7 @@ class TestCompare:
         assert result["methods"]["guided"]["chosen"][0]["ratio"] == 0.5
         assert not (tmp_path / "out.partial").exists()
 
+    @pytest.mark.slow
     def test_goes_on_where_it_stopped_and_ends_in_the_same(self, toy, tmp_path, monkeypatch):
         whole = compare.compare(toy[1], tmp_path / "whole", FEW)
         ran = []
@@ -70,6 +71,7 @@ class TestCompare:
         assert ran == ["none", "class_weight", "unguided", "unguided", "guided"]
         assert resumed == whole
 
+    @pytest.mark.slow
     def test_judged_rows_choose_nothing(self, toy, tmp_path):
         """Other test labels change the figures and nothing that was chosen or trained."""
         from dataclasses import replace

@@ -80,6 +80,7 @@ def test_rows_used_are_recorded(result):
     assert cell(result, "trees", "TSTR", "short")["real_rows"] == 0
 
 
+@pytest.mark.slow
 def test_workers_and_other_sets_change_nothing(result, sets):
     two = evaluate(real(), {"good": sets["good"]}, replace(SETTINGS, workers=2))
     identities = [
@@ -94,6 +95,7 @@ def test_workers_and_other_sets_change_nothing(result, sets):
     assert two["forecast"]["sets"]["good"] == result["forecast"]["sets"]["good"]
 
 
+@pytest.mark.slow
 def test_workers_change_no_bit_of_a_gru(sets):
     settings = replace(SETTINGS, models=("gru",), seeds=1, ratios=())
     one, two = (evaluate(real(120), {"good": sets["good"]}, replace(settings, workers=workers)) for workers in (1, 2))

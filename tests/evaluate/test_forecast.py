@@ -39,6 +39,7 @@ def found():
     return forecast(bench, data.split("test"), done, settings)
 
 
+@pytest.mark.slow
 def test_what_moves_alike_forecasts_like_real_rows_and_shuffled_time_does_not(found):
     assert found["sets"]["alike"]["value"] < 1.3 * found["real"]["value"]
     assert found["sets"]["shuffled"]["low"] > 1.2 * found["real"]["high"]
@@ -58,6 +59,7 @@ def test_only_observed_values_count():
     np.testing.assert_array_equal(arrays["count"], [2, 0])
 
 
+@pytest.mark.slow
 def test_a_seed_repeats_and_labels_are_not_read():
     codec = Codec.fit(swinging(100, 1), MANIFEST)
     train, other = (Rows.of(swinging(100, seed), codec) for seed in (1, 2))

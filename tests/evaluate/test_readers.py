@@ -230,6 +230,7 @@ def test_two_arrays_that_could_be_x(tmp_path):
         read_synthetic(tmp_path / "two.pkl", LIKE)
 
 
+@pytest.mark.slow
 def test_evaluation_takes_files(tmp_path):
     from tardiff.evaluate import evaluate
     from tardiff.settings import EvaluateSettings

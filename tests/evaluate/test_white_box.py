@@ -33,6 +33,7 @@ def by_heart(tmp_path_factory):
 
 
 @pytest.mark.parametrize("attack", [loss_over_steps, flow_likelihood])
+@pytest.mark.slow
 def test_what_was_learnt_by_heart_is_found(by_heart, attack):
     data, pipeline = by_heart
     trial = Trial.draw(data, "train", "train", 2000, 0)
@@ -42,6 +43,7 @@ def test_what_was_learnt_by_heart_is_found(by_heart, attack):
 
 
 @pytest.mark.parametrize("attack", [loss_over_steps, flow_likelihood])
+@pytest.mark.slow
 def test_strangers_are_not_found(by_heart, attack):
     """Validation rows taught nothing: against test rows they must look like chance."""
     data, pipeline = by_heart
@@ -50,6 +52,7 @@ def test_strangers_are_not_found(by_heart, attack):
     assert found["auc"]["low"] < 0.5 < found["auc"]["high"]
 
 
+@pytest.mark.slow
 def test_a_score_does_not_depend_on_the_other_rows(by_heart):
     data, pipeline = by_heart
     trial = Trial.draw(data, "train", "train", 2000, 0)
@@ -71,6 +74,7 @@ def test_the_stored_gradient_gives_guidance_rows_away():
     assert trial.judged("gradient", "white", gradient_alignment(trial, folder))["auc"]["low"] > 0.55
 
 
+@pytest.mark.slow
 def test_a_classifier_that_learnt_by_heart_gives_its_rows_away():
     """Labels that nothing tells can only be learnt by heart; stopped on the rows that it learns, a classifier does."""
     whole = make_dataset(240)

@@ -53,7 +53,8 @@ class TestWithoutLabels:
 
     def test_a_guide_gives_samples_their_label(self, label_free, served, toy):
         def right(guidance):
-            result = synthesise(label_free, 200, classifier=served, guidance=guidance, label_ratio="balanced", progress=False)
+            options = {"sampler": SamplerSettings(steps=10), "label_ratio": "balanced", "progress": False}
+            result = synthesise(label_free, 192, classifier=served, guidance=guidance, **options)
             seen = served.codec.seen(label_free.codec.encode(result.dataset.train))
             return float(np.mean(served.classifier.probability(seen).argmax(1) == result.dataset.train.label))
 
@@ -126,10 +127,11 @@ class TestSelection:
     def test_keeps_as_many_of_each_label_and_only_drawn_samples(self, run, clf):
         none = GuidanceSettings(guidance="none")
         selection = SelectionSettings(select="influence", select_from=3)
-        result = synthesise(run[1], 50, classifier=clf[1], guidance=none, selection=selection, progress=False)
-        plain = synthesise(run[1], 50, guidance=none, progress=False)
+        options = {"guidance": none, "sampler": SamplerSettings(steps=6), "progress": False}
+        result = synthesise(run[1], 50, classifier=clf[1], selection=selection, **options)
+        plain = synthesise(run[1], 50, **options)
         assert np.bincount(result.dataset.train.label).tolist() == np.bincount(plain.dataset.train.label).tolist()
-        pool = synthesise(run[1], 150, guidance=none, progress=False).dataset.train.values
+        pool = synthesise(run[1], 150, **options).dataset.train.values
         drawn = {row.tobytes() for row in np.nan_to_num(pool, nan=-1)}
         assert all(row.tobytes() in drawn for row in np.nan_to_num(result.dataset.train.values, nan=-1))
 
@@ -177,7 +179,8 @@ class TestClassifierFree:
     def test_needs_no_classifier_and_parts_the_classes(self, run, clf, toy):
         def auroc(cfg_scale):
             settings = dataclasses.replace(self.FREE, cfg_scale=cfg_scale)
-            made = synthesise(run[1], 300, guidance=settings, label_ratio="balanced", progress=False)
+            options = {"sampler": SamplerSettings(steps=10), "label_ratio": "balanced", "progress": False}
+            made = synthesise(run[1], 256, guidance=settings, **options)
             seen = run[1].codec.seen(run[1].codec.encode(made.dataset.train))
             return roc_auc_score(made.dataset.train.label, clf[1].classifier.probability(seen)[:, 1]), made.movement
 

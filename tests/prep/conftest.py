@@ -26,3 +26,13 @@ def connection(tmp_path: Path) -> Iterator[None]:
     """Tables in memory live in a connection that is closed again; ibis's own stays open, and DuckDB complains at the end."""
     with engine(None, "4GB", 2, tmp_path / "spill"):
         yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the bad inputs that one test refuses, the first is quick."""
+    met: set[str] = set()
+    for item in items:
+        if isinstance(item, pytest.Function) and item.path.name == "test_prep_bad_input.py":
+            if item.originalname in met:
+                item.add_marker(pytest.mark.slow)
+            met.add(item.originalname)

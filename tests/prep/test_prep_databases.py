@@ -42,12 +42,14 @@ def database(demo: Path) -> Iterator[str]:
         yield url
 
 
+@pytest.mark.slow
 def test_postgres(database: str, from_files: Dataset, tmp_path: Path) -> None:
     prepared = prepare(PrepareSettings("mimic-iv", tmp_path / "out", connection=database, **CHOICES))  # type: ignore[arg-type]
     same(prepared, from_files)
     assert Dataset.load(tmp_path / "out").manifest.content_hash == from_files.manifest.content_hash
 
 
+@pytest.mark.slow
 def test_postgres_says_what_is_missing(database: str, tmp_path: Path) -> None:
     for choices, word in (
         ({"connection": database, "schemas": "hosp,icu"}, "--schemas"),
@@ -78,6 +80,7 @@ def twenty_patients(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return raw
 
 
+@pytest.mark.slow
 def test_spark(twenty_patients: Path, tmp_path: Path) -> None:
     pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'tardiff[spark]'")
     if not (shutil.which("java") or os.environ.get("JAVA_HOME")):

@@ -24,6 +24,8 @@ from data_prep.simulate import simulate
 from data_prep.work import Work
 from tardiff.errors import TardiffError
 
+pytestmark = pytest.mark.slow
+
 KILLS = int(os.environ.get("TARDIFF_KILLS", "6"))
 FILES = {"manifest.json", "train.safetensors", "validation.safetensors", "test.safetensors"}
 

@@ -11,6 +11,8 @@ import pytest
 from data_prep import PrepareSettings, prepare
 from tardiff.data.dataset import Dataset
 
+pytestmark = pytest.mark.slow
+
 SUMMED, LARGEST = {"Urine"}, {"MechVent"}
 AVERAGED = {"HR", "SysABP", "DiasABP", "MAP", "NISysABP", "NIDiasABP", "NIMAP", "RespRate", "Temp", "Glucose"}
 CHARTED_AS = {

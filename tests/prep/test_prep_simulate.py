@@ -192,6 +192,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow(tmp_path: Path) -> None:
     small, large = (
         float(subprocess.run([sys.executable, "-c", PEAK, tmp_path / str(n), str(n)], check=True, capture_output=True).stdout)

@@ -307,3 +307,9 @@ def test_a_task_that_keeps_stays_without_a_full_window(tmp_path: Path) -> None:
     path.write_text(GOOD.replace("  label:", "  origin: end\n  label:"))
     with pytest.raises(TardiffError, match="shorter than the window"):
         labels(find_task(path), stays(origin_minute=[1440, 1000], death_minute=[NEVER, 1500], gender=["M", "M"]))
+
+
+def test_every_built_in_task_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text()
+    for name in load_tasks(TASKS):
+        assert f"`{name}`" in text, name

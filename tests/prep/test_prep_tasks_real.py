@@ -10,9 +10,10 @@ import pytest
 
 from data_prep import PrepareSettings, prepare
 from data_prep.sources import open_source
-from data_prep.tasks import TASKS, load_tasks
 from tardiff.data.dataset import Dataset
 from tardiff.errors import TardiffError
+
+pytestmark = pytest.mark.slow
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "tasks.md"
 
@@ -195,9 +196,3 @@ def test_first_stays_and_limits(demo: Path, stays: pd.DataFrame, tmp_path: Path)
     assert set(labels(data)) <= set(first[first["hours"].between(24, 96)].index)
     assert (np.concatenate([split.mask.any(axis=1).mean(axis=1) for split in data.splits.values()]) >= 0.9).all()
     assert data.manifest.attrition[1].stays == 100
-
-
-def test_every_built_in_task_is_documented() -> None:
-    text = DOCUMENT.read_text()
-    for name in load_tasks(TASKS):
-        assert f"`{name}`" in text, name

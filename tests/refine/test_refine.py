@@ -92,6 +92,7 @@ def test_log_holds_what_shows_reward_hacking(refined):
     assert {"score", "worse", "utility", "distance", "marginal", "best", "went_back"} == last["check"].keys()
 
 
+@pytest.mark.slow
 def test_hacked_reward_is_seen_gone_back_from_and_not_written(base, tmp_path, monkeypatch, killed_before):
     """A reward that is easy to raise and worth nothing: the checks find it out."""
 
@@ -125,6 +126,7 @@ def test_hacked_reward_is_seen_gone_back_from_and_not_written(base, tmp_path, mo
     del FACTORIES["loud"]
 
 
+@pytest.mark.slow
 def test_ppo_removes_a_shift_of_one_channel(base, tmp_path):
     """Half a standard deviation of heart rate, in a base that is right otherwise; the discriminator's reward alone."""
     shifted = _copy(base[0])
@@ -154,6 +156,7 @@ def test_checks_sample_by_as_many_steps_as_training(base, tmp_path, monkeypatch)
     assert used == [4, 4, 4]  # of the base, and after 2 and 3 iterations
 
 
+@pytest.mark.slow
 def test_awm_raises_a_reward_and_resumes(base, clf, tmp_path, killed_before):
     """The same loop, with another probability."""
     settings = replace(SETTINGS, rewards="influence=1", method="awm", kl=0.0, iterations=6, check_every=6, allow_worse=True)

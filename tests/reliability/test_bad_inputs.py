@@ -12,7 +12,7 @@ import tardiff
 from tardiff.cli import main
 from tardiff.commands import COMMANDS
 
-from .bad_inputs import CASES, HEAD, PAGE, REWRITE, Case, row
+from .bad_inputs import CASES, FIRST, HEAD, PAGE, REWRITE, Case, row
 
 PREFIX = "tardiff: error: "
 PATIENTS = ("secret", "Smith", "2150-01-01")
@@ -48,7 +48,7 @@ def listing(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*")}
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", [pytest.param(case, marks=() if case in FIRST else pytest.mark.slow, id=str(case)) for case in CASES])
 def test_one_line_and_status_2(case: Case, good, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.delenv("TARDIFF_DATA", raising=False)
     monkeypatch.chdir(tmp_path)

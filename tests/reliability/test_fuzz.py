@@ -44,6 +44,8 @@ from tardiff.report.report_input import ReportInput
 from tests.conftest import make_dataset
 from tests.prep.prep_small import LAYOUT
 
+pytestmark = pytest.mark.slow
+
 LIKE = make_dataset(40)
 ODD = st.one_of(
     st.none(),

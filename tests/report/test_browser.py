@@ -41,7 +41,7 @@ FRAME = """<!doctype html><pre id="measured"></pre><script>
 addEventListener("message", e => document.getElementById("measured").textContent = e.data);
 </script><iframe src="copy.html" style="width:{width}px;height:900px;border:0"></iframe>"""
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian's package chromium)")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian's package chromium)")]
 
 
 def browse(page, folder, *flags):

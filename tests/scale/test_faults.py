@@ -28,22 +28,7 @@ COMMANDS = {
     "prepare": ("prepare", "simulate", "--stays", "60", "--out", "out"),
     "fit-classifier": ("fit-classifier", "data", "--architecture", "gru", "--epochs", "1", "--out", "out"),
     "sample": ("sample", "run", "--guidance", "none", "--n", "100", "--out", "out"),
-    "refine": (
-        "refine",
-        "run",
-        "--data",
-        "data",
-        "--iterations",
-        "1",
-        "--rows",
-        "64",
-        "--steps",
-        "4",
-        "--check-rows",
-        "64",
-        "--out",
-        "out",
-    ),
+    "refine": ("refine", "run", "--data", "data", *REFINE, "--out", "out"),
     "evaluate": ("evaluate", "--real", "data", "--synthetic", "data", "--quick", "--bootstrap", "20", "--workers", "1", "--out", "out"),
     "export": ("export", "data", "--out", "out.csv"),
 }
@@ -86,12 +71,15 @@ def assert_one_line_and_nothing_by_halves(work, process):
     return errors
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    "name", [name if name in ("prepare", "export") else pytest.param(name, marks=pytest.mark.slow) for name in COMMANDS]
+)
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(work, name):
     """A limit on the size of files stands for the full disk: both fail in the midst of writing."""
     assert_one_line_and_nothing_by_halves(work, start(work, *COMMANDS[name], room=9000))
 
 
+@pytest.mark.slow
 def test_training_goes_on_when_there_is_room_again(work):
     errors = assert_one_line_and_nothing_by_halves(work, start(work, *TRAIN, room=9000))
     assert "make room, and the same command goes on" in errors
@@ -102,6 +90,7 @@ def test_training_goes_on_when_there_is_room_again(work):
     assert not (work / "out.partial").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice(work):
     process = start(work, *(word if word != "40" else "4000" for word in TRAIN))
     for _ in range(600):  # until it is at work

@@ -50,6 +50,7 @@ def work(toy, run, clf, tmp_path_factory):
 
 
 @pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.slow
 def test_samples_are_the_same_numbers(work, processes):
     options = ("sample", "run", "--classifier", "clf", "--n", 150, "--strength", "0.3")
     if not (work / "one").exists():
@@ -60,6 +61,7 @@ def test_samples_are_the_same_numbers(work, processes):
     assert printed.count("guidance moved") == 1
 
 
+@pytest.mark.slow
 def test_two_processes_train_like_one(work):
     alone(work, "train", "data", *TRAIN, "--out", "trained-1")
     together(work, 2, "train", "data", *TRAIN, "--out", "trained-2")
@@ -77,6 +79,7 @@ def test_a_step_in_parts_is_the_same_step(toy, tmp_path):
     assert float((weights[0] - weights[1]).detach().abs().max()) < 2e-4
 
 
+@pytest.mark.slow
 def test_two_processes_refine_like_one(work):
     options = ("refine", "run", "--data", "data", *REFINE, "--rewards", "discriminator=1")
     alone(work, *options, "--out", "refined-1")
@@ -87,6 +90,7 @@ def test_two_processes_refine_like_one(work):
     assert logs[0][0]["kl"] == pytest.approx(logs[1][0]["kl"], rel=0.05, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_two_processes_evaluate_like_one(work):
     alone(work, "sample", "run", "--guidance", "none", "--n", 240, "--out", "synthetic")
     options = ("evaluate", "--real", "data", "--synthetic", "synthetic", "--quick", "--bootstrap", 20)

@@ -8,16 +8,17 @@ import torch
 from tardiff.cli import main
 from tardiff.data.dataset import Dataset
 from tardiff.errors import TardiffError
-from tardiff.settings import GuidanceSettings, SelectionSettings
+from tardiff.settings import GuidanceSettings, SamplerSettings, SelectionSettings
 from tardiff.synthesis.diagnosis import RATE, diagnose, influence_agreement, label_traces
 from tardiff.synthesis.run import synthesise
 
 GUIDE = GuidanceSettings(guidance="classifier", strength=0.5)
+STEPS = SamplerSettings(steps=10)
 
 
 @pytest.fixture(scope="module")
 def guided(run, clf):
-    return synthesise(run[1], 150, classifier=clf[1], guidance=GUIDE, label_ratio="balanced", progress=False).dataset
+    return synthesise(run[1], 120, classifier=clf[1], guidance=GUIDE, sampler=STEPS, label_ratio="balanced", progress=False).dataset
 
 
 def test_influence_predicts_what_a_step_on_held_out_samples_does(run, clf, toy, guided):
@@ -91,7 +92,7 @@ def test_the_command_writes_numbers_and_a_picture(run, clf, toy, guided, tmp_pat
     [({"guidance": GuidanceSettings(guidance="none")}, "was not guided"), ({"selection": SelectionSettings("influence", 2)}, "selected")],
 )
 def test_what_cannot_be_diagnosed_says_so(changes, message, run, clf, toy):
-    made = synthesise(run[1], 40, classifier=clf[1], **{"guidance": GUIDE, **changes}, progress=False).dataset
+    made = synthesise(run[1], 40, classifier=clf[1], sampler=STEPS, **{"guidance": GUIDE, **changes}, progress=False).dataset
     with pytest.raises(TardiffError, match=message):
         diagnose(made, run[1], clf[1], toy[1])
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from tardiff.classifier.folder import certainty
-from tardiff.settings import GuidanceSettings
+from tardiff.settings import GuidanceSettings, SamplerSettings
 from tardiff.synthesis.matched_strength import CANDIDATES, match_strength
 from tardiff.synthesis.run import synthesise
 
-MATCHED = GuidanceSettings(guidance="classifier", pilot=128, cfg_scale=1.0)
+MATCHED = GuidanceSettings(guidance="classifier", pilot=64, cfg_scale=1.0)
 
 
 class Surer:
@@ -63,14 +63,15 @@ def test_certainty_counts_classes_alike(clf, toy):
 
 def test_samples_are_those_of_the_strength_that_was_found(run, clf):
     surer = dataclasses.replace(clf[1], card=msgspec.structs.replace(clf[1].card, certainty=-0.01))
-    found = synthesise(run[1], 40, classifier=surer, guidance=MATCHED, progress=False)
-    assert found.choice.strength == max(CANDIDATES)
-    given = synthesise(run[1], 40, classifier=surer, guidance=dataclasses.replace(MATCHED, strength=found.choice.strength), progress=False)
+    options = {"sampler": SamplerSettings(steps=6), "progress": False}
+    found = synthesise(run[1], 40, classifier=surer, guidance=MATCHED, **options)
+    assert found.match.strength == max(CANDIDATES)
+    given = synthesise(run[1], 40, classifier=surer, guidance=dataclasses.replace(MATCHED, strength=found.match.strength), **options)
     np.testing.assert_array_equal(found.dataset.train.values, given.dataset.train.values)
     less_sure = dataclasses.replace(clf[1], card=msgspec.structs.replace(clf[1].card, certainty=-9.0))
-    alone = synthesise(run[1], 40, classifier=less_sure, guidance=MATCHED, progress=False)
-    assert alone.choice.strength == 0
+    alone = synthesise(run[1], 40, classifier=less_sure, guidance=MATCHED, **options)
+    assert alone.match.strength == 0
     assert alone.movement.inert
     assert alone.dataset.manifest.settings["classifiers"]  # without which the command that made it could not be told
-    unguided = synthesise(run[1], 40, guidance=GuidanceSettings(guidance="none"), progress=False)
+    unguided = synthesise(run[1], 40, guidance=GuidanceSettings(guidance="none"), **options)
     np.testing.assert_array_equal(alone.dataset.train.values, unguided.dataset.train.values)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tardiff.errors import TardiffError
+from tardiff.model import sampling
 from tardiff.model.pipeline import TarDiffPipeline
-from tardiff.settings import GuidanceSettings
+from tardiff.settings import GuidanceSettings, SamplerSettings
 from tardiff.synthesis import sample_store, synthesise
 from tardiff.synthesis.sample_store import SampleStore
 
@@ -17,10 +18,11 @@ GUIDANCE = GuidanceSettings(guidance="classifier", strength=0.3)
 @pytest.fixture
 def small_parts(monkeypatch):
     monkeypatch.setattr(sample_store, "PART", 16)
+    monkeypatch.setattr(sampling, "CHUNK", 16)  # the network is asked about no more rows than a part has
 
 
-def draw(run, clf, store=None, n=70):
-    return synthesise(run[1], n, classifier=clf[1], guidance=GUIDANCE, store=store, progress=False)
+def draw(run, clf, store=None):
+    return synthesise(run[1], 70, classifier=clf[1], guidance=GUIDANCE, sampler=SamplerSettings(steps=5), store=store, progress=False)
 
 
 def assert_same(one, other):

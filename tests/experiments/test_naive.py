@@ -11,12 +11,12 @@ from torch.nn import functional as F
 
 from tardiff.classifier.networks import build
 from tardiff.guidance.gradient_guide import GradientGuide, gradient_over_x
+from tardiff.guidance.objectives import InfluenceObjective, raw_influence
 from tardiff.model.sampling import Step
 from tardiff.model.unet import conv
-from tardiff.parameter_influence import DoubleBackward
 from tardiff.settings import ClassifierSettings
 
-sys.path.append(str(Path(__file__).parents[1] / "experiments" / "benchmarks"))
+sys.path.append(str(Path(__file__).parents[2] / "experiments" / "benchmarks"))
 import convolution
 import naive
 
@@ -25,11 +25,13 @@ VALUES, BITS = 3, 3
 
 @pytest.fixture
 def task():
-    """A classifier, a direction for every weight, records and labels."""
+    """A classifier, a direction for the weights of its last layer (0 for the others), records and labels; the package's objective."""
     generator = torch.Generator().manual_seed(0)
-    classifier = build(ClassifierSettings("committee", width=8), VALUES + BITS, 2).eval()
-    v = {name: torch.randn(p.shape, generator=generator) for name, p in classifier.named_parameters()}
-    return classifier, v, torch.randn(5, VALUES + BITS, 8, generator=generator), torch.arange(5) % 2
+    classifier = build(ClassifierSettings("gru", width=8), VALUES + BITS, 2).eval()
+    last = torch.randn(2, 9, generator=generator)
+    v = {name: torch.zeros_like(p) for name, p in classifier.named_parameters()} | {"head.weight": last[:, :-1], "head.bias": last[:, -1]}
+    objective = InfluenceObjective([classifier], [torch.stack([last, last])], raw_influence)
+    return classifier, v, torch.randn(5, VALUES + BITS, 8, generator=generator), torch.arange(5) % 2, objective
 
 
 def see(x):
@@ -37,8 +39,8 @@ def see(x):
 
 
 def test_guidance_gradient_is_the_packages(task):
-    classifier, v, x, label = task
-    ours = gradient_over_x(DoubleBackward(classifier, v), see, x, label)
+    classifier, v, x, label, objective = task
+    ours = gradient_over_x(objective, see, x, label)
     torch.testing.assert_close(naive.influence_gradient(classifier, v, see, x, label), ours, rtol=1e-4, atol=1e-6)
     assert ours.abs().max() > 0.01
 
@@ -83,7 +85,7 @@ def test_reverse_loop_is_stochastic_ddim():
 
 def test_change_of_the_clean_estimate_is_the_packages(task, monkeypatch):
     """One step from pure noise; the guided loop differs from the unguided one by the change, whatever way it takes to x."""
-    classifier, v, x, label = task
+    classifier, v, x, label, objective = task
     bar = naive.ALPHA_BAR[-1]
     step = Step(0, 1, naive.DIFFUSION_STEPS - 1, float(bar.sqrt()), float((1 - bar).sqrt()))
     guidance = lambda x0_hat, label: naive.influence_gradient(classifier, v, see, x0_hat, label)  # noqa: E731
@@ -91,7 +93,7 @@ def test_change_of_the_clean_estimate_is_the_packages(task, monkeypatch):
     for options in ({}, {"guidance": guidance, "strength": 0.1}):
         torch.manual_seed(4)
         drawn.append(naive.reverse(Linear(), label, x.shape[1:], steps=1, **options))
-    guide = GradientGuide(DoubleBackward(classifier, v), see, strength=0.1, window=1.0, clip=3.0)
+    guide = GradientGuide(objective, see, strength=0.1, window=1.0, clip=3.0)
     change = guide(drawn[0], label, step, drawn[0])  # the last step is noiseless, so it ends in the clean estimate
     torch.testing.assert_close(drawn[1] - drawn[0], change, rtol=1e-3, atol=1e-4)
 

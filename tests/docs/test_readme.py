@@ -9,7 +9,7 @@ import pytest
 
 from tardiff import cli
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text()
 DOCUMENTS = {
     "README.md": TEXT,
@@ -38,6 +38,7 @@ def test_commands_are_found():
     assert {line.split()[1] for line in commands()} == set(cli.COMMANDS)
 
 
+@pytest.mark.slow
 def test_python_script_does_the_five_steps(real_data, tmp_path, monkeypatch, capsys):
     """The script as written, but for a model too small to be good and a quick evaluation."""
     script = re.search(r"```python\n(.*?)```", TEXT, re.S).group(1)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from tardiff.data.dataset import Dataset
-from tests.test_cli import call
+from tests.commands.test_cli import call
+
+pytestmark = pytest.mark.slow
 
 TINY = ("--steps", 30, "--batch-size", 64, "--widths", 16, 16, "--validate-every", 15)
 
