@@ -55,6 +55,10 @@ class Resamples:
         """Resample `count` times the patients, and the fits of a cell."""
         return cls(group_weights(subject_id, count, random), row_weights(fits, count, random) / np.float32(fits))
 
+    def within(self, member: NDArray[np.bool_]) -> "Resamples":
+        """The same resamples of some of the rows, [n]."""
+        return Resamples(self.rows[:, member], self.fits)
+
     def mean_over_fits(self, metric: Metric, label: NDArray[np.int64], score: NDArray[np.float64]) -> Draws:
         """A metric's mean over fits in each resample, [1 + B].
 
