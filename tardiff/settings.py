@@ -276,9 +276,12 @@ class CompareSettings:
     """Resamples of patients and seeds behind every 95 % interval."""
     seed: int = 0
     """Seed of the seeds and the bootstrap."""
+    workers: int = 0
+    """Processes that fit models side by side, each with one thread; 0 means as many as there are cores."""
 
     def __post_init__(self) -> None:
         check_range(self, 1, 100, "seeds")
+        check_range(self, 0, 10**4, "workers")
         check_range(self, TINY, 100, "ratios")
         check_range(self, 10, 10**5, "bootstrap")
         check_range(self, TINY, ANY, "budget_minutes")

@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from torch import Tensor
 
+from tardiff.base.estimates import shown
 from tardiff.base.noise import row_seeds, stream
 from tardiff.classifier.folder import ClassifierFolder
 from tardiff.data.dataset import Dataset
@@ -86,10 +87,10 @@ class Diagnosis:
     traces: tuple[Trace, ...]
 
     def __str__(self) -> str:
-        lines = [f"influence: predicted and realised fall of the guidance loss, Spearman {_shown(self.agreement.spearman)}"]
+        lines = [f"influence: predicted and realised fall of the guidance loss, Spearman {shown(*self.agreement.spearman, digits=2)}"]
         lines += [
-            f"label readable (AUROC) in the {trace.part} ({trace.components} components): guided {_shown(trace.guided)}, unguided "
-            f"{_shown(trace.unguided)}; classes drawn apart by {trace.shift:.3f} sd"
+            f"label readable (AUROC) in the {trace.part} ({trace.components} components): guided {shown(*trace.guided, digits=2)}, "
+            f"unguided {shown(*trace.unguided, digits=2)}; classes drawn apart by {trace.shift:.3f} sd"
             for trace in self.traces
         ]
         return "\n".join(lines)
@@ -123,8 +124,8 @@ def diagnose(synthetic: Dataset, pipeline: TarDiffPipeline, folder: ClassifierFo
     guidance = data.split(folder.card.guidance_set)
     some = guidance.take(np.sort(stream("diagnosis", seed).permutation(len(guidance))[:GUIDANCE_ROWS]))
     rows = (codec.seen(codec.encode(split)) for split in (some, train.take(np.arange(min(len(train), SAMPLES)))))
-    (judge, seen), label = rows, torch.from_numpy(train.label[:SAMPLES])
-    agreement = influence_agreement(folder, (judge, torch.from_numpy(some.label)), seen, label, seed)
+    (watched, seen), label = rows, torch.from_numpy(train.label[:SAMPLES])
+    agreement = influence_agreement(folder, (watched, torch.from_numpy(some.label)), seen, label, seed)
     traces = label_traces(Rows.of(train, codec).features, Rows.of(unguided, codec).features, train.label, seed)
     return Diagnosis(len(train), tuple(settings["movement"]["steps"]), agreement, traces)
 
@@ -139,11 +140,11 @@ def influence_agreement(folder: ClassifierFolder, guidance: tuple[Tensor, Tensor
         seed: of the interval.
     """
     classifier = copy.deepcopy(folder.classifier).double()
-    judge, judge_label = guidance[0].double(), guidance[1]
+    watched, watched_label = guidance[0].double(), guidance[1]
     v = guidance_directions(folder.gradients[-1:], folder.card.guidance_counts)
     with torch.no_grad():
         predicted = InfluenceObjective([folder.classifier], v, raw_influence)(seen, label).double().numpy()
-        before = float(classifier.loss(judge, judge_label).mean())
+        before = float(classifier.loss(watched, watched_label).mean())
     realised = []
     for row in range(len(label)):
         stepped = copy.deepcopy(classifier)
@@ -151,7 +152,7 @@ def influence_agreement(folder: ClassifierFolder, guidance: tuple[Tensor, Tensor
         with torch.no_grad():
             for parameter, gradient in zip(stepped.parameters(), gradients, strict=True):
                 parameter.sub_(RATE * gradient)
-            realised.append((before - float(stepped.loss(judge, judge_label).mean())) / RATE)
+            realised.append((before - float(stepped.loss(watched, watched_label).mean())) / RATE)
     return Agreement(tuple(predicted.tolist()), tuple(realised), rank_correlation(predicted, np.array(realised), seed))
 
 
@@ -167,7 +168,7 @@ def label_traces(guided: NDArray[np.float64], unguided: NDArray[np.float64], lab
     """Read the label in the components that hold 95 % of the unguided samples' variance, and in the rest.
 
     Args:
-        guided, unguided: the same samples with and without guidance, as evaluators read them, [N, F].
+        guided, unguided: the same samples with and without guidance, as judges read them, [N, F].
         label: [N], 0 or 1.
         seed: of folds and intervals.
     """
@@ -207,8 +208,3 @@ def _drawn_apart(change: NDArray[np.float64], label: NDArray[np.int64]) -> float
     one, other = change[label == 1], change[label == 0]
     square = (one.mean(axis=0) - other.mean(axis=0)) ** 2 - one.var(axis=0) / len(one) - other.var(axis=0) / len(other)
     return float(np.sqrt(max(0.0, square.mean())))
-
-
-def _shown(estimate: Interval) -> str:
-    value, low, high = estimate
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
