@@ -67,6 +67,11 @@ class Identity(msgspec.Struct, frozen=True):
     data_hash: str
 
 
+def plain(settings: Any) -> dict[str, Any]:
+    """As JSON gives them back, so that what was stored can be compared with what is asked for."""
+    return msgspec.json.decode(msgspec.json.encode(settings))
+
+
 class Checkpoint:
     """The folder `OUT.partial`."""
 
@@ -83,7 +88,7 @@ class Checkpoint:
         """
         if not self.path.exists():
             return None
-        check_signed(self.folder, self.identity)
+        check_signed(self.folder, plain(self.identity))
         try:
             with safe_open(self.path, "pt") as file:
                 progress = json.loads(file.metadata()["progress"])
@@ -100,7 +105,7 @@ class Checkpoint:
         """
         temporary = self.folder / ".checkpoint.tmp"
         try:
-            sign(self.folder, self.identity)
+            sign(self.folder, plain(self.identity))
             save_file(tensors, temporary, {"progress": json.dumps(progress | {"threads": torch.get_num_threads()})})
             temporary.replace(self.path)
         except (OSError, SafetensorError) as error:

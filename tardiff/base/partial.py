@@ -7,8 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from tardiff.base.files import write_json
 from tardiff.errors import TardiffError
 
@@ -17,12 +15,7 @@ NOTE = "identity.json"
 
 def partial_folder(out: str | Path) -> Path:
     """Where the work that ends in `out` stands while it is in progress."""
-    return Path(f"{out}.partial")
-
-
-def plain(settings: Any) -> Any:
-    """As JSON gives them back, so that what was stored can be compared with what is asked for."""
-    return msgspec.json.decode(msgspec.json.encode(settings))
+    return Path(f"{Path(out)}.partial")
 
 
 def claim(folder: Path, identity: Any) -> None:
@@ -56,7 +49,7 @@ def sign(folder: Path, identity: Any) -> None:
         OSError: it cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / NOTE, plain(identity))
+    write_json(folder / NOTE, identity)
 
 
 def check_signed(folder: Path, identity: Any) -> None:
@@ -69,5 +62,5 @@ def check_signed(folder: Path, identity: Any) -> None:
         found = json.loads((folder / NOTE).read_bytes())
     except (OSError, ValueError):
         found = None
-    if found != plain(identity):
+    if found != json.loads(json.dumps(identity)):
         raise TardiffError(f"{folder}: holds work of other settings or data; finish that one, remove it, or choose another --out")

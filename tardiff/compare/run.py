@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tardiff.base.checkpoint import weights_hash
+from tardiff.base.checkpoint import plain, weights_hash
 from tardiff.base.files import new_folder, refuse_existing, write_json
 from tardiff.base.ledger import Ledger
 from tardiff.base.noise import stream
-from tardiff.base.partial import claim, partial_folder, plain
+from tardiff.base.partial import claim, partial_folder
 from tardiff.compare.cells import Comparison
 from tardiff.compare.figure import forest
 from tardiff.compare.metrics import METRICS

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from tardiff.base.checkpoint import plain
 from tardiff.base.files import new_folder, write_json
 from tardiff.base.threads import one_thread
 from tardiff.classifier.folder import ClassifierFolder
@@ -102,7 +103,7 @@ def evaluate(
             real=_describe(real_data),
             synthetic={name: _describe(dataset) for name, dataset in synthetic_data.items()},
             test=_describe(test_data) | {"split": test_name, "rows": len(test_split), "positives": int((test_split.label == 1).sum())},
-            settings=_plain_settings(settings),
+            settings={key: value for key, value in plain(settings).items() if key != "workers"},  # which change nothing
             versions=versions(),
             utility=utility.utility(sets, score, settings),
             forecast=forecast.forecast(sets, forecasters, done, settings),
@@ -193,12 +194,6 @@ def _thinned(dataset: Dataset, settings: EvaluateSettings) -> Dataset:
     for name, split in fewer.splits.items():
         check_classes(f"--max-rows {settings.max_rows}, {name} split", fewer, split)
     return fewer
-
-
-def _plain_settings(settings: EvaluateSettings) -> dict[str, Any]:
-    """As JSON gives them back; without the number of workers, which changes nothing."""
-    fields = {key: value for key, value in asdict(settings).items() if key != "workers"}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
 
 
 def _describe(dataset: Dataset) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
-from tardiff.base.checkpoint import Checkpoint, Identity, Tensors, pack, pack_adam, unpack, unpack_adam
+from tardiff.base.checkpoint import Checkpoint, Identity, Tensors, pack, pack_adam, plain, unpack, unpack_adam
 from tardiff.base.distributed import barrier, main_process, shard, world_size
 from tardiff.base.files import refuse_existing
 from tardiff.base.noise import normal, reserved_rows, row_seeds, stream, uniform
-from tardiff.base.partial import partial_folder, plain
+from tardiff.base.partial import partial_folder
 from tardiff.base.progress import bar
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split

@@ -3,9 +3,8 @@
 import copy
 from pathlib import Path
 
-from tardiff.base.checkpoint import Identity
+from tardiff.base.checkpoint import Identity, plain
 from tardiff.base.files import refuse_existing
-from tardiff.base.partial import plain
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import UNLABELLED, Dataset
 from tardiff.data.statics import StaticModel

@@ -7,9 +7,8 @@ from typing import Any
 
 import msgspec
 
-from tardiff.base.checkpoint import Identity, weights_hash
+from tardiff.base.checkpoint import Identity, plain, weights_hash
 from tardiff.base.files import refuse_existing
-from tardiff.base.partial import plain
 from tardiff.classifier.folder import ClassifierFolder
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset

@@ -13,6 +13,7 @@ import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from tardiff.base.checkpoint import plain
 from tardiff.base.distributed import barrier, main_process
 from tardiff.base.files import read_struct, write_struct
 from tardiff.base.partial import check_signed, sign
@@ -44,7 +45,7 @@ class SampleStore:
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
         self.folder = folder
-        self.identity = identity
+        self.identity = plain(identity)
 
     def draw(self, draw: Draw, label: NDArray[np.int64], seeds: Sequence[int]) -> tuple[Samples, GuidanceLog]:
         """Draw what is not there yet; returns all samples, mapped from their files, and what guidance did to them.
