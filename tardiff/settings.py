@@ -197,7 +197,7 @@ class EvaluateSettings:
     """What an evaluation fits and how often."""
 
     models: tuple[Literal["gru", "tcn", "trees", "logistic"], ...] = ("gru", "tcn", "trees", "logistic")
-    """Evaluators: the package's GRU and temporal convolutions, gradient-boosted trees and logistic regression on summary
+    """Judges: the package's GRU and temporal convolutions, gradient-boosted trees and logistic regression on summary
     features. The default guide is made of all of these but trees."""
     seeds: int = 5
     """Fits of every cell, each with another seed."""
@@ -213,11 +213,11 @@ class EvaluateSettings:
     """Descriptors by whose groups of test patients utility is reported, too; `auto` is every categorical one and age,
     `none` none."""
     max_rows: int = 20000
-    """Most rows of a split that evaluators learn from or predict; larger splits are thinned out by the seed. 0 takes all."""
+    """Most rows of a split that judges learn from or predict; larger splits are thinned out by the seed. 0 takes all."""
     quick: bool = False
     """Two seeds, the ratio 1.0 only, trees and logistic regression, at most 4,000 rows, 500 attacked: a first look in under two minutes."""
     workers: int = 0
-    """Processes that fit evaluators side by side, each with one thread; 0 means as many as there are free cores."""
+    """Processes that fit models side by side, each with one thread; 0 means as many as there are free cores."""
 
 
 @dataclass(frozen=True)
