@@ -13,6 +13,7 @@ import ibis
 
 from data_prep.engine import write
 from tardiff.base.files import refuse_existing, write_json
+from tardiff.base.partial import partial_folder
 from tardiff.errors import TardiffError
 
 T = TypeVar("T")
@@ -81,7 +82,7 @@ def work(out: str | Path, settings: Mapping[str, Any], files: Sequence[Path]) ->
         TardiffError: `out` exists, or cannot be written, or something else is called `OUT.partial`.
     """
     out = Path(out)
-    folder = out.with_name(out.name + ".partial")
+    folder = partial_folder(out)
     request = {"settings": dict(settings), "files": [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]}
     request = json.loads(json.dumps(request, default=str))
     shutil.rmtree(_nameless(folder), ignore_errors=True)  # of a call that was killed as it began or ended

@@ -200,7 +200,7 @@ class EvaluateSettings:
     """What an evaluation fits and how often."""
 
     models: tuple[Literal["gru", "tcn", "trees", "logistic"], ...] = JUDGES
-    """Evaluators: the package's GRU and temporal convolutions, gradient-boosted trees and logistic regression on summary
+    """Judges: the package's GRU and temporal convolutions, gradient-boosted trees and logistic regression on summary
     features. The default guide is made of all of these but trees."""
     seeds: int = 5
     """Fits of every cell, each with another seed."""
@@ -216,11 +216,11 @@ class EvaluateSettings:
     """Descriptors by whose groups of test patients utility is reported, too; `auto` is every categorical one and age,
     `none` none."""
     max_rows: int = 20000
-    """Most rows of a split that evaluators learn from or predict; larger splits are thinned out by the seed. 0 takes all."""
+    """Most rows of a split that judges learn from or predict; larger splits are thinned out by the seed. 0 takes all."""
     quick: bool = False
     """Two seeds, the ratio 1.0 only, trees and logistic regression, at most 4,000 rows, 500 attacked: a first look in under two minutes."""
     workers: int = 0
-    """Processes that fit evaluators side by side, each with one thread; 0 means as many as there are free cores."""
+    """Processes that fit models side by side, each with one thread; 0 means as many as there are free cores."""
 
     def __post_init__(self) -> None:
         check_range(self, 1, ANY, "seeds", "bootstrap", "attack_rows")
@@ -287,9 +287,12 @@ class CompareSettings:
     """Resamples of patients and seeds behind every 95 % interval."""
     seed: int = 0
     """Seed of the seeds and the bootstrap."""
+    workers: int = 0
+    """Processes that fit models side by side, each with one thread; 0 means as many as there are cores."""
 
     def __post_init__(self) -> None:
         check_range(self, 1, 100, "seeds")
+        check_range(self, 0, 10**4, "workers")
         check_range(self, TINY, 100, "ratios")
         check_range(self, 10, 10**5, "bootstrap")
         check_range(self, TINY, ANY, "budget_minutes")

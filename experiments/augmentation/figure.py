@@ -1,6 +1,6 @@
 """Each way's AUPRC against doing nothing, on test rows, as a picture.
 
-python experiments/augmentation/figure.py experiments/augmentation/results.jsonl experiments/augmentation/gains.png
+python -m experiments.augmentation.figure experiments/augmentation/results.jsonl experiments/augmentation/gains.png
 """
 
 import sys
@@ -8,9 +8,9 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from run import IMBALANCES, MODELS, WAYS
-from table import Cells, interval, tables
 
+from experiments.augmentation.run import IMBALANCES, MODELS, WAYS
+from experiments.augmentation.table import Cells, gained, tables
 from tardiff.evaluate.plots import save_png
 
 GUIDED, OTHER = "#D55E00", "#0072B2"
@@ -34,7 +34,7 @@ def draw(axes: Axes, cells: Cells) -> None:
     """Every way but doing nothing, from top to bottom."""
     ways = [way for way in WAYS if way != "none"]
     for y, way in enumerate(ways):
-        value, low, high = interval(cells[way], cells["none"])
+        value, low, high = gained(cells[way], cells["none"])
         colour = GUIDED if way == "guided" else OTHER
         axes.plot((low, high), (y, y), color=colour)
         axes.plot(value, y, "o", color=colour)

@@ -1,11 +1,10 @@
 """Every cell of the comparison, one line of JSON each; what stands in the file is not run again.
 
-python experiments/augmentation/run.py --data runs/p12/data --work runs/augmentation --judged-on validation --seeds 2
-python experiments/augmentation/run.py --data runs/p12/data --work runs/augmentation --judged-on test --seeds 5
+python -m experiments.augmentation.run --data runs/p12/data --work runs/augmentation --judged-on validation --seeds 2
+python -m experiments.augmentation.run --data runs/p12/data --work runs/augmentation --judged-on test --seeds 5
 """
 
 import argparse
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from tardiff.base.ledger import Ledger
 from tardiff.base.noise import stream
-from tardiff.compare.run import make_bench, seeds_of
+from tardiff.compare.run import opened, seeds_of
 from tardiff.data.dataset import Dataset
 from tardiff.settings import METHODS, CompareSettings
 
@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 IMBALANCES: dict[str, float | None] = {"natural": None, "5 %": 0.05, "2 %": 0.02}
 MODELS = ("gru", "trees")
 WAYS = tuple(method for method in METHODS if method != "refined")
-SETTINGS = CompareSettings(methods=",".join(WAYS), ratios=(0.25, 1.0), bootstrap=200)
+SETTINGS = CompareSettings(methods=",".join(WAYS), ratios=(0.25, 1.0), bootstrap=200, workers=1)
 
 
 def with_fewer_deaths(data: Dataset, share: float | None, seed: int) -> Dataset:
@@ -57,29 +57,22 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=HERE / "results.jsonl")
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
-    data = Dataset.load(options.data)
+    data, ledger = Dataset.load(options.data), Ledger(options.results)
     settings = replace(SETTINGS, on=options.judged_on, seeds=options.seeds, budget_minutes=options.budget_minutes)
     for number, seed in enumerate(seeds_of(settings)):
         for imbalance in options.imbalances:
             work = options.work / f"{imbalance.replace(' %', '')}-{options.judged_on}-{options.budget_minutes:g}"
             work.mkdir(parents=True, exist_ok=True)
-            bench = make_bench(with_fewer_deaths(data, IMBALANCES[imbalance], seed), settings, work)
+            comparison = opened(with_fewer_deaths(data, IMBALANCES[imbalance], seed), settings, work)
             for method in options.methods:
                 for model in options.models:
                     key = {"judged_on": options.judged_on, "imbalance": imbalance, "model": model, "method": method, "seed": number}
-                    if time.monotonic() > end or _there(options.results, key):
+                    if time.monotonic() > end or ledger.find(**key):
                         continue
-                    bench.settings = replace(settings, model=model)
-                    cell = lean(bench.cell(method, seed))
-                    with options.results.open("a") as file:
-                        file.write(json.dumps(key | {"train_deaths": int(bench.data.train.label.sum())} | cell) + "\n")
+                    comparison.settings = replace(settings, model=model)
+                    deaths = {"train_deaths": int(comparison.data.train.label.sum())}
+                    cell = ledger.add(key | deaths | lean(comparison.cell(method, seed)))
                     print(imbalance, model, method, number, f"AUPRC {cell['values']['auprc']:.3f}, {cell['seconds']:.0f} s", flush=True)
-
-
-def _there(results: Path, key: dict[str, object]) -> bool:
-    if not results.exists():
-        return False
-    return any(key.items() <= json.loads(line).items() for line in results.read_text().splitlines())
 
 
 if __name__ == "__main__":

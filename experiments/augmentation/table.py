@@ -1,17 +1,19 @@
 """The tables of the comparison, from its recorded cells, as Markdown.
 
-python experiments/augmentation/table.py experiments/augmentation/results.jsonl
+python -m experiments.augmentation.table experiments/augmentation/results.jsonl
 """
 
-import base64
-import json
 import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from experiments.tables import Interval, difference, markdown
+from tardiff.base.estimates import shown
+from tardiff.base.ledger import Ledger
+from tardiff.evaluate.bootstrap import unpacked
 
 TIED = 0.03
 """So wide may an interval that holds 0 be for a tie; a wider one says nothing."""
@@ -32,8 +34,7 @@ def main() -> None:
 def tables(results: Path) -> dict[tuple[str, str, str], Cells]:
     """Recorded cells by split that judged, imbalance and model."""
     found: dict[tuple[str, str, str], Cells] = defaultdict(lambda: defaultdict(dict))
-    for line in results.read_text().splitlines():
-        cell = json.loads(line)
+    for cell in Ledger(results).cells():
         found[cell["judged_on"], cell["imbalance"], cell["model"]][cell["method"]][cell["seed"]] = cell
     return found
 
@@ -42,26 +43,19 @@ def summary(found: dict[tuple[str, str], Cells]) -> str:
     """A line for each imbalance and model: means over seeds, and guided rows against doing nothing and the best other way."""
     ways = list(next(iter(found.values())))
     lines = [["deaths, model", *ways, "guided - none", "guided - best other"]]
-    lines.append(["---"] * len(lines[0]))
     for (imbalance, model), cells in found.items():
         means = [f"{np.mean([cell['values']['auprc'] for cell in cells[way].values()]):.3f}" if way in cells else "" for way in ways]
-        lines.append([f"{imbalance}, {model}", *means, difference(cells["guided"], cells["none"]), verdict(cells)])
+        lines.append([f"{imbalance}, {model}", *means, gain(cells["guided"], cells["none"]), verdict(cells)])
     return markdown(lines)
-
-
-def markdown(lines: list[list[str]]) -> str:
-    """A table's lines."""
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def table(cells: Cells) -> str:
     """Means over seeds; AUPRC against doing nothing and class weights of the same seeds, with 95 % intervals over stays and seeds."""
-    header = ["method", "seeds", "AUPRC", "- none", "- class weights", "AUROC", "Brier", "slope", "sens. at 90 % spec.", "ratio"]
-    lines = [header, ["---"] * len(header)]
+    lines = [["method", "seeds", "AUPRC", "- none", "- class weights", "AUROC", "Brier", "slope", "sens. at 90 % spec.", "ratio"]]
     for method, by_seed in cells.items():
         values = [cell["values"] for cell in by_seed.values()]
         ratios = " ".join(f"{cell['ratio']:g}{'b' if cell['both'] else ''}" for cell in by_seed.values() if "ratio" in cell)
-        differences = [difference(by_seed, cells[other]) if other in cells else "" for other in ("none", "class_weight")]
+        differences = [gain(by_seed, cells[other]) if other in cells else "" for other in ("none", "class_weight")]
         means = [f"{np.mean([v[m] for v in values if v[m] is not None]):.3f}" for m in ("auprc", *OTHERS)]
         lines.append([method, str(len(by_seed)), means[0], *differences, *means[1:], ratios])
     return markdown(lines)
@@ -74,33 +68,23 @@ def verdict(cells: Cells) -> str:
     if ours is None or not means:
         return ""
     rival = max(means, key=lambda method: means[method])
-    value, low, high = interval(cells["guided"], cells[rival])
+    value, low, high = gained(cells["guided"], cells[rival])
     tied = low <= 0 <= high and high - low < TIED
     word = "best" if value > 0 else "tied for best" if tied else "not best"
-    return f"{word}: {value:+.3f} [{low:+.3f}, {high:+.3f}] to {rival}"
+    return f"{word}: {shown(value, low, high, signed=True)} to {rival}"
 
 
-def difference(by_seed: dict[int, Any], control: dict[int, Any]) -> str:
+def gain(by_seed: dict[int, Any], control: dict[int, Any]) -> str:
     """Paired difference in AUPRC, as text; none to itself."""
     if by_seed is control or not set(by_seed) & set(control):
         return ""
-    value, low, high = interval(by_seed, control)
-    return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return shown(*gained(by_seed, control), signed=True)
 
 
-def interval(by_seed: dict[int, Any], control: dict[int, Any]) -> tuple[float, float, float]:
-    """Paired difference in AUPRC; resamples of the stays are shared, seeds are drawn again."""
-    both = sorted(set(by_seed) & set(control))
-    draws = np.stack([draws_of(by_seed[seed]) - draws_of(control[seed]) for seed in both])
-    chosen = np.random.default_rng(0).integers(len(both), size=(draws.shape[1] - 1, len(both)))
-    means = draws[chosen, np.arange(1, draws.shape[1])[:, None]].mean(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(draws[:, 0].mean()), float(low), float(high)
-
-
-def draws_of(cell: dict[str, Any]) -> NDArray[np.float64]:
-    """AUPRC in every resample; the first one is the rows as they are."""
-    return np.frombuffer(base64.b64decode(cell["draws"]), "<f4").astype(np.float64)
+def gained(by_seed: dict[int, Any], control: dict[int, Any]) -> Interval:
+    """Paired difference in AUPRC over stays and seeds."""
+    ours, theirs = ({seed: unpacked(cell["draws"]) for seed, cell in cells.items()} for cells in (by_seed, control))
+    return difference(ours, theirs)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 import torch
-from clock import in_turn
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils import mkldnn
+
+from experiments.benchmarks.clock import in_turn
 
 BATCH, WIDTH, STEPS, TAPS = 128, 64, 48, 3
 SIZES = (512, 1024, 2048)  # of square matrices whose product is the peak

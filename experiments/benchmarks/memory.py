@@ -1,6 +1,6 @@
 """Largest memory of training and sampling at the size of MIMIC-IV, on records of noise; writes memory.json beside itself.
 
-python experiments/benchmarks/memory.py --work runs/memory
+python -m experiments.benchmarks.memory --work runs/memory
 """
 
 import argparse

@@ -3,7 +3,7 @@
 Simulates raw tables of the sizes asked for (kept under --work and used again), then runs every job in a process of its own,
 one after the other, repeatedly. For each run: seconds, seconds of processor, and the highest memory of all its processes.
 
-    python experiments/benchmarks/prepare.py --work DIR --out prepare.json
+    python -m experiments.benchmarks.prepare --work DIR --out prepare.json
 """
 
 import argparse

@@ -3,7 +3,7 @@
 Jobs that are compared run in turn, and what is compared is processor time, for other work may run beside them. The records are made
 up. `--parts` runs some parts only; the file is then written with the others as they were.
 
-    OMP_NUM_THREADS=1 python experiments/benchmarks/speed.py --out experiments/benchmarks/speed.json
+    OMP_NUM_THREADS=1 python -m experiments.benchmarks.speed --out experiments/benchmarks/speed.json
 """
 
 import argparse
@@ -20,17 +20,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import naive
 import numpy as np
 import torch
-from clock import in_turn, machine
-from convolution import throughput
 from diffusers.training_utils import EMAModel
-from made_up import made_up, untrained
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from experiments.benchmarks import naive
+from experiments.benchmarks.clock import in_turn, machine
+from experiments.benchmarks.convolution import throughput
+from experiments.benchmarks.made_up import made_up, untrained
 from tardiff.base.files import write_json
 from tardiff.base.noise import row_seeds
 from tardiff.classifier.folder import ClassifierFolder, fit_classifier

@@ -9,7 +9,7 @@ the real one minus 0.01 (`point`), or every judge's paired 95 % interval of the 
 Both sides are processor seconds of one thread in this run. The naive implementation is not trained to the end: its time is
 its measured seconds a step (one step before each of our trainings) times the 20,000 steps that are published.
 
-    python experiments/benchmarks/time_to_quality.py --data DATA --out experiments/benchmarks/time_to_quality.json
+    python -m experiments.benchmarks.time_to_quality --data DATA --out experiments/benchmarks/time_to_quality.json
 """
 
 import argparse
@@ -17,30 +17,31 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import naive
 import numpy as np
 import torch
-from clock import machine
-from numpy.typing import NDArray
 
+from experiments.benchmarks import naive
+from experiments.benchmarks.clock import machine
+from tardiff.base.estimates import shown
 from tardiff.base.files import write_json
 from tardiff.base.noise import row_seeds, stream
 from tardiff.data.codec import Codec
-from tardiff.data.dataset import Dataset, Split
+from tardiff.data.dataset import Dataset
 from tardiff.data.labels import draw_labels
-from tardiff.evaluate.bootstrap import TAILS, group_weights
-from tardiff.evaluate.judges import Rows, fit_predict
+from tardiff.evaluate.bootstrap import TAILS, Draws, Resamples
+from tardiff.evaluate.judges import Rows
 from tardiff.evaluate.metrics import auprc
+from tardiff.evaluate.row_sets import Part, RowSets
+from tardiff.evaluate.train_and_judge import judge_fit, judged
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.model.training import train
 from tardiff.settings import SamplerSettings, TrainSettings
 
 SPLITS = ("validation", "test")
-MODELS = ("trees", "logistic")
+JUDGES = ("trees", "logistic")
 FITS, RESAMPLES, HELD_OUT, MARGIN = 3, 500, 0.2, 0.01
 SIZES: dict[str, dict[str, Any]] = {
     "small": {"batch_size": 64, "widths": (32, 64), "blocks": 1, "ema_decay": 0.998},
@@ -48,40 +49,31 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class Judge:
-    """Judges that are asked about one split, always under the same resamples of its patients."""
-
-    rows: Rows
-    weights: NDArray[np.float32]
-
-    @classmethod
-    def on(cls, split: Split, codec: Codec) -> "Judge":
-        """Judges that are asked about this split."""
-        return cls(Rows.of(split, codec), group_weights(split.subject_id, RESAMPLES, stream("judges", 0)))
-
-    def __call__(self, rows: Rows) -> dict[str, NDArray[np.float64]]:
-        """AUPRC of each model trained on some rows, mean of `FITS` fits, of the split as it is and of every resample."""
-        draws = {}
-        for model in MODELS:
-            by_fit = []
-            for seed in range(FITS):
-                order = stream("stop on", seed).permutation(len(rows))
-                cut = round(HELD_OUT * len(rows))
-                score = fit_predict(model, rows.take(order[cut:]), rows.take(order[:cut]), self.rows, seed)[:, 1]
-                by_fit.append(auprc(self.rows.label, score, self.weights))
-            draws[model] = np.mean(by_fit, axis=0)
-        return draws
+def tstr(rows: Rows, asked: RowSets, resamples: dict[str, Resamples]) -> dict[str, dict[str, Draws]]:
+    """AUPRC of judges trained on some rows, mean of `FITS` fits, by split that is asked about and judge, [1 + B]."""
+    sets, ask = asked.adding(learnt=rows), {split: (Part(split),) for split in SPLITS}
+    found: dict[str, dict[str, Draws]] = {split: {} for split in SPLITS}
+    for judge in JUDGES:
+        answers = []
+        for seed in range(FITS):
+            order = stream("stop on", seed).permutation(len(rows))
+            cut = round(HELD_OUT * len(rows))
+            learn, stop_on = (Part.of("learnt", order[cut:]),), (Part.of("learnt", order[:cut]),)
+            answers.append(judge_fit(judge, learn, stop_on, ask, seed, sets).run(sets))
+        for split in SPLITS:
+            by_fit = [judged(sets.rows[split].label, a[split][None], resamples[split], {"auprc": auprc})["auprc"] for a in answers]
+            found[split][judge] = np.mean(by_fit, axis=0)
+    return found
 
 
-def compared(synthetic: dict[str, NDArray[np.float64]], real: dict[str, NDArray[np.float64]]) -> dict[str, dict[str, Any]]:
-    """By model: AUPRC, and its difference to real rows with the paired 95 % interval."""
+def compared(synthetic: dict[str, Draws], real: dict[str, Draws]) -> dict[str, dict[str, Any]]:
+    """By judge: AUPRC, and its difference to real rows with the paired 95 % interval."""
     result = {}
-    for model in MODELS:
-        difference = synthetic[model] - real[model]
+    for judge in JUDGES:
+        difference = synthetic[judge] - real[judge]
         low, high = np.quantile(difference[1:], TAILS)
-        numbers = {"tstr": synthetic[model][0], "real": real[model][0], "difference": difference[0], "low": low, "high": high}
-        result[model] = {name: round(float(number), 4) for name, number in numbers.items()}
+        numbers = {"tstr": synthetic[judge][0], "real": real[judge][0], "difference": difference[0], "low": low, "high": high}
+        result[judge] = {name: round(float(number), 4) for name, number in numbers.items()}
     return result
 
 
@@ -141,9 +133,10 @@ def main() -> None:
     torch.set_num_threads(1)
     data = Dataset.load(options.data)
     codec = Codec.fit(data.train, data.manifest)
-    clock, judges = NaiveClock(data, codec), {split: Judge.on(data.split(split), codec) for split in SPLITS}
-    training = Rows.of(data.train, codec)
-    real = {split: judge(training) for split, judge in judges.items()}
+    clock, training = NaiveClock(data, codec), Rows.of(data.train, codec)
+    asked = RowSets({split: Rows.of(data.split(split), codec) for split in SPLITS})
+    resamples = {split: Resamples.draw(data.split(split).subject_id, 1, RESAMPLES, stream("judges", 0)) for split in SPLITS}
+    real = tstr(training, asked, resamples)
 
     runs = []
     for seed in options.seeds:
@@ -151,7 +144,7 @@ def main() -> None:
             clock.tick()
             pipeline, seconds = trained(data, TrainSettings(steps=steps, seed=seed, validate_every=10**6, **SIZES[options.size]))
             rows, sampling = sampled(pipeline, len(training), seed)
-            figures = {split: compared(judge(rows), real[split]) for split, judge in judges.items()}
+            figures = {split: compared(draws, real[split]) for split, draws in tstr(rows, asked, resamples).items()}
             run = {"seed": seed, "steps": steps, "cpu_seconds": seconds, "sampling_cpu_seconds": sampling, **figures}
             runs.append(run | {"reached": reached(figures)})
             print(line(runs[-1]), flush=True)
@@ -181,9 +174,9 @@ def line(run: dict[str, Any]) -> str:
     """A run in words."""
     parts = [f"seed {run['seed']}  {run['steps']:>5,} steps  {run['cpu_seconds']:6.1f} s"]
     for split in SPLITS:
-        for model, n in run[split].items():
-            interval = f"{n['difference']:+.3f} [{n['low']:+.3f}, {n['high']:+.3f}]"
-            parts.append(f"{split} {model} {n['tstr']:.3f} (real {n['real']:.3f}, {interval})")
+        for judge, n in run[split].items():
+            difference = shown(n["difference"], n["low"], n["high"], signed=True)
+            parts.append(f"{split} {judge} {n['tstr']:.3f} (real {n['real']:.3f}, {difference})")
     return "\n    ".join([*parts, f"reached: {'; '.join(run['reached']) or 'no'}"])
 
 

@@ -1,43 +1,51 @@
 """One cell: a row of the table in one regime with one seed, from the generator to the judges' figures."""
 
-import base64
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from baselines import BASELINES
-from numpy.typing import NDArray
-from regimes import Regime
 
-from tardiff.base.noise import stream
+from experiments.guidance.baselines import BASELINES
+from experiments.guidance.published import published_guide
+from experiments.guidance.regimes import Regime
+from tardiff.base.noise import row_seeds, stream
 from tardiff.classifier.folder import ClassifierFolder, fit_classifier
 from tardiff.data.dataset import Split
-from tardiff.evaluate.bootstrap import group_weights
-from tardiff.evaluate.judges import Rows, fit_predict
+from tardiff.data.labels import draw_labels
+from tardiff.evaluate.bootstrap import Resamples, packed
+from tardiff.evaluate.cache import Arrays, Cache
+from tardiff.evaluate.judges import Rows
 from tardiff.evaluate.metrics import auprc, auroc, brier
+from tardiff.evaluate.pool import Fit, run_fits
+from tardiff.evaluate.row_sets import Part, Parts, RowSets
+from tardiff.evaluate.train_and_judge import best_of, judge_fit, judged
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.model.training import train
 from tardiff.settings import ClassifierSettings, GuidanceSettings, SelectionSettings, TrainSettings
 from tardiff.synthesis.run import synthesise
 
-MODELS = ("gru", "trees", "logistic")
+JUDGES = ("gru", "trees", "logistic")
 QUICK = ("trees", "logistic")
+METRICS = {"auprc": auprc, "auroc": auroc, "brier": brier}
 RESAMPLES = 200
 HELD_OUT = 0.2
 RATIOS = (0.5, 1.0, 5.0)
-GENERATOR = {
-    "all": TrainSettings(steps=2500),
-    "half": TrainSettings(steps=2500),
-    "static": TrainSettings(steps=2500),
-    "static-small": TrainSettings(steps=1000),
-    "small": TrainSettings(steps=1000),
-    "scarce": TrainSettings(steps=1000),
-    "imbalanced": TrainSettings(steps=2000),
-    "few-labels": TrainSettings(steps=2500),
+VALIDATION = (Part("validation"),)
+STEPS = {
+    "all": 2500,
+    "half": 2500,
+    "static": 2500,
+    "static-small": 1000,
+    "small": 1000,
+    "scarce": 1000,
+    "imbalanced": 2000,
+    "few-labels": 2500,
 }
+"""Optimizer steps of a regime's generator."""
 SMALL = {"batch_size": 64, "widths": (32, 64), "blocks": 1, "ema_decay": 0.998, "validate_every": 10**6}
 FOUR = (("gru", 0), ("gru", 1), ("tcn", 2), ("summary", 3))
 GUIDES = {"one": FOUR[:1], "four": FOUR, "committee": (("committee", 0),)}
@@ -49,29 +57,28 @@ class Recipe:
     """How the synthetic rows of a table row are made.
 
     Attributes:
-        guidance: which guide, None for none.
+        guidance: which guide; `published` is the rule of TarDiff's release.
         guide: who guides: the first classifier, all four of them, or one committee that was fitted as such.
         select: choose among four times as many samples.
         size: synthetic rows, as a multiple of the regime's.
         pseudo: labels come from the classifiers, which rank unguided samples; there are as many deaths as wanted.
     """
 
-    guidance: GuidanceSettings | None = None
+    guidance: GuidanceSettings | Literal["published"] = field(default_factory=lambda: GuidanceSettings(guidance="none"))
     guide: Literal["one", "four", "committee"] = "committee"
-    select: str = "none"
+    select: Literal["none", "influence"] = "none"
     size: float = 1.0
     pseudo: bool = False
 
 
 @dataclass
-class Bench:
-    """A regime with one seed: generator, classifiers and judges, made once and kept in a folder."""
+class Lab:
+    """A regime with one seed: its generator, classifiers and rows, made once and kept in a folder, and its judges."""
 
     regime: Regime
     name: str
     seed: int
     work: Path
-    seconds: dict[str, float] = field(default_factory=dict)
 
     @cached_property
     def generator(self) -> TarDiffPipeline:
@@ -80,8 +87,7 @@ class Bench:
         path = self.work / f"generator-{self.name}-{seed}"
         if path.exists():
             return TarDiffPipeline.from_pretrained(path)
-        settings = TrainSettings(steps=GENERATOR[self.name].steps, seed=seed, **SMALL)
-        return train(self.regime.generator, path, settings, progress=False)
+        return train(self.regime.generator, path, TrainSettings(steps=STEPS[self.name], seed=seed, **SMALL), progress=False)
 
     def classifiers(self, guide: str) -> list[ClassifierFolder]:
         """Fitted on the labelled rows of the budget, in the generator's space."""
@@ -99,57 +105,88 @@ class Bench:
         return Rows.of(split, self.generator.codec)
 
     @cached_property
-    def real(self) -> tuple[Rows, Rows, Rows]:
+    def sets(self) -> RowSets:
         """Training and validation rows of the budget, and the rows outside it that judge."""
-        return self.rows(self.regime.labelled.train), self.rows(self.regime.labelled.split("validation")), self.rows(self.regime.outside)
+        labelled = self.regime.labelled
+        splits = {"train": labelled.train, "validation": labelled.split("validation"), "outside": self.regime.outside}
+        return RowSets({role: self.rows(split) for role, split in splits.items()})
+
+    @cached_property
+    def resamples(self) -> Resamples:
+        """Of the patients outside, the same in every cell, so that cells pair."""
+        return Resamples.draw(self.regime.outside.subject_id, 1, RESAMPLES, stream("judges", 0))
 
     def synthetic(self, recipe: Recipe) -> tuple[Rows, dict[str, Any]]:
         """The synthetic rows of a recipe, of the same noise for every recipe, and what guidance did."""
-        size = round(recipe.size * self.regime.rows)
-        folders = self.classifiers(recipe.guide)
-        result = synthesise(
+        size, folders = round(recipe.size * self.regime.rows), self.classifiers(recipe.guide)
+        if recipe.guidance == "published":
+            label = draw_labels(self.regime.ratio, self.generator.card.class_counts, size, self.seed)
+            guide = published_guide(folders[0], self.regime.labelled.train)
+            samples = self.generator(label, row_seeds(self.seed, range(size)), guide=guide)
+            return self.rows(self.generator.dataset(samples, {}).train), {}
+        made = synthesise(
             self.generator,
             size,
             classifier=folders,
-            guidance=recipe.guidance or GuidanceSettings(guidance="none"),
-            selection=SelectionSettings(select=recipe.select),  # type: ignore[arg-type]
+            guidance=recipe.guidance,
+            selection=SelectionSettings(select=recipe.select),
             label_ratio=self.regime.ratio,
             relabel=recipe.pseudo,
             seed=self.seed,
-            data=self.regime.labelled,
             progress=False,
         )
-        rows = self.rows(result.dataset.train)
-        moved = ({"moved": result.movement.value} if result.movement else {}) | (
-            {"strength": result.choice.strength} if result.choice else {}
-        )
-        return rows, moved
+        moved = {"moved": made.movement.value} if made.movement else {}
+        return self.rows(made.dataset.train), moved | ({"strength": made.match.strength} if made.match else {})
+
+    def run(self, fits: Iterable[Fit], sets: RowSets) -> dict[Fit, Arrays]:
+        """What fits give, one after the other; it is kept in the folder."""
+        return run_fits(fits, sets, 1, Cache(self.work / "fits"), progress=False)
+
+    def fits(self, judges: Sequence[str], learn: Parts, stop_on: Parts, sets: RowSets, *, balanced: bool = False) -> dict[str, Fit]:
+        """Judges, by name, that are asked about the validation rows and those outside."""
+        ask = {role: (Part(role),) for role in ("validation", "outside")}
+        return {judge: judge_fit(judge, learn, stop_on, ask, self.seed, sets, balanced=balanced) for judge in judges}
+
+    def figures(self, fits: Mapping[str, Fit], sets: RowSets) -> dict[str, dict[str, Any]]:
+        """By judge AUPRC, AUROC and Brier score of the rows outside, and the AUPRC of every resample of their patients."""
+        done, label, found = self.run(fits.values(), sets), sets.rows["outside"].label, {}
+        for judge, fit in fits.items():
+            draws = judged(label, done[fit]["outside"][None], self.resamples, METRICS)
+            found[judge] = {name: round(float(d[0]), 5) for name, d in draws.items()} | {"draws": packed(draws["auprc"])}
+        return found
 
 
-def run_cell(bench: Bench, recipe: Recipe | str, models: tuple[str, ...]) -> dict[str, Any]:
+def run_cell(lab: Lab, recipe: Recipe | str, judges: Sequence[str]) -> dict[str, Any]:
     """Figures of one row of the table.
 
     Args:
-        bench: regime and seed.
+        lab: regime and seed.
         recipe: how synthetic rows are made, or the name of a baseline that only changes real ones.
-        models: which evaluators judge.
+        judges: models that judge.
     """
     start = time.perf_counter()
-    real, validation, test = bench.real
-    judge = Judge(test, bench.regime.outside.subject_id, bench.seed, models)
     if isinstance(recipe, str):
-        train_rows, balanced = BASELINES[recipe](real, bench.generator.codec, bench.seed)
-        return {"tsrtr": judge(train_rows, validation, balanced), "seconds": time.perf_counter() - start}
-    rows, moved = bench.synthetic(recipe)
+        rows, balanced = BASELINES[recipe](lab.sets.rows["train"], lab.generator.codec, lab.seed)
+        sets = lab.sets.adding(learnt=rows)
+        fits = lab.fits(judges, (Part("learnt"),), VALIDATION, sets, balanced=balanced)
+        return {"tsrtr": lab.figures(fits, sets), "seconds": time.perf_counter() - start}
+    rows, moved = lab.synthetic(recipe)
     made = time.perf_counter() - start
-    order = stream("stop on", bench.seed).permutation(len(rows))
-    cut = round(HELD_OUT * len(rows))
-    stop_on, learn = rows.take(np.sort(order[:cut])), rows.take(np.sort(order[cut:]))
-    ratio = best_ratio(real, rows, validation, bench.seed)
+    sets = lab.sets.adding(synthetic=rows)
+    real = len(sets.rows["train"])
+
+    def added(ratio: float) -> Parts:
+        """Real rows and the first synthetic ones (they are in random order), or all if there are fewer."""
+        return Part("train"), Part.of("synthetic", np.arange(min(len(rows), round(ratio * real))))
+
+    possible = [ratio for ratio in RATIOS if round(ratio * real) <= len(rows)]
+    candidates = [list(lab.fits(QUICK, added(ratio), VALIDATION, sets).values()) for ratio in possible]
+    done = lab.run([fit for fits in candidates for fit in fits], sets)
+    ratio = possible[best_of(candidates, done, sets.rows["validation"].label)]
     return {
-        "tstr": judge(learn, stop_on),
-        "tsrtr": without_draws(judge(real.join(share(rows, 1.0, len(real))), validation)),
-        "tsrtr_best": judge(real.join(share(rows, ratio, len(real))), validation),
+        "tstr": lab.figures(lab.fits(judges, *apart("synthetic", lab.seed, sets), sets), sets),
+        "tsrtr": without_draws(lab.figures(lab.fits(judges, added(1.0), VALIDATION, sets), sets)),
+        "tsrtr_best": lab.figures(lab.fits(judges, added(ratio), VALIDATION, sets), sets),
         "ratio": ratio,
         "sampling_seconds": round(made, 1),
         "seconds": round(time.perf_counter() - start, 1),
@@ -157,53 +194,13 @@ def run_cell(bench: Bench, recipe: Recipe | str, models: tuple[str, ...]) -> dic
     }
 
 
-def share(rows: Rows, ratio: float, real: int) -> Rows:
-    """The first `ratio * real` synthetic rows (they are in random order), or all if there are fewer."""
-    return rows.take(np.arange(min(len(rows), round(ratio * real))))
-
-
-def best_ratio(real: Rows, rows: Rows, validation: Rows, seed: int) -> float:
-    """The share of synthetic rows at which trees and logistic regression do best on the budget's validation rows."""
-    possible = [r for r in RATIOS if round(r * len(real)) <= len(rows)]
-    gained = []
-    for ratio in possible:
-        both = real.join(share(rows, ratio, len(real)))
-        scores = [fit_predict(name, both, validation, validation, seed)[:, 1] for name in ("trees", "logistic")]
-        gained.append(np.mean([auprc(validation.label, s, np.ones((1, len(s)))) for s in scores]))
-    return possible[int(np.argmax(gained))]
-
-
-@dataclass(frozen=True)
-class Judge:
-    """Trains every evaluator on some rows and asks it about the rows outside the budget."""
-
-    test: Rows
-    patients: NDArray[np.int64]
-    seed: int
-    models: tuple[str, ...]
-
-    def __call__(self, learn: Rows, stop_on: Rows, balanced: bool = False) -> dict[str, Any]:
-        """By evaluator: AUPRC, AUROC, Brier score, and the AUPRC of every bootstrap resample of the patients."""
-        weights = group_weights(self.patients, RESAMPLES, stream("judges", 0))  # the same in every cell, so that they pair
-        figures = {}
-        for model in self.models:
-            score = fit_predict(model, learn, stop_on, self.test, self.seed, balanced=balanced)[:, 1]
-            draws = auprc(self.test.label, score, weights)
-            one = weights[:1]
-            figures[model] = {
-                "auprc": round(float(draws[0]), 5),
-                "auroc": round(float(auroc(self.test.label, score, one)[0]), 5),
-                "brier": round(float(brier(self.test.label, score, one)[0]), 5),
-                "draws": base64.b64encode((draws[1:] * 65535).round().astype("<u2").tobytes()).decode(),
-            }
-        return figures
-
-
-def without_draws(by_model: dict[str, Any]) -> dict[str, Any]:
+def without_draws(by_judge: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Figures that no table compares, in less room."""
-    return {model: {name: value for name, value in figures.items() if name != "draws"} for model, figures in by_model.items()}
+    return {judge: {name: value for name, value in figures.items() if name != "draws"} for judge, figures in by_judge.items()}
 
 
-def draws_of(figures: dict[str, Any]) -> NDArray[np.float64]:
-    """The AUPRC of every resample, [RESAMPLES]."""
-    return np.frombuffer(base64.b64decode(figures["draws"]), "<u2") / 65535
+def apart(role: str, seed: int, sets: RowSets) -> tuple[Parts, Parts]:
+    """Synthetic rows to learn from and to stop on."""
+    order = stream("stop on", seed).permutation(len(sets.rows[role]))
+    cut = round(HELD_OUT * len(order))
+    return (Part.of(role, np.sort(order[cut:])),), (Part.of(role, np.sort(order[:cut])),)

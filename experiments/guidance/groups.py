@@ -4,7 +4,7 @@ Held-out unguided samples are sorted by their predicted influence within each cl
 balance. A network is trained from scratch on each group alone (three seeds), and the fall of its loss on the guidance rows, from
 that of knowing only the share of deaths, is compared with the group's mean prediction.
 
-    python experiments/guidance/groups.py --data runs/p12/data --work runs/guidance --out experiments/guidance/groups
+    python -m experiments.guidance.groups --data runs/p12/data --work runs/guidance --out experiments/guidance/groups
 """
 
 import argparse
@@ -12,19 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cells import Bench
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from regimes import build
 
+from experiments.guidance.cells import Lab
+from experiments.guidance.regimes import build
+from tardiff.base.estimates import shown
 from tardiff.base.files import write_json
 from tardiff.base.noise import row_seeds
 from tardiff.data.dataset import Dataset
-from tardiff.evaluate.judges import Rows, fit_predict
+from tardiff.evaluate.judges import Rows
 from tardiff.evaluate.plots import save_png
-from tardiff.guidance.build import influence_objective
-from tardiff.guidance.gradient_guide import log_probability
-from tardiff.settings import GuidanceSettings
+from tardiff.evaluate.row_sets import Part, RowSets
+from tardiff.evaluate.train_and_judge import judge_fit
+from tardiff.guidance.objectives import Objective, influence, log_probability
 from tardiff.synthesis.diagnosis import rank_correlation
 from tardiff.synthesis.selection import influence_scores
 
@@ -32,7 +33,7 @@ GROUPS = 30
 ROWS = (75, 25)  # of each class in a group
 STOP_ON = (150, 50)
 FITS = 3
-MODELS = ("gru", "logistic")
+JUDGES = ("gru", "logistic")
 FIRST_ROW = 2**20  # row numbers that no other sample of the experiment has
 
 
@@ -46,35 +47,32 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    bench = Bench(build(Dataset.load(options.data), options.regime, options.seed, "validation"), options.regime, options.seed, options.work)
-    pool, stop_on = samples(bench, [GROUPS * rows for rows in ROWS], FIRST_ROW), samples(bench, STOP_ON, 2 * FIRST_ROW)
-    folder = bench.classifiers("committee")[0]
-    seen, label = torch.tensor(pool.seen), torch.tensor(pool.label)
-    forms = {form: influence_objective(folder, GuidanceSettings(form=form), lambda x: x) for form in ("raw", "cosine")}
+    lab = Lab(build(Dataset.load(options.data), options.regime, options.seed, "validation"), options.regime, options.seed, options.work)
+    pool, stop_on = samples(lab, [GROUPS * rows for rows in ROWS], FIRST_ROW), samples(lab, STOP_ON, 2 * FIRST_ROW)
+    sets = RowSets({"pool": pool, "stop on": stop_on, "guidance": lab.sets.rows["train"]})
+    folder = lab.classifiers("committee")[0]
+    forms: dict[str, Objective] = {form: influence(folder, form) for form in ("raw", "cosine")}
     forms["log-probability of the label"] = log_probability(folder.classifier)
-    guidance = bench.rows(bench.regime.labelled.train)
     result = {}
     for form, objective in forms.items():
-        predicted = influence_scores(objective, seen, label)
+        predicted = influence_scores(objective, torch.tensor(pool.seen), torch.tensor(pool.label))
         groups = sorted_groups(predicted, pool.label)
         mean = np.array([predicted[rows].mean() for rows in groups])
         result[form] = {"predicted": mean.tolist()}
-        for model in MODELS:
-            realised = np.array(
-                [np.mean([fall(model, pool.take(rows), stop_on, guidance, seed) for seed in range(FITS)]) for rows in groups]
-            )
-            value, low, high = rank_correlation(mean, realised, seed=0)
-            result[form][model] = {"realised": realised.tolist(), "spearman": [value, low, high]}
-            print(f"{form:<30} {model:<10} Spearman {value:+.2f} [{low:+.2f}, {high:+.2f}]", flush=True)
+        for judge in JUDGES:
+            realised = falls(lab, judge, groups, sets)
+            correlation = rank_correlation(mean, realised, seed=0)
+            result[form][judge] = {"realised": realised.tolist(), "spearman": list(correlation)}
+            print(f"{form:<30} {judge:<10} Spearman {shown(*correlation, signed=True, digits=2)}", flush=True)
     write_json(options.out.with_suffix(".json"), result)
     save_png(picture(result), options.out.with_suffix(".png"))
 
 
-def samples(bench: Bench, rows: list[int] | tuple[int, ...], first: int) -> Rows:
+def samples(lab: Lab, rows: list[int] | tuple[int, ...], first: int) -> Rows:
     """Unguided samples, so many of each class."""
     label = np.repeat(np.arange(len(rows)), rows)
-    pipeline = bench.generator
-    return bench.rows(pipeline.dataset(pipeline(label, row_seeds(bench.seed, range(first, first + len(label)))), {}).train)
+    pipeline = lab.generator
+    return lab.rows(pipeline.dataset(pipeline(label, row_seeds(lab.seed, range(first, first + len(label)))), {}).train)
 
 
 def sorted_groups(score: NDArray[np.float64], label: NDArray[np.int64]) -> list[NDArray[np.intp]]:
@@ -83,27 +81,30 @@ def sorted_groups(score: NDArray[np.float64], label: NDArray[np.int64]) -> list[
     return [np.concatenate([rows[k * n : (k + 1) * n] for rows, n in zip(ranked, ROWS, strict=True)]) for k in range(GROUPS)]
 
 
-def fall(model: str, group: Rows, stop_on: Rows, guidance: Rows, seed: int) -> float:
-    """How far below the loss of the class shares alone a network trained on the group brings the guidance loss."""
-    probability = fit_predict(model, group, stop_on, guidance, seed)
-    share = np.bincount(guidance.label) / len(guidance)
-    loss = -np.log(np.maximum(probability[np.arange(len(guidance)), guidance.label], 1e-6)).mean()
-    return float(-(share * np.log(share)).sum() - loss)
+def falls(lab: Lab, judge: str, groups: list[NDArray[np.intp]], sets: RowSets) -> NDArray[np.float64]:
+    """How far below the loss of the class shares alone a judge trained on each group brings the guidance loss, [groups]."""
+    ask, label = {"guidance": (Part("guidance"),)}, sets.rows["guidance"].label
+    fits = [[judge_fit(judge, (Part.of("pool", rows),), (Part("stop on"),), ask, seed, sets) for seed in range(FITS)] for rows in groups]
+    done = lab.run([fit for of_group in fits for fit in of_group], sets)
+    died = np.array([[done[fit]["guidance"] for fit in of_group] for of_group in fits])
+    loss = -np.log(np.maximum(np.where(label == 1, died, 1 - died), 1e-6)).mean(axis=(1, 2))
+    share = np.bincount(label) / len(label)
+    return -(share * np.log(share)).sum() - loss
 
 
 def picture(result: dict[str, dict]) -> Figure:
-    """One scatter a form and network."""
-    figure = Figure(figsize=(3.2 * len(result), 3 * len(MODELS)), layout="constrained")
-    axes = figure.subplots(len(MODELS), len(result), squeeze=False, sharey="row")
+    """One scatter a form and judge."""
+    figure = Figure(figsize=(3.2 * len(result), 3 * len(JUDGES)), layout="constrained")
+    axes = figure.subplots(len(JUDGES), len(result), squeeze=False, sharey="row")
     for column, (form, cell) in enumerate(result.items()):
-        for row, model in enumerate(MODELS):
+        for row, judge in enumerate(JUDGES):
             axis = axes[row, column]
-            axis.scatter(cell["predicted"], cell[model]["realised"], s=18, color="#0072B2", alpha=0.8)
-            axis.set_title(f"{form}: {cell[model]['spearman'][0]:+.2f}", fontsize=10)
+            axis.scatter(cell["predicted"], cell[judge]["realised"], s=18, color="#0072B2", alpha=0.8)
+            axis.set_title(f"{form}: {cell[judge]['spearman'][0]:+.2f}", fontsize=10)
             axis.spines[["top", "right"]].set_visible(False)
         axes[-1, column].set_xlabel("predicted influence, mean of the group")
-    for row, model in enumerate(MODELS):
-        axes[row, 0].set_ylabel(f"{model}: fall of the guidance loss")
+    for row, judge in enumerate(JUDGES):
+        axes[row, 0].set_ylabel(f"{judge}: fall of the guidance loss")
     return figure
 
 

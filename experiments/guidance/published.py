@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from tardiff.classifier.curvature import twice_differentiable
-from tardiff.classifier.influence import Weights
+from tardiff.classifier.folder import ClassifierFolder
+from tardiff.classifier.networks import Classifier
+from tardiff.data.dataset import Split
 from tardiff.model.sampling import Step
 
 ALPHA = 1e-5
@@ -24,16 +26,16 @@ class PublishedGuide:
 
     Attributes:
         classifier: in evaluation mode.
-        v: sum of the guidance rows' gradients, divided by its norm.
+        v: gradient of the guidance rows' loss over all parameters, divided by its norm.
         see: codec space to what the classifier sees.
         alpha: strength, in both places.
     """
 
-    classifier: nn.Module
-    v: Weights
+    classifier: Classifier
+    v: Tensor
     see: Callable[[Tensor], Tensor]
     alpha: float = ALPHA
-    through: bool = False
+    through_denoiser: bool = False
 
     def acts(self, step: Step) -> bool:
         """At every step."""
@@ -47,10 +49,26 @@ class PublishedGuide:
         """g, [b, c, t]."""
         with torch.enable_grad():
             x = x0_hat.detach().requires_grad_(True)
-            with twice_differentiable():
-                loss = self.classifier.loss(self.see(x), label).mean()  # type: ignore[operator]
-            gradients = torch.autograd.grad(loss, list(self.classifier.parameters()), create_graph=True)
-            size = torch.stack([g.square().sum() for g in gradients]).sum().sqrt()
-            names = [name for name, _ in self.classifier.named_parameters()]
-            j = torch.stack([(g / (size + TINY) * self.v[name]).sum() for name, g in zip(names, gradients, strict=True)]).sum()
+            g = loss_gradient(self.classifier, self.see(x), label, twice=True)
+            j = (g / (g.norm() + TINY) * self.v).sum()
             return self.alpha * torch.autograd.grad(j, x)[0]
+
+
+def published_guide(folder: ClassifierFolder, guidance: Split) -> PublishedGuide:
+    """The guide of a classifier that serves some guidance rows."""
+    v = loss_gradient(folder.classifier, folder.codec.seen(folder.codec.encode(guidance)), torch.from_numpy(guidance.label))
+    return PublishedGuide(folder.classifier, v / v.norm(), folder.codec.seen)
+
+
+def loss_gradient(classifier: Classifier, seen: Tensor, label: Tensor, twice: bool = False) -> Tensor:
+    """Gradient of the mean loss over all of a classifier's parameters, one after the other, [p].
+
+    Args:
+        classifier: in evaluation mode.
+        seen: [b, 2 C, t].
+        label: [b].
+        twice: whether it is differentiated again; fused attention has no second derivative, the plain one does.
+    """
+    with sdpa_kernel(SDPBackend.MATH):
+        loss = classifier.loss(seen, label).mean()
+    return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(classifier.parameters()), create_graph=twice)])

@@ -58,7 +58,7 @@ def build(data: Dataset, name: str, seed: int, judged_on: str) -> Regime:
 
 
 def _without_descriptors(data: Dataset) -> Dataset:
-    """No evaluator reads the descriptors, and a model of them by label would tell labels that `few-labels` may not know."""
+    """No judge reads the descriptors, and a model of them by label would tell labels that `few-labels` may not know."""
     splits = {name: replace(split, static=split.static[:, :0]) for name, split in data.splits.items()}
     return Dataset(msgspec.structs.replace(data.manifest, statics=()), splits)
 

@@ -1,15 +1,16 @@
 """The tables of the comparison, from its recorded cells, as Markdown.
 
-python experiments/guidance/table.py experiments/guidance/results.jsonl
-python experiments/guidance/table.py experiments/guidance/results.jsonl --control "classifier 0.3, committee" --columns tsrtr_best
+python -m experiments.guidance.table experiments/guidance/results.jsonl
+python -m experiments.guidance.table experiments/guidance/results.jsonl --control "classifier 0.3, committee" --columns tsrtr_best
 """
 
 import argparse
-import json
 from collections import defaultdict
 from pathlib import Path
 
-from pairs import MEAN, BySeed, figure, markdown, place
+from experiments.guidance.pairs import MEAN, BySeed, figure, place
+from experiments.tables import markdown
+from tardiff.base.ledger import Ledger
 
 CONTROL = {"few-labels": "pseudo-labels"}  # elsewhere: unguided
 COLUMNS = ("tstr", "tsrtr_best")
@@ -25,8 +26,7 @@ def main() -> None:
     parser.add_argument("--metric", choices=("auprc", "auroc", "brier"), default="auprc", help="differences are of AUPRC only")
     options = parser.parse_args()
     tables: dict[tuple[str, str], dict[str, BySeed]] = defaultdict(lambda: defaultdict(dict))
-    for line in options.results.read_text().splitlines():
-        cell = json.loads(line)
+    for cell in Ledger(options.results).cells():
         tables[cell["data"], cell["regime"]][cell["row"]][cell["seed"]] = cell
     for (data, regime), rows in tables.items():
         control = options.control or CONTROL.get(regime, "unguided")
@@ -36,11 +36,10 @@ def main() -> None:
 
 def table(rows: dict[str, BySeed], control: str, columns: tuple[str, ...], metric: str) -> str:
     """Each row's mean over seeds, and its paired difference to the control with a 95 % interval over stays and seeds."""
-    models = [*place(next(iter(rows[control].values())), "tsrtr_best"), MEAN]
-    header = ["row", "seeds", *(f"{column.replace('_', ' ')}, {model}" for column in columns for model in models)]
-    lines = [header, ["---"] * len(header)]
+    judges = [*place(next(iter(rows[control].values())), "tsrtr_best"), MEAN]
+    lines = [["row", "seeds", *(f"{column.replace('_', ' ')}, {judge}" for column in columns for judge in judges)]]
     for row, by_seed in rows.items():
-        figures = [figure(by_seed, rows[control], column, model, metric) for column in columns for model in models]
+        figures = [figure(by_seed, rows[control], column, judge, metric) for column in columns for judge in judges]
         lines.append([row, str(len(by_seed)), *figures])
     return markdown(lines)
 

@@ -3,17 +3,19 @@
 Guided and unguided samples of the same seeds, as the judges read them (49 summary features), in the principal components of the
 unguided ones: those that hold 95 % of their variance, and the rest. See `tardiff.synthesis.diagnosis.label_traces`.
 
-    python experiments/guidance/traces.py --data runs/p12/data --work runs/guidance --out experiments/guidance/traces.json
+    python -m experiments.guidance.traces --data runs/p12/data --work runs/guidance --out experiments/guidance/traces.json
 """
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-from cells import Bench
-from regimes import build
 
+from experiments.guidance.cells import Lab
+from experiments.guidance.regimes import build
+from experiments.guidance.run import CLASSIFIER, COSINE
+from tardiff.base.estimates import shown
 from tardiff.base.files import write_json
 from tardiff.base.noise import row_seeds
 from tardiff.data.dataset import Dataset
@@ -26,10 +28,9 @@ ROWS = 1024
 GUIDES = {
     "default": GuidanceSettings(pilot=512),
     "classifier-free": GuidanceSettings(guidance="classifier-free"),
-    "classifier": GuidanceSettings(guidance="classifier", strength=0.3, label_scale=1.0),
-    "cosine": GuidanceSettings(guidance="influence", form="cosine", strength=0.3, label_scale=1.0),
-    "raw": GuidanceSettings(guidance="influence", form="raw", strength=0.3, label_scale=1.0),
-    "gap": GuidanceSettings(guidance="influence", form="gap", strength=0.3, label_scale=1.0, pilot=512),
+    "classifier": CLASSIFIER,
+    "cosine": COSINE,
+    "raw": replace(COSINE, form="raw"),
 }
 WINDOWS = {"first 40 %": 0.4, "all steps": 1.0}
 
@@ -44,22 +45,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    bench = Bench(build(Dataset.load(options.data), options.regime, options.seed, "validation"), options.regime, options.seed, options.work)
-    pipeline = bench.generator
+    lab = Lab(build(Dataset.load(options.data), options.regime, options.seed, "validation"), options.regime, options.seed, options.work)
+    pipeline = lab.generator
     label, seeds = draw_labels("balanced", (1, 1), ROWS, options.seed), row_seeds(options.seed, range(ROWS))
-    unguided = bench.rows(pipeline.dataset(pipeline(label, seeds), {}).train)
+    unguided = lab.rows(pipeline.dataset(pipeline(label, seeds), {}).train)
     print("| guide | steps | little variance: from the difference | guided | unguided | classes drawn apart, sd: most variance | little |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     result = []
     for name, settings in GUIDES.items():
         for steps, window in WINDOWS.items():
-            placed = GuidanceSettings(**(asdict(settings) | {"window": window}))
-            folders = bench.classifiers("committee")
-            made = synthesise(pipeline, ROWS, classifier=folders, guidance=placed, label=label, seed=options.seed, progress=False)
-            guided = bench.rows(made.dataset.train)
+            folders, guidance = lab.classifiers("committee"), replace(settings, window=window)
+            made = synthesise(pipeline, ROWS, classifier=folders, guidance=guidance, label=label, seed=options.seed, progress=False)
+            guided = lab.rows(made.dataset.train)
             most, little = label_traces(guided.features, unguided.features, label, options.seed)
             result.append({"guide": name, "steps": steps, "traces": [asdict(most), asdict(little)]})
-            read = (f"{value:.2f} [{low:.2f}, {high:.2f}]" for value, low, high in (little.difference, little.guided, little.unguided))
+            read = (shown(*number, digits=2) for number in (little.difference, little.guided, little.unguided))
             print(f"| {name} | {steps} | {' | '.join(read)} | {most.shift:.2f} | {little.shift:.2f} |", flush=True)
     write_json(options.out, result)
 

@@ -29,4 +29,4 @@ for seed in 0 1 2; do
     sets+=(--synthetic "$out/unguided-$seed" --synthetic "$out/guided-$seed")
 done
 step "$out/seeds" tardiff evaluate --real "$out/data" "${sets[@]}" --models trees logistic --ratios 1.0
-python "$(dirname "$0")/seeds.py" "$out/seeds/metrics.json"
+python -m experiments.physionet2012.seeds "$out/seeds/metrics.json"

@@ -1,6 +1,6 @@
 """Guided minus unguided over sampling seeds, from an evaluation of unguided-0, guided-0, unguided-1, ...
 
-usage: python seeds.py METRICS.json
+usage: python -m experiments.physionet2012.seeds METRICS.json
 """
 
 import json
@@ -13,11 +13,11 @@ from tardiff.evaluate.lookup import cell
 
 
 def main(path: str) -> None:
-    """Print a line for each evaluator, protocol and metric: both means, and the mean difference with its standard error."""
+    """Print a line for each judge, protocol and metric: both means, and the mean difference with its standard error."""
     result = json.loads(Path(path).read_text())
     seeds = sorted(name.removeprefix("guided-") for name in result["synthetic"] if name.startswith("guided-"))
     print(f"{len(seeds)} sampling seeds\n")
-    print("| evaluator | trained on | metric | unguided | guided | guided - unguided |")
+    print("| judge | trained on | metric | unguided | guided | guided - unguided |")
     print("|---|---|---|---|---|---|")
     for model in result["settings"]["models"]:
         for protocol, ratio, text in (("TSTR", None, "synthetic"), ("TSRTR", 1.0, "real + synthetic")):

@@ -1,6 +1,6 @@
 """What refinement changes, as a picture: rows of the table against the base of the same regime.
 
-python experiments/refinement/figure.py experiments/refinement/results.jsonl test experiments/refinement/changes.png
+python -m experiments.refinement.figure experiments/refinement/results.jsonl test experiments/refinement/changes.png
 """
 
 import sys
@@ -8,14 +8,12 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from run import REGIMES, ROWS
-from table import Cells, further, tables
 
+from experiments.guidance.pairs import MEAN, draws_of
+from experiments.refinement.run import REGIMES, ROWS
+from experiments.refinement.table import Cells, further, tables
+from experiments.tables import Interval, difference
 from tardiff.evaluate.plots import save_png
-
-sys.path.append(str(Path(__file__).parent.parent / "guidance"))
-
-from pairs import MEAN, difference, figures_of
 
 PANELS = {
     "tstr": "AUPRC gained (TSTR)",
@@ -65,11 +63,10 @@ def draw(axes: Axes, cells: Cells, rows: list[str], column: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def change(cells: Cells, row: str, column: str) -> tuple[float, float, float]:
+def change(cells: Cells, row: str, column: str) -> Interval:
     """A row's paired difference to the base, with its interval, as the table has it."""
     if column == "tstr":
-        ours, theirs = (figures_of(cells[name], column, MEAN) for name in (row, "base"))
-        return difference(ours, theirs)
+        return difference(*(draws_of(cells[name], column, MEAN) for name in (row, "base")))
     return further(cells[row], cells["base"], column)
 
 

@@ -1,40 +1,34 @@
 """Every cell of the comparison, one line of JSON each; what stands in the file is not run again.
 
-python experiments/refinement/run.py --data runs/p12/data --work runs/refinement --judged-on validation --seeds 0 1 --regimes half small
+python -m experiments.refinement.run --data runs/p12/data --work runs/refinement --judged-on validation --seeds 0 1 --regimes half small
 
 The README beside it has all commands.
 """
 
 import argparse
-import json
-import sys
 import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from gan import train_gan
-from judges import discriminator_auc, marginals, membership_auc
-from static import collapse
+
+from experiments.guidance.cells import QUICK, SMALL, STEPS, Lab, apart
+from experiments.guidance.regimes import build
+from experiments.refinement.columns import discriminator_auc, marginals, membership_auc
+from experiments.refinement.gan import train_gan
+from experiments.refinement.static import collapse
+from tardiff.base.ledger import Ledger
+from tardiff.data.dataset import Dataset, Split
+from tardiff.model.pipeline import RecordGenerator
+from tardiff.model.training import train
+from tardiff.refine import PolicySettings, RefineSettings, refine, train_policy
+from tardiff.refine.load import load_generator
+from tardiff.settings import GuidanceSettings, TrainSettings
+from tardiff.synthesis.run import synthesise
 
 HERE = Path(__file__).parent
-sys.path.append(str(HERE.parent / "guidance"))  # regimes, generators and judges are shared
-
-from cells import GENERATOR, HELD_OUT, QUICK, SMALL, Bench, Judge  # noqa: E402
-from regimes import build  # noqa: E402
-
-from tardiff.base.noise import stream  # noqa: E402
-from tardiff.data.dataset import Dataset, Split  # noqa: E402
-from tardiff.model.pipeline import RecordGenerator  # noqa: E402
-from tardiff.model.training import train  # noqa: E402
-from tardiff.refine import PolicySettings, RefineSettings, refine, train_policy  # noqa: E402
-from tardiff.refine.load import load_generator  # noqa: E402
-from tardiff.settings import GuidanceSettings, TrainSettings  # noqa: E402
-from tardiff.synthesis.run import synthesise  # noqa: E402
-
 REGIMES = ("half", "all", "small", "static", "static-small")
 BUDGETS = {"static": "all", "static-small": "small"}
 """Of which regime the stays are, where it is not the regime of that name."""
@@ -58,7 +52,7 @@ FEWEST_ROWS = 1200
 
 
 @dataclass
-class RefinementBench(Bench):
+class RefinementLab(Lab):
     """A regime with one seed, and the generators of the table, made once and kept in the folder."""
 
     iterations: int = RefineSettings().iterations
@@ -80,7 +74,7 @@ class RefinementBench(Bench):
         if name == "record policy":
             return train_policy(data, path, PolicySettings(iterations=POLICY_ITERATIONS), self.seed, progress=False)
         if name == "base, trained longer":
-            settings = TrainSettings(steps=GENERATOR[self.name].steps + LONGER, seed=self.seed, **SMALL)
+            settings = TrainSettings(steps=STEPS[self.name] + LONGER, seed=self.seed, **SMALL)
             return train(data, path, settings, progress=False)
         asked = dict(REFINED[name])
         if self.name.startswith("static"):  # one step, no spectrum
@@ -94,23 +88,21 @@ class RefinementBench(Bench):
         return self.regime.labelled.train
 
 
-def run_cell(bench: RefinementBench, row: str) -> dict[str, Any]:
+def run_cell(lab: RefinementLab, row: str) -> dict[str, Any]:
     """Figures of one row of the table."""
     start = time.perf_counter()
-    generator, guidance = bench.made_by(row)
+    generator, guidance = lab.made_by(row)
     made = time.perf_counter() - start
-    classifiers = bench.classifiers("committee") if guidance.guidance != "none" else []
-    size = max(FEWEST_ROWS, bench.regime.rows)
-    drawn = synthesise(generator, size, classifier=classifiers, guidance=guidance, seed=bench.seed, progress=False).dataset.train
-    rows, strangers, codec = bench.rows(drawn), bench.regime.outside, bench.generator.codec
-    order = stream("stop on", bench.seed).permutation(size)
-    cut = round(HELD_OUT * size)
-    judge = Judge(bench.real[2], strangers.subject_id, bench.seed, QUICK)
+    classifiers = lab.classifiers("committee") if guidance.guidance != "none" else []
+    size = max(FEWEST_ROWS, lab.regime.rows)
+    drawn = synthesise(generator, size, classifier=classifiers, guidance=guidance, seed=lab.seed, progress=False).dataset.train
+    strangers, codec = lab.regime.outside, lab.generator.codec
+    sets = lab.sets.adding(synthetic=lab.rows(drawn))
     return {
-        "tstr": judge(rows.take(np.sort(order[cut:])), rows.take(np.sort(order[:cut]))),
-        "discriminator_auc": round(discriminator_auc(drawn, strangers, codec, bench.seed), 5),
+        "tstr": lab.figures(lab.fits(QUICK, *apart("synthetic", lab.seed, sets), sets), sets),
+        "discriminator_auc": round(discriminator_auc(drawn, strangers, codec, lab.seed), 5),
         **marginals(drawn, strangers, codec),
-        "membership_auc": round(membership_auc(drawn, bench.members, strangers, codec), 5),
+        "membership_auc": round(membership_auc(drawn, lab.members, strangers, codec), 5),
         "making_seconds": round(made, 1),
         "seconds": round(time.perf_counter() - start, 1),
     }
@@ -133,30 +125,22 @@ def main() -> None:
         parser.error(f"{whole[0]} trains and checks on all of set a, which leaves no row of it to judge; take half or small")
     torch.set_num_threads(1)
     end = time.monotonic() + 60 * options.minutes
-    data = Dataset.load(options.data)
+    data, ledger = Dataset.load(options.data), Ledger(options.results)
     options.work.mkdir(parents=True, exist_ok=True)
     for seed in options.seeds:
         for name in options.regimes:
             static = name.startswith("static")
             regime = build(collapse(data) if static else data, BUDGETS.get(name, name), seed, options.judged_on)
-            bench = RefinementBench(regime, name, seed, options.work, iterations=options.iterations)
+            lab = RefinementLab(regime, name, seed, options.work, iterations=options.iterations)
             for row in options.rows:
                 if static and row == "ppo, spectral":
                     continue
                 key = {"judged_on": options.judged_on, "regime": name, "iterations": options.iterations, "seed": seed, "row": row}
-                if time.monotonic() > end or _there(options.results, key):
+                if time.monotonic() > end or ledger.find(**key):
                     continue
-                result = run_cell(bench, row)
-                with options.results.open("a") as file:
-                    file.write(json.dumps(key | result) + "\n")
-                shown = {model: figures["auprc"] for model, figures in result["tstr"].items()}
-                print(name, seed, row, shown, f"AUC {result['discriminator_auc']:.3f}, {result['seconds']:.0f} s", flush=True)
-
-
-def _there(results: Path, key: dict[str, object]) -> bool:
-    if not results.exists():
-        return False
-    return any(key.items() <= json.loads(line).items() for line in results.read_text().splitlines())
+                cell = ledger.add(key | run_cell(lab, row))
+                auprc = {judge: figures["auprc"] for judge, figures in cell["tstr"].items()}
+                print(name, seed, row, auprc, f"AUC {cell['discriminator_auc']:.3f}, {cell['seconds']:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
 """The tables of the comparison, from its recorded cells, as Markdown.
 
-python experiments/refinement/table.py experiments/refinement/results.jsonl
+python -m experiments.refinement.table experiments/refinement/results.jsonl
 """
 
-import json
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-sys.path.append(str(Path(__file__).parent.parent / "guidance"))
-
-from pairs import MEAN, figure, markdown
+from experiments.guidance.pairs import MEAN, figure
+from experiments.tables import Interval, markdown
+from tardiff.base.estimates import shown
+from tardiff.base.ledger import Ledger
 
 COLUMNS = ("discriminator_auc", "ks", "rate_rmse", "mean_rmse", "nmi", "membership_auc")
 
@@ -31,8 +31,7 @@ def main() -> None:
 def tables(results: Path) -> dict[tuple[str, str, int], Cells]:
     """Recorded cells by split that judged, regime and iterations; rows in the order in which they were first run."""
     found: dict[tuple[str, str, int], Cells] = defaultdict(lambda: defaultdict(dict))
-    for line in results.read_text().splitlines():
-        cell = json.loads(line)
+    for cell in Ledger(results).cells():
         found[cell["judged_on"], cell["regime"], cell["iterations"]][cell["row"]][cell["seed"]] = cell
     return found
 
@@ -40,25 +39,23 @@ def tables(results: Path) -> dict[tuple[str, str, int], Cells]:
 def table(cells: Cells) -> str:
     """Means over seeds, and paired differences to the base with 95 % intervals: of AUPRC over stays and seeds, of the rest over seeds."""
     base = cells["base"]
-    models = [*next(iter(base.values()))["tstr"], MEAN]
-    header = ["row", "seeds", "minutes", *(f"tstr, {model}" for model in models), *(column.replace("_", " ") for column in COLUMNS)]
-    lines = [header, ["---"] * len(header)]
+    judges = [*next(iter(base.values()))["tstr"], MEAN]
+    lines = [["row", "seeds", "minutes", *(f"tstr, {judge}" for judge in judges), *(column.replace("_", " ") for column in COLUMNS)]]
     for row, by_seed in cells.items():
-        tstr = [figure(by_seed, base, "tstr", model, "auprc") for model in models]
+        tstr = [figure(by_seed, base, "tstr", judge, "auprc") for judge in judges]
         minutes = max(cell["making_seconds"] for cell in by_seed.values()) / 60  # a generator that was there already took none
         lines.append([row, str(len(by_seed)), f"{minutes:.1f}", *tstr, *(_mean(by_seed, base, column) for column in COLUMNS)])
     return markdown(lines)
 
 
 def _mean(by_seed: dict[int, Any], base: dict[int, Any], column: str) -> str:
-    shown = f"{np.mean([cell[column] for cell in by_seed.values()]):.3f}"
+    value = f"{np.mean([cell[column] for cell in by_seed.values()]):.3f}"
     if by_seed is base or len(by_seed.keys() & base.keys()) < 2:
-        return shown
-    value, low, high = further(by_seed, base, column)
-    return f"{shown} ({value:+.3f} [{low:+.3f}, {high:+.3f}])"
+        return value
+    return f"{value} ({shown(*further(by_seed, base, column), signed=True)})"
 
 
-def further(by_seed: dict[int, Any], base: dict[int, Any], column: str) -> tuple[float, float, float]:
+def further(by_seed: dict[int, Any], base: dict[int, Any], column: str) -> Interval:
     """How much further from its best a column is than the base's of the same seeds, with Student's 95 % interval over seeds."""
     best = 0.5 if column.endswith("_auc") else 0.0
     gaps = np.array([abs(by_seed[seed][column] - best) - abs(base[seed][column] - best) for seed in sorted(by_seed.keys() & base.keys())])

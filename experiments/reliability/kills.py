@@ -1,6 +1,6 @@
 """Kill commands at random moments, call them again, and compare what they write with what an undisturbed run wrote, byte for byte.
 
-python experiments/reliability/kills.py --work runs/kills --kills 20
+python -m experiments.reliability.kills --work runs/kills --kills 20
 
 For each of prepare, train, sample, refine and evaluate: one undisturbed run; then `kill -9` after a random part of its time, the same
 command again, and so on, until so many kills have hit. Whenever a call ends by itself, its folder is compared and removed. After

@@ -10,15 +10,17 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from tardiff.audit.finding import Finding
 from tardiff.audit.traps import UNLIKELY
+from tardiff.base.estimates import interval
 from tardiff.base.noise import stream
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split
 from tardiff.evaluate.bootstrap import Resamples, estimate
-from tardiff.evaluate.judges import Rows, fit_predict
-from tardiff.evaluate.metrics import METRICS
+from tardiff.evaluate.judges import Rows, fit_judge
+from tardiff.evaluate.metrics import auprc, auroc
+from tardiff.evaluate.train_and_judge import judged
 
 RESAMPLES = 1000
-SHOWN = ("auroc", "auprc")
+METRICS = {"auroc": auroc, "auprc": auprc}
 MOST = 0.95
 """The mask tells the label if it alone reaches so much of what the whole record does above chance."""
 MUCH = 0.5
@@ -36,7 +38,7 @@ def mask_alone(trap: str, data: Dataset, seed: int) -> Finding:
     train, validation = Rows.of(data.train, codec), Rows.of(data.split("validation"), codec)
     scores = {}
     for name in ("mask-only", "logistic", "trees"):
-        probability = fit_predict(name, train, validation, validation, seed)[:, 1]
+        probability = fit_judge(name, train, validation, seed)(validation)[:, 1]
         scores[name] = _judged(probability, data.split("validation"), seed)
     mask, whole = scores["mask-only"], max(scores["logistic"], scores["trees"], key=lambda score: score["auroc"]["value"])
     said = f"mask alone {_said(mask)}; whole record {_said(whole)}"
@@ -137,9 +139,9 @@ def _fitted(train: NDArray[np.float64], label: NDArray[np.int64], asked: NDArray
 
 def _judged(probability: NDArray[np.float64], split: Split, seed: int) -> Scores:
     resamples = Resamples.draw(split.subject_id, 1, RESAMPLES, stream("audit", seed))
-    draws = {name: resamples.mean_over_fits(METRICS[name], split.label, probability[None]) for name in SHOWN}
+    draws = judged(split.label, probability[None], resamples, METRICS)
     return {name: estimate(d, len(split)) for name, d in draws.items()}
 
 
 def _said(score: Scores) -> str:
-    return " / ".join(f"{name.upper()} {s['value']:.3f} [{s['low']:.3f}, {s['high']:.3f}]" for name, s in score.items())
+    return " / ".join(f"{name.upper()} {interval(s)}" for name, s in score.items())

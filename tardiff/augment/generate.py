@@ -23,8 +23,6 @@ from tardiff.settings import GuidanceSettings, SamplerSettings, TrainSettings
 from tardiff.synthesis import synthesise
 from tardiff.synthesis.finish import Movement
 
-CLASSIFIER_GUIDANCE = GuidanceSettings()
-"""What the screening in experiments/guidance found best."""
 SUBGROUP_GUIDANCE = GuidanceSettings(guidance="influence", form="cosine", strength=0.3)
 """Influence, for a guidance set of its own: classifier guidance has none, and how sure of labels it is says nothing of a subgroup."""
 
@@ -97,7 +95,7 @@ def generate(
     """
     if data.train.synthetic is not None and data.train.synthetic.any():
         raise InputError("the training split holds synthetic rows already; augment the data set that it was made from")
-    guidance = guidance or (SUBGROUP_GUIDANCE if guidance_rows is not None else CLASSIFIER_GUIDANCE)
+    guidance = guidance or (SUBGROUP_GUIDANCE if guidance_rows is not None else GuidanceSettings())
     data, meaning = Dataset(data.manifest, {"train": data.train}).completed(), meaning or Meaning()
     with one_thread():
         if pipeline is None:

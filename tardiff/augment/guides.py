@@ -15,9 +15,9 @@ from torch import nn
 
 from tardiff.augment.features import RecordSummary
 from tardiff.augment.surrogate import SurrogateFit, distil
-from tardiff.base.noise import stream
 from tardiff.base.threads import one_thread
 from tardiff.classifier.folder import ClassifierCard, ClassifierFolder, certainty, fit_classifier
+from tardiff.classifier.guides import WIDTH, fit_guide, guide_seeds
 from tardiff.classifier.networks import ENCODERS, auprc
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split
@@ -25,8 +25,6 @@ from tardiff.errors import InputError
 from tardiff.evaluate.judges import all_classes
 from tardiff.settings import ClassifierSettings
 
-DEFAULT = ("committee",)  # different architectures together guide best (experiments/guidance)
-WIDTH = 32
 NEEDED = ("loss", "logits", "embedding", "head")
 
 
@@ -48,9 +46,9 @@ def fit_guides(
     Raises:
         InputError: a model of an unknown kind, or one that lacks a part.
     """
-    models = DEFAULT if model is None else tuple(model) if isinstance(model, (list, tuple)) else (model,)
-    seeds = stream("guides", seed).integers(2**31, size=len(models)).tolist()
+    models = ("committee",) if model is None else tuple(model) if isinstance(model, (list, tuple)) else (model,)
     run = joblib.Parallel(n_jobs=n_jobs)
+    seeds = guide_seeds(seed, len(models))
     fitted = run(joblib.delayed(_fitted)(one, data, codec, s, features, epochs) for one, s in zip(models, seeds, strict=True))
     return [folder for folder, _ in fitted], [fit for _, fit in fitted if fit is not None]
 
@@ -64,8 +62,7 @@ def _fitted(model: Any, data: Dataset, codec: Codec, seed: int, features: str, e
         if isinstance(model, str):
             if model not in ENCODERS:
                 raise InputError(f"model {model!r}: unknown architecture (known: {', '.join(ENCODERS)}); give a folder as a Path")
-            settings = ClassifierSettings(architecture=model, width=WIDTH, epochs=epochs, seed=seed)  # type: ignore[arg-type]
-            return fit_classifier(data, settings, codec=codec), None
+            return fit_guide(data, codec, seed, model, epochs), None
         if hasattr(model, "predict_proba") or hasattr(model, "get_params"):
             return _stand_in(model, data, codec, seed, features, epochs)
         settings = ClassifierSettings(epochs=epochs, seed=seed)

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from tardiff.augment.folder import augmented
-from tardiff.augment.generate import CLASSIFIER_GUIDANCE, SUBGROUP_GUIDANCE, Generated, generate
+from tardiff.augment.generate import SUBGROUP_GUIDANCE, Generated, generate
 from tardiff.classifier.folder import ClassifierFolder
 from tardiff.data.dataset import Dataset
 from tardiff.data.labels import labels_to_add
@@ -60,5 +60,5 @@ def guidance_of(settings: AugmentSettings) -> GuidanceSettings:
     if settings.guidance == "none":
         return GuidanceSettings(guidance="none")
     influence = settings.guidance == "influence" or settings.subgroup is not None
-    chosen = SUBGROUP_GUIDANCE if influence else CLASSIFIER_GUIDANCE
+    chosen = SUBGROUP_GUIDANCE if influence else GuidanceSettings()
     return chosen if settings.strength == "matched" else replace(chosen, strength=settings.strength)

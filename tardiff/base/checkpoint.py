@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from tardiff.base.files import read_struct, write_struct
+from tardiff.base.partial import check_signed, sign
 from tardiff.errors import TardiffError
 
 Tensors = dict[str, Tensor]
@@ -88,10 +88,7 @@ class Checkpoint:
         """
         if not self.path.exists():
             return None
-        if read_struct(self.folder / "identity.json", Identity) != self.identity:
-            raise TardiffError(
-                f"{self.folder}: holds a run with other settings or data; finish that one, remove it, or choose another --out"
-            )
+        check_signed(self.folder, plain(self.identity))
         try:
             with safe_open(self.path, "pt") as file:
                 progress = json.loads(file.metadata()["progress"])
@@ -108,8 +105,7 @@ class Checkpoint:
         """
         temporary = self.folder / ".checkpoint.tmp"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_struct(self.folder / "identity.json", self.identity)
+            sign(self.folder, plain(self.identity))
             save_file(tensors, temporary, {"progress": json.dumps(progress | {"threads": torch.get_num_threads()})})
             temporary.replace(self.path)
         except (OSError, SafetensorError) as error:

@@ -12,8 +12,10 @@ def interval(estimate: Mapping[str, Any], signed: bool = False, digits: int = 3)
         signed: show the sign of positive numbers, too.
         digits: after the point.
     """
+    return "-" if estimate["value"] is None else shown(estimate["value"], estimate["low"], estimate["high"], signed=signed, digits=digits)
+
+
+def shown(value: float, low: float | None, high: float | None, *, signed: bool = False, digits: int = 3) -> str:
+    """A number with its interval, as `interval` shows them."""
     shape = f"{'+' if signed else ''}.{digits}f"
-    if estimate["value"] is None:
-        return "-"
-    ends = "" if estimate["low"] is None else f" [{estimate['low']:{shape}}, {estimate['high']:{shape}}]"
-    return f"{estimate['value']:{shape}}{ends}"
+    return f"{value:{shape}}" + ("" if low is None else f" [{low:{shape}}, {high:{shape}}]")

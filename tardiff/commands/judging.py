@@ -46,6 +46,7 @@ def evaluate(
     """
     from tardiff import evaluate as evaluation
     from tardiff.base.files import refuse_existing
+    from tardiff.base.partial import partial_folder
     from tardiff.classifier.folder import ClassifierFolder
     from tardiff.data.dataset import Dataset
     from tardiff.evaluate.cache import Cache
@@ -58,7 +59,7 @@ def evaluate(
     classifiers = {name: ClassifierFolder.load(path) for name, path in guides.items()}
     real_data = Dataset.load(real)
     sets = {name: read_synthetic(path, real_data) for name, path in named.items()}
-    partial = out.with_name(out.name + ".partial")
+    partial = partial_folder(out)
     result = evaluation.evaluate(real_data, sets, settings, test, cache or partial, pipeline, classifiers)
     evaluation.write(result, out, real_data, sets)
     if cache is None and main_process():

@@ -51,6 +51,7 @@ def sample(
     """
     use_threads(threads)
     from tardiff.base.files import digest, refuse_existing
+    from tardiff.base.partial import partial_folder
     from tardiff.classifier.folder import ClassifierFolder
     from tardiff.data.dataset import Dataset
     from tardiff.refine.load import described, load_generator
@@ -61,7 +62,7 @@ def sample(
     asked = {"n": n, "seed": seed, "label_ratio": label_ratio, "guidance": asdict(guidance), "selection": asdict(selection)}
     asked |= {"sampler": asdict(replace(sampler, batch_size=1))}  # which changes no sample
     asked |= {"made by": [digest(path) for path in (run, *classifier, descriptors) if path is not None]}
-    store = SampleStore(out.with_name(out.name + ".partial"), asked)
+    store = SampleStore(partial_folder(out), asked)
     generator = load_generator(run)
     result = synthesise(
         described(generator, load_generator(descriptors)) if descriptors else generator,

@@ -3,15 +3,17 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tardiff.base.checkpoint import plain, weights_hash
 from tardiff.base.files import new_folder, refuse_existing, write_json
+from tardiff.base.ledger import Ledger
 from tardiff.base.noise import stream
-from tardiff.compare.cells import Bench, draws_of
+from tardiff.base.partial import claim, partial_folder
+from tardiff.compare.cells import Comparison
 from tardiff.compare.figure import forest
 from tardiff.compare.metrics import METRICS
 from tardiff.compare.table import table
@@ -20,7 +22,7 @@ from tardiff.data.dataset import Dataset
 from tardiff.data.holdout import with_held_out
 from tardiff.data.subgroups import groups
 from tardiff.errors import TardiffError
-from tardiff.evaluate.bootstrap import estimate, row_weights
+from tardiff.evaluate.bootstrap import Draws, estimate, fit_shares, unpacked
 from tardiff.evaluate.opening import check_classes
 from tardiff.evaluate.plots import save_png
 from tardiff.model.pipeline import TarDiffPipeline
@@ -55,15 +57,15 @@ def compare(
     """
     out = Path(out)
     refuse_existing(out)
-    work = out.with_name(out.name + ".partial")
-    bench = make_bench(data, settings, work, run, refined)
+    work = partial_folder(out)
+    comparison = opened(data, settings, work, run, refined)
     methods = [m for m in settings.ways if m != "refined" or refined is not None]
-    _claim(work, data, settings, run, refined)
-    cells = _fill(bench, methods, work / "results.jsonl", say)
-    result = summarise(cells, methods, bench)
+    claim(work, _identity(comparison, data))
+    cells = _fill(comparison, methods, Ledger(work / "results.jsonl"), say)
+    result = summarise(cells, methods, comparison)
     with new_folder(out) as folder:
         write_json(folder / "metrics.json", result)
-        shutil.copy(work / "results.jsonl", folder)
+        (folder / "results.jsonl").write_text("".join(json.dumps(cell) + "\n" for cell in cells.values()))
         (folder / "table.txt").write_text(table(result))
         (folder / "verdict.txt").write_text(result["verdict"] + "\n")
         save_png(forest(result), folder / "forest.png")
@@ -71,9 +73,9 @@ def compare(
     return result
 
 
-def make_bench(
+def opened(
     data: Dataset, settings: CompareSettings, work: Path, run: TarDiffPipeline | None = None, refined: TarDiffPipeline | None = None
-) -> Bench:
+) -> Comparison:
     """Everything that cells read; checks the data first.
 
     Raises:
@@ -92,31 +94,37 @@ def make_bench(
     for name, split in (*fold.splits.items(), (settings.on, judged)):
         check_classes(f"{name} split", data, split)
     named = {name: rule for by in settings.by for name, rule in groups(by, data.manifest).items()}
-    bench = Bench(fold, judged, settings, work, named, run, refined)
+    comparison = Comparison(fold, judged, settings, work, named, run, refined)
     for option, pipeline in (("--run", run), ("--refined", refined)):
-        if pipeline is not None and pipeline.codec.digest() != bench.codec.digest():
+        if pipeline is not None and pipeline.codec.digest() != comparison.codec.digest():
             raise TardiffError(f"{option}: the generator was trained on other rows than DATA's training split")
-    return bench
+    return comparison
 
 
-def summarise(cells: Cells, methods: list[str], bench: Bench) -> dict[str, Any]:
+def summarise(cells: Cells, methods: list[str], comparison: Comparison) -> dict[str, Any]:
     """Every method's figures, and its paired differences to doing nothing and to the best of today's methods.
 
     Intervals cover the judged patients and the seeds; resamples are shared, so differences are paired.
     """
-    settings = bench.settings
+    settings = comparison.settings
     seeds = sorted({seed for _, seed in cells})
-    fits = row_weights(len(seeds), settings.bootstrap, stream("compared fits", settings.seed)) / len(seeds)
+    shares = fit_shares(len(seeds), settings.bootstrap, stream("compared fits", settings.seed))
 
-    def draws(method: str, group: str, metric: str) -> Any:
-        by_fit = np.stack([draws_of(cells[method, seed]["groups"][group], metric) for seed in seeds], axis=1)
-        return (by_fit * fits).sum(1)
+    def draws(method: str, group: str, metric: str) -> Draws:
+        by_seed = [_draws_of(cells[method, seed]["groups"][group], metric) for seed in seeds]
+        return (np.stack(by_seed, axis=1) * shares).sum(1)
 
     validation = {m: float(np.mean([cells[m, seed]["validation_auprc"] for seed in seeds])) for m in methods}
     best = reference(validation)
-    result: dict[str, Any] = {"settings": _plain(settings), "task": bench.data.manifest.task.name, "seeds": seeds, "reference": best}
-    result["judged"] = {"split": settings.on, "rows": len(bench.judged), "positives": int(bench.judged.label.sum())}
-    result["train"] = {"rows": len(bench.data.train), "positives": int(bench.data.train.label.sum())}
+    label, train = comparison.judged.label, comparison.data.train.label
+    result: dict[str, Any] = {
+        "settings": _settings(settings),
+        "task": comparison.data.manifest.task.name,
+        "seeds": seeds,
+        "reference": best,
+        "judged": {"split": settings.on, "rows": len(label), "positives": int(label.sum())},
+        "train": {"rows": len(train), "positives": int(train.sum())},
+    }
     result["methods"] = {}
     for method in methods:
         of_seeds = [cells[method, seed] for seed in seeds]
@@ -142,20 +150,15 @@ def summarise(cells: Cells, methods: list[str], bench: Bench) -> dict[str, Any]:
     return result | {"verdict": verdict(result)}
 
 
-def _fill(bench: Bench, methods: list[str], path: Path, say: Callable[[str], None]) -> Cells:
-    """The cells that stand in the file and, run and written down one by one, the others."""
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    there = {(line["method"], line["seed"]): line for line in lines}
+def _fill(comparison: Comparison, methods: list[str], ledger: Ledger, say: Callable[[str], None]) -> Cells:
+    """The cells that stand in the ledger and, run and written down one by one, the others."""
     cells: Cells = {}
-    for seed in seeds_of(bench.settings):
+    for seed in seeds_of(comparison.settings):
         for method in methods:
-            if (method, seed) not in there:
-                there[method, seed] = {"method": method, "seed": seed} | bench.cell(method, seed)
-                with path.open("a") as file:
-                    file.write(json.dumps(there[method, seed]) + "\n")
-            cells[method, seed] = there[method, seed]
-            say(f"{method}: AUPRC {cells[method, seed]['groups']['all']['values']['auprc']:.3f}, {cells[method, seed]['seconds']:.0f} s")
-        bench.forget(seed)
+            key = {"method": method, "seed": seed}
+            cells[method, seed] = cell = ledger.find(**key) or ledger.add({**key, **comparison.cell(method, seed)})
+            say(f"{method}: AUPRC {cell['groups']['all']['values']['auprc']:.3f}, {cell['seconds']:.0f} s")
+        comparison.forget(seed)
     return cells
 
 
@@ -164,21 +167,20 @@ def seeds_of(settings: CompareSettings) -> list[int]:
     return stream("compare", settings.seed).integers(2**31, size=settings.seeds).tolist()
 
 
-def _claim(work: Path, data: Dataset, settings: CompareSettings, *pipelines: TarDiffPipeline | None) -> None:
-    """Make the folder of work in progress, or check that it belongs to this comparison (more seeds or methods may be asked for).
-
-    Raises:
-        TardiffError: it belongs to another one.
-    """
-    fields = {key: value for key, value in _plain(settings).items() if key not in ("seeds", "methods")}
-    generators = [None if p is None else [p.card.data_hash, p.card.settings] for p in pipelines]
-    identity = {"data": data.completed().manifest.content_hash, "settings": fields, "generators": generators}
-    path = work / "identity.json"
-    if path.exists() and json.loads(path.read_text()) != json.loads(json.dumps(identity)):
-        raise TardiffError(f"{work}: holds a comparison of other data or settings; finish that one, remove it, or choose another --out")
-    work.mkdir(parents=True, exist_ok=True)
-    write_json(path, identity)
+def _identity(comparison: Comparison, data: Dataset) -> dict[str, Any]:
+    """What a comparison's cells depend on; more seeds or methods may be asked for later."""
+    settings = {key: value for key, value in _settings(comparison.settings).items() if key not in ("seeds", "methods")}
+    generators = [None if p is None else [p.card.data_hash, weights_hash(p.unet)] for p in (comparison.run, comparison.refined)]
+    return {"data": data.completed().manifest.content_hash, "settings": settings, "generators": generators}
 
 
-def _plain(settings: CompareSettings) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(settings).items()}
+def _settings(settings: CompareSettings) -> dict[str, Any]:
+    """Without the number of workers, which changes nothing."""
+    return {key: value for key, value in plain(settings).items() if key != "workers"}
+
+
+def _draws_of(figures: dict[str, Any], metric: str) -> Draws:
+    try:
+        return unpacked(figures["draws"][metric])
+    except (KeyError, ValueError) as error:
+        raise TardiffError(f"results.jsonl: a line lacks the draws of {metric}; remove the line") from error

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tardiff.base.estimates import interval, shown
+
 WORDS = {
     "none": "doing nothing",
     "class_weight": "class weights",
@@ -49,7 +51,7 @@ def _sentence(method: str, other: str, change: Mapping[str, Any]) -> str:
         return f"On these data, AUPRC is undefined for {name}."
     low, high = change["low"], change["high"]
     if low > 0:
-        return f"On these data, {name} gains {change['value']:.3f} [{low:.3f}, {high:.3f}] AUPRC over {against}."
+        return f"On these data, {name} gains {interval(change)} AUPRC over {against}."
     if high < 0:
-        return f"On these data, {name} loses {-change['value']:.3f} [{-high:.3f}, {-low:.3f}] AUPRC to {against}."
-    return f"On these data, {name} and {against} cannot be told apart: {change['value']:+.3f} [{low:+.3f}, {high:+.3f}] AUPRC."
+        return f"On these data, {name} loses {shown(-change['value'], -high, -low)} AUPRC to {against}."
+    return f"On these data, {name} and {against} cannot be told apart: {interval(change, signed=True)} AUPRC."

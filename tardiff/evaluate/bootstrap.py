@@ -4,6 +4,7 @@ A resample is a row of weights; row 0 is the data as they are, so draw 0 of a st
 same resamples are paired: their difference is taken draw by draw.
 """
 
+import base64
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,25 @@ def row_weights(rows: int, count: int, random: np.random.Generator) -> NDArray[n
     return group_weights(np.arange(rows), count, random)
 
 
+def fit_shares(fits: int, count: int, random: np.random.Generator) -> NDArray[np.float32]:
+    """Share of each fit in the mean over fits in each resample, [1 + count, fits]."""
+    return row_weights(fits, count, random) / np.float32(fits)
+
+
+def packed(draws: Draws) -> str:
+    """Draws as text, of 32 bits each."""
+    return base64.b64encode(draws.astype("<f4").tobytes()).decode()
+
+
+def unpacked(text: str) -> Draws:
+    """The inverse of `packed`.
+
+    Raises:
+        ValueError: it is no such text.
+    """
+    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float64)
+
+
 @dataclass(frozen=True)
 class Resamples:
     """Resamples of test patients and of fits, shared by everything that is compared.
@@ -53,7 +73,11 @@ class Resamples:
     @classmethod
     def draw(cls, subject_id: NDArray[np.int64], fits: int, count: int, random: np.random.Generator) -> "Resamples":
         """Resample `count` times the patients, and the fits of a cell."""
-        return cls(group_weights(subject_id, count, random), row_weights(fits, count, random) / np.float32(fits))
+        return cls(group_weights(subject_id, count, random), fit_shares(fits, count, random))
+
+    def within(self, member: NDArray[np.bool_]) -> "Resamples":
+        """The same resamples of some of the rows, [n]."""
+        return Resamples(self.rows[:, member], self.fits)
 
     def mean_over_fits(self, metric: Metric, label: NDArray[np.int64], score: NDArray[np.float64]) -> Draws:
         """A metric's mean over fits in each resample, [1 + B].

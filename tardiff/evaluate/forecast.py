@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tardiff.base.noise import stream
-from tardiff.data.dataset import Split
 from tardiff.evaluate.bootstrap import Draws, Resamples, estimate
 from tardiff.evaluate.cache import Arrays
 from tardiff.evaluate.judges import BATCH, Rows
-from tardiff.evaluate.pool import COST, Fit
-from tardiff.evaluate.row_sets import Bench
-from tardiff.evaluate.utility import fit_seeds, held_out
+from tardiff.evaluate.pool import Fit
+from tardiff.evaluate.row_sets import Part, Parts, RowSets
+from tardiff.evaluate.train_and_judge import held_apart
+from tardiff.evaluate.utility import fit_seeds
 from tardiff.settings import EvaluateSettings
 
 WIDTH = 32
@@ -31,6 +31,7 @@ FEWEST_EPOCHS = 3
 PATIENCE = 3
 LEARNING_RATE = 3e-3
 REAL = "train"
+COST = 10  # as `judges.COST`
 
 
 class Forecaster(nn.Module):
@@ -48,36 +49,41 @@ class Forecaster(nn.Module):
         return past.chunk(2, dim=1)[0] + rearrange(self.head(hidden), "b t c -> b c t")
 
 
-def fits(bench: Bench, settings: EvaluateSettings) -> list[Fit]:
-    """Forecasters trained on the real rows and on each synthetic set."""
-    roles = (REAL, *(f"synthetic/{name}" for name in bench.names))
-    return [_fit_of(role, seed, bench) for role in roles for seed in fit_seeds(settings)]
+def fits(sets: RowSets, settings: EvaluateSettings) -> dict[str, list[Fit]]:
+    """Forecasters trained on the real rows and on each synthetic set, by role, one a seed."""
+
+    def fit(role: str, seed: int) -> Fit:
+        real = (Part(role),), (Part("validation"),)
+        learn, stop_on = real if role == REAL else held_apart(role, seed, sets)
+        reads = (role, "validation", "test") if role == REAL else (role, "test")
+        return Fit(_fit, (learn, stop_on, seed), reads, COST * sets.count(learn))
+
+    return {role: [fit(role, seed) for seed in fit_seeds(settings)] for role in (REAL, *sets.synthetic.values())}
 
 
-def forecast(bench: Bench, test: Split, done: Mapping[Fit, Arrays], settings: EvaluateSettings) -> dict[str, Any]:
+def forecast(sets: RowSets, by_role: Mapping[str, list[Fit]], done: Mapping[Fit, Arrays], settings: EvaluateSettings) -> dict[str, Any]:
     """Mean absolute error over the observed values of the test rows, in normal scores; lower is better, real rows are the floor.
 
     Args:
-        bench: rows as the forecasters read them.
-        test: the same test rows, for patients.
+        sets: rows as the forecasters read them.
+        by_role: the forecasters.
         done: what the fits gave.
         settings: seeds, resamples.
 
     Returns:
         `real`, `sets` by name, and `carried_forward`, which forecasts that nothing changes.
     """
-    seeds = fit_seeds(settings)
-    resamples = Resamples.draw(test.subject_id, len(seeds), settings.bootstrap, stream("test patients", settings.seed))
+    test, seeds = sets.rows["test"], len(by_role[REAL])
+    resamples = Resamples.draw(sets.subject["test"], seeds, settings.bootstrap, stream("test patients", settings.seed))
 
     def score(role: str) -> dict[str, Any]:
-        by_fit = [done[_fit_of(role, seed, bench)] for seed in seeds]
-        draws = np.stack([_error(resamples.rows, arrays) for arrays in by_fit], axis=1)
-        return estimate((draws * resamples.fits).sum(1), len(test), len(seeds))
+        draws = np.stack([_error(resamples.rows, done[fit]) for fit in by_role[role]], axis=1)
+        return estimate((draws * resamples.fits).sum(1), len(test), seeds)
 
-    still = absolute_errors(_carried_forward, bench.test)
+    still = absolute_errors(_carried_forward, test)
     return {
         "real": score(REAL),
-        "sets": {name: score(f"synthetic/{name}") for name in bench.names},
+        "sets": {name: score(role) for name, role in sets.synthetic.items()},
         "carried_forward": estimate(_error(resamples.rows, still), len(test)),
     }
 
@@ -136,14 +142,5 @@ def _error(weights: NDArray[np.float32], arrays: Arrays) -> Draws:
     return np.where(count > 0, weights @ arrays["error"] / np.maximum(count, 1e-9), np.nan)
 
 
-def _fit_of(role: str, seed: int, bench: Bench) -> Fit:
-    reads = (role, "test") if role != REAL else (role, "validation", "test")
-    return Fit(_fit, (role, seed), reads, COST["forecast"] * len(bench.rows[role]))
-
-
-def _fit(bench: Bench, role: str, seed: int) -> Arrays:
-    rows, stop_on = bench.rows[role], bench.validation
-    if role != REAL:  # which may see no real row
-        held = held_out(rows.label, seed)
-        rows, stop_on = rows.take(np.flatnonzero(~held)), rows.take(np.flatnonzero(held))
-    return absolute_errors(train_forecaster(rows, stop_on, seed), bench.test)
+def _fit(sets: RowSets, learn: Parts, stop_on: Parts, seed: int) -> Arrays:
+    return absolute_errors(train_forecaster(sets.take(learn), sets.take(stop_on), seed), sets.rows["test"])

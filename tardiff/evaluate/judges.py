@@ -1,8 +1,9 @@
-"""Evaluators: models that are trained on one set of rows and asked about another, behind one function."""
+"""Judges: models that are trained on some rows and asked about others, behind one function."""
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Literal
 
@@ -13,7 +14,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.class_weight import compute_sample_weight
 
+from tardiff.base.extras import needs
 from tardiff.classifier import networks as classifier
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Split
@@ -27,7 +30,7 @@ BATCH = 128  # half the time of 64 a pass, and no worse
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows as the evaluators read them.
+    """Records as judges read them.
 
     Attributes:
         seen: float32 [N, 2 C, T], as `Codec.seen` shows them.
@@ -64,6 +67,7 @@ class Rows:
         """The same rows, all with one label."""
         return Rows(self.seen, self.features, np.full(len(self), label))
 
+    @cached_property
     def digest(self) -> str:
         """Hash of all that is in them."""
         digest = hashlib.sha256()
@@ -76,18 +80,11 @@ class Rows:
 Predict = Callable[[Rows], Probability]
 
 
-def fit_predict(
-    name: str, train: Rows, validation: Rows, test: Rows, seed: int, classes: int = 2, *, balanced: bool = False
-) -> Probability:
-    """Train evaluator `name` and return its class probabilities of the test rows, [n_test, classes]; see `fit_model`."""
-    return fit_model(name, train, validation, seed, classes, balanced=balanced)(test)
-
-
-def fit_model(name: str, train: Rows, validation: Rows, seed: int, classes: int = 2, *, balanced: bool = False) -> Predict:
-    """Train evaluator `name`; what comes back gives class probabilities of rows, [n, classes], and never reads their labels.
+def fit_judge(name: str, train: Rows, validation: Rows, seed: int, classes: int = 2, *, balanced: bool = False) -> Predict:
+    """Train a judge; what comes back gives class probabilities of rows, [n, classes], and never reads their labels.
 
     Args:
-        name: a key of `EVALUATORS`.
+        name: a key of `JUDGES`.
         train: rows to learn from.
         validation: rows to stop on.
         seed: of weights, order, dropout and feature subsampling.
@@ -95,24 +92,24 @@ def fit_model(name: str, train: Rows, validation: Rows, seed: int, classes: int 
         balanced: weigh the classes equally in the loss.
 
     Raises:
-        TardiffError: there is no such evaluator, or the training rows have one class only.
+        TardiffError: there is no such judge, it is not installed, or the training rows have one class only.
     """
-    if name not in EVALUATORS:
-        raise TardiffError(f"models: unknown evaluator {name!r} (known: {', '.join(EVALUATORS)})")
+    if name not in JUDGES:
+        raise TardiffError(f"models: unknown judge {name!r} (known: {', '.join(JUDGES)})")
     present = np.unique(train.label)
     if len(present) < 2:
-        raise TardiffError(f"evaluator {name}: every training row has class {present[0]}; two classes are needed")
-    return EVALUATORS[name](train, validation, seed, classes, balanced)
+        raise TardiffError(f"judge {name}: every training row has class {present[0]}; two classes are needed")
+    return JUDGES[name](train, validation, seed, classes, balanced)
 
 
 def _network(architecture: Literal["gru", "tcn"]) -> Callable[[Rows, Rows, int, int, bool], Predict]:
-    def evaluator(train: Rows, validation: Rows, seed: int, classes: int, balanced: bool) -> Predict:
+    def judge(train: Rows, validation: Rows, seed: int, classes: int, balanced: bool) -> Predict:
         settings = ClassifierSettings(architecture=architecture, batch_size=BATCH, class_weights=balanced, seed=seed)
         stop_on = torch.tensor(validation.seen), torch.tensor(validation.label)
         network = classifier.fit(torch.tensor(train.seen), torch.tensor(train.label), stop_on, settings, classes).classifier
         return lambda rows: network.probability(torch.tensor(rows.seen))
 
-    return evaluator
+    return judge
 
 
 def _trees(train: Rows, validation: Rows, seed: int, classes: int, balanced: bool) -> Predict:
@@ -136,14 +133,31 @@ def _trees(train: Rows, validation: Rows, seed: int, classes: int, balanced: boo
     return predict
 
 
+def _xgboost(train: Rows, validation: Rows, seed: int, classes: int, balanced: bool) -> Predict:
+    model = needs("xgboost").XGBClassifier(
+        n_estimators=400,
+        learning_rate=0.05,
+        max_depth=4,
+        subsample=0.8,
+        colsample_bytree=0.5,
+        eval_metric="logloss",
+        early_stopping_rounds=30,
+        n_jobs=1,
+        random_state=seed,
+    )
+    weight = compute_sample_weight("balanced", train.label) if balanced else None
+    model.fit(train.features, train.label, sample_weight=weight, eval_set=[(validation.features, validation.label)], verbose=False)
+    return lambda rows: all_classes(model.predict_proba(rows.features), model.classes_, classes)
+
+
 def _logistic_on(read: Callable[[Rows], NDArray[np.float64]]) -> Callable[[Rows, Rows, int, int, bool], Predict]:
-    def evaluator(train: Rows, validation: Rows, seed: int, classes: int, balanced: bool) -> Predict:
+    def judge(train: Rows, validation: Rows, seed: int, classes: int, balanced: bool) -> Predict:
         # A convex problem: it needs no rows to stop on, and its seed only chose the rows.
         regression = LogisticRegression(C=0.1, max_iter=1000, class_weight=_class_weight(balanced))
         model = make_pipeline(StandardScaler(), regression).fit(read(train), train.label)
         return lambda rows: all_classes(model.predict_proba(read(rows)), model.classes_, classes)
 
-    return evaluator
+    return judge
 
 
 def _class_weight(balanced: bool) -> str | None:
@@ -161,10 +175,13 @@ def all_classes(probability: Probability, present: NDArray[np.int64], classes: i
     return full
 
 
-EVALUATORS: dict[str, Callable[[Rows, Rows, int, int, bool], Predict]] = {
+JUDGES: dict[str, Callable[[Rows, Rows, int, int, bool], Predict]] = {
     "gru": _network("gru"),
     "tcn": _network("tcn"),
     "trees": _trees,
+    "xgboost": _xgboost,
     "logistic": _logistic_on(lambda rows: rows.features),
     "mask-only": _logistic_on(lambda rows: observed_shares(rows.features)),
 }
+COST = {"gru": 30, "tcn": 16, "trees": 1.5, "xgboost": 1.5, "logistic": 0.1, "mask-only": 0.1}
+"""Time of a fit a training row, relative to each other: for the order and the ETA only."""

@@ -47,6 +47,21 @@ def brier(label: NDArray[np.int64], score: Floats, weights: Floats) -> NDArray[n
     return (weights @ (score - label) ** 2) / weights.sum(1, dtype=np.float64)
 
 
+def true_positive_rate(label: NDArray[np.int64], score: Floats, weights: Floats, false_positive_rate: float) -> NDArray[np.float64]:
+    """Largest share of the positive rows above a threshold that at most so large a share of the negative rows is above, 0 to 1.
+
+    NaN where a weighting leaves one class only.
+    """
+    order = np.argsort(-score, kind="stable")
+    ranked = score[order]
+    ends = np.append(ranked[1:] != ranked[:-1], True)  # rows of equal score are above a threshold together
+    positive = label[order] == 1
+    hits, alarms = (np.cumsum(weights[:, order] * which, axis=1, dtype=np.float64)[:, ends] for which in (positive, ~positive))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.where(alarms <= false_positive_rate * alarms[:, -1:], hits, 0).max(1) / hits[:, -1]
+    return np.where(alarms[:, -1] > 0, found, np.nan)
+
+
 METRICS: dict[str, Metric] = {
     "auprc": auprc,
     "auroc": auroc,

@@ -46,7 +46,7 @@ def check_classes(name: str, dataset: Dataset, split: Split) -> None:
     """
     for index, label in enumerate(dataset.manifest.task.classes):
         if not np.any(split.label == index):
-            raise TardiffError(f"{name}: no row has class {label!r}; no evaluator can be trained or judged on it")
+            raise TardiffError(f"{name}: no row has class {label!r}; no judge can be trained or asked about it")
 
 
 def check_like(name: str, other: Dataset, real: Dataset) -> None:

@@ -61,7 +61,7 @@ def trajectories(real: Dataset, synthetic: Mapping[str, Dataset]) -> Figure:
 
 
 def utility_forest(result: Mapping[str, Any]) -> Figure:
-    """Forest plot of AUPRC and AUROC by evaluator, with 95 % intervals.
+    """Forest plot of AUPRC and AUROC by judge, with 95 % intervals.
 
     Rows are real data (TRTR), then each synthetic set alone (TSTR, filled) and added to the real rows (TSRTR, open). The
     dotted line continues the real data's value.

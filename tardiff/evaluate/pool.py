@@ -1,10 +1,11 @@
-"""The one pool in which every model of an evaluation is fitted: processes of one thread each, and nothing is fitted twice."""
+"""The one pool in which models are fitted: processes of one thread each, and nothing is fitted twice."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import joblib
@@ -14,11 +15,9 @@ from tardiff.base.progress import bar
 from tardiff.base.threads import one_thread
 from tardiff.errors import TardiffError
 from tardiff.evaluate.cache import Arrays, Cache
-from tardiff.evaluate.row_sets import Bench
+from tardiff.evaluate.row_sets import RowSets
 
-PACKAGES = ("tardiff", "torch", "scikit-learn", "numpy", "scipy")
-COST = {"gru": 30, "tcn": 16, "trees": 1.5, "logistic": 0.1, "mask-only": 0.1, "forecast": 10}
-"""Time of a fit a training row, relative to each other: for the order and the ETA only."""
+PACKAGES = ("tardiff", "torch", "scikit-learn", "numpy", "scipy", "xgboost", "xgboost-cpu")
 
 
 @dataclass(frozen=True)
@@ -26,10 +25,10 @@ class Fit:
     """One fit of a model.
 
     Attributes:
-        work: what fits it, a function of a module: `work(bench, *told)`.
+        work: what fits it, a function of a module: `work(sets, *told)`.
         told: everything it is told beyond the rows: names, seeds, settings.
         reads: roles of the rows that it reads.
-        cost: how long it takes, in units of `COST`.
+        cost: how long it takes, in units of `judges.COST`.
     """
 
     work: Callable[..., Arrays]
@@ -37,37 +36,47 @@ class Fit:
     reads: tuple[str, ...]
     cost: float
 
-    def key(self, bench: Bench) -> str:
+    def key(self, sets: RowSets) -> str:
         """Hash of all that its result depends on: the contents of its rows, what it is told, and the versions in use."""
-        parts = [self.work.__module__, self.work.__qualname__, repr(self.told), bench.classes]
-        parts += [bench.digests[role] for role in self.reads] + [versions()]
+        parts = [self.work.__module__, self.work.__qualname__, repr(self.told), sets.classes]
+        parts += [sets.rows[role].digest for role in self.reads] + [versions()]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    def run(self, sets: RowSets) -> Arrays:
+        """What it gives, computed here and now."""
+        return self.work(sets, *self.told)
 
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of what computes the numbers."""
-    return {package: version(package) for package in PACKAGES}
+    """Versions of what computes the numbers, as far as it is installed."""
+    found = {}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
-def run_fits(fits: Sequence[Fit], bench: Bench, workers: int, kept: Cache) -> dict[Fit, Arrays]:
-    """The arrays that each fit gives.
+def run_fits(fits: Iterable[Fit], sets: RowSets, workers: int, kept: Cache, progress: bool = True) -> dict[Fit, Arrays]:
+    """The arrays that each fit gives; what occurs twice is fitted once.
 
     Args:
         fits: what to fit.
-        bench: the rows.
+        sets: the rows.
         workers: processes; 0 means as many as there are cores. The result does not depend on it, nor on how many processes of
             `accelerate launch` deal the fits out among each other.
         kept: where results are looked for and kept.
+        progress: show a progress bar.
     """
-    keys = {fit: fit.key(bench) for fit in fits}
+    keys = {fit: fit.key(sets) for fit in fits}
     done = {fit: arrays for fit, key in keys.items() if (arrays := kept.load(key)) is not None}
     barrier()  # until all have looked: what one keeps from here on would be missing from another's list, and they would deal differently
-    left = sorted((fit for fit in fits if fit not in done), key=lambda fit: -fit.cost)  # so that no worker idles at the end
+    left = sorted((fit for fit in keys if fit not in done), key=lambda fit: -fit.cost)  # so that no worker idles at the end
     mine = round_robin(left)
-    run = joblib.Parallel(n_jobs=workers or max(1, joblib.cpu_count() // local_world_size()), return_as="generator_unordered")
-    with _progress(sum(fit.cost for fit in fits), sum(fit.cost for fit in done)) as moved:
-        results: Iterator[tuple[int, Arrays]] = run(joblib.delayed(_one)(number, fit, bench) for number, fit in enumerate(mine))
+    processes = min(workers or max(1, joblib.cpu_count() // local_world_size()), max(1, len(mine)))
+    run = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")
+    with _progress(sum(fit.cost for fit in keys), sum(fit.cost for fit in done), progress) as moved:
+        results: Iterator[tuple[int, Arrays]] = run(joblib.delayed(_one)(number, fit, sets) for number, fit in enumerate(mine))
         for number, arrays in results:
             kept.save(keys[mine[number]], arrays)
             done[mine[number]] = arrays
@@ -88,12 +97,12 @@ def _found(kept: Cache, key: str) -> Arrays:
     return arrays
 
 
-def _one(number: int, fit: Fit, bench: Bench) -> tuple[int, Arrays]:
+def _one(number: int, fit: Fit, sets: RowSets) -> tuple[int, Arrays]:
     with one_thread():
-        return number, fit.work(bench, *fit.told)
+        return number, fit.run(sets)
 
 
-def _progress(total: float, initial: float) -> Any:
+def _progress(total: float, initial: float, shown: bool) -> Any:
     """A bar on stderr in units of work, so that its ETA knows that a GRU takes longer than a regression."""
     shape = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} so far, {remaining} to go"
-    return bar(total=total, initial=initial, desc="fitting evaluators", bar_format=shape)
+    return bar(shown=shown, total=total, initial=initial, desc="fitting models", bar_format=shape)

@@ -1,8 +1,8 @@
-"""Everything that a fit of an evaluation may read."""
+"""Everything that a fit may read: rows by role, and parts of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,54 +14,77 @@ from tardiff.evaluate.judges import Rows
 
 
 @dataclass(frozen=True)
-class Bench:
-    """Rows of an evaluation by role.
+class Part:
+    """Some rows of one role, in an order; hashable, and small enough to be told to a worker.
 
     Attributes:
-        rows: `train`, `validation`, `held-out` (the real test split), `test` (what is predicted) and `synthetic/NAME`.
-        subject: whose rows they are, by the same names.
-        names: the synthetic sets, in order.
+        role: whose rows.
+        rows: their numbers, as the bytes of int32; None for all of them.
+        label: what they all are called; None for their own labels.
+    """
+
+    role: str
+    rows: bytes | None = None
+    label: int | None = None
+
+    @classmethod
+    def of(cls, role: str, rows: NDArray[np.integer] | NDArray[np.bool_], label: int | None = None) -> "Part":
+        """The rows given by an index array or a mask."""
+        numbers = np.flatnonzero(rows) if rows.dtype == bool else rows
+        return cls(role, numbers.astype(np.int32).tobytes(), label)
+
+
+Parts = tuple[Part, ...]
+"""Rows of several roles, one part after the other."""
+
+
+@dataclass(frozen=True)
+class RowSets:
+    """Rows by role.
+
+    Attributes:
+        rows: `train`, `validation`, `synthetic/NAME` and so on.
+        subject: whose rows they are, by the same names, where somebody asks.
         classes: number of labels.
     """
 
     rows: Mapping[str, Rows]
-    subject: Mapping[str, NDArray[np.int64]]
-    names: tuple[str, ...]
-    classes: int
+    subject: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    classes: int = 2
 
     @classmethod
-    def of(cls, real: Dataset, synthetic: Mapping[str, Dataset], test: Split, codec: Codec) -> "Bench":
-        """Rows of the data sets, through a codec that was fitted on real training rows."""
+    def of(cls, real: Dataset, synthetic: Mapping[str, Dataset], test: Split, codec: Codec) -> "RowSets":
+        """Rows of an evaluation, through a codec that was fitted on real training rows.
+
+        Roles are `train`, `validation` (to stop on), `held-out` (the real test split), `test` (what is predicted), `synthetic/NAME`.
+        """
         splits = {"train": real.train, "validation": real.split("validation"), "held-out": real.split("test"), "test": test}
         splits |= {f"synthetic/{name}": dataset.train for name, dataset in synthetic.items()}
-        rows = {name: Rows.of(split, codec) for name, split in splits.items()}
-        subject = {name: split.subject_id for name, split in splits.items()}
-        return cls(rows, subject, tuple(synthetic), len(real.manifest.task.classes))
+        rows = {role: Rows.of(split, codec) for role, split in splits.items()}
+        return cls(rows, {role: split.subject_id for role, split in splits.items()}, len(real.manifest.task.classes))
 
     @property
-    def train(self) -> Rows:
-        """Real training rows."""
-        return self.rows["train"]
+    def synthetic(self) -> dict[str, str]:
+        """Roles of the synthetic sets by name, in order."""
+        return {role.removeprefix("synthetic/"): role for role in self.rows if role.startswith("synthetic/")}
 
-    @property
-    def validation(self) -> Rows:
-        """Real rows to stop on."""
-        return self.rows["validation"]
+    def adding(self, **rows: Rows) -> "RowSets":
+        """These, and rows of further roles."""
+        return replace(self, rows={**self.rows, **rows})
 
-    @property
-    def test(self) -> Rows:
-        """Real rows to predict."""
-        return self.rows["test"]
+    def take(self, parts: Parts) -> Rows:
+        """The rows of some parts, joined in their order."""
+        return reduce(Rows.join, map(self._part, parts))
 
-    @property
-    def synthetic(self) -> dict[str, Rows]:
-        """Synthetic rows by name."""
-        return {name: self.rows[f"synthetic/{name}"] for name in self.names}
+    def count(self, parts: Parts) -> int:
+        """How many rows some parts have."""
+        return sum(len(self.rows[part.role]) if part.rows is None else len(part.rows) // 4 for part in parts)
 
-    @cached_property
-    def digests(self) -> dict[str, str]:
-        """Hash of each set of rows, by role."""
-        return {name: rows.digest() for name, rows in self.rows.items()}
+    def _part(self, part: Part) -> Rows:
+        rows = self.rows[part.role]
+        if part.rows is not None:
+            rows = rows.take(np.frombuffer(part.rows, np.int32))
+        return rows if part.label is None else rows.labelled(part.label)
 
 
 def thinned(split: Split, most: int, seed: int) -> Split:

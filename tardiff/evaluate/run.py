@@ -1,12 +1,15 @@
 """One evaluation from end to end: what each synthetic data set is worth, how real it looks, what it gives away."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 
+from tardiff.base.checkpoint import plain
 from tardiff.base.files import new_folder, write_json
 from tardiff.base.threads import one_thread
 from tardiff.classifier.folder import ClassifierFolder
@@ -14,18 +17,17 @@ from tardiff.classifier.networks import State
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split
 from tardiff.errors import TardiffError
-from tardiff.evaluate import forecast
+from tardiff.evaluate import forecast, utility
 from tardiff.evaluate.cache import Cache
 from tardiff.evaluate.curves import curves
-from tardiff.evaluate.fidelity import discriminative, embedding, fidelity
+from tardiff.evaluate.fidelity import discriminative, embedding, measure_fidelity
 from tardiff.evaluate.opening import check_classes, check_like, check_models, check_real, check_strangers, opened, opened_synthetic
 from tardiff.evaluate.plots import save_png, trajectories, utility_forest
 from tardiff.evaluate.pool import run_fits, versions
 from tardiff.evaluate.privacy import privacy
-from tardiff.evaluate.row_sets import Bench, thinned
+from tardiff.evaluate.row_sets import RowSets, thinned
 from tardiff.evaluate.subgroups import groups, subgroups
 from tardiff.evaluate.table import table
-from tardiff.evaluate.utility import fit_of, fit_seeds, plan, scores, utility
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.settings import EvaluateSettings
 
@@ -75,9 +77,9 @@ def evaluate(
     if not synthetic:
         raise TardiffError("no synthetic data set was given; name at least one")
     real_data = opened(real)
-    sets = {name: opened_synthetic(data, real_data) for name, data in synthetic.items()}
+    synthetic_data = {name: opened_synthetic(data, real_data) for name, data in synthetic.items()}
     check_real(real_data)
-    for name, dataset in sets.items():
+    for name, dataset in synthetic_data.items():
         check_like(name, dataset, real_data)
         check_classes(f"synthetic set {name!r}", dataset, dataset.train)
     check_models(real_data, pipeline, classifiers or {})
@@ -86,30 +88,30 @@ def evaluate(
     found = groups(test_split, test_data.manifest, real_data, settings.subgroups)
     with one_thread():
         codec = Codec.fit(real_data.train, real_data.manifest)
-        fewer = {name: _thinned(dataset, settings) for name, dataset in sets.items()}
-        bench = Bench.of(_thinned(real_data, settings), fewer, test_split, codec)
-    cells = plan(bench.names, settings)
-    fits = [fit_of(cell, seed, bench) for cell in cells for seed in fit_seeds(settings)]
-    fits += [*forecast.fits(bench, settings), *discriminative.fits(bench, settings), embedding.fit_of(bench, settings)]
-    done = run_fits(list(dict.fromkeys(fits)), bench, settings.workers, Cache(Path(cache) if cache else None))
+        fewer = {name: _thinned(dataset, settings) for name, dataset in synthetic_data.items()}
+        sets = RowSets.of(_thinned(real_data, settings), fewer, test_split, codec)
+    cells, forecasters, discriminators = utility.fits(sets, settings), forecast.fits(sets, settings), discriminative.fits(sets, settings)
+    encoder = embedding.fit_of(sets, settings)
+    told_apart = chain.from_iterable(by_model.values() for by_model in discriminators.values())
+    fits = [*chain(*cells.values(), *forecasters.values(), *told_apart), encoder]
+    done = run_fits(fits, sets, settings.workers, Cache(Path(cache) if cache else None))
     with one_thread():
-        encoder = embedding.encoder_weights(bench, done, settings)
-        score = scores(cells, bench, done, settings)
+        score = utility.scores(cells, done)
         result = Evaluation(
             real=_describe(real_data),
-            synthetic={name: _describe(dataset) for name, dataset in sets.items()},
+            synthetic={name: _describe(dataset) for name, dataset in synthetic_data.items()},
             test=_describe(test_data) | {"split": test_name, "rows": len(test_split), "positives": int((test_split.label == 1).sum())},
-            settings=_plain_settings(settings),
+            settings={key: value for key, value in plain(settings).items() if key != "workers"},  # which change nothing
             versions=versions(),
-            utility=utility(bench, test_split, score, settings),
-            forecast=forecast.forecast(bench, test_split, done, settings),
-            subgroups=subgroups(found, test_split, score, settings),
-            fidelity=fidelity(real_data, sets, settings.seed),
-            privacy=privacy(real_data, sets, codec, settings, pipeline, classifiers),
+            utility=utility.utility(sets, score, settings),
+            forecast=forecast.forecast(sets, forecasters, done, settings),
+            subgroups=subgroups(found, sets, score, settings),
+            fidelity=measure_fidelity(real_data, synthetic_data, settings.seed),
+            privacy=privacy(real_data, synthetic_data, codec, settings, pipeline, classifiers),
         )
-        _add(result["fidelity"], discriminative.discriminative(bench, done, settings))
-        _add(result["fidelity"], embedding.frechet(bench, encoder, settings))
-    result.encoder = encoder
+        _add(result["fidelity"], discriminative.discriminative(sets, discriminators, done, settings))
+        result.encoder = {name: torch.from_numpy(array.copy()) for name, array in done[encoder].items()}
+        _add(result["fidelity"], embedding.frechet(sets, result.encoder, settings))
     return result
 
 
@@ -174,12 +176,6 @@ def _thinned(dataset: Dataset, settings: EvaluateSettings) -> Dataset:
     for name, split in fewer.splits.items():
         check_classes(f"--max-rows {settings.max_rows}, {name} split", fewer, split)
     return fewer
-
-
-def _plain_settings(settings: EvaluateSettings) -> dict[str, Any]:
-    """As JSON gives them back; without the number of workers, which changes nothing."""
-    fields = {key: value for key, value in asdict(settings).items() if key != "workers"}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
 
 
 def _describe(dataset: Dataset) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from tardiff.base.progress import bar
 from tardiff.data.dataset import Dataset, Manifest, Split, Static
 from tardiff.errors import TardiffError
 from tardiff.evaluate.bootstrap import Resamples, estimate
-from tardiff.evaluate.utility import Scores, judged
+from tardiff.evaluate.row_sets import RowSets
+from tardiff.evaluate.train_and_judge import judged
+from tardiff.evaluate.utility import Scores
 from tardiff.settings import EvaluateSettings
 
 AGES = (50, 65, 80)
@@ -50,12 +52,12 @@ def groups(test: Split, manifest: Manifest, real: Dataset, wanted: tuple[str, ..
     return result
 
 
-def subgroups(found: list[Group], test: Split, score: Scores, settings: EvaluateSettings) -> list[dict[str, Any]]:
+def subgroups(found: list[Group], sets: RowSets, score: Scores, settings: EvaluateSettings) -> list[dict[str, Any]]:
     """Every cell that predicts real test rows, judged within each group.
 
     Args:
         found: the groups.
-        test: all test rows.
+        sets: rows as judges read them.
         score: of each cell, as `utility.scores` gives it.
         settings: seeds, resamples.
 
@@ -64,14 +66,14 @@ def subgroups(found: list[Group], test: Split, score: Scores, settings: Evaluate
         positives or negatives the metrics are None and `reason` says so.
     """
     count = min(settings.bootstrap, RESAMPLES)
-    patients = Resamples.draw(test.subject_id, settings.seeds, count, stream("test patients", settings.seed))
+    patients = Resamples.draw(sets.subject["test"], settings.seeds, count, stream("test patients", settings.seed))
     on_test = {cell: s for cell, s in score.items() if cell.protocol != "TRTS"}
     result = []
     for group in bar(found, bool(found), desc="judging groups"):
-        label = test.label[group.member]
+        label = sets.rows["test"].label[group.member]
         positives = int((label == 1).sum())
         few = min(positives, len(label) - positives) < FEWEST
-        within = Resamples(patients.rows[:, group.member], patients.fits)
+        within = patients.within(group.member)
         result.append(
             {
                 "static": group.static,

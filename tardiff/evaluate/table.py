@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tardiff.base.estimates import interval
 from tardiff.evaluate.floor import overall, worse_than_floor
 from tardiff.evaluate.lookup import cell, difference, shown_ratio
 
@@ -11,26 +12,16 @@ WIDTH = 118
 NAME = 24
 NUMBER = 23
 Result = Mapping[str, Any]
-Estimate = Mapping[str, Any]
 
 
 def table(result: Result) -> str:
-    """What a result says in short: utility by evaluator, differences, groups, forecasts, fidelity, privacy.
+    """What a result says in short: utility by judge, differences, groups, forecasts, fidelity, privacy.
 
     Numbers are `value [95 % interval]`; the result itself holds more.
     """
     parts = [_head(result), *(_utility(result, model) for model in result["settings"]["models"])]
     parts += [_differences(result), _subgroups(result), _forecast(result), _fidelity(result), _privacy(result)]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
-
-
-def interval(estimate: Estimate, signed: bool = False) -> str:
-    """`0.321 [0.290, 0.355]`; `-` where undefined."""
-    if estimate["value"] is None:
-        return "-"
-    shape = "+.3f" if signed else ".3f"
-    interval = "" if estimate["low"] is None else f" [{estimate['low']:{shape}}, {estimate['high']:{shape}}]"
-    return f"{estimate['value']:{shape}}{interval}"
 
 
 def _head(result: Result) -> list[str]:
@@ -61,7 +52,7 @@ def _utility(result: Result, model: str) -> list[str]:
 
 
 def _differences(result: Result) -> list[str]:
-    """The other sets minus the first one, by evaluator."""
+    """The other sets minus the first one, by judge."""
     first, *others = result["synthetic"]
     ratio = shown_ratio(result)
     lines = []
@@ -81,7 +72,7 @@ def _score_columns(ratio: float | None) -> list[str]:
 
 
 def _subgroups(result: Result) -> list[str]:
-    """The worst and the best served group, by what the first evaluator was trained on."""
+    """The worst and the best served group, by what the first judge was trained on."""
     model = result["settings"]["models"][0]
     judged = [group for group in result["subgroups"] if group["reason"] is None]
     if not judged:
@@ -118,8 +109,8 @@ def _fidelity(result: Result) -> list[str]:
     lines += [_row([name, *(interval(overall(numbers[key])) for key in shown)]) for name, numbers in sets.items()]
     for name, numbers in others.items():
         worse = worse_than_floor(floor, numbers)
-        verdict = f"{name}: {len(worse)} of {len(floor)} numbers worse than the floor"
-        lines += textwrap.wrap(": ".join([verdict, ", ".join(worse)]) if worse else verdict, WIDTH)
+        said = f"{name}: {len(worse)} of {len(floor)} numbers worse than the floor"
+        lines += textwrap.wrap(": ".join([said, ", ".join(worse)]) if worse else said, WIDTH)
     return lines + list(_rule_lines(sets))
 
 

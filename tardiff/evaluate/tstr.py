@@ -1,18 +1,20 @@
 """A quick figure of merit of samples: what models trained on them predict of real rows."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tardiff.data.holdout import held_out
 from tardiff.evaluate.bootstrap import Draws, Resamples
-from tardiff.evaluate.judges import Rows, fit_predict
-from tardiff.evaluate.metrics import auprc, positive_score
+from tardiff.evaluate.judges import Rows
+from tardiff.evaluate.metrics import auprc
+from tardiff.evaluate.row_sets import Part, RowSets
+from tardiff.evaluate.train_and_judge import held_apart, judge_fit, judged
 
-JUDGES = ("logistic", "trees")
+QUICK = ("logistic", "trees")
 FITS = 2
 
 
 def tstr(rows: Rows, real: Rows, resamples: Resamples, seed: int) -> Draws:
-    """AUPRC on real rows of `JUDGES` trained on synthetic ones, their mean, [1 + B].
+    """AUPRC on real rows of `QUICK` trained on synthetic ones, their mean, [1 + B].
 
     Args:
         rows: synthetic rows; a fifth of each class stops the fits.
@@ -20,7 +22,11 @@ def tstr(rows: Rows, real: Rows, resamples: Resamples, seed: int) -> Draws:
         resamples: of the real rows' patients and of `FITS` fits.
         seed: of the fits.
     """
-    held = held_out(rows.label, seed)
-    train, stop_on = rows.take(np.flatnonzero(~held)), rows.take(np.flatnonzero(held))
-    scores = [np.stack([positive_score(fit_predict(name, train, stop_on, real, seed + k)) for k in range(FITS)]) for name in JUDGES]
-    return np.mean([resamples.mean_over_fits(auprc, real.label, score) for score in scores], axis=0)
+    sets = RowSets({"samples": rows, "real": real})
+    learn, stop_on = held_apart("samples", seed, sets)
+
+    def scores(judge: str) -> NDArray[np.float64]:
+        fits = [judge_fit(judge, learn, stop_on, {"real": (Part("real"),)}, seed + k, sets) for k in range(FITS)]
+        return np.stack([fit.run(sets)["real"] for fit in fits])
+
+    return np.mean([judged(real.label, scores(judge), resamples, {"auprc": auprc})["auprc"] for judge in QUICK], axis=0)

@@ -18,6 +18,7 @@ from tardiff.base.checkpoint import Checkpoint, Identity, Tensors, pack, pack_ad
 from tardiff.base.distributed import barrier, main_process, shard, world_size
 from tardiff.base.files import refuse_existing
 from tardiff.base.noise import normal, reserved_rows, row_seeds, stream, uniform
+from tardiff.base.partial import partial_folder
 from tardiff.base.progress import bar
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split
@@ -157,7 +158,7 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
     unet = new_unet(codec, statics, settings)
     optimizer = torch.optim.AdamW(unet.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     ema = EMAModel(unet.parameters(), decay=settings.ema_decay, use_ema_warmup=True, power=0.75)
-    checkpoint = Checkpoint(out.with_name(out.name + ".partial"), Identity(plain(settings), data.manifest.content_hash))
+    checkpoint = Checkpoint(partial_folder(out), Identity(plain(settings), data.manifest.content_hash))
     steps = (Steps if settings.epsilon is None else PrivateSteps)(unet, optimizer, training, settings, checkpoint.folder)
     ema.to(next(unet.parameters()).device)
     first, history = 0, []

@@ -10,6 +10,7 @@ from tardiff.base.checkpoint import Checkpoint, Identity, unpack
 from tardiff.base.distributed import main_process
 from tardiff.base.files import new_folder, write_json
 from tardiff.base.noise import reserved_rows, row_seeds
+from tardiff.base.partial import partial_folder
 from tardiff.classifier.folder import ClassifierFolder
 from tardiff.data.dataset import Dataset
 from tardiff.data.labels import draw_labels
@@ -95,7 +96,7 @@ def assemble(
         check_every=settings.check_every,
         ema_decay=settings.ema_decay,
         seed=seed,
-        checkpoint=Checkpoint(out.with_name(out.name + ".partial"), identity),
+        checkpoint=Checkpoint(partial_folder(out), identity),
         log=Log(tracker),
     )
 

@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from torch import Tensor
 
+from tardiff.base.estimates import shown
 from tardiff.base.noise import row_seeds, stream
 from tardiff.classifier.folder import ClassifierFolder
 from tardiff.data.contract import arranged
@@ -87,10 +88,10 @@ class Diagnosis:
     traces: tuple[Trace, ...]
 
     def __str__(self) -> str:
-        lines = [f"influence: predicted and realised fall of the guidance loss, Spearman {_shown(self.agreement.spearman)}"]
+        lines = [f"influence: predicted and realised fall of the guidance loss, Spearman {shown(*self.agreement.spearman, digits=2)}"]
         lines += [
-            f"label readable (AUROC) in the {trace.part} ({trace.components} components): guided {_shown(trace.guided)}, unguided "
-            f"{_shown(trace.unguided)}; classes drawn apart by {trace.shift:.3f} sd"
+            f"label readable (AUROC) in the {trace.part} ({trace.components} components): guided {shown(*trace.guided, digits=2)}, "
+            f"unguided {shown(*trace.unguided, digits=2)}; classes drawn apart by {trace.shift:.3f} sd"
             for trace in self.traces
         ]
         return "\n".join(lines)
@@ -169,7 +170,7 @@ def label_traces(guided: NDArray[np.float64], unguided: NDArray[np.float64], lab
     """Read the label in the components that hold 95 % of the unguided samples' variance, and in the rest.
 
     Args:
-        guided, unguided: the same samples with and without guidance, as evaluators read them, [N, F].
+        guided, unguided: the same samples with and without guidance, as judges read them, [N, F].
         label: [N], 0 or 1.
         seed: of folds and intervals.
     """
@@ -209,8 +210,3 @@ def _drawn_apart(change: NDArray[np.float64], label: NDArray[np.int64]) -> float
     one, other = change[label == 1], change[label == 0]
     square = (one.mean(axis=0) - other.mean(axis=0)) ** 2 - one.var(axis=0) / len(one) - other.var(axis=0) / len(other)
     return float(np.sqrt(max(0.0, square.mean())))
-
-
-def _shown(estimate: Interval) -> str:
-    value, low, high = estimate
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]"

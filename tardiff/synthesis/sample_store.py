@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tardiff.base.checkpoint import plain
 from tardiff.base.distributed import barrier, main_process
 from tardiff.base.files import read_struct, write_struct
+from tardiff.base.partial import check_signed, sign
 from tardiff.errors import TardiffError
 from tardiff.guidance.log import GuidanceLog, Sums
 from tardiff.model.pipeline import Samples
@@ -28,9 +29,8 @@ Draw = Callable[[NDArray[np.int64], Sequence[int], GuidanceLog, str], Samples]
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a store is filled, what for, and what guidance did so far."""
+    """How far a store is filled, and what guidance did so far."""
 
-    identity: dict[str, Any]
     rows: int
     steps: dict[int, tuple[float, float, float, float, int]]
 
@@ -68,7 +68,7 @@ class SampleStore:
             barrier()
             if main_process():
                 steps = {index: astuple(sums) for index, sums in log.steps.items()}
-                write_struct(self.folder / "progress.json", Progress(self.identity, min(start + PART, len(label)), steps))
+                write_struct(self.folder / "progress.json", Progress(min(start + PART, len(label)), steps))
         x, values, mask, static = (arrays[name] for name in ARRAYS)
         return Samples(torch.from_numpy(x), values, mask, static, label), log
 
@@ -84,17 +84,14 @@ class SampleStore:
             barrier()
             return 0, GuidanceLog()
         kept = read_struct(path, Progress)
-        if kept.identity != self.identity:
-            raise TardiffError(
-                f"{self.folder}: holds samples of other settings or models; finish that run, remove the folder, or choose another --out"
-            )
+        check_signed(self.folder, self.identity)
         barrier()
         return kept.rows, GuidanceLog({index: Sums(*sums) for index, sums in kept.steps.items()})
 
     def _create(self, like: Samples, rows: int) -> dict[str, Any]:
         if main_process():
             try:
-                self.folder.mkdir(parents=True, exist_ok=True)
+                sign(self.folder, self.identity)
                 for name in ARRAYS:
                     array = like.x.numpy() if name == "x" else getattr(like, name)
                     path = self.folder / f"{name}.npy"

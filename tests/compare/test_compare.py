@@ -23,20 +23,20 @@ def call(*arguments):
     return 0
 
 
-FEW = CompareSettings("logistic", "none,class_weight,unguided,guided", seeds=1, ratios=(0.5,), bootstrap=20)
+FEW = CompareSettings("logistic", "none,class_weight,unguided,guided", seeds=1, ratios=(0.5,), bootstrap=20, workers=1)
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
     """The smallest generator and guides, in place of what the budget buys."""
     monkeypatch.setattr(cells, "training_settings", lambda *_: TINY)
-    plain = cells.fit_guides
-    monkeypatch.setattr(cells, "fit_guides", lambda model, *rest: plain("summary", *rest, epochs=1))
+    fit_guide = cells.fit_guide
+    monkeypatch.setattr(cells, "fit_guide", lambda *told: fit_guide(*told, architecture="summary", epochs=1))
 
 
 class TestCompare:
     def test_from_folder_to_folder(self, toy, run, tmp_path, capsys):
-        options = ["--methods", ",".join(METHODS), "--seeds", 1, "--ratios", 0.5, "--bootstrap", 20, "--by", "sex"]
+        options = ["--methods", ",".join(METHODS), "--seeds", 1, "--ratios", 0.5, "--bootstrap", 20, "--by", "sex", "--workers", 1]
         out = tmp_path / "out"
         assert call("compare", toy[0], "--model", "logistic", "--run", run[0], *options, "--out", out) == 0
         printed = capsys.readouterr().out
@@ -54,7 +54,7 @@ class TestCompare:
     def test_goes_on_where_it_stopped_and_ends_in_the_same(self, toy, tmp_path, monkeypatch):
         whole = compare.compare(toy[1], tmp_path / "whole", FEW)
         ran = []
-        plain = cells.Bench.cell
+        plain = cells.Comparison.cell
 
         def stop_at_the_third(self, method, seed):
             ran.append(method)
@@ -62,10 +62,10 @@ class TestCompare:
                 raise KeyboardInterrupt
             return plain(self, method, seed)
 
-        monkeypatch.setattr(cells.Bench, "cell", stop_at_the_third)
+        monkeypatch.setattr(cells.Comparison, "cell", stop_at_the_third)
         with pytest.raises(KeyboardInterrupt):
             compare.compare(toy[1], tmp_path / "parts", FEW)
-        with pytest.raises(TardiffError, match="other data or settings"):
+        with pytest.raises(TardiffError, match="other settings or data"):
             compare.compare(toy[1], tmp_path / "parts", CompareSettings("trees"))
         resumed = compare.compare(toy[1], tmp_path / "parts", FEW)
         assert ran == ["none", "class_weight", "unguided", "unguided", "guided"]
@@ -79,17 +79,17 @@ class TestCompare:
         data = toy[1]
         flipped = replace(data.splits["test"], label=1 - data.splits["test"].label)
         other = Dataset(data.manifest, {**data.splits, "test": flipped}).completed()
-        bench = [compare.make_bench(d, FEW, tmp_path / str(i)) for i, d in enumerate((data, other))]
-        first, second = (b.cell("guided", 7) for b in bench)
+        comparisons = [compare.opened(d, FEW, tmp_path / str(i)) for i, d in enumerate((data, other))]
+        first, second = (c.cell("guided", 7) for c in comparisons)
         assert first["groups"]["all"]["values"] != second["groups"]["all"]["values"]
         for field in ("validation_auprc", "ratio", "both", "rows"):
             assert first[field] == second[field]
 
     def test_validation_rows_that_judge_choose_nothing_either(self, toy, tmp_path):
         settings = CompareSettings("logistic", "none", seeds=1, on="validation", bootstrap=10)
-        bench = compare.make_bench(toy[1], settings, tmp_path)
-        used = np.concatenate([s.subject_id for s in bench.data.splits.values()])
-        assert not np.isin(bench.judged.subject_id, used).any()
+        comparison = compare.opened(toy[1], settings, tmp_path)
+        used = np.concatenate([s.subject_id for s in comparison.data.splits.values()])
+        assert not np.isin(comparison.judged.subject_id, used).any()
         assert sorted(used) == sorted(toy[1].train.subject_id)
 
     def test_a_method_of_no_name(self):

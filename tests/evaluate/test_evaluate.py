@@ -11,9 +11,9 @@ from tardiff.data.dataset import Dataset, Task
 from tardiff.data.holdout import held_out
 from tardiff.errors import TardiffError
 from tardiff.evaluate import evaluate, table, write
+from tardiff.evaluate.judges import COST
 from tardiff.evaluate.lookup import cell, difference
 from tardiff.evaluate.plots import save_png, trajectories, utility_forest
-from tardiff.evaluate.pool import COST
 from tardiff.evaluate.run import effective
 from tardiff.settings import EvaluateSettings
 

@@ -7,7 +7,7 @@ import pytest
 from tardiff.base.noise import stream
 from tardiff.data.dataset import Dataset
 from tardiff.evaluate.bootstrap import row_weights
-from tardiff.evaluate.fidelity import RESAMPLES, Sample, compare, fidelity
+from tardiff.evaluate.fidelity import RESAMPLES, Sample, measure_fidelity, value_distances
 
 from .toys import MANIFEST, MEAN, real, rows, split, synthetic
 
@@ -17,7 +17,7 @@ def sample(part):
 
 
 def against(part, train):
-    return compare(sample(part), sample(train), MANIFEST)
+    return value_distances(sample(part), sample(train), MANIFEST)
 
 
 def test_identical_sets_differ_by_nothing():
@@ -101,12 +101,12 @@ def test_broken_rules_are_counted():
     assert found["ordering_violations"]["value"] == pytest.approx(0.1)
     assert found["out_of_limits"]["value"] == pytest.approx(6 / 180)
     plain = msgspec.structs.replace(MANIFEST, orderings=())
-    assert compare(sample(rows(50, 2)), sample(rows(50, 1)), plain)["ordering_violations"]["value"] is None
+    assert value_distances(sample(rows(50, 2)), sample(rows(50, 1)), plain)["ordering_violations"]["value"] is None
 
 
 def test_the_floor_is_real_against_real_with_as_many_rows():
     data = real(400)
-    result = fidelity(data, {"same": synthetic(rows(150, 9)), "moved": synthetic(rows(300, 8, shift=60.0))}, seed=0)
+    result = measure_fidelity(data, {"same": synthetic(rows(150, 9)), "moved": synthetic(rows(300, 8, shift=60.0))}, seed=0)
     assert result["rows"] == 150
     assert result["floor"]["ks"]["mean"]["n"] == 150
     same, moved, floor = (part["ks"]["by_channel"]["hr"] for part in (*result["sets"].values(), result["floor"]))
@@ -116,6 +116,6 @@ def test_the_floor_is_real_against_real_with_as_many_rows():
 
 def test_another_set_changes_nothing():
     data, part = real(), rows(200, 9)
-    alone = fidelity(data, {"a": synthetic(part)}, seed=0)["sets"]["a"]
-    beside = fidelity(data, {"b": Dataset(MANIFEST, {"train": rows(250, 8)}), "a": synthetic(part)}, seed=0)["sets"]["a"]
+    alone = measure_fidelity(data, {"a": synthetic(part)}, seed=0)["sets"]["a"]
+    beside = measure_fidelity(data, {"b": Dataset(MANIFEST, {"train": rows(250, 8)}), "a": synthetic(part)}, seed=0)["sets"]["a"]
     assert alone == beside

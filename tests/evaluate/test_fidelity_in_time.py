@@ -9,8 +9,8 @@ from sklearn.metrics import normalized_mutual_info_score
 from tardiff.base.noise import stream
 from tardiff.data.codec import Codec
 from tardiff.evaluate.bootstrap import row_weights
-from tardiff.evaluate.fidelity import RESAMPLES, Sample, compare, dependence, missingness
-from tardiff.evaluate.fidelity.compare import compare_jointly
+from tardiff.evaluate.fidelity import RESAMPLES, Sample, dependence, missingness, value_distances
+from tardiff.evaluate.fidelity.run import record_distances
 from tardiff.evaluate.fidelity.spectrum import power, spectral_distance
 
 from .toys import MANIFEST, MEAN, rows, split
@@ -87,21 +87,23 @@ def test_power_of_a_wave_lies_at_its_frequency():
 def test_shuffled_time_keeps_the_margins_and_loses_the_dynamics(walk):
     shuffled = np.random.default_rng(1).permuted(walk.values, axis=2)
     other = split(shuffled, walk.label)
-    found = compare(sample(other), sample(walk), MANIFEST)
+    found = value_distances(sample(other), sample(walk), MANIFEST)
     assert found["ks"]["mean"]["value"] == found["wasserstein"]["mean"]["value"] == 0
     assert found["autocorrelation"]["by_channel"]["hr"]["high"] < -0.1
     assert found["autocorrelation_function"]["mean"]["low"] > 0.05
     assert found["dimension_wise"]["mean"]["low"] > 0.05
     codec = Codec.fit(walk, MANIFEST)
-    assert compare_jointly(sample(other), sample(walk), codec, 0)["spectrum"]["mean"]["low"] > 0.1
-    assert compare_jointly(sample(walk), sample(walk), codec, 0)["spectrum"]["mean"]["value"] == 0
+    assert record_distances(sample(other), sample(walk), codec, 0)["spectrum"]["mean"]["low"] > 0.1
+    assert record_distances(sample(walk), sample(walk), codec, 0)["spectrum"]["mean"]["value"] == 0
 
 
 def test_the_order_of_patients_says_nothing():
     train, part = rows(200, 1), rows(200, 2)
     turned = part.take(np.random.default_rng(0).permutation(200))
     codec = Codec.fit(train, MANIFEST)
-    one, two = (compare(sample(p), sample(train), MANIFEST) | compare_jointly(sample(p), sample(train), codec, 0) for p in (part, turned))
+    one, two = (
+        value_distances(sample(p), sample(train), MANIFEST) | record_distances(sample(p), sample(train), codec, 0) for p in (part, turned)
+    )
     for key, number in one.items():
         first, second = (n.get("mean", n) for n in (number, two[key]))
         assert first["value"] == pytest.approx(second["value"], abs=1e-9), key

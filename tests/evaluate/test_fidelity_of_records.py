@@ -1,5 +1,7 @@
 """Numbers of whole records: kernel, neighbours, embedding, discriminators."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
@@ -16,7 +18,7 @@ from tardiff.evaluate.fidelity.embedding import frechet_distance, weighted_momen
 from tardiff.evaluate.fidelity.kernel import discrepancy
 from tardiff.evaluate.fidelity.support import NEIGHBOURS, support
 from tardiff.evaluate.pool import run_fits
-from tardiff.evaluate.row_sets import Bench
+from tardiff.evaluate.row_sets import RowSets
 from tardiff.settings import EvaluateSettings
 
 from .toys import MANIFEST, real, rows, synthetic
@@ -121,30 +123,32 @@ def test_frechet_distance_is_scipys_and_in_closed_form():
 
 
 @pytest.fixture(scope="module")
-def bench():
+def sets():
     data = real(300)
     sets = {"fresh": synthetic(rows(300, 8)), "moved": synthetic(rows(300, 9, shift=60.0))}
-    return Bench.of(data, sets, data.split("test"), Codec.fit(data.train, MANIFEST))
+    return RowSets.of(data, sets, data.split("test"), Codec.fit(data.train, MANIFEST))
 
 
-def test_discriminators_tell_what_can_be_told(bench):
+def test_discriminators_tell_what_can_be_told(sets):
     settings = EvaluateSettings(models=("trees", "logistic"), seeds=2, bootstrap=100)
-    done = run_fits(discriminators(bench, settings), bench, 1, Cache())
-    found = {role: numbers["discriminative_trees"] for role, numbers in discriminative(bench, done, settings).items()}
+    by_role = discriminators(sets, settings)
+    done = run_fits([fit for by_model in by_role.values() for fit in by_model["trees"]], sets, 1, Cache())
+    found = {role: numbers["discriminative_trees"] for role, numbers in discriminative(sets, by_role, done, settings).items()}
     assert found["held-out"]["low"] < 0.5 < found["held-out"]["high"]
     assert found["synthetic/fresh"]["low"] < 0.5 < found["synthetic/fresh"]["high"]
     assert found["synthetic/moved"]["low"] > 0.5 < 0.62 < found["synthetic/moved"]["value"]  # by the four in ten that died
     assert found["held-out"]["seeds"] == 2
 
 
-def test_no_patient_is_judged_who_taught(bench):
-    twice = {**bench.subject, "train": bench.subject["train"] // 3}  # patients of three rows
-    shared = Bench(bench.rows, twice, bench.names, bench.classes)
-    learn, stop, judge, subject = parts(shared, "held-out", seed=0)
-    row = {seen.tobytes(): patient for seen, patient in zip(bench.train.seen, twice["train"], strict=True)}
-    taught, stopped, judged = ({row[s.tobytes()] for s in piece.seen[piece.label == 0]} for piece in (learn, stop, judge))
+def test_no_patient_is_judged_who_taught(sets):
+    twice = {**sets.subject, "train": sets.subject["train"] // 3}  # patients of three rows
+    shared = replace(sets, subject=twice)
+    *pieces, subject = parts(shared, "held-out", seed=0)
+    learn, stop, asked = (shared.take(piece) for piece in pieces)
+    patient = {row.tobytes(): number for row, number in zip(sets.rows["train"].seen, twice["train"], strict=True)}
+    taught, stopped, judged = ({patient[row.tobytes()] for row in piece.seen[piece.label == 0]} for piece in (learn, stop, asked))
     assert not taught & judged | taught & stopped | stopped & judged
     assert len(taught | stopped | judged) == len(set(twice["train"]))
-    assert len(subject) == len(judge)
-    assert len(learn) + len(stop) + len(judge) == 600
-    assert 0.15 < len(judge) / 600 < 0.25
+    assert len(subject) == len(asked)
+    assert len(learn) + len(stop) + len(asked) == 600
+    assert 0.15 < len(asked) / 600 < 0.25

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from tardiff.evaluate.forecast import absolute_errors, forecast, train_forecaste
 from tardiff.evaluate.forecast import fits as forecasts
 from tardiff.evaluate.judges import Rows
 from tardiff.evaluate.pool import run_fits
-from tardiff.evaluate.row_sets import Bench
+from tardiff.evaluate.row_sets import RowSets
 from tardiff.settings import EvaluateSettings
 
 from .toys import MANIFEST, MEAN, split, synthetic
@@ -34,9 +35,9 @@ def found():
     data = Dataset(MANIFEST, {name: swinging(600, seed) for seed, name in enumerate(("train", "validation", "test"), start=1)})
     sets = {"alike": synthetic(swinging(600, 8)), "shuffled": synthetic(swinging(600, 9, shuffled=True))}
     settings = EvaluateSettings(seeds=2, bootstrap=100)
-    bench = Bench.of(data, sets, data.split("test"), Codec.fit(data.train, MANIFEST))
-    done = run_fits(forecasts(bench, settings), bench, 1, Cache())
-    return forecast(bench, data.split("test"), done, settings)
+    row_sets = RowSets.of(data, sets, data.split("test"), Codec.fit(data.train, MANIFEST))
+    forecasters = forecasts(row_sets, settings)
+    return forecast(row_sets, forecasters, run_fits(chain(*forecasters.values()), row_sets, 1, Cache()), settings)
 
 
 @pytest.mark.slow

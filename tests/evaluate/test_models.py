@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 from tardiff.data.codec import Codec
 from tardiff.errors import TardiffError
 from tardiff.evaluate.features import observed_shares, summary_features
-from tardiff.evaluate.judges import Rows, fit_predict
+from tardiff.evaluate.judges import Rows, fit_judge
 
 from .toys import MANIFEST, rows
 
@@ -28,8 +28,12 @@ def test_summary_features_in_closed_form():
     np.testing.assert_allclose(observed_shares(found.reshape(1, -1)), [[0.5, 1.0]])
 
 
-@pytest.mark.parametrize("name", ["gru", "tcn", "trees", "logistic"])
-def test_evaluators_learn_what_can_be_learnt_and_nothing_else(name, parts):
+def fit_predict(name, train, validation, test, seed, classes=2):
+    return fit_judge(name, train, validation, seed, classes)(test)
+
+
+@pytest.mark.parametrize("name", ["gru", "tcn", "trees", "xgboost", "logistic"])
+def test_judges_learn_what_can_be_learnt_and_nothing_else(name, parts):
     train, validation, test = parts
     probability = fit_predict(name, train, validation, test, seed=0)
     assert probability.shape == (300, 2)
@@ -39,7 +43,7 @@ def test_evaluators_learn_what_can_be_learnt_and_nothing_else(name, parts):
     assert 0.3 < roc_auc_score(test.label, fit_predict(name, shuffled, validation, test, seed=0)[:, 1]) < 0.75
 
 
-@pytest.mark.parametrize("name", ["gru", "trees"])
+@pytest.mark.parametrize("name", ["gru", "trees", "xgboost"])
 def test_a_seed_repeats_and_matters(name, parts):
     first, again, other = (fit_predict(name, *parts, seed=seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first, again)
@@ -62,5 +66,5 @@ def test_impossible_fits_are_refused(parts):
     train, validation, test = parts
     with pytest.raises(TardiffError, match="every training row has class 1"):
         fit_predict("trees", train.take(np.flatnonzero(train.label == 1)), validation, test, seed=0)
-    with pytest.raises(TardiffError, match="unknown evaluator 'forest'"):
+    with pytest.raises(TardiffError, match="unknown judge 'forest'"):
         fit_predict("forest", train, validation, test, seed=0)

@@ -9,7 +9,8 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from tardiff.data.dataset import Dataset
 from tardiff.errors import TardiffError
-from tardiff.evaluate.privacy.trial import Trial, hits_at
+from tardiff.evaluate.metrics import true_positive_rate
+from tardiff.evaluate.privacy.trial import Trial
 
 from .toys import MANIFEST, real
 
@@ -75,13 +76,13 @@ def test_the_curve_is_short_and_holds_the_area():
 def test_hits_are_the_highest_point_of_the_curve(score, rate):
     label = np.repeat([1, 0], 20)
     fpr, tpr, _ = roc_curve(label, score, drop_intermediate=False)
-    assert hits_at(rate, label, score.astype(float), np.ones((1, 40)))[0] == pytest.approx(tpr[fpr <= rate].max())
+    assert true_positive_rate(label, score.astype(float), np.ones((1, 40)), rate)[0] == pytest.approx(tpr[fpr <= rate].max())
 
 
 def test_weights_count_rows():
     label, score = np.array([1, 1, 0, 0]), np.array([3.0, 1.0, 2.0, 0.0])
     weights = np.array([[1.0, 1, 1, 1], [2, 1, 1, 1], [1, 1, 0, 2]])
-    np.testing.assert_allclose(hits_at(0.0, label, score, weights), [0.5, 2 / 3, 1.0])
+    np.testing.assert_allclose(true_positive_rate(label, score, weights, 0.0), [0.5, 2 / 3, 1.0])
 
 
 def test_patients_are_resampled_whole():

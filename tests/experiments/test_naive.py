@@ -1,14 +1,12 @@
 """The benchmarks' naive implementation computes what the package does; only then is a ratio of their times about speed."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from diffusers import DDIMScheduler
 from torch import nn
 from torch.nn import functional as F
 
+from experiments.benchmarks import convolution, naive
 from tardiff.classifier.networks import build
 from tardiff.guidance.gradient_guide import GradientGuide, gradient_over_x
 from tardiff.guidance.objectives import InfluenceObjective, raw_influence
@@ -16,22 +14,24 @@ from tardiff.model.sampling import Step
 from tardiff.model.unet import conv
 from tardiff.settings import ClassifierSettings
 
-sys.path.append(str(Path(__file__).parents[2] / "experiments" / "benchmarks"))
-import convolution
-import naive
-
 VALUES, BITS = 3, 3
 
 
 @pytest.fixture
 def task():
-    """A classifier, a direction for the weights of its last layer (0 for the others), records and labels; the package's objective."""
+    """A classifier, a direction for its last layer (none for the other weights), records and labels."""
     generator = torch.Generator().manual_seed(0)
-    classifier = build(ClassifierSettings("gru", width=8), VALUES + BITS, 2).eval()
-    last = torch.randn(2, 9, generator=generator)
-    v = {name: torch.zeros_like(p) for name, p in classifier.named_parameters()} | {"head.weight": last[:, :-1], "head.bias": last[:, -1]}
-    objective = InfluenceObjective([classifier], [torch.stack([last, last])], raw_influence)
-    return classifier, v, torch.randn(5, VALUES + BITS, 8, generator=generator), torch.arange(5) % 2, objective
+    classifier = build(ClassifierSettings("committee", width=8), VALUES + BITS, 2).eval()
+    v = {name: torch.zeros_like(p) for name, p in classifier.named_parameters()}
+    for name in ("head.weight", "head.bias"):
+        v[name] = torch.randn(v[name].shape, generator=generator)
+    return classifier, v, torch.randn(5, VALUES + BITS, 8, generator=generator), torch.arange(5) % 2
+
+
+def objective(classifier, v):
+    """The package's raw influence along the same direction, in closed form."""
+    head = torch.cat([v["head.weight"], v["head.bias"][:, None]], dim=1)
+    return InfluenceObjective([classifier], [head.expand(2, *head.shape)], raw_influence)
 
 
 def see(x):
@@ -39,8 +39,8 @@ def see(x):
 
 
 def test_guidance_gradient_is_the_packages(task):
-    classifier, v, x, label, objective = task
-    ours = gradient_over_x(objective, see, x, label)
+    classifier, v, x, label = task
+    ours = gradient_over_x(objective(classifier, v), see, x, label)
     torch.testing.assert_close(naive.influence_gradient(classifier, v, see, x, label), ours, rtol=1e-4, atol=1e-6)
     assert ours.abs().max() > 0.01
 
@@ -93,7 +93,7 @@ def test_change_of_the_clean_estimate_is_the_packages(task, monkeypatch):
     for options in ({}, {"guidance": guidance, "strength": 0.1}):
         torch.manual_seed(4)
         drawn.append(naive.reverse(Linear(), label, x.shape[1:], steps=1, **options))
-    guide = GradientGuide(objective, see, strength=0.1, window=1.0, clip=3.0)
+    guide = GradientGuide(objective(classifier, v), see, strength=0.1, window=1.0, clip=3.0)
     change = guide(drawn[0], label, step, drawn[0])  # the last step is noiseless, so it ends in the clean estimate
     torch.testing.assert_close(drawn[1] - drawn[0], change, rtol=1e-3, atol=1e-4)
 

@@ -65,7 +65,7 @@ class TestSampleStore:
 
     def test_belongs_to_its_settings(self, run, clf, tmp_path):
         draw(run, clf, SampleStore(tmp_path / "s.partial", {"n": 70}))
-        with pytest.raises(TardiffError, match="other settings or models"):
+        with pytest.raises(TardiffError, match="other settings or data"):
             draw(run, clf, SampleStore(tmp_path / "s.partial", {"n": 71}))
 
     def test_damage_is_named(self, run, clf, tmp_path):

@@ -1,6 +1,5 @@
 """Fréchet distance between sets in the embedding of a classifier that learnt from real rows."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,41 +11,41 @@ from tardiff.classifier import networks as classifier
 from tardiff.classifier.networks import Classifier, State
 from tardiff.evaluate.bootstrap import Draws, estimate, recentred, row_weights
 from tardiff.evaluate.cache import Arrays
-from tardiff.evaluate.fidelity.compare import MAX_ROWS
+from tardiff.evaluate.fidelity.run import MAX_ROWS
 from tardiff.evaluate.fidelity.sample import RESAMPLES, Array
-from tardiff.evaluate.judges import BATCH, Rows
-from tardiff.evaluate.pool import COST, Fit
-from tardiff.evaluate.row_sets import Bench
+from tardiff.evaluate.judges import BATCH, COST, Rows
+from tardiff.evaluate.pool import Fit
+from tardiff.evaluate.row_sets import RowSets
 from tardiff.settings import ClassifierSettings, EvaluateSettings
 
 
-def fit_of(bench: Bench, settings: EvaluateSettings) -> Fit:
+def fit_of(sets: RowSets, settings: EvaluateSettings) -> Fit:
     """The encoder: the package's TCN, trained for the task on the real training rows."""
-    return Fit(_fit, (settings.seed,), ("train", "validation"), COST["tcn"] * len(bench.train))
+    return Fit(_fit, (settings.seed,), ("train", "validation"), COST["tcn"] * len(sets.rows["train"]))
 
 
-def encoder_weights(bench: Bench, done: Mapping[Fit, Arrays], settings: EvaluateSettings) -> State:
-    """The encoder's weights by name."""
-    return {name: torch.from_numpy(array.copy()) for name, array in done[fit_of(bench, settings)].items()}
-
-
-def frechet(bench: Bench, weights: State, settings: EvaluateSettings) -> dict[str, dict[str, Any]]:
+def frechet(sets: RowSets, weights: State, settings: EvaluateSettings) -> dict[str, dict[str, Any]]:
     """Fréchet distance of each set's embeddings to those of the real training rows (Heusel et al., NeurIPS 2017), >= 0; 0 is best.
 
     The same number of rows of every set; its unit is that of the embedding, so it compares sets of one evaluation only.
 
+    Args:
+        sets: rows as judges read them.
+        weights: the encoder's, by name.
+        settings: the seed.
+
     Returns:
         `frechet` by role (`held-out`, `synthetic/NAME`).
     """
-    encoder = classifier.build(_settings(settings.seed), bench.train.seen.shape[1], bench.classes)
+    encoder = classifier.build(_settings(settings.seed), sets.rows["train"].seen.shape[1], sets.classes)
     encoder.load_state_dict(weights)
-    roles = ("held-out", *(f"synthetic/{name}" for name in bench.names))
-    rows = min(MAX_ROWS, len(bench.train), *(len(bench.rows[role]) for role in roles))
+    roles = ("held-out", *sets.synthetic.values())
+    rows = min(MAX_ROWS, *(len(sets.rows[role]) for role in ("train", *roles)))
 
     def moments(role: str) -> tuple[Array, Array]:
         random = stream(f"embedding/{role}", settings.seed)
-        chosen = np.sort(random.permutation(len(bench.rows[role]))[:rows])
-        return weighted_moments(embedded(encoder, bench.rows[role].take(chosen)), row_weights(rows, RESAMPLES, random))
+        chosen = np.sort(random.permutation(len(sets.rows[role]))[:rows])
+        return weighted_moments(embedded(encoder, sets.rows[role].take(chosen)), row_weights(rows, RESAMPLES, random))
 
     train = moments("train")
     return {role: {"frechet": estimate(recentred(frechet_distance(*moments(role), *train)), rows)} for role in roles}
@@ -85,7 +84,7 @@ def _settings(seed: int) -> ClassifierSettings:
     return ClassifierSettings(architecture="tcn", batch_size=BATCH, seed=seed)
 
 
-def _fit(bench: Bench, seed: int) -> Arrays:
-    stop_on = torch.tensor(bench.validation.seen), torch.tensor(bench.validation.label)
-    found = classifier.fit(torch.tensor(bench.train.seen), torch.tensor(bench.train.label), stop_on, _settings(seed), bench.classes)
+def _fit(sets: RowSets, seed: int) -> Arrays:
+    learn, stop_on = ((torch.tensor(rows.seen), torch.tensor(rows.label)) for rows in (sets.rows["train"], sets.rows["validation"]))
+    found = classifier.fit(*learn, stop_on, _settings(seed), sets.classes)
     return {name: tensor.numpy() for name, tensor in found.classifier.state_dict().items()}

@@ -12,7 +12,7 @@ from tardiff.base.noise import stream
 from tardiff.data.dataset import Dataset, Split
 from tardiff.errors import TardiffError
 from tardiff.evaluate.bootstrap import estimate, group_weights
-from tardiff.evaluate.metrics import Floats, auroc
+from tardiff.evaluate.metrics import auroc, true_positive_rate
 
 RESAMPLES = 200
 RATES = (0.01, 0.001)
@@ -90,7 +90,7 @@ class Trial:
         label = np.repeat([1, 0], [len(self.members), len(self.others)])
         weights = np.concatenate(self.weights, axis=1)
         few = [rate for rate in RATES if round(len(self.others) * rate, 6) < FEWEST]
-        tpr = {f"{r:g}": None if r in few else estimate(hits_at(r, label, score, weights), len(self.members)) for r in RATES}
+        tpr = {f"{r:g}": None if r in few else estimate(true_positive_rate(label, score, weights, r), len(self.members)) for r in RATES}
         return {
             "attack": attack,
             "box": box,
@@ -102,16 +102,6 @@ class Trial:
             "reason": _reason(few, len(self.others)),
             "roc": _curve(label, score),
         }
-
-
-def hits_at(rate: float, label: NDArray[np.int64], score: Floats, weights: Floats) -> NDArray[np.float64]:
-    """Largest true positive rate at a threshold whose false positive rate is at most `rate`, [B]; weighted as in `metrics`."""
-    order = np.argsort(-score, kind="stable")
-    ranked = score[order]
-    ends = np.append(ranked[1:] != ranked[:-1], True)  # tied rows are found together
-    positive = label[order] == 1
-    hits, alarms = (np.cumsum(weights[:, order] * which, axis=1, dtype=np.float64)[:, ends] for which in (positive, ~positive))
-    return np.where(alarms <= rate * alarms[:, -1:], hits, 0).max(1) / hits[:, -1]
 
 
 def _reason(few: list[float], others: int) -> str | None:

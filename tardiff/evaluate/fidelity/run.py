@@ -21,7 +21,7 @@ MAX_ROWS = 4000  # of each set: more would not change a decimal that is shown
 MAX_PAIRED = 1000  # where every row is compared with every other one
 
 
-def fidelity(real: Dataset, synthetic: Mapping[str, Dataset], seed: int) -> dict[str, Any]:
+def measure_fidelity(real: Dataset, synthetic: Mapping[str, Dataset], seed: int) -> dict[str, Any]:
     """Compare each synthetic set, and the real held-out rows (the floor), with the real training rows.
 
     The same number of rows is drawn from every set, so that noise weighs the same in all comparisons.
@@ -32,7 +32,7 @@ def fidelity(real: Dataset, synthetic: Mapping[str, Dataset], seed: int) -> dict
         seed: of the rows drawn, the bootstrap and the permutations.
 
     Returns:
-        `rows`, `resamples`, `floor` and `sets` (by name), each as `compare` and `compare_jointly` give it.
+        `rows`, `resamples`, `floor` and `sets` (by name), each as `value_distances` and `record_distances` give it.
     """
     others = {"held-out": real.split("test")} | {f"synthetic/{name}": dataset.train for name, dataset in synthetic.items()}
     rows = min([MAX_ROWS, len(real.train), *map(len, others.values())])
@@ -41,7 +41,7 @@ def fidelity(real: Dataset, synthetic: Mapping[str, Dataset], seed: int) -> dict
     compared = {}
     for name, split in bar(others.items(), desc="comparing records"):
         sample = Sample.draw(split, rows, seed, name)
-        compared[name] = compare(sample, train, real.manifest) | compare_jointly(sample, train, codec, seed)
+        compared[name] = value_distances(sample, train, real.manifest) | record_distances(sample, train, codec, seed)
     return {
         "rows": rows,
         "resamples": RESAMPLES,
@@ -50,7 +50,7 @@ def fidelity(real: Dataset, synthetic: Mapping[str, Dataset], seed: int) -> dict
     }
 
 
-def compare(sample: Sample, train: Sample, manifest: Manifest) -> dict[str, Any]:
+def value_distances(sample: Sample, train: Sample, manifest: Manifest) -> dict[str, Any]:
     """Numbers of physical values and masks; `mean` is over channels, of magnitudes. Each is 0 for identical sets.
 
     - `ks`: Kolmogorov-Smirnov distance of the observed values, 0 to 1, 0 is the same distribution.
@@ -100,7 +100,7 @@ def compare(sample: Sample, train: Sample, manifest: Manifest) -> dict[str, Any]
     )
 
 
-def compare_jointly(sample: Sample, train: Sample, codec: Codec, seed: int) -> dict[str, Any]:
+def record_distances(sample: Sample, train: Sample, codec: Codec, seed: int) -> dict[str, Any]:
     """Numbers of whole records, in the codec's space.
 
     - `spectrum`: mean absolute log10 ratio of power over frequencies, of filled normal scores, >= 0, by channel.

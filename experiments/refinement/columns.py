@@ -1,4 +1,4 @@
-"""Columns of the comparison that need no evaluator: how real samples look and what they give away."""
+"""Columns of the comparison that need no judge: how real samples look and what they give away."""
 
 from itertools import combinations
 

@@ -1,0 +1,66 @@
+"""`OUT.partial`: the folder in which work in progress stands, and the note in it that says whose work it is."""
+
+import json
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tardiff.base.files import write_json
+from tardiff.errors import TardiffError
+
+NOTE = "identity.json"
+
+
+def partial_folder(out: str | Path) -> Path:
+    """Where the work that ends in `out` stands while it is in progress."""
+    return Path(f"{Path(out)}.partial")
+
+
+def claim(folder: Path, identity: Any) -> None:
+    """Make the folder and sign it, or go on with it if it is this work's; it never stands without its note.
+
+    Args:
+        folder: of work in progress.
+        identity: all that the result depends on, or hashes of it; JSON-able.
+
+    Raises:
+        TardiffError: it belongs to other settings or data, or cannot be made.
+    """
+    if not folder.exists():
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            new = Path(tempfile.mkdtemp(prefix=f".{folder.stem}.tmp-", dir=folder.parent))
+            new.chmod(0o755)  # mkdtemp makes it private
+            sign(new, identity)
+            with suppress(OSError):  # another process was faster
+                new.rename(folder)
+            shutil.rmtree(new, ignore_errors=True)
+        except OSError as error:
+            raise TardiffError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out") from error
+    check_signed(folder, identity)
+
+
+def sign(folder: Path, identity: Any) -> None:
+    """Say whose work the folder holds, and make it if it is not there.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / NOTE, identity)
+
+
+def check_signed(folder: Path, identity: Any) -> None:
+    """Refuse to go on with the work of others.
+
+    Raises:
+        TardiffError: the folder was signed with another identity, or by nobody.
+    """
+    try:
+        found = json.loads((folder / NOTE).read_bytes())
+    except (OSError, ValueError):
+        found = None
+    if found != json.loads(json.dumps(identity)):
+        raise TardiffError(f"{folder}: holds work of other settings or data; finish that one, remove it, or choose another --out")

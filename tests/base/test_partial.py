@@ -1,0 +1,25 @@
+from dataclasses import asdict
+
+import pytest
+
+from tardiff.base.partial import check_signed, partial_folder, sign
+from tardiff.errors import TardiffError
+from tardiff.settings import CompareSettings
+
+
+def test_work_is_its_own_and_nobody_elses(tmp_path):
+    folder = partial_folder(tmp_path / "out.d" / "run.1")
+    assert folder == tmp_path / "out.d" / "run.1.partial"
+    sign(folder, {"settings": asdict(CompareSettings(ratios=(0.5, 1.0))), "data": "a"})
+    check_signed(folder, {"settings": asdict(CompareSettings(ratios=(0.5, 1.0))), "data": "a"})
+    for other in ({"settings": {}, "data": "a"}, {"settings": asdict(CompareSettings(ratios=(0.5, 1.0))), "data": "b"}):
+        with pytest.raises(TardiffError, match=r"run\.1\.partial: holds work of other settings or data"):
+            check_signed(folder, other)
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]"])
+def test_work_of_nobody_is_not_gone_on_with(content, tmp_path):
+    if content is not None:
+        (tmp_path / "identity.json").write_text(content)
+    with pytest.raises(TardiffError, match="other settings or data"):
+        check_signed(tmp_path, {"a": 1})
