@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tardiff.classifier.folder import ClassifierFolder
+from tardiff.data.contract import Form, arranged
 from tardiff.data.dataset import Dataset, Split
 from tardiff.errors import TardiffError
 from tardiff.evaluate.readers import read_synthetic
@@ -49,24 +50,13 @@ def check_classes(name: str, dataset: Dataset, split: Split) -> None:
             raise TardiffError(f"{name}: no row has class {label!r}; no judge can be trained or asked about it")
 
 
-def check_like(name: str, other: Dataset, real: Dataset) -> None:
-    """`other` has the real data set's channels (names, units), steps and task.
+def like_real(name: str, other: Dataset, real: Dataset) -> Dataset:
+    """The other data set with channels, descriptors and classes in the real one's order.
 
     Raises:
-        TardiffError: naming the data set and the field.
+        TardiffError: naming the data set and what differs.
     """
-    ours, theirs = real.manifest, other.manifest
-    fields = {
-        "channels": (theirs.channel_names, ours.channel_names),
-        "units": tuple(tuple(c.unit for c in m.channels) for m in (theirs, ours)),
-        "steps": (theirs.steps, ours.steps),
-        "step_hours": (theirs.step_hours, ours.step_hours),
-        "task.name": (theirs.task.name, ours.task.name),
-        "task.classes": (theirs.task.classes, ours.task.classes),
-    }
-    for field, (has, needs) in fields.items():
-        if has != needs:
-            raise TardiffError(f"data set {name!r}: {field} is {_plain(has)}, the real data set has {_plain(needs)}")
+    return arranged(other, Form.of_manifest(real.manifest), f"data set {name!r}", "the real data set")
 
 
 def check_strangers(real: Dataset, other: Dataset, name: str) -> None:
@@ -104,7 +94,3 @@ def check_made_from(what: str, data_hash: str, real: Dataset) -> None:
     """
     if data_hash not in {data.manifest.content_hash for data in (real.completed(), real.unlabelled())}:
         raise TardiffError(f"{what} was made from another data set (its data_hash is not the content_hash of the real one)")
-
-
-def _plain(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -3,6 +3,7 @@
 Files hold physical units; channels, units, steps and task are the real data set's. Whatever does not fit is refused in one line.
 """
 
+import sys
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -83,6 +84,7 @@ def _from_table(frame: pd.DataFrame, manifest: Manifest, path: Path) -> dict[str
     _check_rows(~frame["split"].isin(SPLITS), frame["split"], path, f"split {{}} is none of {', '.join(SPLITS)}")
     _check_rows(frame["stay_id"].isna() | (frame["stay_id"] == ""), frame["stay_id"], path, "stay_id names no stay")
     _check_rows(~frame["variable"].isin(names), frame["variable"], path, "the real data have no variable {}")
+    frame = frame.assign(label=_codes(frame["label"].to_numpy(), manifest))
     numbers = {}
     for column in NUMBERS:
         numbers[column] = pd.to_numeric(frame[column], errors="coerce").astype(float)
@@ -136,7 +138,7 @@ def _named(content: Any, path: Path) -> dict[str, Array]:
     """x and label of an unpickled dict, tuple or list: by these names, or as the only arrays with three axes and with one."""
     items = content if isinstance(content, Mapping) else dict(enumerate(content)) if isinstance(content, tuple | list) else {0: content}
     if {"x", "label"} <= set(items):
-        return {name: items[name] for name in ("x", "label", "static") if name in items}
+        return {name: items[name] for name in ("x", "label", "static", "channels") if name in items}
     arrays = [item for item in items.values() if isinstance(item, np.ndarray)]
     found = {"x": [a for a in arrays if a.ndim == 3], "label": [a for a in arrays if a.ndim in (1, 2) and a.size == len(a)]}
     for name, candidates in found.items():
@@ -151,6 +153,7 @@ def _from_arrays(arrays: Mapping[str, Any], manifest: Manifest, path: Path) -> S
             raise TardiffError(f"{path}: no array {name!r} (it has {', '.join(map(str, arrays)) or 'none'})")
     try:
         numeric = {name: np.asarray(arrays[name]) for name in ("x", "label", "static") if name in arrays}
+        numeric["label"] = _codes(numeric["label"], manifest)
     except ValueError as error:  # lists of unequal length
         raise TardiffError(f"{path}: x and label are no arrays ({error})") from error
     for name, array in numeric.items():
@@ -158,13 +161,15 @@ def _from_arrays(arrays: Mapping[str, Any], manifest: Manifest, path: Path) -> S
             raise TardiffError(f"{path}: {name} holds {array.dtype}, not numbers")
     x, label = numeric["x"].astype(np.float64), numeric["label"].reshape(-1).astype(np.float64)
     channels, steps = len(manifest.channels), manifest.steps
-    if x.ndim == 3 and x.shape[1:] != (channels, steps) and x.shape[1:] == (steps, channels):
+    if x.ndim == 3 and x.shape[1:] == (steps, channels) and (channels != steps or _lies_transposed(x, manifest, path)):
         x = x.transpose(0, 2, 1)
     if x.ndim != 3 or x.shape[1:] != (channels, steps):
         raise TardiffError(
             f"{path}: x has shape {x.shape}; needed is [N, {channels}, {steps}] ({', '.join(manifest.channel_names)}; "
             f"{steps} steps of {manifest.step_hours:g} h) or [N, {steps}, {channels}]"
         )
+    if "channels" in arrays:
+        x = x[:, _channel_order(arrays["channels"], manifest, path)]
     if len(label) != len(x):
         raise TardiffError(f"{path}: x has {len(x)} rows, label {len(label)}")
     if not _known(label, manifest).all():
@@ -177,6 +182,36 @@ def _from_arrays(arrays: Mapping[str, Any], manifest: Manifest, path: Path) -> S
         row, channel, step = np.argwhere(np.isinf(x))[0]
         raise TardiffError(f"{path}: x, row {row}, {manifest.channel_names[channel]}, step {step} is infinite; NaN means not observed")
     return _split(x, label, manifest, static)
+
+
+def _lies_transposed(x: Array, manifest: Manifest, path: Path) -> bool:
+    """Of as many channels as steps: whether the limits speak for [N, T, C]; a warning says how x is read."""
+    low, high = np.array([channel.limits for channel in manifest.channels]).T
+    observed = np.isfinite(x)
+
+    def fits(low: Array, high: Array) -> float:
+        return float(((x >= low) & (x <= high) & observed).sum() / max(1, observed.sum()))
+
+    transposed = fits(low, high) > fits(low[:, None], high[:, None])
+    layout = "[N, steps, channels]" if transposed else "[N, channels, steps]"
+    print(f"warning: {path}: x has as many channels as steps; read as {layout}, which fits the channels' limits best", file=sys.stderr)
+    return transposed
+
+
+def _channel_order(given: Any, manifest: Manifest, path: Path) -> list[int]:
+    """Where each channel of the real data stands among the file's, which names them."""
+    names = [str(name) for name in np.asarray(given).reshape(-1)]
+    if sorted(names) != sorted(manifest.channel_names):
+        raise TardiffError(f"{path}: channels are {', '.join(names)}; the real data have {', '.join(manifest.channel_names)}")
+    return [names.index(name) for name in manifest.channel_names]
+
+
+def _codes(label: Array, manifest: Manifest) -> Array:
+    """Labels given as the names of classes, as their numbers; others as they are."""
+    classes = manifest.task.classes
+    if label.dtype.kind not in "UO" or not np.isin(label, classes).all():
+        return label
+    return np.array([classes.index(str(name)) for name in label.reshape(-1)])
 
 
 def _split(values: Array, label: Array, manifest: Manifest, static: Array, ids: Array | None = None) -> Split:

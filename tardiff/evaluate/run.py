@@ -21,7 +21,7 @@ from tardiff.evaluate import forecast, utility
 from tardiff.evaluate.cache import Cache
 from tardiff.evaluate.curves import curves
 from tardiff.evaluate.fidelity import discriminative, embedding, measure_fidelity
-from tardiff.evaluate.opening import check_classes, check_like, check_models, check_real, check_strangers, opened, opened_synthetic
+from tardiff.evaluate.opening import check_classes, check_models, check_real, check_strangers, like_real, opened, opened_synthetic
 from tardiff.evaluate.plots import save_png, trajectories, utility_forest
 from tardiff.evaluate.pool import run_fits, versions
 from tardiff.evaluate.privacy import privacy
@@ -77,10 +77,9 @@ def evaluate(
     if not synthetic:
         raise TardiffError("no synthetic data set was given; name at least one")
     real_data = opened(real)
-    synthetic_data = {name: opened_synthetic(data, real_data) for name, data in synthetic.items()}
     check_real(real_data)
+    synthetic_data = {name: like_real(name, opened_synthetic(data, real_data), real_data) for name, data in synthetic.items()}
     for name, dataset in synthetic_data.items():
-        check_like(name, dataset, real_data)
         check_classes(f"synthetic set {name!r}", dataset, dataset.train)
     check_models(real_data, pipeline, classifiers or {})
     test_name, test_data, whole = _test_rows(real_data, None if test is None else opened(test))
@@ -159,7 +158,7 @@ def write(result: Mapping[str, Any], out: str | Path, real: Data, synthetic: Map
 def _test_rows(real: Dataset, other: Dataset | None) -> tuple[str, Dataset, Split]:
     if other is None:
         return "test", real, real.split("test")
-    check_like("test", other, real)
+    other = like_real("test", other, real)
     name = "test" if "test" in other.splits else "train"
     check_strangers(real, other, name)
     check_classes("test data", other, other.split(name))

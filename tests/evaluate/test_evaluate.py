@@ -210,10 +210,10 @@ def test_what_cannot_be_compared_is_refused():
     part = rows(100, 8)
     refuse("synthetic set 'mine': no row has class 'died'", synthetic(part.take(part.label == 0)))
     for change, match in (
-        ({"channels": (CHANNELS[0], CHANNELS[2], CHANNELS[1])}, "'mine': channels is hr, sbp, dbp"),
-        ({"channels": (msgspec.structs.replace(CHANNELS[0], unit="Hz"), *CHANNELS[1:])}, "'mine': units is Hz"),
-        ({"steps": 12}, "'mine': steps is 12, the real data set has 6"),
-        ({"task": Task("death", "a coin", ("alive", "died"))}, "'mine': task.classes is alive, died"),
+        ({"channels": (msgspec.structs.replace(CHANNELS[0], name="pulse"), *CHANNELS[1:])}, "'mine': channel 'hr' is missing"),
+        ({"channels": (msgspec.structs.replace(CHANNELS[0], unit="Hz"), *CHANNELS[1:])}, "'mine': channel hr is in 'Hz'"),
+        ({"steps": 12}, "'mine': has 12 steps, the real data set has 6"),
+        ({"task": Task("death", "a coin", ("alive", "died"))}, "'mine': class 'survived' is missing"),
     ):
         refuse(match, Dataset(msgspec.structs.replace(MANIFEST, **change), {"train": part}))
     refuse("no validation split", data=Dataset(MANIFEST, {"train": rows(50, 1), "test": rows(50, 3)}))
@@ -221,6 +221,18 @@ def test_what_cannot_be_compared_is_refused():
     refuse("task unit: it has 3 classes", data=Dataset(three, real().splits))
     with pytest.raises(TardiffError, match="name at least one"):
         evaluate(real(), {}, SETTINGS)
+
+
+def test_channels_and_classes_in_another_order_are_put_in_order():
+    part = rows(100, 8)
+    order, classes = [2, 0, 1], MANIFEST.task.classes
+    task = msgspec.structs.replace(MANIFEST.task, classes=classes[::-1])
+    manifest = msgspec.structs.replace(MANIFEST, channels=tuple(CHANNELS[c] for c in order), task=task)
+    moved = replace(part, values=part.values[:, order], mask=part.mask[:, order], label=1 - part.label)
+    ours, theirs = synthetic(part), Dataset(manifest, {"train": moved})
+    found, expected = (evaluate(real(), {"mine": data}, replace(SETTINGS, models=("logistic",))) for data in (theirs, ours))
+    assert found["utility"] == expected["utility"]
+    assert found["fidelity"] == expected["fidelity"]
 
 
 def test_settings_that_mean_nothing_are_refused():

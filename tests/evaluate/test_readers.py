@@ -72,6 +72,34 @@ def arrays(generated):
     return {"x": generated.train.values, "label": generated.train.label, "static": generated.train.static}
 
 
+def test_channels_that_the_file_names_are_put_in_order(generated, tmp_path):
+    order = [3, 0, 2, 1]
+    named = arrays(generated) | {"x": generated.train.values[:, order], "channels": np.array(LIKE.manifest.channel_names)[order]}
+    np.savez(tmp_path / "a.npz", **named)
+    same(read_synthetic(tmp_path / "a.npz", LIKE).train, generated.train)
+    np.savez(tmp_path / "b.npz", **(named | {"channels": ["hr", "dbp", "sbp", "temp"]}))
+    with pytest.raises(TardiffError, match=r"b\.npz: channels are hr, dbp, sbp, temp; the real data have hr, dbp, sbp, gcs"):
+        read_synthetic(tmp_path / "b.npz", LIKE)
+
+
+def test_labels_may_be_words(generated, tmp_path):
+    words = np.array(LIKE.manifest.task.classes)[generated.train.label]
+    np.savez(tmp_path / "a.npz", **(arrays(generated) | {"label": words}))
+    same(read_synthetic(tmp_path / "a.npz", LIKE).train, generated.train)
+    frame = generated.frame()
+    frame["label"] = np.array(LIKE.manifest.task.classes)[frame["label"]]
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    same(read_synthetic(tmp_path / "a.csv", LIKE).train, generated.train)
+
+
+def test_as_many_channels_as_steps_is_said_and_read_by_the_limits(tmp_path, capsys):
+    like = make_dataset(30, steps=4)
+    for name, x in (("nct", like.train.values), ("ntc", like.train.values.transpose(0, 2, 1))):
+        np.savez(tmp_path / f"{name}.npz", x=x, label=like.train.label)
+        np.testing.assert_array_equal(read_synthetic(tmp_path / f"{name}.npz", like).train.values, like.train.values)
+        assert "x has as many channels as steps; read as [N, " in capsys.readouterr().err
+
+
 def test_arrays_in_either_order_of_axes(generated, tmp_path):
     x, label = generated.train.values, generated.train.label
     np.savez(tmp_path / "a.npz", **arrays(generated))
