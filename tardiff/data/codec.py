@@ -237,18 +237,18 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             for end in (0, 1)
         )
         value = value.clamp(low, high)
-        seen = bits > torch.tensor(self.thresholds, dtype=bits.dtype, device=bits.device)[:, None]
+        observed = bits > torch.tensor(self.thresholds, dtype=bits.dtype, device=bits.device)[:, None]
         for chain in self.orderings:
             members = [self._index(name) for name in chain]
-            value[:, members] = self._in_order(value[:, members], seen[:, members], members)
+            value[:, members] = self._in_order(value[:, members], observed[:, members], members)
         return torch.cat([value, bits.clamp(-1, 1)], dim=1)
 
-    def _in_order(self, score: Tensor, seen: Tensor, members: list[int]) -> Tensor:
+    def _in_order(self, score: Tensor, observed: Tensor, members: list[int]) -> Tensor:
         """Scores of a chain, [B, members, T]: what is out of order in physical units changes places; the rest keeps its bits."""
         maps = [self.maps[c] for c in members]
         physical = np.stack([m.to_value(score[:, k].double().cpu().numpy()) for k, m in enumerate(maps)], axis=1)
         target = physical.copy()
-        _put_in_order(target, seen.cpu().numpy(), list(range(len(members))))
+        _put_in_order(target, observed.cpu().numpy(), list(range(len(members))))
         back = torch.from_numpy(np.stack([m.to_score(target[:, k]) for k, m in enumerate(maps)], axis=1))
         return torch.where(torch.from_numpy(target != physical).to(score.device), back.to(score), score)
 
@@ -263,7 +263,7 @@ def parts(rows: int) -> list[slice]:
 
 def _put_in_order(values: NDArray[np.float64], mask: NDArray[np.bool_], chain: list[int]) -> None:
     """Sort, in place, the observed members of a chain at every step: the smallest change that keeps the values."""
-    members, seen = values[:, chain], mask[:, chain]
-    target = np.sort(np.where(seen, members, np.inf), axis=1)  # observed values first, ascending
-    rank = np.cumsum(seen, axis=1) - 1
-    values[:, chain] = np.where(seen, np.take_along_axis(target, np.maximum(rank, 0), axis=1), members)
+    members, observed = values[:, chain], mask[:, chain]
+    target = np.sort(np.where(observed, members, np.inf), axis=1)  # observed values first, ascending
+    rank = np.cumsum(observed, axis=1) - 1
+    values[:, chain] = np.where(observed, np.take_along_axis(target, np.maximum(rank, 0), axis=1), members)
