@@ -100,7 +100,7 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
     row[cohort.index] = np.arange(len(cohort))
     check_fits(settings.memory, 5 * len(cohort) * len(grid.names) * steps, "the arrays")
     values, mask = to_arrays(read_slots(slots), grid, concepts, row, length[cohort.index])
-    if silent := [name for name, seen in zip(grid.names, np.array(mask.any(axis=(0, 2))), strict=True) if not seen]:
+    if silent := [name for name, any_value in zip(grid.names, np.array(mask.any(axis=(0, 2))), strict=True) if not any_value]:
         print(f"warning: no row has a value of {', '.join(silent)}; are the raw files whole?", file=sys.stderr)
     descriptors = concepts.statics[source.name]
     charted = first_values(read_slots(slots), grid, len(stays))

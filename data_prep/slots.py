@@ -54,12 +54,12 @@ def read_slots(folder: Path) -> Iterator[pa.RecordBatch]:
 
 def observed(batches: Iterator[pa.RecordBatch], grid: Grid, length: NDArray[np.int32]) -> NDArray[np.int64]:
     """[N] in how many of its valid steps a row has anything."""
-    seen = np.zeros((len(length), grid.steps), bool)
+    filled = np.zeros((len(length), grid.steps), bool)
     for batch in batches:
         row, place = np.divmod(batch["slot"].to_numpy(), grid.row_slots)
         chosen = place // grid.steps < len(grid.names)
-        seen[row[chosen], place[chosen] % grid.steps] = True
-    return (seen & (np.arange(grid.steps) < length[:, None])).sum(axis=1)
+        filled[row[chosen], place[chosen] % grid.steps] = True
+    return (filled & (np.arange(grid.steps) < length[:, None])).sum(axis=1)
 
 
 def check_units(events: ibis.Table, concepts: Concepts, source: str, names: Sequence[str]) -> None:

@@ -59,16 +59,6 @@ def make_dataset(rows: int = 240, steps: int = STEPS) -> Dataset:
     return Dataset(manifest, splits)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _few_pilot_rows():
-    """Thresholds from 64 samples instead of 1024: a generator that was trained for a moment draws nothing that needs more."""
-    from tardiff.model import training
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "THRESHOLD_ROWS", 64)
-        yield
-
-
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory):
     """A data set folder of made-up records and the data set."""

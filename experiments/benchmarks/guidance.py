@@ -58,6 +58,8 @@ def main() -> None:
     draw(pipeline, UNGUIDED, 64)  # warm up
 
     ways: dict[str, Any] = {}
+    generator: RecordGenerator
+    guide: Guide
     for name in (*WAYS, "published"):
         start = time.perf_counter()
         if name == "published":

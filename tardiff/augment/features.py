@@ -41,10 +41,10 @@ class RecordSummary(TransformerMixin, BaseEstimator):
         array = checked_array(X).astype(np.float64)
         if array.shape[1] != len(self.normal_):
             raise InputError(f"X: has {array.shape[1]} channels, RecordSummary was fitted on {len(self.normal_)}")
-        seen = np.isfinite(array)
-        last = np.maximum.accumulate(np.where(seen, np.arange(array.shape[2]), -1), axis=2)
+        known = np.isfinite(array)
+        last = np.maximum.accumulate(np.where(known, np.arange(array.shape[2]), -1), axis=2)
         filled = np.where(last >= 0, np.take_along_axis(array, np.maximum(last, 0), axis=2), self.normal_[:, None])
-        return summary(torch.from_numpy(filled), torch.from_numpy(seen.mean(2))).numpy()
+        return summary(torch.from_numpy(filled), torch.from_numpy(known.mean(2))).numpy()
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
         """`mean of channel 0` and so on; `input_features` names the channels.

@@ -110,10 +110,10 @@ def rows_of(X: NDArray[np.floating], code: NDArray[np.int64]) -> Split:
 
 
 def _channel(name: str, values: NDArray[np.floating], unit: str) -> Channel:
-    seen = values[np.isfinite(values)].astype(np.float32)
-    if not len(seen):
+    observed = values[np.isfinite(values)].astype(np.float32)
+    if not len(observed):
         raise InputError(f"X: {name} is never observed in these rows (every value is NaN); leave it out")
-    low, high = float(seen.min()), float(seen.max())
+    low, high = float(observed.min()), float(observed.max())
     air = HAIR * max(1.0, abs(low), abs(high)) if low == high else 0.0
-    whole = bool((seen == np.rint(seen)).all())
-    return Channel(name, unit, (low - air, high + air), "last", float(np.median(seen)), kind="ordinal" if whole else "numeric")
+    whole = bool((observed == np.rint(observed)).all())
+    return Channel(name, unit, (low - air, high + air), "last", float(np.median(observed)), kind="ordinal" if whole else "numeric")

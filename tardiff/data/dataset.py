@@ -412,7 +412,7 @@ def _check_split(split: Split, manifest: Manifest, where: str) -> None:
 
 
 def _refuse_leaks(dataset: Dataset, where: str) -> None:
-    seen: dict[int, str] = {}
+    split_of: dict[int, str] = {}
     for name, split in dataset.splits.items():
         padding = np.arange(dataset.manifest.steps) >= split.length[:, None]
         if (split.mask.astype(bool) & padding[:, None]).any():
@@ -420,6 +420,6 @@ def _refuse_leaks(dataset: Dataset, where: str) -> None:
         if dataset.manifest.synthetic:
             continue  # its patients are numbers
         for subject in np.unique(split.subject_id).tolist():
-            if subject in seen:
-                raise TardiffError(f"{where}: one patient is in both the {seen[subject]} and the {name} split")
-            seen[subject] = name
+            if subject in split_of:
+                raise TardiffError(f"{where}: one patient is in both the {split_of[subject]} and the {name} split")
+            split_of[subject] = name

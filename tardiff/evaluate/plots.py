@@ -89,9 +89,9 @@ def _panel(axes: Axes, split: Split, channel: int, hours: NDArray[np.floating], 
         low, middle, high = _quantiles(split.values[split.label == label, channel])
         axes.fill_between(hours, low, high, color=colour, alpha=0.14, linewidth=0)
         for patient in split.values[rows, channel]:
-            seen = np.isfinite(patient)
-            axes.plot(hours[seen], patient[seen], color=colour, linewidth=0.6, alpha=0.4)
-            axes.plot(hours[seen], patient[seen], ".", color=colour, markersize=3, alpha=0.7, markeredgewidth=0)
+            observed = np.isfinite(patient)
+            axes.plot(hours[observed], patient[observed], color=colour, linewidth=0.6, alpha=0.4)
+            axes.plot(hours[observed], patient[observed], ".", color=colour, markersize=3, alpha=0.7, markeredgewidth=0)
         axes.plot(hours, middle, color="white", linewidth=3.4)
         axes.plot(hours, middle, color=colour, linewidth=2)
     _plain(axes)

@@ -15,8 +15,8 @@ from tardiff.base.files import write_struct
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import AttritionStep, Dataset, Split
 from tardiff.data.statics import StaticModel
+from tests.commands.test_cli import call
 from tests.evaluate import toys
-from tests.test_cli import call
 
 STEPS = (AttritionStep("every stay", 900, 900), AttritionStep("old enough", 800, 800))
 

@@ -60,15 +60,15 @@ def test_a_row_outside_the_fold_changes_nothing():
 
 def test_cross_validation_fits_on_each_training_fold_only(monkeypatch):
     X, y = records()
-    seen = []
+    received = []
     plain = TarDiffSampler.fit_resample
-    monkeypatch.setattr(TarDiffSampler, "fit_resample", lambda self, X, y=None: seen.append(X.copy()) or plain(self, X, y))
+    monkeypatch.setattr(TarDiffSampler, "fit_resample", lambda self, X, y=None: received.append(X.copy()) or plain(self, X, y))
     model = make_pipeline(sampler(guidance=NONE), RecordSummary(), LogisticRegression())
     folds = list(StratifiedKFold(3).split(X[:, 0], y))
     scores = cross_val_score(model, X, y, cv=folds, scoring="average_precision")
     assert np.isfinite(scores).all()
-    assert len(seen) == 3
-    for rows, (inside, _) in zip(seen, folds, strict=True):
+    assert len(received) == 3
+    for rows, (inside, _) in zip(received, folds, strict=True):
         np.testing.assert_array_equal(rows, X[inside])
 
 
