@@ -4,7 +4,8 @@ import hashlib
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -17,21 +18,23 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from data_prep.account import FAULTS, UNLISTED, accounts, check, fates, warnings
 from data_prep.cohort import check_columns, eligible
 from data_prep.concept_files import load_concepts
 from data_prep.concepts import Concepts, Descriptor
 from data_prep.engine import check_fits, database_errors, engine, limits_error
 from data_prep.grid import LOOK_BACK, Grid, first_values, plausible, to_arrays
 from data_prep.kidney import HISTORY, kidney, variables_of
+from data_prep.labels import chosen_labels, class_codes, readable
 from data_prep.onsets import read_onsets
 from data_prep.origins import origins
 from data_prep.settings import PrepareSettings
 from data_prep.slots import check_units, in_turns, observed, read_slots, write_slots
-from data_prep.sources import Source, open_source
+from data_prep.sources import MINUTE, Source, open_source
 from data_prep.split import split_patients
 from data_prep.tasks import NamedTask, find_task
 from data_prep.work import Work, work
-from tardiff.data.dataset import SPLITS, Dataset, Manifest, Split
+from tardiff.data.dataset import SPLITS, Dataset, Manifest, Split, TableAccount
 from tardiff.errors import TardiffError
 
 SIMULATED_VERSION = "1"
@@ -39,8 +42,6 @@ WITHOUT_EFFECT = ("out", "raw", "connection", "concepts", "memory", "threads")
 """Settings that do not change what is made of the same records."""
 COHORT = ("stays_of_patient", "min_age", "max_age", "min_stay_hours", "max_stay_hours", "min_coverage")
 """Settings that limit the cohort."""
-SHORTEST_STEP = 1 / 60
-"""Hours."""
 FLAGS_A_STEP = 3
 """Bytes that counting the observed steps takes for each step of each stay."""
 
@@ -69,30 +70,46 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
     steps = _steps(settings)
     with engine(settings.connection, settings.memory, settings.threads, partial.folder / "spill"):
         source = _open(settings, partial)
+        if settings.step_hours < source.shortest_step:
+            raise TardiffError(
+                f"step_hours: {source.name} has one value every {source.shortest_step:g} h, so {settings.step_hours:g} is too narrow"
+            )
         concepts = source.dictionary(concepts)
         for remark in source.remarks() if settings.source != "simulate" else ():
             print(f"warning: {remark}", file=sys.stderr)
         names = concepts.select(source.name, settings.variables)
         parts, first = concepts.parts(source.name, names), concepts.first(source.name)
         grid = Grid(names, steps, settings.step_hours, parts, first)
-        stays = _stays(settings, source, named)
+        stays, named = _stays(settings, source, named)
         check_fits(settings.memory, FLAGS_A_STEP * len(stays) * steps, "the steps of every stay")
         needed = variables_of(named, concepts, source.name)
+        if needed and "events_of" in stays:
+            raise TardiffError(f"labels all: the task {named.name} reads {needed[0]} by stay; choose first or last")
         places = concepts.places(source.name, (*grid.channels, *needed))
         if settings.gcs_intubated != "keep" and not any(place.intubated for place in places):
             raise TardiffError(f"--gcs-intubated {settings.gcs_intubated}: no variable of this run tells who was intubated; leave it out")
         start = stays["origin_minute"] - 60.0 * (settings.hours + settings.before_hours)
-        windows = pa.table({"stay_id": stays["stay_id"].to_numpy(), "row": np.arange(len(stays)), "start": start.to_numpy()})
+        windows = pa.table(
+            {"stay_id": stays.get("events_of", stays["stay_id"]).to_numpy(), "row": np.arange(len(stays)), "start": start.to_numpy()}
+        )
         try:
             events = _events(settings, partial, source, concepts, grid, named, needed, stays)
+            tables = {place.item: source.table_of(place) for place in places}
+            _check_faults(settings, partial, source, events, tables)
             slots = write_slots(partial.folder, events, windows, concepts, source.name, grid, settings.lab_time == "charttime")
             if needed:
                 stays = stays.join(_computed(named, concepts, source, needed, events, windows, stays))
+            reached = np.ceil((stays["minutes"] - start) / (60 * settings.step_hours))
+            length = np.clip(reached.fillna(steps), 1, steps).to_numpy(np.int32)
+            coverage = observed(read_slots(slots), grid, length) / length
+            cohort, attrition = eligible(stays.assign(coverage=coverage), named, settings)
+            spans = _spans(windows, length, cohort.index, grid)
+            left = fates(events, spans, concepts, source.name, grid, tables, settings.lab_time == "charttime")
         except database_errors() as error:
             raise limits_error(error, settings.out) or source.explain(error) from error
-    length = np.clip(np.ceil((stays["minutes"] - start) / (60 * settings.step_hours)), 1, steps).to_numpy(np.int32)
-    coverage = observed(read_slots(slots), grid, length) / length
-    cohort, attrition = eligible(stays.assign(coverage=coverage), named, settings)
+        descriptors = concepts.statics[source.name]
+        account = (*accounts(partial.lost, left), *_unlisted(stays, descriptors))
+        _warn(account, source, settings)
     assigned = split_patients(cohort, settings.split, settings.seed)
     cohort = pd.concat([cohort[assigned == name] for name in SPLITS])
     sizes = [int((assigned == name).sum()) for name in SPLITS]
@@ -102,8 +119,7 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
     values, mask = to_arrays(read_slots(slots), grid, concepts, row, length[cohort.index])
     if silent := [name for name, any_value in zip(grid.names, np.array(mask.any(axis=(0, 2))), strict=True) if not any_value]:
         print(f"warning: no row has a value of {', '.join(silent)}; are the raw files whole?", file=sys.stderr)
-    descriptors = concepts.statics[source.name]
-    charted = first_values(read_slots(slots), grid, len(stays))
+    charted = first_values(read_slots(slots), grid, concepts, len(stays))
     cohort = cohort.assign(**{d.source_column: charted[d.variable][cohort.index] for d in descriptors if d.variable})
     rows = Split(
         values=values,
@@ -126,6 +142,7 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
         task=named.described(settings.hours),
         orderings=concepts.chains(grid.names),
         attrition=attrition,
+        account=account,
         settings=_recorded(settings, source, concepts, grid.names, named),
     )
     edges = np.cumsum([0, *sizes])
@@ -150,15 +167,24 @@ def _simulated(settings: PrepareSettings, partial: Work) -> Path:
     return raw
 
 
-def _stays(settings: PrepareSettings, source: Source, named: NamedTask) -> pd.DataFrame:
-    """The source's stays with the user's onsets and the minute at which each one's prediction is made."""
+def _stays(settings: PrepareSettings, source: Source, named: NamedTask) -> tuple[pd.DataFrame, NamedTask]:
+    """The source's stays with the user's onsets and the minute at which each one's prediction is made; the task with its classes."""
     stays = source.stays().sort_values("stay_id", ignore_index=True)
     if stays.empty:
         raise TardiffError(f"{settings.source}: there are no stays; is the table that lists them whole?")
     if settings.onset is not None:
         stays = stays.assign(onset_minute=read_onsets(settings.onset, stays))
+    if "given" in named.task.columns & set(stays):
+        stays = chosen_labels(stays, settings.labels)
+        if named.task.label == "given":
+            stays["given"], classes = class_codes(stays["given"], named.task.classes or source.classes, settings.source)
+            named = msgspec.structs.replace(named, task=msgspec.structs.replace(named.task, classes=classes))
+        else:
+            stays["given"] = readable(stays["given"])
+    else:
+        stays = stays.drop_duplicates("stay_id", ignore_index=True)
     check_columns(stays, named, settings, source.name)
-    return stays.assign(origin_minute=origins(named.task, stays, settings.hours, settings.seed))
+    return stays.assign(origin_minute=origins(named.task, stays, settings.hours, settings.seed)), named
 
 
 def _events(
@@ -178,9 +204,49 @@ def _events(
     if needed:
         last, before = last + named.task.horizon_minutes + 1, max(before, HISTORY)
     names = tuple(dict.fromkeys([*grid.channels, *needed]))
-    events = source.events(concepts.places(source.name, names), last, before, partial.keep)
+    events = source.events(concepts.places(source.name, names), last, before, partial)
     check_units(events, concepts, source.name, names)
     return events
+
+
+def _check_faults(settings: PrepareSettings, partial: Work, source: Source, events: ibis.Table, tables: Mapping[str, str]) -> None:
+    """Stop at faults of the raw tables before anything is made of the entries that are left.
+
+    Raises:
+        TardiffError: an entry cannot be read, or too many are lost to a fault.
+    """
+    if any(lost[fault] for lost in partial.lost.values() for fault in FAULTS):
+        kept = events.group_by("item").aggregate(entries=events.count()).to_pyarrow().to_pylist()
+        left: dict[str, Counter[str]] = {table: Counter() for table in tables.values()}
+        for row in kept:
+            left[tables[row["item"]]][""] += row["entries"]
+        for account in accounts(partial.lost, left):
+            for fault, said in check(account, settings.allow_loss):
+                raise TardiffError(f"{source.first(account.table, fault)}{said}")
+
+
+def _warn(account: Sequence[TableAccount], source: Source, settings: PrepareSettings) -> None:
+    for each in account:
+        for fault, said in warnings(each):
+            place = f"descriptor {each.table}" if fault == UNLISTED else source.first(each.table, fault)
+            print(f"warning: {place}{said}", file=sys.stderr)
+
+
+def _spans(windows: pa.Table, length: NDArray[np.int32], chosen: pd.Index, grid: Grid) -> ibis.Table:
+    """By stay that has a row: stay_id, start and stop of its window, in minutes; of several windows from the first to the last."""
+    frame = windows.to_pandas()
+    frame["stop"] = frame["start"] + 60.0 * grid.step_hours * length
+    return ibis.memtable(frame.loc[chosen].groupby("stay_id", as_index=False).agg({"start": "min", "stop": "max"}))
+
+
+def _unlisted(stays: pd.DataFrame, descriptors: Sequence[Descriptor]) -> Iterator[TableAccount]:
+    """The account of each descriptor that has codes which are not among its categories."""
+    for descriptor in descriptors:
+        if descriptor.kind == "categorical":
+            written = stays[descriptor.source_column]
+            unlisted = int(((written != "") & ~written.isin(list(descriptor.categories))).sum())
+            if unlisted:
+                yield TableAccount(descriptor.name, len(stays), len(stays) - unlisted, {UNLISTED: unlisted})
 
 
 def _computed(
@@ -212,12 +278,12 @@ def _static(stays: pd.DataFrame, descriptors: Sequence[Descriptor]) -> NDArray[n
         if descriptor.limits is not None:
             column = column.where(column.between(*descriptor.limits))
         columns.append(column.to_numpy(np.float32, na_value=np.nan))
-    return np.stack(columns, axis=1)
+    return np.stack(columns, axis=1) if columns else np.empty((len(stays), 0), np.float32)
 
 
 def _steps(settings: PrepareSettings) -> int:
     hours = settings.hours + settings.before_hours
-    if not SHORTEST_STEP <= settings.step_hours <= settings.hours:
+    if not MINUTE <= settings.step_hours <= settings.hours:
         raise TardiffError(f"step_hours: {settings.step_hours} is not between a minute and the window of {settings.hours} h")
     for part in (settings.hours, settings.before_hours):
         if not math.isclose(part / settings.step_hours, round(part / settings.step_hours), abs_tol=1e-9):
@@ -252,6 +318,7 @@ def _recorded(settings: PrepareSettings, source: Source, concepts: Concepts, nam
         "gcs_intubated": settings.gcs_intubated,
         "variables": list(names),
         "task": {"name": named.name, **msgspec.to_builtins(named.task)},
+        "labels": settings.labels,
         "onset": hashlib.sha256(Path(settings.onset).read_bytes()).hexdigest() if settings.onset is not None else None,
         **{name: getattr(settings, name) for name in COHORT},
         "split": settings.split,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from data_prep.kidney import VARIABLES
 from data_prep.settings import PrepareSettings
-from data_prep.tasks import TRUE, UNKNOWN, NamedTask, Task, built_in_tasks, truth
+from data_prep.tasks import TRUE, UNKNOWN, Condition, NamedTask, Task, built_in_tasks, truth
 from tardiff.data.dataset import AttritionStep
 from tardiff.errors import TardiffError
 
@@ -37,7 +37,8 @@ def eligible(stays: pd.DataFrame, named: NamedTask, settings: PrepareSettings) -
     """Apply the rules one after the other.
 
     Args:
-        stays: as `Source.stays` gives them, with the columns of `LATER` that the task reads, origin_minute and coverage.
+        stays: as `Source.stays` gives them, with the columns of `LATER` that the task reads, origin_minute and coverage; `given`
+            as the index of a class if it is the task's label.
         named: gives label and rules.
         settings: the limits that hold for every task.
 
@@ -48,7 +49,9 @@ def eligible(stays: pd.DataFrame, named: NamedTask, settings: PrepareSettings) -
         TardiffError: no stay remains, naming the rule.
     """
     lengths = {"window": 60.0 * settings.hours, "horizon": named.task.horizon_minutes}
-    label = truth(named.task.label, stays, lengths)
+    task_label = named.task.label
+    label = truth(task_label, stays, lengths) if isinstance(task_label, Condition) else stays["given"].to_numpy(np.float64)
+    label = np.where(label == UNKNOWN, np.nan, label)
     kept = np.ones(len(stays), bool)
     steps = []
     for rule, holds, looks_ahead in _rules(stays, named.task, settings, label, lengths):
@@ -77,7 +80,9 @@ def _rules(
         yield f"at least {settings.min_stay_hours:g} h long", minutes >= 60 * settings.min_stay_hours, True
     if settings.max_stay_hours is not None:
         yield f"at most {settings.max_stay_hours:g} h long", minutes <= 60 * settings.max_stay_hours, True
-    yield "the outcome is known", label != UNKNOWN, True
+    yield "the outcome is known", ~np.isnan(label), True
+    if np.isnan(minutes).any():
+        yield "the end of the stay is known", ~np.isnan(minutes), True
     for rule in task.keep:
         yield task.say(rule.rule, settings.hours), truth(rule.when, stays, lengths) == TRUE, rule.looks_ahead
     if "death_minute" in stays:  # of those who die in a unit, the stay ends hours later

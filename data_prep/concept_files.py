@@ -1,5 +1,6 @@
 """The dictionary's files: `concepts.yaml` and a user's own, merged over it, read and checked."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -203,8 +204,8 @@ def _problems(concepts: Concepts) -> Iterator[tuple[str, str]]:
     """Entry and complaint, for whatever is wrong between entries that are well formed one by one."""
     for name, variable in concepts.variables.items():
         low, high = variable.limits
-        if not low < high:
-            yield f"variables.{name}", f"limits {low:g}, {high:g} are not increasing"
+        if not -math.inf < low < high < math.inf:
+            yield f"variables.{name}", f"limits {low:g}, {high:g} are not increasing numbers"
         if not low <= variable.normal <= high:
             yield f"variables.{name}", f"normal {variable.normal:g} is outside the limits"
         for source, groups in variable.found.items():

@@ -1,5 +1,6 @@
 """Events to an hourly grid: convert, keep what is plausible, prefer, aggregate. One ibis expression for every source."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 
 from data_prep.concepts import Concepts
 
-FIXED_POINT = 1e6
-"""Sums run over whole numbers of this fraction, so that no order of addition changes a bit. Six decimals are kept."""
+DECIMALS = 6
+"""Sums run over whole numbers of a fraction, so that no order of addition changes a bit. So many decimals are kept, ..."""
+DIGITS = 12
+"""... but of variables whose limits are at most 1, or beyond a million, so many digits counted from those of the limits."""
 
 LOOK_BACK = 24 * 60.0
 """Minutes before the start of a stay from which on a first value counts: weight and height are often charted on the way in."""
@@ -30,6 +33,12 @@ CONVERSIONS: dict[str, Callable[[Any], Any]] = {
     # A pH of 735 is 7.35 charted without its decimal point.
     "ph": lambda value: value.between(650, 800).ifelse(value / 100, value),
 }
+
+
+def decimals(limits: tuple[float, float]) -> int:
+    """How many decimals of a variable with these limits are kept: the limits in whole numbers of that fraction have room in 64 bits."""
+    largest = max(abs(limits[0]), abs(limits[1]))
+    return DECIMALS if 1 < largest <= 1e6 else DIGITS - math.ceil(math.log10(largest))
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,10 @@ class Grid:
         """The variable of every channel."""
         return (*self.names, *self.parts, *self.first)
 
+    def fractions(self, concepts: Concepts) -> NDArray[np.float64]:
+        """[channels] how many whole numbers of a total make 1."""
+        return np.array([10.0 ** decimals(concepts.variables[name].limits) for name in self.channels])
+
     @property
     def minutes(self) -> float:
         """Length of the window."""
@@ -75,7 +88,7 @@ def hourly(events: ibis.Table, windows: ibis.Table, concepts: Concepts, source: 
     ties by minute, by when it became known, by `order`, then by value. A variable that is a sum of others has a value where
     all of them have one in the same step.
 
-    Numbers are whole millionths, and nothing is divided here, so that every database gives the same bits.
+    Numbers are whole fractions of a unit (see `decimals`), and nothing is divided here, so that every database gives the same bits.
 
     Args:
         events: as `Source.events` gives them.
@@ -87,7 +100,7 @@ def hourly(events: ibis.Table, windows: ibis.Table, concepts: Concepts, source: 
 
     Returns:
         Columns slot (int64, (row * channels + channel) * steps + step), rank (int64, of the group of places; the lowest wins),
-        total (int64, sum of the values in millionths) and entries (int64, how many they are).
+        total (int64, sum of the values in those fractions) and entries (int64, how many they are).
     """
     placed = _placed(events.inner_join(windows, "stay_id"), concepts, source, grid)
     since = placed.minute - placed.start
@@ -101,7 +114,7 @@ def hourly(events: ibis.Table, windows: ibis.Table, concepts: Concepts, source: 
         step = (inside.aggregation == "first").ifelse(0, step)
     slots = inside.mutate(slot=(inside["row"] * len(grid.channels) + inside.channel) * grid.steps + step)
     signed = _plausible(slots, concepts, source, grid)
-    entries = signed.mutate(total=(signed.value * signed.sign * FIXED_POINT + 0.5).floor().cast("int64"))
+    entries = signed.mutate(total=(signed.value * signed.sign * signed.fraction + 0.5).floor().cast("int64"))
     kinds = {concepts.variables[name].aggregation for name in (*grid.names, *grid.parts)}
     late = ("minute", "available_minute", "order") if "order" in entries.columns else ("minute", "available_minute")
     parts = []
@@ -140,15 +153,15 @@ def plausible(events: ibis.Table, concepts: Concepts, source: str, names: tuple[
 
 def _placed(events: ibis.Table, concepts: Concepts, source: str, grid: Grid) -> ibis.Table:
     """Each entry once for every channel that it serves, with the rules for it there."""
-    placed = events.inner_join(ibis.memtable(_rules(concepts, source, grid)), "item")
-    arterial = _specimen(placed)
+    placed = events.inner_join(ibis.memtable(rules_of(concepts, source, grid)), "item")
+    arterial = specimen(placed)
     return placed.filter(*arterial) if arterial else placed
 
 
 def _plausible(placed: ibis.Table, concepts: Concepts, source: str, grid: Grid) -> ibis.Table:
     """What `_placed` gives, with numbers for words, converted, and within limits."""
-    numbers = _worded(placed, concepts, source, grid)
-    values = numbers.mutate(value=_converted(numbers))
+    numbers = worded(placed, concepts, source, grid)
+    values = numbers.mutate(value=converted(numbers))
     return values.filter(values.value.between(values.low, values.high))
 
 
@@ -156,11 +169,17 @@ def _summed(found: ibis.Table, concepts: Concepts, source: str, grid: Grid, name
     """The slots of a variable that is a sum of others: those of its parts, where all of them are there."""
     parts = concepts.variables[name].sum_of[source]
     channels = [grid.channels.index(part) for part in parts]
-    low, high = (round(limit * FIXED_POINT) for limit in concepts.variables[name].limits)
+    places = decimals(concepts.variables[name].limits)
+    low, high = (round(limit * 10.0**places) for limit in concepts.variables[name].limits)
     channel = (found.slot / grid.steps).floor().cast("int64") % len(grid.channels)
     of_parts = found.mutate(channel=channel).filter(lambda table: table.channel.isin(channels))
     shift = (grid.names.index(name) - of_parts.channel) * grid.steps
-    moved = of_parts.mutate(slot=of_parts.slot + shift)
+    more = {grid.channels.index(part): places - decimals(concepts.variables[part].limits) for part in parts}
+    total = of_parts.total
+    if any(more.values()):  # parts that keep other decimals
+        factor = ibis.cases(*((of_parts.channel == channel, 10.0**by) for channel, by in more.items()), else_=1.0)
+        total = (total * factor).round().cast("int64")
+    moved = of_parts.mutate(slot=of_parts.slot + shift, total=total)
     sums = moved.group_by("slot").aggregate(rank=moved["rank"].min(), total=moved.total.sum().cast("int64"), there=moved.count())
     whole = sums.filter(sums.there == len(parts), sums.total.between(low, high))
     return whole.select("slot", "rank", "total", entries=ibis.literal(1, "int64"))
@@ -173,7 +192,7 @@ def _best(entries: ibis.Table, direction: Callable[..., Any], columns: Sequence[
     return place.filter(place.place == 0)
 
 
-def _specimen(entries: ibis.Table) -> list[Any]:
+def specimen(entries: ibis.Table) -> list[Any]:
     """Blood gases of arterial blood only, where the dictionary asks for it."""
     return [(entries.needs == "") | (entries.specimen == entries.needs)] if "specimen" in entries.columns else []
 
@@ -205,6 +224,7 @@ def to_arrays(
     values, best = np.full(shape, np.nan, np.float32), np.full(shape, UNOBSERVED, np.uint8)
     limits = np.array([concepts.variables[name].limits for name in grid.names])
     averaged = np.array([concepts.variables[name].aggregation == "mean" for name in grid.names])
+    fractions = grid.fractions(concepts)
     for batch in batches:
         from_row, place = np.divmod(batch["slot"].to_numpy(), grid.row_slots)
         channel, step = np.divmod(place, grid.steps)
@@ -213,7 +233,7 @@ def to_arrays(
         valid[valid] = step[valid] < length[to_row[valid]]
         at, channel = (to_row * row_slots + place)[valid], channel[valid]
         rank, entries = batch["rank"].to_numpy()[valid], batch["entries"].to_numpy()[valid]
-        value = batch["total"].to_numpy()[valid] / np.where(averaged[channel], entries, 1) / FIXED_POINT
+        value = batch["total"].to_numpy()[valid] / np.where(averaged[channel], entries, 1) / fractions[channel]
         value = np.clip(value, limits[channel, 0], limits[channel, 1])
         for group in np.unique(rank)[::-1]:  # the best group of places last, so that it stays
             chosen = (rank == group) & (best.reshape(-1)[at] > group)
@@ -222,10 +242,11 @@ def to_arrays(
     return values, best
 
 
-def first_values(batches: Iterable[pa.RecordBatch], grid: Grid, rows: int) -> dict[str, NDArray[np.float64]]:
-    """The one value [rows] of each variable in `grid.first`, NaN where there is none; batches and grid as in `to_arrays`."""
+def first_values(batches: Iterable[pa.RecordBatch], grid: Grid, concepts: Concepts, rows: int) -> dict[str, NDArray[np.float64]]:
+    """The one value [rows] of each variable in `grid.first`, NaN where there is none; the rest as in `to_arrays`."""
     values, best = np.full((len(grid.first), rows), np.nan), np.full((len(grid.first), rows), UNOBSERVED, np.int64)
     before = len(grid.names) + len(grid.parts)
+    fractions = grid.fractions(concepts)[before:]
     for batch in batches:
         row, place = np.divmod(batch["slot"].to_numpy(), grid.row_slots)
         channel, rank, total = place // grid.steps - before, batch["rank"].to_numpy(), batch["total"].to_numpy()
@@ -234,11 +255,11 @@ def first_values(batches: Iterable[pa.RecordBatch], grid: Grid, rows: int) -> di
             at = channel[chosen], row[chosen]
             better = best[at] > group
             at = at[0][better], at[1][better]
-            values[at], best[at] = total[chosen][better] / FIXED_POINT, group
+            values[at], best[at] = total[chosen][better] / fractions[at[0]], group
     return dict(zip(grid.first, values, strict=True))
 
 
-def _rules(concepts: Concepts, source: str, grid: Grid) -> pa.Table:
+def rules_of(concepts: Concepts, source: str, grid: Grid) -> pa.Table:
     """For each item and channel: how to convert it, what is plausible, and the rank of its group."""
     rows = [
         {
@@ -249,6 +270,7 @@ def _rules(concepts: Concepts, source: str, grid: Grid) -> pa.Table:
             "only_texts": place.only_texts,
             "convert": place.convert,
             "sign": place.sign,
+            "fraction": 10.0 ** decimals(concepts.variables[name].limits),
             "needs": place.specimen,
             "low": (place.limits or concepts.variables[name].limits)[0],
             "high": (place.limits or concepts.variables[name].limits)[1],
@@ -261,7 +283,7 @@ def _rules(concepts: Concepts, source: str, grid: Grid) -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
-def _worded(entries: ibis.Table, concepts: Concepts, source: str, grid: Grid) -> ibis.Table:
+def worded(entries: ibis.Table, concepts: Concepts, source: str, grid: Grid) -> ibis.Table:
     """The entries, where a charted word that the dictionary knows stands for its number; null if it stands for none."""
     words = [
         {"item": place.item, "channel": channel, "text": text, "number": number, "known": True}
@@ -278,7 +300,7 @@ def _worded(entries: ibis.Table, concepts: Concepts, source: str, grid: Grid) ->
     return joined.select(*entries.drop("value").columns, value=value)
 
 
-def _converted(entries: ibis.Table) -> Any:
+def converted(entries: ibis.Table) -> Any:
     value = entries.value * entries.scale
     branches = [(entries.convert == name, convert(value)) for name, convert in CONVERSIONS.items()]
     return ibis.cases(*branches, else_=value)

@@ -21,15 +21,17 @@ def origins(task: Task, stays: pd.DataFrame, hours: int, seed: int) -> NDArray[n
 
     Args:
         task: whose origins they are.
-        stays: columns stay_id and minutes.
+        stays: columns stay_id, minutes and where labels came with a time given_minute. An unknown time counts as `window`.
         hours: length of the window.
         seed: the origin of a stay depends on its id and this alone.
     """
     window = 60 * hours
-    if task.origin == "window":
+    told = {"end": "minutes", "given": "given_minute"}.get(task.origin, "")
+    if told in stays:
+        minute = np.floor(stays[told].to_numpy(np.float64))
+        return np.where(np.isfinite(minute), minute, window).astype(np.int64)
+    if task.origin != "hourly":
         return np.full(len(stays), window, np.int64)
-    if task.origin == "end":
-        return np.floor(stays["minutes"].to_numpy(np.float64)).astype(np.int64)
     drawn = uniform(stays["stay_id"].to_numpy(np.int64), seed)
     later = np.floor(-HALF_LIFE_HOURS * np.log2(1.0 - drawn))
     return window + 60 * later.astype(np.int64)

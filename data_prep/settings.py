@@ -47,6 +47,11 @@ class PrepareSettings:
     decompensation, aki, aki_creatinine, sepsis3, given), or a YAML file with a task of your own (see docs/tasks.md)."""
     onset: OptionalPath = None
     """Table of onsets for the task sepsis3, .csv or .parquet: stay_id and onset_minute or onset_time."""
+    allow_loss: bool = False
+    """Lose entries whose value or time cannot be read, with a warning; otherwise the first one stops the work."""
+    labels: Literal["first", "last", "all"] = "last"
+    """Which of several labels of one stay have a row, by the time of the prediction, where the window ends (meds); with all, each
+    row counts as a stay of its own."""
     stays_of_patient: Literal["all", "first"] = "all"
     """Which of a patient's stays may have a row."""
     min_age: float = 18

@@ -28,6 +28,10 @@ FALSE, UNKNOWN, TRUE = 0.0, 0.5, 1.0
 """Truth values: `all` is their minimum, `any` their maximum (Kleene's logic)."""
 
 
+Value = str | bool | int | float
+"""A class as a file of the user's names it."""
+
+
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Base of what a task file holds: immutable, and a misspelt field is an error."""
 
@@ -77,10 +81,12 @@ class Task(_Entry, frozen=True):
     """What a label says, which stays have one, and when the prediction is made."""
 
     rule: str
-    classes: tuple[str, str]
-    label: Condition
+    label: Condition | Literal["given"]
+    """When it is 1; or `given`: the class that comes with the records."""
+    classes: tuple[Value, ...] = ()
+    """Names of the classes in order; of `given` its values in order, if not as the source has them."""
     keep: tuple[Rule, ...] = ()
-    origin: Literal["window", "hourly", "end"] = "window"
+    origin: Literal["window", "hourly", "end", "given"] = "window"
     horizon: str | None = None
 
     @property
@@ -88,12 +94,14 @@ class Task(_Entry, frozen=True):
         """Every column that a condition reads."""
         leaves = [leaf for condition in self.conditions for leaf in condition.leaves()]
         named = {leaf.column for leaf in leaves} | {leaf.since for leaf in leaves}
-        return frozenset(name for name in named if name not in (None, "origin"))
+        given = {"given"} if self.label == "given" else set()
+        return frozenset(name for name in named | given if name not in (None, "origin"))
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
-        """The label's condition and those of the rules."""
-        return self.label, *(rule.when for rule in self.keep)
+        """The label's condition, if it has one, and those of the rules."""
+        label = (self.label,) if isinstance(self.label, Condition) else ()
+        return *label, *(rule.when for rule in self.keep)
 
     @property
     def horizon_minutes(self) -> float:
@@ -113,7 +121,7 @@ class NamedTask(_Entry, frozen=True):
 
     def described(self, hours: float) -> ManifestTask:
         """As a manifest records it."""
-        return ManifestTask(self.name, self.task.say(self.task.rule, hours), self.task.classes)
+        return ManifestTask(self.name, self.task.say(self.task.rule, hours), tuple(map(str, self.task.classes)))
 
 
 def find_task(choice: str | Path) -> NamedTask:
@@ -235,11 +243,15 @@ def _times(column: "pd.Series[Any]") -> NDArray[np.float64]:
 
 def _problems(task: Task) -> Iterator[tuple[str, str]]:
     """What the types do not say: where it stands, and what is wrong."""
-    if len(set(task.classes)) < 2:
-        yield "classes", "the two names are the same"
+    if isinstance(task.label, Condition) and len(task.classes) != 2:
+        yield "classes", f"a condition makes two classes, here are {len(task.classes)} names"
+    if len(set(map(str, task.classes))) < len(task.classes):
+        yield "classes", "two names are the same"
     if task.horizon is not None and not DURATION.fullmatch(task.horizon):
         yield "horizon", f"{task.horizon!r} is no duration (30 min, 24 h, 3 d)"
-    parts = [("label", task.label), *((f"keep[{i}].when", rule.when) for i, rule in enumerate(task.keep))]
+    parts = [(f"keep[{i}].when", rule.when) for i, rule in enumerate(task.keep)]
+    if isinstance(task.label, Condition):
+        parts.insert(0, ("label", task.label))
     for where, condition in parts:
         yield from _ill_formed(condition, where, task)
     for i, rule in enumerate(task.keep):

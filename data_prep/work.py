@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 import ibis
 
+from data_prep.account import CountedScans
 from data_prep.engine import write
 from tardiff.base.files import refuse_existing, write_json
 from tardiff.base.partial import partial_folder
@@ -21,7 +23,7 @@ T = TypeVar("T")
 REQUEST = "request.json"
 
 
-class Work:
+class Work(CountedScans):
     """The folder `OUT.partial`.
 
     Attributes:
@@ -34,19 +36,24 @@ class Work:
     """
 
     def __init__(self, out: Path, folder: Path, published: bool) -> None:
+        super().__init__()
         self.out, self.folder, self.published = out, folder, published
 
-    def keep(self, scan: ibis.Table, name: str) -> ibis.Table:
-        """Evaluate a scan into the folder, unless an earlier call has; see `data_prep.sources.Keep`.
+    def kept(self, scan: ibis.Table, name: str) -> ibis.Table:
+        """Evaluate a scan into the folder, unless an earlier call has; see `data_prep.account.Scans`.
 
         In a database of the user's nothing is kept: the table stays there, and is as cheap to read again as it ever was.
         """
         backend: Any = ibis.get_backend(scan)
         if backend.name != "duckdb":
             return scan
-        path = self.folder / f"{name}.parquet"
-        if not path.exists():
-            write(scan, path, f"reading {name}")
+        path, counts = self.folder / f"{name}.parquet", self.folder / f"{name}.lost.json"
+        if path.exists():
+            self.lost[name] = Counter(json.loads(counts.read_bytes()))
+        else:
+            write(scan, unfinished := self.folder / f"{name}.scan", f"reading {name}")
+            write_json(counts, self.counted(name))
+            unfinished.rename(path)
         table: ibis.Table = backend.read_parquet(path)
         return table
 

@@ -8,7 +8,9 @@ from typing import ClassVar, Protocol
 import ibis
 import pandas as pd
 
+from data_prep.account import AS_IS, Scans
 from data_prep.concepts import Concepts, Place
+from data_prep.tasks import Value
 from tardiff.errors import TardiffError
 
 SOURCES = {
@@ -21,20 +23,10 @@ SOURCES = {
     "table": "Table",
 }
 """Every source: its module in this package, which is also its name in `concepts.yaml`, and its class there."""
+MINUTE = 1 / 60
+"""Hours: the narrowest step of all."""
 DATABASES = ("mimic_iv",)
 """The sources that can also be read from a database."""
-
-
-class Keep(Protocol):
-    """How a source has an expensive scan done once: it goes on with the table that it gets back."""
-
-    def __call__(self, scan: ibis.Table, name: str) -> ibis.Table:
-        """The rows of `scan`, cheap to read again; `name` is the raw table's."""
-
-
-def as_is(scan: ibis.Table, name: str) -> ibis.Table:
-    """Keep nothing: the scan is read anew whenever it is used."""
-    return scan
 
 
 class Source(Protocol):
@@ -47,6 +39,10 @@ class Source(Protocol):
     """Its key in `concepts.yaml`."""
     sets: tuple[str, ...]
     """The publisher's sets that are read, in order; empty if the source has none."""
+    shortest_step: ClassVar[float]
+    """The narrowest step that the times of the records support, in hours."""
+    classes: tuple[Value, ...]
+    """The values of `given` in order, if the source says so; empty means 0 and 1."""
 
     @property
     def version(self) -> str:
@@ -60,9 +56,9 @@ class Source(Protocol):
         """
 
     def stays(self) -> pd.DataFrame:
-        """One row a stay, in any order.
+        """One row a stay, in any order; of a stay to which several labels came, one row a label.
 
-        Columns: stay_id, subject_id (int64); minutes (float64, how long the stay is recorded); age (float64, years, NaN
+        Columns: stay_id, subject_id (int64); minutes (float64, how long the stay is recorded, NaN unknown); age (float64, years, NaN
         unknown); set (str, where there are sets); and each descriptor of `concepts.yaml` under the source's own column name,
         numbers as float64 and codes as str.
 
@@ -71,26 +67,35 @@ class Source(Protocol):
         recorded); death_minute; death_day_minute (end of the day of death, for a death that may be known to the day only);
         discharge_minute (end of the hospital stay); next_minute (start of the patient's next stay in intensive care); order
         (0 for a patient's first stay in time, then 1, ...); stays_in_admission (how many such stays the hospital admission
-        has); onset_minute (an event that the source itself stamps); given (a label that comes with the records: 0, 1, ...).
-        And split (str: train, validation or test), where the publisher has one; start (a time), where the source has times
-        of day. What a source cannot know has no column.
+        has); onset_minute (an event that the source itself stamps); given_minute (of the prediction that a label belongs to).
+        And given (str, a label that comes with the records as it is written, empty unknown); split (str: train, validation or test),
+        where the publisher has one; start (a time), where the source has times of day. What a source cannot know has no column.
 
         Raises:
             TardiffError: a file is missing or malformed.
         """
 
-    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, keep: Keep = as_is) -> ibis.Table:
+    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, scans: Scans = AS_IS) -> ibis.Table:
         """What was charted in these places in the first `minutes` of every stay, and in the time `before` it.
 
         Columns: stay_id (int64); item (string); minute (float64, since the start of the stay); available_minute
         (float64, when it could be known); value (float64, as charted). Where the source has them: text (string, as
-        charted; only if a place asks for it), unit (string), specimen (string), and order (int64, which of two entries of
-        the same minutes is the later one). Evaluated late: malformed content may surface as an error of the database when
-        the table is used, which `explain` turns into a message.
+        charted; only if a place asks for it), unit (string), specimen (string), order (int64, which of two entries of
+        the same minutes is the later one; if there is `own`, a number of the entry's own), and own (boolean, false where an entry
+        serves a stay beside the one to which it belongs). Evaluated late: malformed content may surface as an error of the
+        database when the table is used, which `explain` turns into a message.
+
+        Every row of a raw table is either in the events or lost to a reason, of which `scans` is told.
 
         Raises:
             TardiffError: a file is missing or malformed.
         """
+
+    def table_of(self, place: Place) -> str:
+        """The raw table that holds a place."""
+
+    def first(self, table: str, fault: str) -> str:
+        """Where the first entry of a raw table with a fault of `data_prep.account` stands, and what is wrong with it."""
 
     def explain(self, error: Exception) -> TardiffError:
         """The file and row behind an error that the database raised while the events were used."""

@@ -12,10 +12,11 @@ from typing import ClassVar
 import ibis
 import pandas as pd
 
+from data_prep.account import AS_IS, BAD_NUMBER, BAD_TIME, EMPTY, NO_STAY, NO_TIME, NOT_ASKED, OUTSIDE, WORD, Scans
 from data_prep.concepts import Concepts, Place
-from data_prep.sources import Keep, as_is
-from data_prep.sources.columns import ids, numbers
-from data_prep.sources.tables import FileTables, distinct, number, text, whole, without_values
+from data_prep.sources import MINUTE
+from data_prep.sources.columns import ids, numbers, plain
+from data_prep.sources.tables import FileTables, cells, distinct, holds, key, number, whole, without_values
 from tardiff.errors import TardiffError
 
 HOME = "https://physionet.org/content/eicu-crd/"
@@ -75,8 +76,10 @@ class EICU:
     """
 
     name: ClassVar[str] = "eicu"
+    shortest_step: ClassVar[float] = MINUTE
     version = "2.0"
     sets: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
         """Open the folder `raw`; there are no sets to choose from."""
@@ -116,7 +119,7 @@ class EICU:
             {
                 "stay_id": stay_id,
                 "subject_id": pd.Series(pd.factorize(frame["uniquepid"], sort=True)[0] + 1, frame.index, dtype="int64"),
-                "minutes": unit_end.fillna(0.0),
+                "minutes": unit_end,
                 "unit_minutes": unit_end,
                 "age": numbers(frame["age"].replace(TOP_AGE, "90"), where, "age", first),
                 "died": died,
@@ -131,29 +134,47 @@ class EICU:
             }
         )
 
-    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, keep: Keep = as_is) -> ibis.Table:
-        """What was charted and measured; see `Source.events`."""
+    def table_of(self, place: Place) -> str:
+        """See `Source.table_of`."""
+        return place.table
+
+    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, scans: Scans = AS_IS) -> ibis.Table:
+        """What was charted and measured; see `Source.events`. Of a table with a column a variable, each value is an entry."""
         by_table: dict[str, set[str]] = {}
         for place in places:
             by_table.setdefault(place.table, set()).add(place.item)
         self._in_use = {name: tuple(sorted(items)) for name, items in sorted(by_table.items())}
-        parts = [keep(self._slim(name, items, minutes, before), name) for name, items in self._in_use.items()]
+        parts = [scans.kept(self._slim(name, items, minutes, before, scans), name) for name, items in self._in_use.items()]
         return ibis.union(*parts) if len(parts) > 1 else parts[0]
 
     def explain(self, error: Exception) -> TardiffError:
-        """Search the tables for the first row that cannot be read."""
-        for name, items in self._in_use.items():
-            table = EVENT_TABLES[name]
-            columns = [column for column in ("patientunitstayid", table.minute, table.available) if column]
-            columns += [] if table.item else list(items)
-            columns += [table.value] if name == "lab" else []  # a nurse may write words, which count as missing
-            if found := self._tables.unreadable(name, "patientunitstayid", None, dict.fromkeys(columns, "float64")):
+        """A row that is not CSV, or what the database says."""
+        for name in self._in_use:
+            try:
+                self._tables.row(name, "patientunitstayid", None)
+            except TardiffError as found:
                 return found
         tables = ", ".join(self._tables.where(name) for name in self._in_use)
         return TardiffError(f"{tables}: could not be read ({without_values(error)[:300]})")
 
-    def _slim(self, name: str, items: tuple[str, ...], minutes: float, before: float) -> ibis.Table:
-        """The entries of one table that matter: pruned columns, and values are parsed after the filters on item and time."""
+    def first(self, table: str, fault: str) -> str:
+        """See `Source.first`."""
+        of, items = EVENT_TABLES[table], self._in_use[table]
+        known = sorted(plain(self._patient["patientunitstayid"]))
+        offsets = (of.minute, of.available) if of.available else (of.minute,)
+        faults = {
+            NO_STAY: (("patientunitstayid",), "is of nobody", lambda held: key(held).notin(known)),
+            NO_TIME: ((of.minute,), "is empty", None),
+            BAD_TIME: (offsets, "is not a number", lambda held: number(held).isnull()),
+            BAD_NUMBER: ((of.value,) if of.value else items, "is not a number", lambda held: number(held).isnull()),
+        }
+        columns, said, wrong = faults[fault]
+        rows = {column: self._tables.row(table, column, wrong) for column in columns}
+        row, column = min((row, column) for column, row in rows.items() if row is not None)
+        return f"{self._tables.where(table)}: row {row}: {column} {said}"
+
+    def _slim(self, name: str, items: tuple[str, ...], minutes: float, before: float, scans: Scans) -> ibis.Table:
+        """The entries of one table that matter: pruned columns, and values are parsed after the filters on item and stay."""
         table = EVENT_TABLES[name]
         columns = [column for column in ("patientunitstayid", table.minute, table.available, table.value, *table.item) if column]
         raw = self._tables.table(name, columns if table.item else [*columns, *items])
@@ -161,18 +182,29 @@ class EICU:
             item = raw[table.item[0]]
             for column in table.item[1:]:
                 item = item + JOINT + raw[column]
-            raw = raw.mutate(item=item).filter(item.isin(items))
-        raw = raw.mutate(minute=number(raw[table.minute]))
-        raw = raw.filter(raw.minute >= -before, raw.minute < minutes)
-        if table.item:
-            raw = raw.mutate(value=number(raw[table.value]) if name == "lab" else text(raw[table.value]).try_cast("float64"))
+            raw = raw.mutate(item=item, charted=raw[table.value])
+            raw = scans.losing(raw, name, [(raw["item"].isnull() | raw["item"].notin(items), NOT_ASKED), (~holds(raw.charted), EMPTY)])
         else:
-            raw = raw.mutate(**{item: number(raw[item]) for item in items})
-            raw = raw.pivot_longer(ibis.selectors.cols(*items), names_to="item", values_to="value")
+            raw = cells(raw, {column: column for column in columns}, items)
+            raw = scans.losing(raw, name, [(~holds(raw.charted), EMPTY)])
+        listed = ids(self._patient, "patientunitstayid", self._tables.where("patient"))
+        stays = ibis.memtable(pd.DataFrame({"key": listed, "listed": True}))
+        raw = raw.mutate(key=whole(raw.patientunitstayid), minute=number(raw[table.minute]), value=number(raw.charted)).left_join(
+            stays, "key"
+        )
         # A revision before the result itself occurs; what is known is known with the result at the earliest.
-        known = ibis.greatest(raw.minute, number(raw[table.available]).fill_null(raw.minute)) if table.available else raw.minute
-        entries = raw.filter(raw["value"].notnull())
-        return entries.select("item", "minute", "value", stay_id=whole(entries.patientunitstayid), available_minute=known)
+        known = number(raw[table.available]) if table.available else raw.minute
+        lost = [
+            (raw.listed.isnull(), NO_STAY),
+            (~holds(raw[table.minute]), NO_TIME),
+            (raw.minute.isnull(), BAD_TIME),
+            *([(holds(raw[table.available]) & known.isnull(), BAD_TIME)] if table.available else []),
+            (~((raw.minute >= -before) & (raw.minute < minutes)), OUTSIDE),
+            (raw["value"].isnull(), WORD if name == "nurseCharting" else BAD_NUMBER),  # a nurse may write words, which count as missing
+        ]
+        entries = scans.losing(raw.mutate(known=known), name, lost)
+        available = ibis.greatest(entries.minute, entries.known.fill_null(entries.minute))
+        return entries.select("item", "minute", "value", stay_id=entries.key, available_minute=available)
 
     def _order(self, visit: "pd.Series[float]") -> "pd.Series[float]":
         """0 for a patient's first stay in time; unknown where two hospital stays fall into one year."""

@@ -17,12 +17,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_prep.account import AS_IS, EMPTY, NO_STAY, NO_TIME, NOT_ASKED, OUTSIDE, OUTSIDE_STAYS, SPECIMEN, Scans
 from data_prep.concepts import Concepts, Place
-from data_prep.sources import Keep, as_is
+from data_prep.sources import MINUTE
 from data_prep.sources.columns import minutes_between, within_stays
-from data_prep.sources.meds_exported import exported, read_schema
+from data_prep.sources.meds_exported import exported, exported_classes, read_schema
 from data_prep.sources.mimic_iv import SPECIMEN_TYPE, MimicIV
-from data_prep.sources.tables import without_values
+from data_prep.sources.tables import number, without_values
 from tardiff.errors import TardiffError
 
 HOME = "https://github.com/Medical-Event-Data-Standard/meds"
@@ -31,9 +32,12 @@ STAY, ADMISSION_OF_STAY = "icustay_id", "hadm_id"
 """Columns beyond the standard that MIMIC_IV_MEDS writes, and tardiff the first of them."""
 BIRTH, DEATH = "MEDS_BIRTH", "MEDS_DEATH"
 IN, OUT, HOME_AGAIN, SEX = "ICU_ADMISSION", "ICU_DISCHARGE", "HOSPITAL_DISCHARGE", "GENDER"
+EVENTS = "events"
 OF_MIMIC = re.compile(r"(?:LAB//RESULT|LAB|SUBJECT_FLUID_OUTPUT)//(\d+)//(.*)")
 """A charted item, a laboratory result (in some versions of MIMIC_IV_MEDS with the word RESULT) or an output: item id and unit."""
 UNKNOWN = "UNK"
+VALUES = ("boolean_value", "integer_value", "float_value", "categorical_value")
+"""The columns of MEDS that may hold a label."""
 SPLITS = {"train": "train", "tuning": "validation", "held_out": "test"}
 
 
@@ -46,7 +50,13 @@ class Meds:
     """
 
     name: ClassVar[str] = "meds"
+    shortest_step: ClassVar[float] = MINUTE
     sets: tuple[str, ...] = ()
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Those of the data set that we exported."""
+        return exported_classes(self._raw)
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
         """Open the folder `raw`; there are no sets to choose from."""
@@ -56,12 +66,13 @@ class Meds:
         self._shards = sorted((raw / "data").rglob("*.parquet"))
         if not self._shards:
             raise TardiffError(f"{raw / 'data'}: holds no .parquet; --raw takes a MEDS folder ({HOME})")
-        schemas = {path: read_schema(path) for path in self._shards}
-        for path, schema in schemas.items():
-            for column in CORE:
-                if column not in schema.names:
-                    raise TardiffError(f"{path}: there is no column {column}; a MEDS shard has {', '.join(CORE)}")
-        self._columns = tuple(name for name in schemas[self._shards[0]].names if all(name in schema.names for schema in schemas.values()))
+        schemas = [_schema(path, CORE, "a MEDS shard") for path in self._shards]
+        self._columns = tuple(dict.fromkeys(name for schema in schemas for name in schema.names))
+        zoned = [schema.field("time").type.tz is not None for schema in schemas]
+        if len(set(zoned)) > 1:
+            raise TardiffError(
+                f"{self._shards[zoned.index(not zoned[0])]}: time has a zone or none, unlike {self._shards[0].name}; write all alike"
+            )
 
     @cached_property
     def version(self) -> str:
@@ -103,16 +114,24 @@ class Meds:
         known = {
             "stay_id": stays["stay_id"],
             "subject_id": stays["subject_id"],
-            "minutes": minutes_between(stays["start"], stays["end"]).fillna(0.0),
+            "minutes": minutes_between(stays["start"], stays["end"]),
             "age": self._ages(stays).fillna(told.get("age", np.nan)),
         }
         if not exported(self._raw, self.name)[0]:
             known |= {"gender": stays["subject_id"].map(self._sexes()).fillna(""), "first_careunit": stays["unit"]}
             known |= self._outcomes(stays)
         known |= {column: told[column] for column in told.columns if column != "age"}
-        return pd.DataFrame({**known, **self._split_of(stays["subject_id"]), **self._given(stays)})
+        return self._with_labels(pd.DataFrame({**known, **self._split_of(stays["subject_id"])}), stays)
 
-    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, keep: Keep = as_is) -> ibis.Table:
+    def table_of(self, place: Place) -> str:
+        """See `Source.table_of`."""
+        return EVENTS
+
+    def first(self, table: str, fault: str) -> str:
+        """See `Source.first`."""
+        return str(self._raw / "data")
+
+    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, scans: Scans = AS_IS) -> ibis.Table:
         """What has one of the wanted codes; see `Source.events`."""
         typed = any(place.specimen for place in places)
         items = {place.item for place in places} | ({SPECIMEN_TYPE} if typed else set())
@@ -120,26 +139,42 @@ class Meds:
         codes = ibis.memtable(pa.Table.from_pylist(list(self._wanted(items)), schema))
         texts = typed or any(place.text for place in places)
         table = self._table([*CORE, "numeric_value", STAY, *(["text_value"] if texts else [])])
-        joined = table.inner_join(codes, "code").inner_join(ibis.memtable(within_stays(self._intervals, before)), "subject_id")
-        minute = (joined.time.epoch_seconds().cast("int64") - joined.start).cast("float64") / 60
-        # An event that names its stay belongs to it; another one to the stay of its patient during which it happened.
-        own = (joined[STAY] == joined.stay) & (minute >= -before)
-        its = joined[STAY].isnull() & (minute >= joined.since) & (minute < joined.until)
         # Values are 32-bit in MEDS. By way of their shortest text, 36.6 is 36.6 again and 0.21 is inside limits that begin there.
-        value = joined.numeric_value.cast("string").cast("float64")
-        entries = joined.filter(minute < minutes, own.fill_null(False) | its).select(
+        value = number(table.numeric_value)
+        there = (value.notnull() | table.text_value.notnull()) if texts else value.notnull()
+        coded = table.mutate(value=value, there=there).left_join(codes, "code").drop("code_right")
+        listed = self._intervals[["subject_id", "stay_id"]].rename(columns={"stay_id": STAY}).assign(listed=True)
+        coded = coded.left_join(ibis.memtable(listed), ["subject_id", STAY]).drop("subject_id_right", f"{STAY}_right")
+        faults = [(coded[STAY].notnull() & coded.listed.isnull(), NO_STAY), (coded.time.isnull(), NO_TIME)]
+        coded = scans.losing(coded, EVENTS, [(coded["item"].isnull(), NOT_ASKED), (~coded.there, EMPTY), *faults])
+        joined = coded.left_join(ibis.memtable(within_stays(self._intervals, before)), "subject_id")
+        taken = joined.time.epoch_seconds().cast("int64")
+        minute = (taken - joined.start).cast("float64") / 60
+        # An event that names its stay belongs to it; another one to the stay of its patient during which it happened.
+        names = joined[STAY].notnull()
+        own = names.ifelse(joined[STAY] == joined.stay, (taken >= joined.own_since) & (taken < joined.own_until))
+        during = names | ((minute >= joined.stay_since) & (minute < joined.until))
+        lost = [
+            (joined.stay.isnull(), OUTSIDE_STAYS),
+            (~own, None),
+            (~during, OUTSIDE_STAYS),
+            (~((minute >= -before) & (minute < minutes)), OUTSIDE),
+        ]
+        joined = scans.losing(joined.mutate(minute=minute), EVENTS, lost)
+        entries = joined.select(
             stay_id=joined.stay,
             item=joined["item"],
-            minute=minute,
-            available_minute=minute,
-            value=value.isnan().ifelse(ibis.null("float64"), value),
+            minute=joined.minute,
+            available_minute=joined.minute,
+            value=joined["value"],
             unit=joined.unit,
             **({"text": joined.text_value} if texts else {}),
         )
-        slim = keep(entries, "events")
+        slim = scans.kept(entries, EVENTS)
         if not typed:
             return slim
         is_type = slim["item"] == SPECIMEN_TYPE
+        scans.taken(slim.filter(is_type), EVENTS, SPECIMEN)
         kinds = slim.filter(is_type).group_by("stay_id", "minute").aggregate(specimen=lambda rows: rows.text.max())
         return slim.filter(~is_type).left_join(kinds, ["stay_id", "minute"]).drop("stay_id_right", "minute_right")
 
@@ -149,9 +184,14 @@ class Meds:
 
     def _table(self, columns: Sequence[str]) -> ibis.Table:
         """Some columns of every shard; a column that the standard makes optional and the folder lacks is null."""
-        table = ibis.read_parquet([str(path) for path in self._shards])
+        table = self._events
         absent = {"numeric_value": "float32", "text_value": "string", STAY: "int64"}
         return table.select(**{name: table[name] if name in self._columns else ibis.null(absent[name]) for name in columns})
+
+    @cached_property
+    def _events(self) -> ibis.Table:
+        """Every shard; a column that one of them lacks is null there."""
+        return ibis.read_parquet([str(path) for path in self._shards], union_by_name=True)
 
     @cached_property
     def _marks(self) -> pd.DataFrame:
@@ -160,7 +200,7 @@ class Meds:
         table = self._table_of_marks([*CORE, *extra])
         marks = self._read(table)
         marks["kind"] = marks["code"].str.replace("//.*", "", regex=True)
-        marks["time"] = pd.to_datetime(marks["time"]).astype("datetime64[us]")
+        marks["time"] = _utc(marks["time"])
         return marks.sort_values(["subject_id", "time", "code"], ignore_index=True)
 
     def _read(self, table: ibis.Table) -> pd.DataFrame:
@@ -171,7 +211,7 @@ class Meds:
         return frame
 
     def _table_of_marks(self, columns: Sequence[str]) -> ibis.Table:
-        table = ibis.read_parquet([str(path) for path in self._shards]).select(*columns)
+        table = self._events.select(*columns)
         kinds = [table.code.startswith(f"{kind}//") for kind in (IN, OUT, HOME_AGAIN, SEX)]
         return table.filter(ibis.or_(table.code.isin([BIRTH, DEATH]), *kinds))
 
@@ -289,16 +329,65 @@ class Meds:
         tasks = sorted(path for path in (self._raw / "labels").glob("*") if path.is_dir())
         return sorted(tasks[0].rglob("*.parquet")) if len(tasks) == 1 else []
 
-    def _given(self, stays: pd.DataFrame) -> dict[str, "pd.Series[float]"]:
-        """The label of the last prediction made during each stay."""
+    def _with_labels(self, known: pd.DataFrame, stays: pd.DataFrame) -> pd.DataFrame:
+        """The stays with the labels of the predictions made during each: a row for each of them, and one for a stay without any."""
         if not self._label_files:
-            return {}
-        labels = pd.concat([pq.read_table(path).to_pandas() for path in self._label_files], ignore_index=True)
-        value = next((name for name in ("boolean_value", "integer_value") if name in labels), None)
-        if value is None or not {"subject_id", "prediction_time"} <= set(labels):
-            raise TardiffError(f"{self._label_files[0]}: expected subject_id, prediction_time and boolean_value or integer_value")
-        labels = labels.assign(prediction_time=labels["prediction_time"].astype("datetime64[us]")).sort_values("prediction_time")
-        left = stays[["subject_id", "start", "end"]].reset_index().dropna().sort_values("end")
-        found = pd.merge_asof(left, labels, left_on="end", right_on="prediction_time", by="subject_id").set_index("index")
-        inside = found["prediction_time"] >= found["start"]
-        return {"given": found[value].astype("float64").where(inside).reindex(stays.index)}
+            return known
+        labels = pd.concat([_labels(path) for path in self._label_files], ignore_index=True)
+        begun = stays[["subject_id", "stay_id", "start", "end"]].sort_values("start")
+        by_time = labels.dropna(subset=["time"]).sort_values("time", kind="stable")
+        found = pd.merge_asof(by_time, begun, left_on="time", right_on="start", by="subject_id")
+        found = found[found["stay_id"].notna() & ~(found["time"] > found["end"])]
+        found["given_minute"] = minutes_between(found["start"], found["time"])
+        if self.classes:  # of an export of ours, which has them by number
+            named = {text: name for code, name in enumerate(self.classes) for text in (str(code), *(("false", "true")[code : code + 1]))}
+            found["given"] = found["given"].map(named).fillna(found["given"])
+        labelled = known.merge(found[["stay_id", "given", "given_minute"]], on="stay_id", how="left")
+        return labelled.assign(given=labelled["given"].fillna(""))
+
+
+def _schema(path: Path, columns: Sequence[str], what: str) -> pa.Schema:
+    """The schema of a file with events or labels, whose ids are whole numbers and whose times are times.
+
+    Raises:
+        TardiffError: a column is missing or of another type.
+    """
+    schema = read_schema(path)
+    for column in columns:
+        if column not in schema.names:
+            raise TardiffError(f"{path}: there is no column {column}; {what} has {', '.join(columns)}")
+        kind = schema.field(column).type
+        if column == "subject_id" and not pa.types.is_integer(kind):
+            raise TardiffError(f"{path}: subject_id is of type {kind}; MEDS has whole numbers")
+        if column in ("time", "prediction_time") and not pa.types.is_timestamp(kind):
+            raise TardiffError(f"{path}: {column} is of type {kind}; MEDS has timestamps")
+    return schema
+
+
+def _utc(times: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Times without a zone, those with one in UTC."""
+    return (times.dt.tz_convert(None) if times.dt.tz is not None else times).astype("datetime64[us]")
+
+
+def _labels(path: Path) -> pd.DataFrame:
+    """The labels of a file: subject_id, time (UTC if it has a zone) and given (text), from the column of values that is filled.
+
+    Raises:
+        TardiffError: columns are missing or of another type, or several are filled.
+    """
+    schema = _schema(path, ("subject_id", "prediction_time"), "a MEDS label")
+    frame = pq.read_table(path, columns=["subject_id", "prediction_time", *(name for name in VALUES if name in schema.names)]).to_pandas()
+    filled = [name for name in VALUES if name in frame and frame[name].notna().any()]
+    if len(filled) > 1 or not set(VALUES) & set(frame):
+        raise TardiffError(f"{path}: expected one of {', '.join(VALUES)} with values, found {' and '.join(filled) or 'none'}")
+    value = frame[filled[0]] if filled else pd.Series(None, frame.index, object)
+    given = value.map(
+        lambda one: str(one).lower() if isinstance(one, bool) else f"{one:.15g}" if isinstance(one, float) else str(one), "ignore"
+    )
+    return pd.DataFrame(
+        {
+            "subject_id": frame["subject_id"].astype("int64"),
+            "time": _utc(frame["prediction_time"]),
+            "given": given.astype(object).where(value.notna(), "").astype(str),
+        }
+    )

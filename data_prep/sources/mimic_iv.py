@@ -16,10 +16,25 @@ import pandas as pd
 import pyarrow as pa
 import yaml
 
+from data_prep.account import (
+    AS_IS,
+    BAD_KEY,
+    BAD_NUMBER,
+    BAD_TIME,
+    EMPTY,
+    NO_STAY,
+    NO_TIME,
+    NOT_ASKED,
+    OUTSIDE,
+    OUTSIDE_STAYS,
+    SPECIMEN,
+    Scans,
+)
 from data_prep.concepts import Concepts, Place, check_items
-from data_prep.sources import Keep, as_is
-from data_prep.sources.columns import ids, minutes_between, numbers, times, within_stays
-from data_prep.sources.tables import DatabaseTables, FileTables, Tables, among, distinct, number, seconds, text, whole, without_values
+from data_prep.sources import MINUTE
+from data_prep.sources.columns import FAR, ids, minutes_between, numbers, plain, within_stays
+from data_prep.sources.tables import DatabaseTables, FileTables, Tables, among, distinct, holds, key, number, text, whole, without_values
+from data_prep.times import seconds, times
 from tardiff.errors import TardiffError
 
 HOME = "https://physionet.org/content/mimiciv/"
@@ -57,13 +72,15 @@ SPECIMEN_TYPE = "52033"
 PANDEMIC_YEARS = "2020 - 2022"
 """The anchor_year_group that release 3.0 added."""
 COLUMNS = {"stay_id": "int64", "item": "string", "minute": "float64", "available_minute": "float64", "value": "float64"}
-EXTRAS = {"text": "string", "unit": "string", "specimen": "string", "order": "int64"}
+EXTRAS = {"text": "string", "unit": "string", "specimen": "string", "order": "int64", "own": "boolean"}
 
 
 class MimicIV:
     """Every stay in intensive care counts, not only a patient's first."""
 
     name: ClassVar[str] = "mimic_iv"
+    shortest_step: ClassVar[float] = MINUTE
+    classes: tuple[str, ...] = ()
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
         """Open the folder `raw`, with `hosp` and `icu` inside or flat; there are no sets to choose from."""
@@ -135,7 +152,7 @@ class MimicIV:
                 "stay_id": intervals["stay_id"],
                 "subject_id": intervals["subject_id"],
                 "start": start,
-                "minutes": minutes.fillna(0.0),
+                "minutes": minutes,
                 "unit_minutes": minutes,
                 "age": age,
                 "died": died,
@@ -150,7 +167,11 @@ class MimicIV:
             }
         )
 
-    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, keep: Keep = as_is) -> ibis.Table:
+    def table_of(self, place: Place) -> str:
+        """See `Source.table_of`."""
+        return place.table
+
+    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, scans: Scans = AS_IS) -> ibis.Table:
         """What was charted, measured and put out; see `Source.events`."""
         self._check_items(places)
         by_table: dict[str, list[Place]] = {}
@@ -159,8 +180,8 @@ class MimicIV:
         self._in_use = {name: tuple(place.item for place in chosen) for name, chosen in sorted(by_table.items())}
         charted = []
         for name, chosen in sorted(by_table.items()):
-            slim = keep(self._slim(name, chosen, minutes, before), name)
-            charted.append(_with_specimen(slim) if "specimen_id" in slim.columns else slim)
+            slim = scans.kept(self._slim(name, chosen, minutes, before, scans), name)
+            charted.append(_with_specimen(slim, name, scans) if "specimen_id" in slim.columns else slim)
         complete = [
             table.select(
                 **{column: table[column] for column in COLUMNS},
@@ -171,19 +192,37 @@ class MimicIV:
         return ibis.union(*complete) if len(complete) > 1 else complete[0]
 
     def explain(self, error: Exception) -> TardiffError:
-        """Search the event tables for the first row that cannot be read."""
+        """A row that is not CSV, or what the database says."""
         message = without_values(error).partition(" LINE 1:")[0]
-        for name, items in self._in_use.items():
-            table = EVENT_TABLES[name]
-            order = "timestamp" if table.order == "storetime" else "int64"
-            stored = {table.stored: "timestamp"} if table.stored else {}
-            kinds = {table.value: "float64", "charttime": "timestamp", **stored, table.key: "int64", table.order: order}
-            if isinstance(self._tables, FileTables) and (found := self._tables.unreadable(name, "itemid", items, kinds)):
-                return found
+        for name in self._in_use:
+            if isinstance(self._tables, FileTables):
+                try:
+                    self._tables.row(name, "itemid", None)
+                except TardiffError as found:
+                    return found
         tables = ", ".join(self._tables.where(name) for name in self._in_use)
         return TardiffError(f"{tables}: could not be read ({message[:200]})")
 
-    def _slim(self, name: str, places: Sequence[Place], minutes: float, before: float) -> ibis.Table:
+    def first(self, table: str, fault: str) -> str:
+        """See `Source.first`."""
+        where, of = self._tables.where(table), EVENT_TABLES[table]
+        if not isinstance(self._tables, FileTables):
+            return where
+        known = set(plain((self._stays if of.key == "stay_id" else self._patients)[of.key]))
+        faults = {
+            BAD_KEY: (of.key, "is not a whole number", lambda held: whole(held).isnull()),
+            NO_STAY: (of.key, "is of nobody", lambda held: key(held).notin(sorted(known))),
+            NO_TIME: ("charttime", "is empty", None),
+            BAD_TIME: ("charttime", "is not a time", lambda held: seconds(held).isnull()),
+            BAD_NUMBER: (of.value, "is not a number", lambda held: number(held).isnull()),
+        }
+        column, said, wrong = faults[fault]
+        row = self._tables.row(table, column, wrong, "itemid", self._in_use[table])
+        if row is None and fault == BAD_TIME and of.stored:
+            column, row = of.stored, self._tables.row(table, of.stored, wrong, "itemid", self._in_use[table])
+        return f"{where}: row {row}: {column} {said}"
+
+    def _slim(self, name: str, places: Sequence[Place], minutes: float, before: float, scans: Scans) -> ibis.Table:
         """The entries of one table that matter: pruned columns, and nothing is parsed before the filter on items."""
         table = EVENT_TABLES[name]
         items = [place.item for place in places]
@@ -193,41 +232,68 @@ class MimicIV:
         chosen = (table.key, "itemid", "charttime", table.order, table.stored, table.value, table.text * bool(texts))
         columns = dict.fromkeys(column for column in (*chosen, table.specimen * typed, "valueuom" * units) if column)
         raw = self._tables.table(name, tuple(columns))
-        holds = text(raw[table.value]).notnull()
+        there = holds(raw[table.value])
         if texts:
-            holds |= among(raw.itemid, texts) & text(raw[table.text]).notnull()
-        wanted = raw.filter(among(raw.itemid, [*items, *texts]), holds)
-        joined = wanted.mutate(key=whole(wanted[table.key])).inner_join(self._keys(table.key, before), "key")
-        minute = (seconds(joined.charttime) - joined.start).cast("float64") / 60
-        stored = (seconds(joined[table.stored]) - joined.start).cast("float64") / 60 if table.stored else minute
-        entries = joined.select(
-            stay_id=joined.stay,
-            item=text(joined.itemid),
-            minute=minute,
-            available_minute=ibis.coalesce(stored, minute),
-            value=number(joined[table.value]),
-            order=seconds(joined[table.order]) if table.order == "storetime" else whole(joined[table.order]),
-            since=joined.since,
-            until=joined.until,
-            **({"text": text(joined[table.text])} if texts else {}),
-            **({"unit": text(joined.valueuom)} if units else {}),
-            **({"specimen_id": text(joined[table.specimen])} if typed else {}),
+            there |= among(raw.itemid, texts) & text(raw[table.text]).notnull()
+        wanted = scans.losing(raw, name, [(~among(raw.itemid, [*items, *texts]), NOT_ASKED), (~there, EMPTY)])
+        keys = self._keys(table.key, before)
+        joined = wanted.mutate(key=whole(wanted[table.key])).left_join(keys, "key")
+        joined = joined.mutate(taken=seconds(joined.charttime, where=f"{name}.charttime"), number=number(joined[table.value]))
+        joined = joined.mutate(minute=(joined.taken - joined.start).cast("float64") / 60)
+        if table.stored:
+            joined = joined.mutate(known=seconds(joined[table.stored], where=f"{name}.{table.stored}"))
+        inside = (joined.minute >= joined.since) & (joined.minute < minutes) & (joined.minute < joined.until)
+        own = ibis.ifelse(
+            joined.taken.isnull(), joined.own_since == -FAR, (joined.taken >= joined.own_since) & (joined.taken < joined.own_until)
         )
-        inside = entries.filter(entries.minute >= entries.since, entries.minute < minutes, entries.minute < entries.until)
-        return inside.drop("since", "until")
+        reasons = [
+            (joined.key.isnull() & holds(joined[table.key]), BAD_KEY),
+            (joined.since.isnull(), NO_STAY),
+            (joined.stay.isnull(), OUTSIDE_STAYS),
+            (~own & ~inside.fill_null(False), None),
+            (~holds(joined.charttime), NO_TIME),
+            (joined.taken.isnull(), BAD_TIME),
+            *([(own & holds(joined[table.stored]) & joined.known.isnull(), BAD_TIME)] if table.stored else []),
+            (own & holds(joined[table.value]) & joined.number.isnull(), BAD_NUMBER),
+            (~inside & ((joined.minute < joined.stay_since) | (joined.minute >= joined.until)), OUTSIDE_STAYS),
+            (~inside, OUTSIDE),
+        ]
+        entries = scans.losing(joined, name, reasons)
+        stored = (entries.known - entries.start).cast("float64") / 60 if table.stored else entries.minute
+        return entries.select(
+            stay_id=entries.stay,
+            item=text(entries.itemid),
+            minute=entries.minute,
+            available_minute=ibis.coalesce(stored, entries.minute),
+            value=entries.number,
+            order=seconds(entries[table.order], where=f"{name}.{table.order}")
+            if table.order == "storetime"
+            else whole(entries[table.order]),
+            **({"text": text(entries[table.text])} if texts else {}),
+            **({"unit": text(entries.valueuom)} if units else {}),
+            **({"specimen_id": text(entries[table.specimen])} if typed else {}),
+            **({"own": (entries.taken >= entries.own_since) & (entries.taken < entries.own_until)} if table.key == "subject_id" else {}),
+        )
 
     def _keys(self, column: str, before: float) -> ibis.Table:
-        """Where each stay begins: key, stay, start (seconds since 1970), and the minutes between which its entries lie.
+        """Where each stay begins: key and what `within_stays` gives. A patient without a stay has a row, too, with no stay.
 
         A charted entry names its stay. A result names its patient; `within_stays` says which stay it belongs to. One that is older
         than a stay is its history, even if an earlier stay was going on (a baseline of kidney function, say).
         """
         table = within_stays(self._intervals, before, history=True)
         if column == "subject_id":
-            return ibis.memtable(table.rename_columns({"subject_id": "key"}))
-        rows = len(table)
-        reach = {"since": pa.array(np.full(rows, -before)), "until": pa.array(np.full(rows, np.inf))}
-        return ibis.memtable(pa.table({"key": table["stay"], **{name: table[name] for name in ("stay", "start")}, **reach}))
+            everyone = ids(self._patients, "subject_id", self._tables.where("patients"))
+            keys = table.rename_columns({"subject_id": "key"})
+        else:
+            rows = len(table)
+            everyone = self._intervals["stay_id"]
+            reach = {"until": np.inf, "stay_since": -np.inf, "own_since": -FAR, "own_until": FAR}
+            keys = table.select(["stay", "start", "since"]).append_column("key", table["stay"])
+            for name, value in reach.items():
+                keys = keys.append_column(name, pa.array(np.full(rows, value)))
+        others = np.setdiff1d(everyone, keys["key"].to_numpy())
+        return ibis.memtable(pa.concat_tables([keys, pa.table({"key": others, "since": np.zeros(len(others))})], promote_options="default"))
 
     @cached_property
     def _intervals(self) -> pd.DataFrame:
@@ -260,10 +326,12 @@ def _rows(tables: Tables, name: str, key: str, *columns: str) -> pd.DataFrame:
     return distinct(tables.frame(name, (key, *columns)), key, tables.where(name), tables.first(name))
 
 
-def _with_specimen(slim: ibis.Table) -> ibis.Table:
+def _with_specimen(slim: ibis.Table, name: str, scans: Scans) -> ibis.Table:
     """Results with the kind of their specimen, which is a result itself."""
     is_type = slim.item == SPECIMEN_TYPE
-    kinds = slim.filter(is_type).group_by("specimen_id").aggregate(specimen=lambda table: table.text.max())
+    types = slim.filter(is_type)
+    scans.taken(types.filter(types.own), name, SPECIMEN)
+    kinds = types.group_by("specimen_id").aggregate(specimen=lambda table: table.text.max())
     return slim.filter(~is_type).left_join(kinds, "specimen_id").drop("specimen_id_right")
 
 

@@ -18,11 +18,13 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 from tqdm import tqdm
 
+from data_prep.account import AS_IS, EMPTY, NOT_ASKED, OUTSIDE, Scans
 from data_prep.concepts import Concepts, Place
-from data_prep.sources import Keep, as_is
+from data_prep.sources import MINUTE
 from data_prep.sources.records import records
 from tardiff.errors import TardiffError
 
+RECORDS = "records"
 HEADER = b"Time,Parameter,Value"
 OUTCOME_HEADER = ["RecordID", "SAPS-I", "SOFA", "Length_of_stay", "Survival", "In-hospital_death"]
 DESCRIPTORS = ("Age", "Gender", "Height", "ICUType", "Weight")
@@ -46,6 +48,8 @@ class PhysioNet2012:
     """
 
     name: ClassVar[str] = "physionet2012"
+    shortest_step: ClassVar[float] = MINUTE
+    classes: tuple[str, ...] = ()
     version = "1.0.0"
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
@@ -84,11 +88,22 @@ class PhysioNet2012:
         """Nothing to say of these records."""
         return []
 
-    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, keep: Keep = as_is) -> ibis.Table:
+    def table_of(self, place: Place) -> str:
+        """See `Source.table_of`."""
+        return RECORDS
+
+    def first(self, table: str, fault: str) -> str:
+        """There are no faults: a record that cannot be read is refused; see `Source.first`."""
+        return str(self._raw)
+
+    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, scans: Scans = AS_IS) -> ibis.Table:
         """The charted values; see `Source.events`. They are in memory, and none is from before the stay."""
         lines = self._lines
-        wanted = pc.and_(pc.is_in(lines["parameter"], pa.array([place.item for place in places])), pc.not_equal(lines["value"], MISSING))
-        kept = lines.filter(pc.and_(wanted, pc.less(lines["minute"], minutes)))
+        asked = lines.filter(pc.is_in(lines["parameter"], pa.array([place.item for place in places])))
+        known = asked.filter(pc.not_equal(asked["value"], MISSING))
+        kept = known.filter(pc.less(known["minute"], minutes))
+        lost = {NOT_ASKED: len(lines) - len(asked), EMPTY: len(asked) - len(known), OUTSIDE: len(known) - len(kept)}
+        scans.add(RECORDS, lost)
         columns = {
             "stay_id": kept["stay_id"],
             "item": kept["parameter"].cast(pa.string()),

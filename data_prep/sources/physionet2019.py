@@ -18,11 +18,12 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 from tqdm import tqdm
 
+from data_prep.account import AS_IS, EMPTY, OUTSIDE, Scans
 from data_prep.concepts import Concepts, Place
-from data_prep.sources import Keep, as_is
 from data_prep.sources.records import records
 from tardiff.errors import TardiffError
 
+RECORDS = "records"
 FIRST_LINE = (
     "HR|O2Sat|Temp|SBP|MAP|DBP|Resp|EtCO2|BaseExcess|HCO3|FiO2|pH|PaCO2|SaO2|AST|BUN|Alkalinephos|Calcium|Chloride|Creatinine|"
     "Bilirubin_direct|Glucose|Lactate|Magnesium|Phosphate|Potassium|Bilirubin_total|TroponinI|Hct|Hgb|PTT|WBC|Fibrinogen|Platelets|"
@@ -47,6 +48,8 @@ class PhysioNet2019:
     """
 
     name: ClassVar[str] = "physionet2019"
+    shortest_step: ClassVar[float] = 1.0
+    classes: tuple[str, ...] = ()
     version = "1.0.0"
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
@@ -95,12 +98,22 @@ class PhysioNet2019:
         """Nothing to say of these records."""
         return []
 
-    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, keep: Keep = as_is) -> ibis.Table:
-        """The hourly values, none of them from before the start; see `Source.events`."""
+    def table_of(self, place: Place) -> str:
+        """See `Source.table_of`."""
+        return RECORDS
+
+    def first(self, table: str, fault: str) -> str:
+        """There are no faults: a record that cannot be read is refused; see `Source.first`."""
+        return str(self._raw)
+
+    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, scans: Scans = AS_IS) -> ibis.Table:
+        """The hourly values, none of them from before the start; see `Source.events`. Each value of a row is an entry."""
         hours = self._hours.filter(pc.less(self._hours["minute"], minutes))
         parts = []
         for item in sorted({place.item for place in places}):
             known = hours.select(["stay_id", "minute", item]).filter(pc.is_valid(hours[item]))
+            everywhere = len(self._hours) - self._hours[item].null_count
+            scans.add(RECORDS, {EMPTY: self._hours[item].null_count, OUTSIDE: everywhere - len(known)})
             columns = {
                 "stay_id": known["stay_id"],
                 "item": pa.array([item] * len(known), pa.string()),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import ibis
 import msgspec
@@ -11,14 +11,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from data_prep.account import AS_IS, BAD_NUMBER, BAD_TIME, EMPTY, NO_STAY, NO_TIME, NOT_ASKED, OUTSIDE, OUTSIDE_STAYS, WORD, Scans
 from data_prep.concepts import Concepts, Place, Variable
-from data_prep.sources import Keep, as_is
-from data_prep.sources.columns import epoch, flags, minutes_between, numbers, times, whole
+from data_prep.sources import MINUTE
+from data_prep.sources.columns import epoch, flags, minutes_between, numbers, plain
 from data_prep.sources.table_layout import LAYOUT, own_variable, read_layout
-from data_prep.sources.tables import FileTables, number, seconds, text, without_values
+from data_prep.sources.tables import Encoding, FileTables, cells, holds, key, number, text, without_values
+from data_prep.tasks import Value
+from data_prep.times import EXAMPLE, SECONDS, seconds, times, zoned
 from tardiff.errors import TardiffError
 
-SECONDS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0, "days": 86400.0}
 ENDINGS = (".csv", ".csv.gz", ".parquet")
 
 
@@ -26,12 +28,13 @@ class Table:
     """A folder with `table.yaml` and the two tables that it names, in CSV, gzipped CSV or Parquet."""
 
     name: ClassVar[str] = "table"
+    shortest_step: ClassVar[float] = MINUTE
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
         """Open the folder `raw`; without `sets`, every set that the stays have."""
         self._raw = raw
         self._layout = layout = read_layout(raw / LAYOUT)
-        self._tables = _Files(raw)
+        self._tables = _Files(raw, layout.encoding)
         self._chosen = sets
         column = layout.stays.set
         there = tuple(sorted(set(self._frame[column]))) if column else ()
@@ -39,6 +42,11 @@ class Table:
             if name not in there:
                 raise TardiffError(f"{raw / layout.stays.file}: no stay is of set {name!r}; --sets may name {', '.join(there) or 'none'}")
         self.sets = tuple(sorted(set(sets) or there))
+
+    @property
+    def classes(self) -> tuple[Value, ...]:
+        """As `table.yaml` has them."""
+        return self._layout.classes
 
     @property
     def version(self) -> str:
@@ -79,23 +87,19 @@ class Table:
         """One row a stay; see `Source.stays`."""
         columns, frame = self._layout.stays, self._frame
         patient = _whole(frame[columns.patient]) if columns.patient else self._numbered
-        found: dict[str, Any] = {
-            "stay_id": self._numbered,
-            "subject_id": patient,
-            "minutes": self._minutes(columns.end).fillna(0.0) if columns.end else pd.Series(np.inf, frame.index),
-            "age": self._numbers(columns.age),
-        }
+        end = self._minutes(columns.end) if columns.end else pd.Series(np.inf, frame.index)
+        found: dict[str, Any] = {"stay_id": self._numbered, "subject_id": patient, "minutes": end, "age": self._numbers(columns.age)}
         if columns.died:
             found["died"] = flags(frame[columns.died], self._where, columns.died, self._first)
         for name, column in {"death_minute": columns.death, "discharge_minute": columns.discharge, "onset_minute": columns.onset}.items():
             if column:
                 found[name] = self._minutes(column)
         if columns.end:
-            found["unit_minutes"] = self._minutes(columns.end)
+            found["unit_minutes"] = end
         if self._layout.times == "timestamps":
             found["start"] = self._starts
         if columns.label:
-            found["given"] = whole(frame[columns.label], self._where, columns.label, self._first)
+            found["given"] = frame[columns.label]
         if columns.split:
             found["split"] = frame[columns.split]
         if columns.set:
@@ -105,46 +109,91 @@ class Table:
         for descriptor in self._layout.descriptors:
             column = descriptor.source_column
             if column not in found:
-                found[column] = frame[column] if descriptor.kind == "categorical" else self._numbers(column)
+                found[column] = plain(frame[column]) if descriptor.kind == "categorical" else self._numbers(column)
         stays = pd.DataFrame(found)
         return stays[frame[columns.set].isin(self.sets)].reset_index(drop=True) if columns.set else stays
 
-    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, keep: Keep = as_is) -> ibis.Table:
-        """The entries of these variables; see `Source.events`."""
-        columns = self._layout.events
-        named = [column for column in (columns.stay, columns.time, columns.variable, columns.value, columns.available) if column]
-        raw = self._tables.table(columns.file, list(dict.fromkeys(named)))
+    def table_of(self, place: Place) -> str:
+        """See `Source.table_of`."""
+        return Path(self._layout.events.file).name
+
+    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, scans: Scans = AS_IS) -> ibis.Table:
+        """The entries of these variables; see `Source.events`. Of a wide table each value is an entry."""
+        columns, name = self._layout.events, Path(self._layout.events.file).name
+        items = sorted({place.item for place in places})
+        self._lenient = {place.item for place in places if place.texts} if not columns.words_are_missing else set(items)
+        named = {"stay": columns.stay, "time": columns.time, **({"available": columns.available} if columns.available else {})}
+        if self._layout.layout == "wide":
+            raw = self._tables.table(columns.file, list(dict.fromkeys([*named.values(), *items])))
+            raw = cells(raw, named, items)
+            lost: list[Any] = []
+        else:
+            raw = self._tables.table(columns.file, list(dict.fromkeys([*named.values(), columns.variable, columns.value])))
+            raw = raw.select(
+                **{role: raw[column] for role, column in named.items()}, item=key(raw[columns.variable]), charted=raw[columns.value]
+            )
+            lost = [(raw["item"].isnull() | raw["item"].notin(items), NOT_ASKED)]
+        wanted = scans.losing(raw, name, [*lost, (~holds(raw.charted), EMPTY)])
+        keys = {"key": plain(self._frame[self._layout.stays.stay]), "number": self._numbered, "start": self._begun, "listed": True}
+        listed = ibis.memtable(pa.Table.from_pandas(pd.DataFrame(keys), preserve_index=False))
+        joined = wanted.mutate(key=key(wanted.stay), value=number(wanted.charted)).left_join(listed, "key")
+        minute = self._since(joined, "time")
+        joined = joined.mutate(minute=minute, known=self._since(joined, "available") if columns.available else minute)
         worded = any(place.texts for place in places)
-        wanted = raw.filter(text(raw[columns.variable]).isin(sorted({place.item for place in places})), text(raw[columns.value]).notnull())
-        began = epoch(self._starts) if self._layout.times == "timestamps" else 0
-        keys = pd.DataFrame({"key": self._frame[self._layout.stays.stay], "number": self._numbered, "start": began}).dropna()
-        joined = wanted.mutate(key=text(wanted[columns.stay])).inner_join(
-            ibis.memtable(pa.Table.from_pandas(keys.astype({"start": "int64"}), preserve_index=False)), "key"
+        unread = joined["value"].isnull()
+        faults = [
+            (joined.listed.isnull(), NO_STAY),
+            (joined.start.isnull(), OUTSIDE_STAYS),
+            (~holds(joined.time), NO_TIME),
+            (joined.minute.isnull(), BAD_TIME),
+            *([(holds(joined.available) & joined.known.isnull(), BAD_TIME)] if columns.available else []),
+            (unread & joined["item"].notin(sorted(self._lenient)) if self._lenient else unread, BAD_NUMBER),
+            *([] if worded else [(unread, WORD)]),
+            (~((joined.minute >= -before) & (joined.minute < minutes)), OUTSIDE),
+        ]
+        entries = scans.losing(joined, name, faults)
+        slim = entries.select(
+            "item",
+            "minute",
+            "value",
+            stay_id=entries.number,
+            available_minute=ibis.greatest(entries.minute, entries.known.fill_null(entries.minute)),
+            **({"text": text(entries.charted)} if worded else {}),
         )
-        minute = self._since(joined, columns.time)
-        lenient = worded or columns.words_are_missing
-        value = text(joined[columns.value]).try_cast("float64") if lenient else number(joined[columns.value])
-        entries = joined.select(
-            stay_id=joined.number,
-            item=text(joined[columns.variable]),
-            minute=minute,
-            available_minute=ibis.greatest(minute, self._since(joined, columns.available)) if columns.available else minute,
-            value=value,
-            **({"text": text(joined[columns.value])} if worded else {}),
-        )
-        entries = entries.filter(entries.minute >= -before, entries.minute < minutes)
-        return keep(entries if worded else entries.filter(entries.value.notnull()), Path(columns.file).name)
+        return scans.kept(slim, name)
 
     def explain(self, error: Exception) -> TardiffError:
-        """Search the long table for the first row that cannot be read."""
+        """A row that is not CSV, or what the database says."""
         columns = self._layout.events
-        kind = "timestamp" if self._layout.times == "timestamps" else "float64"
-        kinds = {column: kind for column in (columns.time, columns.available) if column}
-        if not columns.words_are_missing and not any(item.texts for item in self._layout.variables.values()):
-            kinds[columns.value] = "float64"
-        if found := self._tables.unreadable(columns.file, columns.variable, list(self._layout.variables), kinds):
+        try:
+            self._tables.row(columns.file, columns.stay, None)
+        except TardiffError as found:
             return found
         return TardiffError(f"{self._raw / columns.file}: could not be read ({without_values(error)[:300]})")
+
+    def first(self, table: str, fault: str) -> str:
+        """See `Source.first`."""
+        columns = self._layout.events
+        items = (
+            [item for item in self._layout.variables if item not in self._lenient] if fault == BAD_NUMBER else list(self._layout.variables)
+        )
+        what, unread = "a number", lambda held: number(held).isnull()
+        if fault == BAD_TIME and self._layout.times == "timestamps":
+            what, unread = EXAMPLE[self._zone], lambda held: seconds(held, self._zone).isnull()
+        known = sorted(plain(self._frame[self._layout.stays.stay]))
+        tries: list[tuple[str, str, Any]]
+        if fault == NO_STAY:
+            tries = [(columns.stay, "is no stay of the table of stays", lambda held: key(held).notin(known))]
+        elif fault == NO_TIME:
+            tries = [(columns.time, "is empty", None)]
+        elif fault == BAD_TIME:
+            tries = [(column, f"is not {what}", unread) for column in (columns.time, columns.available) if column]
+        else:
+            values = [columns.value] if self._layout.layout == "long" else items
+            tries = [(column, "is not a number", unread) for column in values]
+        found = [(self._tables.row(columns.file, column, wrong, columns.variable, items), column, said) for column, said, wrong in tries]
+        row, column, said = min(each for each in found if each[0] is not None)
+        return f"{self._raw / columns.file}: row {row}: {column} {said}"
 
     @property
     def _where(self) -> str:
@@ -166,7 +215,10 @@ class Table:
             raise TardiffError(f"{self._raw / LAYOUT}: stays.start: name the column with the start of the stay; times are timestamps")
         frame = self._tables.frame(layout.stays.file, list(dict.fromkeys(named)))
         stay = frame[layout.stays.stay]
-        wrong = {f"{layout.stays.stay} is empty": stay == "", f"{layout.stays.stay} has a row already": stay.duplicated()}
+        wrong = {
+            f"{layout.stays.stay} is empty": stay.str.strip() == "",
+            f"{layout.stays.stay} has a row already": plain(stay).duplicated(),
+        }
         if layout.stays.patient:
             wrong[f"{layout.stays.patient} is empty"] = frame[layout.stays.patient] == ""
         for what, rows in wrong.items():
@@ -179,9 +231,22 @@ class Table:
         return _whole(self._frame[self._layout.stays.stay])
 
     @cached_property
+    def _zone(self) -> bool:
+        """Whether times have a zone, as those of the starts of stays."""
+        return zoned(self._frame[self._layout.stays.start])
+
+    @cached_property
     def _starts(self) -> "pd.Series[Any]":
         column = self._layout.stays.start
-        return times(self._frame[column], self._where, column, self._first)
+        return times(self._frame[column], self._where, column, self._first, self._zone)
+
+    @cached_property
+    def _begun(self) -> "pd.Series[Any]":
+        """When each stay began on the clock of the events: whole seconds since 1970, or numbers of the layout's unit."""
+        if self._layout.times == "timestamps":
+            return epoch(self._starts).astype("Int64")
+        column = self._layout.stays.start
+        return self._numbers(column) if column else pd.Series(0.0, self._frame.index)
 
     def _numbers(self, column: str) -> "pd.Series[float]":
         if not column:
@@ -191,21 +256,26 @@ class Table:
     def _minutes(self, column: str) -> "pd.Series[float]":
         """A column of times, as minutes since the start of each stay."""
         if self._layout.times == "timestamps":
-            return minutes_between(self._starts, times(self._frame[column], self._where, column, self._first))
-        return self._numbers(column) * (SECONDS[self._layout.times] / 60)
+            return minutes_between(self._starts, times(self._frame[column], self._where, column, self._first, self._zone))
+        return (self._numbers(column) - self._begun) * (SECONDS[self._layout.times] / 60)
 
-    def _since(self, joined: ibis.Table, column: str) -> Any:
-        """The same of the long table."""
+    def _since(self, joined: ibis.Table, column: Literal["time", "available"]) -> Any:
+        """The same of the events; what cannot be read is missing."""
         if self._layout.times == "timestamps":
-            return (seconds(joined[column]) - joined.start).cast("float64") / 60
-        return number(joined[column]) * (SECONDS[self._layout.times] / 60)
+            where = f"{self._raw / self._layout.events.file}: {getattr(self._layout.events, column)}"
+            return (seconds(joined[column], self._zone, where) - joined.start).cast("float64") / 60
+        return (number(joined[column]) - joined.start) * (SECONDS[self._layout.times] / 60)
 
 
 class _Files(FileTables):
     """Files that the layout names in full."""
 
-    def __init__(self, raw: Path) -> None:
-        super().__init__(raw, {}, LAYOUT)
+    def __init__(self, raw: Path, encoding: Encoding) -> None:
+        super().__init__(raw, {}, LAYOUT, encoding)
+
+    @property
+    def _advice(self) -> str:
+        return f"correct it, or the names in {LAYOUT}"
 
     def _find(self, name: str) -> Path:
         if not name.endswith(ENDINGS):
@@ -218,6 +288,7 @@ class _Files(FileTables):
 
 def _whole(column: "pd.Series[str]") -> "pd.Series[int]":
     """Ids as whole numbers: themselves where they all are, else numbered from 1 in the order of the alphabet."""
+    column = plain(column)
     if column.str.fullmatch(r"\d{1,18}").all() and column.astype("int64").nunique() == column.nunique():
         return column.astype("int64")
     return pd.Series(pd.factorize(column, sort=True)[0] + 1, column.index, dtype="int64")

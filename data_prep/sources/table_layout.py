@@ -6,12 +6,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+import pandas as pd
 
 from data_prep.concepts import Descriptor, Variable
+from data_prep.sources.columns import plain
+from data_prep.sources.tables import Encoding
+from data_prep.tasks import Value
 from data_prep.yaml_files import read_yaml
 from tardiff.errors import TardiffError
 
 LAYOUT = "table.yaml"
+NARROWEST = 1e-30
+"""Limits below are beyond the numbers that a data set holds."""
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,8 +30,9 @@ class Events(_Entry, frozen=True):
     file: str
     stay: str
     time: str
-    variable: str
-    value: str
+    variable: str = ""
+    value: str = ""
+    """Both needed in a long table; in a wide one every variable has a column of its name."""
     available: str = ""
     """When the entry could be known, if that was later."""
     words_are_missing: bool = False
@@ -39,9 +46,9 @@ class Stays(_Entry, frozen=True):
     stay: str
     patient: str = ""
     start: str = ""
-    """When the stay began; needed if times are timestamps."""
+    """When the stay began; needed if times are timestamps. If they are numbers they count from it; without it from the stay's start."""
     end: str = ""
-    """When the stay ended; if times are numbers, how long it was."""
+    """When the stay ended, on the same clock; what is empty is unknown."""
     age: str = ""
     died: str = ""
     death: str = ""
@@ -50,7 +57,7 @@ class Stays(_Entry, frozen=True):
     onset: str = ""
     """When an event of your own happened."""
     label: str = ""
-    """A label of your own: 0, 1, ..."""
+    """A label of your own: 0 and 1, or one of the layout's `classes`."""
     split: str = ""
     """train, validation or test."""
     set: str = ""
@@ -83,8 +90,14 @@ class Layout(_Entry, frozen=True):
     events: Events
     stays: Stays
     variables: dict[str, Item]
-    times: Literal["timestamps", "seconds", "minutes", "hours", "days"]
-    """Timestamps, or numbers since the start of the stay."""
+    times: Literal["timestamps", "microseconds", "milliseconds", "seconds", "minutes", "hours", "days"]
+    """Timestamps, or numbers since `stays.start`, or without that since the start of the stay."""
+    layout: Literal["long", "wide"] = "long"
+    """Whether a row of the events is one value, or has a column for each variable."""
+    encoding: Encoding = "utf-8"
+    """Of CSV files."""
+    classes: tuple[Value, ...] = ()
+    """The values of `stays.label` in order, if they are not 0 and 1."""
     descriptors: tuple[Descriptor, ...] = ()
     version: str = "1"
 
@@ -102,9 +115,14 @@ def read_layout(path: Path) -> Layout:
     except OSError as error:
         raise TardiffError(f"{path}: cannot be read ({error.strerror})") from error
     try:
-        return msgspec.convert(_with_text_keys(raw), Layout)
+        layout = msgspec.convert(_with_text_keys(raw, path), Layout)
     except msgspec.ValidationError as error:
         raise TardiffError(f"{path}: {error}") from error
+    for field in ("variable", "value"):
+        if (layout.layout == "long") != bool(getattr(layout.events, field)):
+            needed = "is missing" if layout.layout == "long" else "belongs to a long table: in a wide one each variable has a column"
+            raise TardiffError(f"{path}: events.{field} {needed}")
+    return layout
 
 
 def own_variable(meaning: Item, name: str, entry: str) -> Variable:
@@ -129,6 +147,8 @@ def own_variable(meaning: Item, name: str, entry: str) -> Variable:
     low, high = meaning.limits
     if not (low < high and low <= meaning.normal <= high):
         raise TardiffError(f"{entry}: limits {low:g}, {high:g} must increase and hold the normal value {meaning.normal:g}")
+    if not NARROWEST <= max(abs(low), abs(high)) < math.inf:
+        raise TardiffError(f"{entry}: limits {low:g}, {high:g} are beyond what a data set holds; scale to another unit")
     return Variable(
         label=meaning.label or name,
         unit=meaning.unit,
@@ -140,8 +160,25 @@ def own_variable(meaning: Item, name: str, entry: str) -> Variable:
     )
 
 
-def _with_text_keys(raw: Any) -> Any:
-    """Item ids may be written as numbers."""
-    if isinstance(raw, Mapping) and isinstance(raw.get("variables"), Mapping):
-        return {**raw, "variables": {str(item): meaning for item, meaning in raw["variables"].items()}}
-    return raw
+def _with_text_keys(raw: Any, path: Path) -> Any:
+    """Item ids and the codes of categories may be written as numbers."""
+    if not isinstance(raw, Mapping):
+        return raw
+    changed = {**raw}
+    if isinstance(raw.get("variables"), Mapping):
+        changed["variables"] = _plain_keys(raw["variables"], f"{path}: variables")
+    if isinstance(raw.get("descriptors"), list):
+        changed["descriptors"] = [
+            {**each, "categories": _plain_keys(each["categories"], f"{path}: descriptors")}
+            if isinstance(each, Mapping) and isinstance(each.get("categories"), Mapping)
+            else each
+            for each in raw["descriptors"]
+        ]
+    return changed
+
+
+def _plain_keys(entries: Mapping[Any, Any], where: str) -> dict[str, Any]:
+    names = plain(pd.Series([str(name) for name in entries], dtype=object))
+    if names.duplicated().any():
+        raise TardiffError(f"{where}: {names[names.duplicated()].iloc[0]} stands twice")
+    return dict(zip(names, entries.values(), strict=True))

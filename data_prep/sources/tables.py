@@ -4,10 +4,10 @@ import csv
 import gzip
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import duckdb
 import ibis
@@ -17,10 +17,14 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from data_prep.sources.columns import row_of
+from data_prep.sources.columns import plain, row_of
 from tardiff.base.archives import check_gzip
 from tardiff.errors import TardiffError
 
+Encoding = Literal["utf-8", "latin-1", "utf-16"]
+LARGEST_WHOLE = 2.0**53
+WHOLE = r"^(-?\d+)\.0+$"
+"""A whole number as tables have it that were merged."""
 ENDINGS = (".parquet", ".csv", ".csv.gz")
 """How a table's file may end; of several, the first that is there is read."""
 
@@ -59,10 +63,11 @@ class FileTables:
         raw: the publisher's folder.
         folders: the subfolder of each table.
         home: where to get the files, for messages.
+        encoding: of CSV files.
     """
 
-    def __init__(self, raw: Path, folders: Mapping[str, str], home: str) -> None:
-        self._raw, self._folders, self._home = raw, folders, home
+    def __init__(self, raw: Path, folders: Mapping[str, str], home: str, encoding: Encoding = "utf-8") -> None:
+        self._raw, self._folders, self._home, self._encoding = raw, folders, home, encoding
 
     def where(self, name: str) -> str:
         """See `Tables`."""
@@ -74,7 +79,7 @@ class FileTables:
         self._check(path, columns)
         if path.suffix == ".parquet":
             return as_text(self.table(name, columns))
-        return _read_whole(path, columns)
+        return _read_whole(path, columns, self._encoding)
 
     def table(self, name: str, columns: Sequence[str]) -> ibis.Table:
         """See `Tables`."""
@@ -84,12 +89,11 @@ class FileTables:
         if path.suffix == ".parquet":
             table = backend.read_parquet([str(part) for part in _parts(path)])
         elif backend.name == "duckdb":
-            types = dict.fromkeys(header, "VARCHAR")
-            table = backend.read_csv(
-                path, header=True, auto_detect=False, columns=types, delim=",", quote='"', escape='"', strict_mode=True
-            )
+            table = _read_lines(backend, path, header, self._encoding)
         else:
-            table = backend.read_csv(str(path), header=True, inferSchema=False, quote='"', escape='"', multiLine=True)
+            table = backend.read_csv(
+                str(path), header=True, inferSchema=False, quote='"', escape='"', multiLine=True, encoding=self._encoding
+            )
         selected: ibis.Table = table.select(*columns)
         return selected
 
@@ -102,30 +106,35 @@ class FileTables:
         """See `Tables`. In CSV the header is row 1."""
         return None if self._find(name).suffix == ".parquet" else 2
 
-    def unreadable(self, name: str, key: str, items: Sequence[str] | None, kinds: Mapping[str, str]) -> TardiffError | None:
-        """The first row of a CSV table in which a column is not of its kind, among rows whose `key` is one of `items` (None: all)."""
+    def row(self, name: str, column: str, wrong: Callable[[Any], Any] | None, item: str = "", items: Sequence[str] = ()) -> int | None:
+        """The number, as in its file, of the first row in which a column says something `wrong`, or without it says nothing.
+
+        Args:
+            name: the table.
+            column: its column.
+            wrong: of what the column says.
+            item: a column, if only rows matter in which it is one of `items`.
+            items: as `key` has them.
+
+        Raises:
+            TardiffError: a row cannot be read at all.
+        """
         path = self._find(name)
-        if path.suffix == ".parquet":
-            return None
         connection = ibis.duckdb.connect(preserve_insertion_order=True)
         try:
-            names = _header(path)
-            lines = connection.read_csv(path, header=True, auto_detect=False, columns=dict.fromkeys(names, "VARCHAR"), delim=",", quote='"')
-            numbered = lines.mutate(row=ibis.row_number() + 2)  # the header is row 1
-            holds = [text(numbered[column]) for column in kinds]
-            wrong = [held.notnull() & held.try_cast(kind).isnull() for held, kind in zip(holds, kinds.values(), strict=True)]
-            chosen = numbered.filter(among(numbered[key], items)) if items is not None else numbered
-            found = chosen.filter(ibis.or_(*wrong)).limit(1).to_pandas()
-            for column, kind in kinds.items():
-                for row, value in zip(found["row"], found[column], strict=True):
-                    if isinstance(value, str) and value and _try(connection, value, kind) is None:
-                        what = {"timestamp": "a time", "int64": "a whole number"}.get(kind, "a number")
-                        return TardiffError(f"{path}: row {row}: {column} is not {what}; correct or remove the row")
+            if path.suffix == ".parquet":
+                table, first = connection.read_parquet([str(part) for part in _parts(path)]), 1
+            else:
+                table, first = _read_lines(connection, path, self._check(path, [column]), self._encoding), 2
+            numbered = table.mutate(row_of_file=ibis.row_number() + first)
+            chosen = numbered.filter(key(numbered[item]).isin(list(items))) if item else numbered
+            held = chosen[column]
+            found = chosen.filter(holds(held) & wrong(held) if wrong else ~holds(held)).row_of_file.min().execute()
         except duckdb.Error as error:
-            return unreadable_file(path, error)
+            raise unreadable_file(path, error) from error
         finally:
             connection.disconnect()
-        return None
+        return None if pd.isna(found) else int(found)
 
     def _find(self, name: str) -> Path:
         folder = self._folders[name]
@@ -140,14 +149,18 @@ class FileTables:
         )
 
     def _check(self, path: Path, columns: Sequence[str]) -> list[str]:
-        header = _header(path)
+        header = _header(path, self._encoding)
         for column in columns:
             if column not in header:
                 raise TardiffError(
                     f"{path}: the header has no column {column}; expected at least {', '.join(columns)}, separated by commas; "
-                    f"get the file from {self._home}"
+                    f"{self._advice}"
                 )
         return header
+
+    @property
+    def _advice(self) -> str:
+        return f"get the file from {self._home}"
 
 
 class DatabaseTables:
@@ -196,11 +209,20 @@ class DatabaseTables:
 def unreadable_file(path: Path, error: Exception) -> TardiffError:
     """What DuckDB could not read, with the row if it names one; never the row's content."""
     message = without_values(error)
+    if "not utf-8 encoded" in message:
+        return not_utf8(path)
+    if "invalid state" in message and _mixes_line_ends(path):
+        return TardiffError(f"{path}: mixes line ends (CR LF and LF); write all alike")
     if line := re.search(r"CSV Error on Line: (\d+)", message):
         columns = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message)
         what = f"has {columns[2]} columns, the header {columns[1]}" if columns else 'is not CSV separated by commas and quoted by "'
         return TardiffError(f"{path}: row {line[1]} {what}; correct the row or fetch the file again")
     return TardiffError(f"{path}: truncated or damaged ({message.partition(': /')[0][:200]}); fetch it again")
+
+
+def not_utf8(path: Path) -> TardiffError:
+    """What to say of a file in another encoding."""
+    return TardiffError(f"{path}: not UTF-8; save it as UTF-8, or say its encoding (latin-1, utf-16) in table.yaml")
 
 
 def distinct(frame: pd.DataFrame, column: str, where: str, first: int | None = None) -> pd.DataFrame:
@@ -209,7 +231,7 @@ def distinct(frame: pd.DataFrame, column: str, where: str, first: int | None = N
     Raises:
         TardiffError: two have, naming the second (`first` as in `columns.times`).
     """
-    twice = frame[column].duplicated()
+    twice = plain(frame[column]).duplicated()
     if twice.any():
         raise TardiffError(f"{where}: {row_of(twice, first)}its {column} stands in more than one row; remove all but one")
     return frame
@@ -220,7 +242,22 @@ def without_values(error: Exception) -> str:
     return re.sub("""'.*'|(?<=format: )".*?\"""", "'...'", " ".join(str(error).split()))
 
 
-def _read_whole(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def _read_lines(backend: Any, path: Path, header: Sequence[str], encoding: Encoding) -> ibis.Table:
+    """A CSV file in DuckDB, every column as text."""
+    types = dict.fromkeys(header, "VARCHAR")
+    table: ibis.Table = backend.read_csv(
+        path, header=True, auto_detect=False, columns=types, delim=",", quote='"', escape='"', strict_mode=True, encoding=encoding
+    )
+    return table
+
+
+def _mixes_line_ends(path: Path) -> bool:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
+        begin = lines.read(1 << 24)
+    return 0 < begin.count(b"\r\n") < begin.count(b"\n")
+
+
+def _read_whole(path: Path, columns: Sequence[str], encoding: Encoding) -> pd.DataFrame:
     """Some columns of a small CSV file, as text. Arrow reads it, for it counts the columns of every row."""
     wrong: list[pa_csv.InvalidRow] = []
 
@@ -233,7 +270,7 @@ def _read_whole(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         check_gzip(path)
         table = pa_csv.read_csv(
             path,
-            pa_csv.ReadOptions(use_threads=False),  # else rows have no numbers
+            pa_csv.ReadOptions(use_threads=False, encoding=encoding),  # without threads, else rows have no numbers
             pa_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=refuse),
             pa_csv.ConvertOptions(column_types=kinds, include_columns=list(columns), strings_can_be_null=False),
         )
@@ -241,40 +278,80 @@ def _read_whole(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         if wrong:
             found = f"row {wrong[0].number} has {wrong[0].actual_columns} columns, the header {wrong[0].expected_columns}"
             raise TardiffError(f"{path}: {found}; correct the row or fetch the file again") from error
+        if "invalid UTF8" in str(error):
+            raise not_utf8(path) from error
         raise TardiffError(f"{path}: truncated or damaged ({without_values(error)[:200]}); fetch it again") from error
     frame: pd.DataFrame = table.to_pandas()
     return frame
 
 
-def _try(connection: Any, value: str, kind: str) -> Any:
-    result = connection.execute(ibis.literal(value).try_cast(kind))
-    return None if pd.isna(result) else result
-
-
 def as_text(table: ibis.Table) -> pd.DataFrame:
     """A table in memory, every column as text; missing is the empty text."""
-    frame: pd.DataFrame = table.select(**{name: table[name].cast("string") for name in table.columns}).to_pandas()
+    frame: pd.DataFrame = table.select(**{name: written(table[name]) for name in table.columns}).to_pandas()
     return frame.astype(object).where(frame.notna(), "").astype(str)
+
+
+def written(column: ir.Column) -> Any:
+    """A column as text as a CSV file would have it: whole numbers without decimals; not a number is missing."""
+    if not column.type().is_floating():
+        return column.cast("string")
+    fits = (column == column.floor()) & column.between(-LARGEST_WHOLE, LARGEST_WHOLE)
+    return ibis.cases((column.isnan(), ibis.null("string")), (fits, column.cast("int64").cast("string")), else_=column.cast("string"))
 
 
 def text(column: ir.Column) -> Any:
     """A column as text; what is empty is missing."""
-    return (column if column.type().is_string() else column.cast("string")).nullif("")
+    return (column if column.type().is_string() else written(column)).nullif("")
+
+
+def key(column: ir.Column) -> Any:
+    """A column of keys or item ids as text, as `columns.plain` has them."""
+    if not column.type().is_string():
+        return written(column)
+    stripped = column.strip()
+    return stripped.re_search(WHOLE).ifelse(stripped.re_extract(WHOLE, 1), stripped).nullif("")
 
 
 def number(column: ir.Column) -> Any:
-    """A column of numbers, or of numbers written as text, as float64."""
-    return (text(column) if column.type().is_string() else column).cast("float64")
+    """A column of numbers, or of numbers written as text, as float64; what is no number is missing.
+
+    A number of 32 bits goes by way of its shortest text: 36.6 is 36.6 again, as in a CSV file.
+    """
+    if column.type().is_string():
+        value = column.nullif("").try_cast("float64")
+    else:
+        value = (column.cast("string") if column.type().is_float32() else column).cast("float64")
+    return value.isnan().ifelse(ibis.null("float64"), value)
+
+
+def cells(raw: ibis.Table, named: Mapping[str, str], items: Sequence[str]) -> ibis.Table:
+    """A table with a column for each item as one with a row for each item: the columns `named`, item and charted.
+
+    Args:
+        raw: the table.
+        named: the columns that stay, by their new names.
+        items: the columns with values; those of several types as text.
+    """
+    values = {f"cell {item}": raw[item] for item in items}
+    if len({column.type() for column in values.values()}) > 1:
+        values = {cell: written(column) for cell, column in values.items()}
+    wide = raw.select(**{role: raw[column] for role, column in named.items()}, **values)
+    return wide.pivot_longer(ibis.selectors.cols(*values), names_to="item", names_pattern="^cell (.*)$", values_to="charted")
+
+
+def holds(column: ir.Column) -> Any:
+    """Whether a column has anything to say; a NaN, or its name, says nothing."""
+    if column.type().is_string():
+        return column.notnull() & column.notin(["", "nan", "NaN", "NAN"])
+    return column.notnull() & ~column.isnan() if column.type().is_floating() else column.notnull()
 
 
 def whole(column: ir.Column) -> Any:
-    """A column of whole numbers, or of whole numbers written as text, as int64."""
-    return (text(column) if column.type().is_string() else column).cast("int64")
-
-
-def seconds(column: ir.Column) -> Any:
-    """A column of times, or of times written as text, as whole seconds since 1970 (int64)."""
-    return (text(column) if column.type().is_string() else column).cast("timestamp").epoch_seconds().cast("int64")
+    """A column of whole numbers, or of whole numbers written as text, as int64; what is none is missing."""
+    if column.type().is_integer():
+        return column.cast("int64")
+    value = number(column)
+    return ((value == value.floor()) & value.between(-LARGEST_WHOLE, LARGEST_WHOLE)).ifelse(value.cast("int64"), None)
 
 
 def among(column: ir.Column, items: Sequence[str]) -> Any:
@@ -286,7 +363,7 @@ def _parts(path: Path) -> list[Path]:
     return sorted(path.glob("*.parquet")) if path.is_dir() else [path]
 
 
-def _header(path: Path) -> list[str]:
+def _header(path: Path, encoding: Encoding) -> list[str]:
     """The names of the columns.
 
     Raises:
@@ -295,11 +372,10 @@ def _header(path: Path) -> list[str]:
     try:
         if path.suffix == ".parquet":
             return list(pq.read_schema(_parts(path)[0]).names)
-        with (
-            gzip.open(path, "rt", encoding="utf-8", newline="")
-            if path.suffix == ".gz"
-            else path.open(encoding="utf-8", newline="") as lines
-        ):
+        code = "utf-8-sig" if encoding == "utf-8" else encoding
+        with gzip.open(path, "rt", encoding=code, newline="") if path.suffix == ".gz" else path.open(encoding=code, newline="") as lines:
             return next(csv.reader(lines), [])
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error, IndexError, pa.ArrowException) as error:
+    except UnicodeError as error:
+        raise not_utf8(path) from error
+    except (OSError, EOFError, zlib.error, csv.Error, IndexError, pa.ArrowException) as error:
         raise TardiffError(f"{path}: truncated or not what its name says ({error}); fetch it again") from error

@@ -6,7 +6,7 @@ https://github.com/rvandewater/YAIB-cohorts writes such folders from any data se
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import ibis
 import numpy as np
@@ -14,9 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_prep.account import AS_IS, EMPTY, NO_STAY, NO_TIME, OUTSIDE, Scans
 from data_prep.concepts import Concepts, Place
-from data_prep.sources import Keep, as_is
-from data_prep.sources.tables import without_values
+from data_prep.sources.tables import holds, without_values
 from tardiff.errors import TardiffError
 
 STATIC, HOURLY, OUTCOME = "sta.parquet", "dyn.parquet", "outc.parquet"
@@ -33,8 +33,10 @@ class Yaib:
     """
 
     name: ClassVar[str] = "yaib"
+    shortest_step: ClassVar[float] = 1.0
     version = "ricu"
     sets: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
         """Open the folder `raw`; there are no sets to choose from."""
@@ -80,8 +82,16 @@ class Yaib:
             }
         )
 
-    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, keep: Keep = as_is) -> ibis.Table:
-        """The hourly values; see `Source.events`."""
+    def table_of(self, place: Place) -> str:
+        """See `Source.table_of`."""
+        return HOURLY
+
+    def first(self, table: str, fault: str) -> str:
+        """There are no faults: the tables are typed; see `Source.first`."""
+        return str(self._raw)
+
+    def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, scans: Scans = AS_IS) -> ibis.Table:
+        """The hourly values; see `Source.events`. Each value of a row is an entry."""
         items = sorted({place.item for place in places})
         table = ibis.read_parquet(self._raw / HOURLY)
         wide = table.select(
@@ -89,14 +99,26 @@ class Yaib:
             minute=table.time.cast("float64") * self._minutes,
             **{item: table[item].cast("float64") for item in items},
         )
-        wide = wide.filter(wide.minute >= -before, wide.minute < minutes)
         long = wide.pivot_longer(ibis.selectors.cols(*items), names_to="item", values_to="value")
-        known = long.filter(long.value.notnull(), ~long.value.isnan())
-        return known.select("stay_id", "item", "minute", available_minute=known.minute, value=known.value)
+        listed = ibis.memtable(pa.table({"stay_id": self._static_ids.to_numpy(), "listed": np.ones(len(self._static_ids), bool)}))
+        joined = long.left_join(listed, "stay_id")
+        lost = [
+            (~holds(joined["value"]), EMPTY),
+            (joined.listed.isnull(), NO_STAY),
+            (joined.minute.isnull(), NO_TIME),
+            (~((joined.minute >= -before) & (joined.minute < minutes)), OUTSIDE),
+        ]
+        known = scans.losing(joined, HOURLY, lost)
+        return scans.kept(known.select("stay_id", "item", "minute", available_minute=known.minute, value=known["value"]), HOURLY)
 
     def explain(self, error: Exception) -> TardiffError:
         """The table was typed when it was written, so little can go wrong."""
         return TardiffError(f"{self._raw / HOURLY}: could not be read ({without_values(error)[:300]})")
+
+    @cached_property
+    def _static_ids(self) -> "pd.Series[int]":
+        path = self._raw / STATIC
+        return _whole(_frame(path, ("stay_id",))["stay_id"], path, "stay_id")
 
     @cached_property
     def _hours(self) -> pd.DataFrame:
@@ -106,14 +128,14 @@ class Yaib:
             times["time"] = times["time"] / pd.Timedelta(minutes=1) / self._minutes
         return times.assign(time=times["time"].astype("float64"))
 
-    def _outcomes(self, stay_id: "pd.Series[int]") -> dict[str, "pd.Series[float]"]:
+    def _outcomes(self, stay_id: "pd.Series[int]") -> dict[str, "pd.Series[Any]"]:
         path = self._raw / OUTCOME
         outcome = _frame(path, ("stay_id", "label"))
         label = _number(outcome, "label", path)
         if "time" not in outcome:
             if outcome["stay_id"].duplicated().any():
                 raise TardiffError(f"{path}: a stay has two rows but there is no column time; remove one")
-            return {"given": stay_id.map(label.set_axis(outcome["stay_id"])).astype("float64")}
+            return {"given": stay_id.map(label.set_axis(outcome["stay_id"])).map(lambda label: "" if np.isnan(label) else f"{label:.15g}")}
         time = outcome["time"]
         minute = time / pd.Timedelta(minutes=1) if pd.api.types.is_timedelta64_dtype(time) else time * 60.0
         onset = minute[label == 1].groupby(outcome["stay_id"]).min()

@@ -26,7 +26,11 @@ def prepare(settings: OmitArgPrefixes[PrepareSettings]) -> None:
     """
     from data_prep import prepare
 
-    describe(prepare(settings), settings.out)
+    dataset = prepare(settings)
+    describe(dataset, settings.out)
+    for account in dataset.manifest.account or ():
+        lost = "".join(f"; {count:,} {reason}" for reason, count in account.lost.items())
+        print(f"  {account.table}: {account.read:,} entries read, {account.kept:,} kept{lost}")
 
 
 def simulate(settings: OmitArgPrefixes[SimulateSettings]) -> None:

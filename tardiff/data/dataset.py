@@ -89,6 +89,17 @@ class AttritionStep(_Strict, frozen=True):
     """True if the rule uses what is known only after the prediction time."""
 
 
+class TableAccount(_Strict, frozen=True):
+    """What became of the entries of a raw table: read = kept + all that were lost."""
+
+    table: str
+    read: int
+    kept: int
+    """Entries that stand in a step of a row, or that a better one of the same step has replaced."""
+    lost: dict[str, int]
+    """By reason, how many entries are not in the data set."""
+
+
 class Manifest(_Strict, frozen=True):
     """What a dataset folder says of itself. It holds no clock time and no absolute path."""
 
@@ -104,6 +115,8 @@ class Manifest(_Strict, frozen=True):
     """Chains of channel names whose values never decrease along the chain (diastolic, mean, systolic)."""
     attrition: tuple[AttritionStep, ...] = ()
     settings: dict[str, Any] = {}
+    account: tuple[TableAccount, ...] | msgspec.UnsetType = msgspec.UNSET
+    """What became of the entries of each raw table; of a prepared data set only."""
     synthetic: bool = False
     content_hash: str = ""
     schema: int = SCHEMA

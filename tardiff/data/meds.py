@@ -27,6 +27,8 @@ BEGIN = datetime.datetime(2000, 1, 1)
 APART = datetime.timedelta(days=365)
 """From one stay of a patient to the next; longer than any window."""
 ADMISSION, DISCHARGE = "ICU_ADMISSION//UNK", "ICU_DISCHARGE//UNK"
+LABEL = "LABEL"
+"""The code under which `codes.parquet` describes the task; no event has it."""
 
 DATA = pa.schema(
     [
@@ -160,6 +162,7 @@ def _codes(manifest: Manifest) -> pa.Table:
     rows = [
         {"code": ADMISSION, "description": "Start of the stay"},
         {"code": DISCHARGE, "description": "End of what is recorded of the stay"},
+        {"code": LABEL, "description": manifest.task.rule, "tardiff": msgspec.json.encode(manifest.task).decode()},
     ]
     for channel in manifest.channels:
         description = f"{channel.name} ({channel.unit}), {channel.aggregation} over {manifest.step_hours:g} h"

@@ -182,7 +182,7 @@ def test_a_first_value_is_one_of_the_best_places_from_a_day_before_to_the_cutoff
     rows += [(2, "best", 90.0, 5.0), (2, "other", -1440.0, 6.0), (2, "best", -30.0, 700.0)]
     windows = ibis.memtable(pd.DataFrame({"stay_id": [1, 2], "row": [0, 1], "start": 0.0}))
     batches = hourly(to_events(rows), windows, concepts, "x", grid).to_pyarrow().to_batches()
-    assert first_values(batches, grid, 3)["v"].tolist() == pytest.approx([3.0, 5.0, np.nan], nan_ok=True)
+    assert first_values(batches, grid, concepts, 3)["v"].tolist() == pytest.approx([3.0, 5.0, np.nan], nan_ok=True)
     values, _ = to_arrays(batches, grid, concepts, np.arange(2), np.full(2, 3, np.int32))
     np.testing.assert_array_equal(values[:, 0], [[2, np.nan, np.nan], [np.nan, 5, np.nan]])
 

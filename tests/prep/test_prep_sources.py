@@ -36,7 +36,6 @@ OUTCOMES = (
     "order",
     "onset_minute",
     "stays_in_admission",
-    "given",
 )
 HOURS = 24
 
@@ -102,7 +101,7 @@ class SourceContract:
         places = concepts.places(source.name, concepts.select(source.name, self.choice))
         events = source.events(places, 600.0)
         core = {"stay_id": "int64", "item": "string", "minute": "float64", "available_minute": "float64", "value": "float64"}
-        extra = {"text": "string", "unit": "string", "specimen": "string", "order": "int64"}
+        extra = {"text": "string", "unit": "string", "specimen": "string", "order": "int64", "own": "boolean"}
         kinds = {name: str(kind) for name, kind in events.schema().items()}
         assert {name: kinds.pop(name) for name in core} == core
         assert kinds.items() <= extra.items()
@@ -469,7 +468,7 @@ class TestYaib(SourceContract):
             expected = plausible.to_numpy().reshape(-1, 26)[:, :HOURS]
             np.testing.assert_allclose(values[:, channel], expected, rtol=1e-6)
         stays = source.stays()
-        assert stays["given"].tolist() == [float(stay % 4 == 0) for stay in stays["stay_id"]]
+        assert stays["given"].tolist() == [str(int(stay % 4 == 0)) for stay in stays["stay_id"]]
         assert (stays["minutes"] == 26 * 60).all()
         assert "two splits" in source.remarks()[-1]
 
