@@ -301,6 +301,7 @@ def worded(entries: ibis.Table, concepts: Concepts, source: str, grid: Grid) -> 
 
 
 def converted(entries: ibis.Table) -> Any:
+    """The values of entries in the unit of their variable."""
     value = entries.value * entries.scale
     branches = [(entries.convert == name, convert(value)) for name, convert in CONVERSIONS.items()]
     return ibis.cases(*branches, else_=value)

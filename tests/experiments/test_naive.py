@@ -3,7 +3,6 @@
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from tardiff.parameter_influence import DoubleBackward
 from torch import nn
 from torch.nn import functional as F
 
