@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from tardiff.commands.demo import demo
-from tardiff.commands.judging import compare, evaluate, report
 from tardiff.commands.models import fit_classifier, refine, train
 from tardiff.commands.records import audit, export, prepare, simulate, variables
+from tardiff.commands.results import compare, evaluate, report
 from tardiff.commands.samples import augment, diagnose, sample
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tardiff.base.estimates import interval
 from tardiff.base.noise import stream
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset
@@ -55,7 +56,7 @@ class Difference:
         return cls(float(draws[0]), float(low), float(high))
 
     def __str__(self) -> str:
-        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+        return interval(vars(self), signed=True)
 
 
 @dataclass(frozen=True)
