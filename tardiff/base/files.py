@@ -105,9 +105,9 @@ def digest(path: str | Path) -> str:
 
 
 def replace_file(path: str | Path, content: bytes | str) -> None:
-    """Write `content` to `path` under a temporary name, then rename, so that no reader sees half of it."""
+    """Write `content` to `path` under a temporary name of this process, then rename, so that no reader sees half of it."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     os.replace(temporary, path)
 

@@ -47,10 +47,10 @@ class Cache:
             raise TardiffError(f"{self.folder}: cannot be written ({error.strerror or error}); choose another --cache") from error
 
     def clear(self) -> None:
-        """Remove what was kept, and the folder if nothing else is in it."""
+        """Remove what was kept, also by calls that were killed as they wrote, and the folder if nothing else is in it."""
         if self.folder is None:
             return
-        for path in self.folder.glob("fit-*.safetensors"):
-            path.unlink()
+        for path in (*self.folder.glob("fit-*.safetensors"), *self.folder.glob(".fit-*.tmp")):
+            path.unlink(missing_ok=True)
         with suppress(OSError):
             self.folder.rmdir()

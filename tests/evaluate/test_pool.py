@@ -68,6 +68,7 @@ def test_clearing_leaves_what_others_put_there(sets, tmp_path):
     cache = Cache(tmp_path / "kept")
     run_fits([FIT], sets, 1, cache)
     (tmp_path / "kept" / "note.txt").write_text("mine")
+    (tmp_path / "kept" / ".fit-1.safetensors.7.tmp").write_text("half")
     cache.clear()
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["note.txt"]
 
