@@ -227,8 +227,10 @@ class EvaluateSettings:
         check_range(self, TINY, ANY, "ratios")
         check_range(self, 0, ANY, "max_rows", "workers")
         check_range(self, 0, MAX_SEED, "seed")
-        if not self.models or not set(self.models) <= set(JUDGES):
-            raise TardiffError(f"--models {' '.join(self.models)}: must be among {', '.join(JUDGES)}, at least one")
+        if not self.models:
+            raise TardiffError("--models: must be at least one")
+        if unknown := [model for model in self.models if model not in JUDGES]:
+            raise TardiffError(f"--models {unknown[0]}: must be one of {', '.join(JUDGES)}")
 
 
 @dataclass(frozen=True)

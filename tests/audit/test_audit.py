@@ -10,7 +10,6 @@ import pytest
 from safetensors.numpy import save_file
 
 from tardiff.audit import audit
-from tardiff.audit.shortcuts import _endings
 from tardiff.base.files import write_struct
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import AttritionStep, Dataset, Split
@@ -204,14 +203,6 @@ def test_a_few_rows_that_end_early_are_enough() -> None:
     findings = {f.trap: f for f in audit(everywhere(clean(), padded))}
     assert findings[PADDING].status == "fail"
     assert findings[PADDING].numbers["ending"]["auroc"]["low"] < 0.6
-
-
-def test_endings_by_hand() -> None:
-    nan = np.nan
-    values = np.array([[[1, 2, 3, nan]], [[1, 2, nan, nan]], [[1, 2, 2, 2]], [[nan] * 4], [[2, 2, 2, 2]]])
-    split = toys.split(values, np.zeros(5, np.int64))
-    split = replace(split, length=np.array([3, 4, 4, 4, 4], np.int32))
-    assert _endings(split).tolist() == [[1, 0, 0], [0, 2, 0], [0, 0, 2], [0, 4, 0], [0, 0, 3]]
 
 
 def test_an_hour_that_tells_the_label() -> None:

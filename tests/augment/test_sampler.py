@@ -149,7 +149,9 @@ class TestModels:
         assert fit["rows"] == 40
         assert fit["architecture"] in ("summary", "gru")
 
-    @pytest.mark.parametrize("boosted", [XGBClassifier(n_estimators=20), LGBMClassifier(n_estimators=20, verbose=-1)])
+    @pytest.mark.parametrize(
+        "boosted", [XGBClassifier(n_estimators=20), pytest.param(LGBMClassifier(n_estimators=20, verbose=-1), marks=pytest.mark.slow)]
+    )
     def test_boosted_trees_guide_through_a_stand_in(self, boosted):
         X, y = records(rows=200, share=0.4)
         tool = sampler(model=boosted, epochs=40, sampling_strategy={1: 90})

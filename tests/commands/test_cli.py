@@ -1,4 +1,3 @@
-import shutil
 import subprocess
 import sys
 
@@ -93,104 +92,6 @@ def test_the_steps_in_a_row(toy, tmp_path, capsys, monkeypatch):
     assert Dataset.load(tmp_path / "weak").manifest.settings["movement"]["inert"]
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"run", "clf", "unguided", "guided", "evaluation", "report.html", "guided.csv", "weak"}
-
-
-BAD = {
-    "unknown command": (["fly"], "unknown command 'fly'"),
-    "no dataset folder": (["train", "{tmp}/none", "--out", "{tmp}/out"], "none: not a dataset folder"),
-    "no pipeline folder": (["sample", "{data}", "--n", "5", "--guidance", "none", "--out", "{tmp}/out"], "not a pipeline folder"),
-    "no classifier folder": (["sample", "{run}", "--n", "5", "--classifier", "{data}", "--out", "{tmp}/out"], "not a classifier folder"),
-    "guidance without classifier": (["sample", "{run}", "--n", "5", "--out", "{tmp}/out"], "needs --classifier"),
-    "no rows": (["sample", "{run}", "--n", "0", "--guidance", "none", "--out", "{tmp}/out"], "--n 0"),
-    "bad label ratio": (
-        ["sample", "{run}", "--n", "5", "--guidance", "none", "--label-ratio", "2", "--out", "{tmp}/out"],
-        "--label-ratio 2",
-    ),
-    "bad seed": (["sample", "{run}", "--n", "5", "--guidance", "none", "--seed", "-1", "--out", "{tmp}/out"], "seed -1"),
-    "existing out": (["train", "{data}", "--out", "{run}"], "exists already"),
-    "no threads": (["train", "{data}", "--out", "{tmp}/out", "--threads", "0"], "--threads 0"),
-    "no raw folder": (["prepare", "physionet2012", "--raw", "{tmp}/none", "--out", "{tmp}/out"], "none"),
-    "unknown source": (["prepare", "hospital", "--raw", "{tmp}", "--out", "{tmp}/out"], "hospital"),
-    "same name twice": (
-        ["evaluate", "--real", "{data}", "--synthetic", "a={data}", "--synthetic", "a={data}", "--out", "{tmp}/out"],
-        "same name",
-    ),
-    "same classifier twice": (
-        ["evaluate", "--real", "{data}", "--synthetic", "a={data}", "--classifier", "g=x", "--classifier", "g=y", "--out", "{tmp}/out"],
-        "--classifier: two folders have the same name",
-    ),
-    "evaluate another run": (
-        ["evaluate", "--real", "{data}", "--synthetic", "a={data}", "--run", "{data}", "--out", "{tmp}/out"],
-        "not a pipeline folder",
-    ),
-    "nobody attacked": (
-        ["evaluate", "--real", "{data}", "--synthetic", "a={data}", "--attack-rows", "0", "--out", "{tmp}/out"],
-        "--attack-rows 0: must be at least 1",
-    ),
-    "no folder to filter by": (
-        ["sample", "{run}", "--n", "5", "--guidance", "none", "--privacy-filter", "{tmp}/none", "--out", "{tmp}/out"],
-        "not a dataset folder",
-    ),
-    "no synthetic data": (["evaluate", "--real", "{data}", "--synthetic", "{tmp}/x.csv", "--out", "{tmp}/out"], "x.csv: no such file"),
-    "no evaluation": (["report", "{data}", "--out", "{tmp}/out.html"], "not an evaluation folder"),
-    "nothing to report": (["report", "{data}"], "give --out PATH for a page"),
-    "export elsewhere": (["export", "{data}", "--out", "{tmp}/out.doc"], "must end in"),
-    "demo without records": (["demo", "--data", "mimic-iv", "--out", "{tmp}/out"], "needs --raw"),
-    "unwritable out": (["export", "{data}", "--out", "{data}/manifest.json/out.csv"], "cannot be written"),
-    "no steps": (["train", "{data}", "--out", "{tmp}/out", "--steps", "0"], "--steps 0: must be at least 1"),
-    "odd widths": (["train", "{data}", "--out", "{tmp}/out", "--widths", "12"], "--widths 12: give multiples of 8"),
-    "negative rate": (["train", "{data}", "--out", "{tmp}/out", "--learning-rate", "-1"], "--learning-rate -1.0: must be at least"),
-    "rate not a number": (["train", "{data}", "--out", "{tmp}/out", "--learning-rate", "nan"], "--learning-rate nan"),
-    "dropout above 1": (["train", "{data}", "--out", "{tmp}/out", "--label-dropout", "2"], "--label-dropout 2.0: must be between 0 and 1"),
-    "no epochs": (["fit-classifier", "{data}", "--out", "{tmp}/out", "--epochs", "0"], "--epochs 0"),
-    "odd width": (["fit-classifier", "{data}", "--out", "{tmp}/out", "--width", "63"], "--width 63"),
-    "no batch": (["sample", "{run}", "--n", "5", "--guidance", "none", "--batch-size", "0", "--out", "{tmp}/out"], "--batch-size 0"),
-    "too many steps": (["sample", "{run}", "--n", "5", "--guidance", "none", "--steps", "2000", "--out", "{tmp}/out"], "--steps 2000"),
-    "eta 7": (["sample", "{run}", "--n", "5", "--guidance", "none", "--eta", "7", "--out", "{tmp}/out"], "--eta 7"),
-    "half eta": (["sample", "{run}", "--n", "5", "--guidance", "none", "--eta", "0.5", "--out", "{tmp}/out"], "--eta 0.5"),
-    "negative window": (["sample", "{run}", "--n", "5", "--window", "-1", "--out", "{tmp}/out"], "--window -1"),
-    "negative clip": (["sample", "{run}", "--n", "5", "--clip", "-1", "--out", "{tmp}/out"], "--clip -1"),
-    "tiny pilot": (["sample", "{run}", "--n", "5", "--pilot", "1", "--out", "{tmp}/out"], "--pilot 1"),
-    "no fits": (
-        ["evaluate", "--real", "{data}", "--synthetic", "a={data}", "--seeds", "0", "--out", "{tmp}/out"],
-        "--seeds 0",
-    ),
-    "prepare with a bad seed": (["prepare", "simulate", "--seed", "-1", "--out", "{tmp}/out"], "--seed -1"),
-    "no stays": (["prepare", "simulate", "--stays", "0", "--out", "{tmp}/out"], "--stays 0"),
-    "no stays to simulate": (["simulate", "--stays", "0", "--out", "{tmp}/out"], "--stays 0"),
-    "negative ballast": (["simulate", "--ballast", "-1", "--out", "{tmp}/out"], "--ballast -1"),
-    "impossible out of simulate": (["simulate", "--stays", "5", "--out", "{data}/manifest.json/x"], "cannot be written"),
-    "demo with a bad seed": (["demo", "--seed", "-1", "--out", "{tmp}/out"], "--seed -1"),
-    "impossible out of train": (["train", "{data}", "--out", "{data}/manifest.json/x"], "cannot be written"),
-    "impossible out of fit": (["fit-classifier", "{data}", "--out", "{data}/manifest.json/x"], "cannot be written"),
-    "impossible out of sample": (["sample", "{run}", "--n", "5", "--out", "{data}/manifest.json/x"], "cannot be written"),
-    "text for a number": (["train", "{data}", "--out", "{tmp}/out", "--steps", "many"], ""),
-    "unknown option": (["train", "{data}", "--out", "{tmp}/out", "--colour", "red"], ""),
-    "unknown choice": (["sample", "{run}", "--n", "5", "--guidance", "magic", "--out", "{tmp}/out"], ""),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_line_and_status_2(case, toy, run, tmp_path, capsys, monkeypatch):
-    monkeypatch.delenv("TARDIFF_DATA", raising=False)
-    arguments, message = BAD[case]
-    names = {"tmp": tmp_path, "data": toy[0], "run": run[0]}
-    assert call(*(argument.format(**names) for argument in arguments)) == 2
-    error = capsys.readouterr().err
-    if message:  # tyro frames what it finds in the arguments themselves
-        lines = [line for line in error.splitlines() if line.startswith("tardiff: error: ")]
-        assert len(lines) == 1
-        assert message in lines[0]
-        assert "Traceback" not in error
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_damaged_split_is_one_line_and_status_2(toy, tmp_path, capsys):
-    shutil.copytree(toy[0], tmp_path / "data")
-    (tmp_path / "data" / "train.safetensors").write_bytes(b"x" * 100)
-    assert call("fit-classifier", tmp_path / "data", "--out", tmp_path / "clf") == 2
-    assert "train.safetensors: damaged" in capsys.readouterr().err
-    assert not (tmp_path / "clf").exists()
 
 
 def test_names_of_synthetic_sets():

@@ -102,6 +102,7 @@ def test_workers_change_no_bit_of_a_gru(sets):
     assert json.dumps(one) == json.dumps(two)
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_draw(result, sets):
     other = evaluate(real(), {"good": sets["good"]}, replace(SETTINGS, seed=1, models=("trees",), ratios=()))
     assert value(other, "trees", "TSTR", "good") != value(result, "trees", "TSTR", "good")
@@ -235,17 +236,24 @@ def test_channels_and_classes_in_another_order_are_put_in_order():
     assert found["fidelity"] == expected["fidelity"]
 
 
-def test_settings_that_mean_nothing_are_refused():
-    for field, value in (
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
         ("seeds", 0),
         ("bootstrap", 0),
+        ("attack_rows", 0),
         ("ratios", (0.0,)),
+        ("ratios", (float("inf"),)),
         ("max_rows", -1),
         ("workers", -1),
+        ("seed", -1),
         ("models", ("forest",)),
         ("models", ()),
-    ):
-        refuse(field, **{field: value})
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(field, value):
+    with pytest.raises(TardiffError, match=rf"^--{field.replace('_', '-')}.*: must be "):
+        replace(SETTINGS, **{field: value})
 
 
 def test_test_patients_must_be_strangers(sets):

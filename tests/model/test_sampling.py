@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, UniPCMultistepScheduler
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
 
 from tardiff.base.noise import normal, row_seeds
 from tardiff.errors import TardiffError
@@ -46,7 +46,6 @@ SCHEDULERS = {
     "ddim": noise_schedule,
     "dpm": lambda: dpm_solver(0),
     "dpm stochastic": lambda: dpm_solver(1),
-    "unipc": lambda: UniPCMultistepScheduler(**PROCESS),
     "euler": lambda: EulerDiscreteScheduler(**PROCESS),
     "ode": lambda: "ode",
 }
@@ -56,12 +55,12 @@ SCHEDULERS = {
 class TestEveryScheduler:
     """What each way of running the reverse process must keep."""
 
-    def draw(self, name, rows=range(200), seed=0, **options):
+    def draw(self, name, rows=range(100), seed=0, steps=20, **options):
         label = torch.tensor([row % 2 for row in rows])
-        return sample(gaussian, SCHEDULERS[name](), label, shape=(2, 5), seeds=row_seeds(seed, rows), steps=40, **options)
+        return sample(gaussian, SCHEDULERS[name](), label, shape=(2, 5), seeds=row_seeds(seed, rows), steps=steps, **options)
 
     def test_gives_the_known_distribution(self, name):
-        x = self.draw(name, rows=range(600))
+        x = self.draw(name, rows=range(600), steps=40)
         for label in (0, 1):
             part = x[label::2]
             assert float(part.mean()) == pytest.approx(MEAN * (2 * label - 1), abs=0.04)
@@ -69,8 +68,8 @@ class TestEveryScheduler:
 
     def test_a_row_depends_on_its_seed_alone(self, name):
         together = self.draw(name)
-        assert torch.equal(self.draw(name, batch_size=7), together)
-        assert torch.equal(self.draw(name, rows=range(150, 170)), together[150:170])
+        assert torch.equal(self.draw(name, batch_size=17), together)
+        assert torch.equal(self.draw(name, rows=range(60, 80)), together[60:80])
         assert torch.equal(self.draw(name, rows=[3]), together[3:4])
         assert not torch.equal(self.draw(name, seed=1), together)
 
@@ -87,9 +86,9 @@ class TestEveryScheduler:
 
     def test_callback_sees_every_step_of_every_row(self, name):
         seen = []
-        self.draw(name, rows=range(100), batch_size=30, callback=lambda step, x, x_next, change: seen.append((step, len(x))))
-        assert sum(rows for step, rows in seen) == 100 * 40
-        assert {step.index for step, _ in seen} == set(range(40))
+        self.draw(name, batch_size=30, callback=lambda step, x, x_next, change: seen.append((step, len(x))))
+        assert sum(rows for step, rows in seen) == 100 * 20
+        assert {step.index for step, _ in seen} == set(range(20))
         for step, _ in seen:
             assert step.alpha**2 + step.sigma**2 == pytest.approx(1)
 

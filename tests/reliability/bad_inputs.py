@@ -388,6 +388,7 @@ def places() -> Iterator[Case]:
     yield Case(EVALUATE + " --run CLF", "a classifier folder for a pipeline", "clf")
     yield Case(EVALUATE.replace("DATA", "OTHER") + " --run RUN", "a generator of another data set", "--run")
     yield Case(EVALUATE + " --classifier OTHERCLF", "a classifier of another data set", "otherclf")
+    yield Case(EVALUATE + " --classifier g=CLF --classifier g=CLF", "two classifiers of one name", "--classifier")
     yield Case(EVALUATE + " --test RUN", "a pipeline folder to test on", "run")
     yield Case(REPORT.replace("EVAL", "DATA"), "a dataset folder for an evaluation", "data")
     yield Case("report EVAL --card CLF", "a classifier folder for the card", "clf")
