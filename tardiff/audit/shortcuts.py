@@ -14,7 +14,7 @@ from tardiff.base.estimates import interval
 from tardiff.base.noise import stream
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split
-from tardiff.evaluate.bootstrap import Resamples, estimate
+from tardiff.evaluate.bootstrap import Resamples, estimates
 from tardiff.evaluate.judges import Rows, fit_judge
 from tardiff.evaluate.metrics import auprc, auroc
 from tardiff.evaluate.train_and_judge import judged
@@ -139,8 +139,7 @@ def _fitted(train: NDArray[np.float64], label: NDArray[np.int64], asked: NDArray
 
 def _judged(probability: NDArray[np.float64], split: Split, seed: int) -> Scores:
     resamples = Resamples.draw(split.subject_id, 1, RESAMPLES, stream("audit", seed))
-    draws = judged(split.label, probability[None], resamples, METRICS)
-    return {name: estimate(d, len(split)) for name, d in draws.items()}
+    return estimates(judged(split.label, probability[None], resamples, METRICS), len(split))
 
 
 def _said(score: Scores) -> str:

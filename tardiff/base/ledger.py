@@ -15,26 +15,18 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._known: list[dict[str, Any]] = []
-        self._read = 0
 
     def cells(self) -> list[dict[str, Any]]:
         """All finished cells, in the order in which they were added."""
-        if self.path.exists():
-            with self.path.open("rb") as file:
-                file.seek(self._read)
-                fresh = file.read()
-            whole = fresh[: fresh.rfind(b"\n") + 1]
-            self._read += len(whole)
-            self._known += [cell for line in whole.splitlines() if (cell := _parsed(line)) is not None]
-        return self._known
+        lines = self.path.read_bytes().split(b"\n")[:-1] if self.path.exists() else []
+        return [cell for line in lines if (cell := _parsed(line))]
 
     def find(self, **key: Any) -> dict[str, Any] | None:
         """The first cell with these fields; None if it is not finished."""
         return next((cell for cell in self.cells() if key.items() <= cell.items()), None)
 
     def add(self, cell: dict[str, Any]) -> dict[str, Any]:
-        """Write a cell down, and give it back.
+        """Write a cell down and give it back.
 
         Raises:
             TardiffError: the file cannot be written.
@@ -52,9 +44,9 @@ class Ledger:
         return cell
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
+def _parsed(line: bytes) -> dict[str, Any]:
     try:
         cell = json.loads(line)
     except ValueError:
-        return None
-    return cell if isinstance(cell, dict) else None
+        return {}
+    return cell if isinstance(cell, dict) else {}

@@ -1,9 +1,6 @@
 """`OUT.partial`: the folder in which work in progress stands, and the note in it that says whose work it is."""
 
 import json
-import shutil
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,7 @@ def partial_folder(out: str | Path) -> Path:
 
 
 def claim(folder: Path, identity: Any) -> None:
-    """Make the folder and sign it, or go on with it if it is this work's; it never stands without its note.
+    """Make the folder and sign it, or go on with it if it is this work's.
 
     Args:
         folder: of work in progress.
@@ -28,17 +25,11 @@ def claim(folder: Path, identity: Any) -> None:
     Raises:
         TardiffError: it belongs to other settings or data, or cannot be made.
     """
-    if not folder.exists():
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            new = Path(tempfile.mkdtemp(prefix=f".{folder.stem}.tmp-", dir=folder.parent))
-            new.chmod(0o755)  # mkdtemp makes it private
-            sign(new, identity)
-            with suppress(OSError):  # another process was faster
-                new.rename(folder)
-            shutil.rmtree(new, ignore_errors=True)
-        except OSError as error:
-            raise TardiffError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out") from error
+    try:
+        if not folder.exists() or not any(folder.iterdir()):
+            sign(folder, identity)
+    except OSError as error:
+        raise TardiffError(f"{folder}: cannot be written ({error.strerror or error}); choose another --out") from error
     check_signed(folder, identity)
 
 

@@ -22,7 +22,7 @@ from tardiff.data.dataset import Dataset
 from tardiff.data.holdout import with_held_out
 from tardiff.data.subgroups import groups
 from tardiff.errors import TardiffError
-from tardiff.evaluate.bootstrap import Draws, estimate, fit_shares, unpacked
+from tardiff.evaluate.bootstrap import Draws, estimates, row_weights, unpacked
 from tardiff.evaluate.opening import check_classes
 from tardiff.evaluate.plots import save_png
 from tardiff.model.pipeline import TarDiffPipeline
@@ -106,17 +106,25 @@ def summarise(cells: Cells, methods: list[str], comparison: Comparison) -> dict[
 
     Intervals cover the judged patients and the seeds; resamples are shared, so differences are paired.
     """
-    settings = comparison.settings
+    settings, label, train = comparison.settings, comparison.judged.label, comparison.data.train.label
     seeds = sorted({seed for _, seed in cells})
-    shares = fit_shares(len(seeds), settings.bootstrap, stream("compared fits", settings.seed))
+    shares = row_weights(len(seeds), settings.bootstrap, stream("compared fits", settings.seed)) / len(seeds)
+    sizes = {group: figures["n"] for group, figures in cells["none", seeds[0]]["groups"].items()}
+
+    def of_seeds(method: str) -> list[dict[str, Any]]:
+        return [cells[method, seed] for seed in seeds]
 
     def draws(method: str, group: str, metric: str) -> Draws:
-        by_seed = [_draws_of(cells[method, seed]["groups"][group], metric) for seed in seeds]
+        by_seed = [unpacked(cell["groups"][group]["draws"][metric]) for cell in of_seeds(method)]
         return (np.stack(by_seed, axis=1) * shares).sum(1)
 
-    validation = {m: float(np.mean([cells[m, seed]["validation_auprc"] for seed in seeds])) for m in methods}
+    def figures(method: str, group: str, metric: str) -> dict[str, Any]:
+        own, against = draws(method, group, metric), {"none": "none", "reference": best}
+        changes = {f"against_{name}": own - draws(other, group, metric) for name, other in against.items()}
+        return estimates({"value": own, **changes}, sizes[group], len(seeds))
+
+    validation = {method: float(np.mean([cell["validation_auprc"] for cell in of_seeds(method)])) for method in methods}
     best = reference(validation)
-    label, train = comparison.judged.label, comparison.data.train.label
     result: dict[str, Any] = {
         "settings": _settings(settings),
         "task": comparison.data.manifest.task.name,
@@ -124,29 +132,17 @@ def summarise(cells: Cells, methods: list[str], comparison: Comparison) -> dict[
         "reference": best,
         "judged": {"split": settings.on, "rows": len(label), "positives": int(label.sum())},
         "train": {"rows": len(train), "positives": int(train.sum())},
+        "methods": {
+            method: {
+                "validation_auprc": validation[method],
+                "groups": {group: {metric: figures(method, group, metric) for metric in METRICS} for group in sizes},
+                "chosen": [{key: cell[key] for key in ("ratio", "both")} for cell in of_seeds(method) if "ratio" in cell],
+            }
+            for method in methods
+        },
     }
-    result["methods"] = {}
-    for method in methods:
-        of_seeds = [cells[method, seed] for seed in seeds]
-        by_group = {}
-        for group in of_seeds[0]["groups"]:
-            n = of_seeds[0]["groups"][group]["n"]
-            numbers = {}
-            for metric in METRICS:
-                own = draws(method, group, metric)
-                numbers[metric] = {
-                    "value": estimate(own, n, len(seeds)),
-                    "against_none": estimate(own - draws("none", group, metric), n, len(seeds)),
-                    "against_reference": estimate(own - draws(best, group, metric), n, len(seeds)),
-                }
-            by_group[group] = numbers
-        result["methods"][method] = {
-            "validation_auprc": validation[method],
-            "groups": by_group,
-            "chosen": [{"ratio": cell["ratio"], "both": cell["both"]} for cell in of_seeds if "ratio" in cell],
-        }
-    left_out = ["refined was left out: it needs a refined pipeline folder (--refined)"] if "refined" in settings.ways else []
-    result["remarks"] = [] if "refined" in methods else left_out
+    left_out = "refined" in settings.ways and "refined" not in methods
+    result["remarks"] = ["refined was left out: it needs a refined pipeline folder (--refined)"] if left_out else []
     return result | {"verdict": verdict(result)}
 
 
@@ -177,10 +173,3 @@ def _identity(comparison: Comparison, data: Dataset) -> dict[str, Any]:
 def _settings(settings: CompareSettings) -> dict[str, Any]:
     """Without the number of workers, which changes nothing."""
     return {key: value for key, value in plain(settings).items() if key != "workers"}
-
-
-def _draws_of(figures: dict[str, Any], metric: str) -> Draws:
-    try:
-        return unpacked(figures["draws"][metric])
-    except (KeyError, ValueError) as error:
-        raise TardiffError(f"results.jsonl: a line lacks the draws of {metric}; remove the line") from error

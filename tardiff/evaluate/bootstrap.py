@@ -5,6 +5,7 @@ same resamples are paired: their difference is taken draw by draw.
 """
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,11 +40,6 @@ def row_weights(rows: int, count: int, random: np.random.Generator) -> NDArray[n
     return group_weights(np.arange(rows), count, random)
 
 
-def fit_shares(fits: int, count: int, random: np.random.Generator) -> NDArray[np.float32]:
-    """Share of each fit in the mean over fits in each resample, [1 + count, fits]."""
-    return row_weights(fits, count, random) / np.float32(fits)
-
-
 def packed(draws: Draws) -> str:
     """Draws as text, of 32 bits each."""
     return base64.b64encode(draws.astype("<f4").tobytes()).decode()
@@ -73,7 +69,7 @@ class Resamples:
     @classmethod
     def draw(cls, subject_id: NDArray[np.int64], fits: int, count: int, random: np.random.Generator) -> "Resamples":
         """Resample `count` times the patients, and the fits of a cell."""
-        return cls(group_weights(subject_id, count, random), fit_shares(fits, count, random))
+        return cls(group_weights(subject_id, count, random), row_weights(fits, count, random) / np.float32(fits))
 
     def within(self, member: NDArray[np.bool_]) -> "Resamples":
         """The same resamples of some of the rows, [n]."""
@@ -101,6 +97,11 @@ def estimate(draws: Draws, n: int, seeds: int | None = None) -> dict[str, Any]:
     low, high = np.nanquantile(draws[1:], TAILS) if np.isfinite(draws[1:]).any() else (np.nan, np.nan)
     numbers = {"value": value, "low": low, "high": high}
     return {k: float(v) if np.isfinite(v) else None for k, v in numbers.items()} | {"n": n, "seeds": seeds}
+
+
+def estimates(draws: Mapping[str, Draws], n: int, seeds: int | None = None) -> dict[str, Any]:
+    """Several numbers, by name."""
+    return {name: estimate(d, n, seeds) for name, d in draws.items()}
 
 
 def recentred(draws: Draws) -> Draws:

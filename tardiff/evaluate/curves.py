@@ -51,7 +51,7 @@ def _curves(dataset: Dataset, edges: Mapping[str, Array]) -> dict[str, Any]:
     valid = (np.arange(dataset.manifest.steps) < split.length[:, None]).sum(0)
     return {
         "rows": [int((split.label == k).sum()) for k in classes],
-        "bands": [[_rounded(_bands(channel[split.label == k])) for k in classes] for channel in split.values.swapaxes(0, 1)],
+        "bands": [[_rounded(bands(channel[split.label == k])) for k in classes] for channel in split.values.swapaxes(0, 1)],
         "histograms": [_rounded(_shares(_known(dataset, name), edge)) for name, edge in edges.items()],
         "observed": _rounded(split.mask.sum(0) / np.maximum(valid, 1)),
         "correlations": _rounded(_correlations(split)),
@@ -85,12 +85,12 @@ def _shares(values: Array, edges: Array) -> Array:
     return np.histogram(middle, edges)[0] / (len(values) or np.nan)
 
 
-def _bands(values: NDArray[np.float32]) -> Array:
-    """[levels, T]."""
+def bands(values: NDArray[np.float32]) -> Array:
+    """The quantiles of `QUANTILES` at every step, [levels, T]; NaN where too few values were observed."""
     enough = np.isfinite(values).sum(0) >= FEWEST
-    bands = np.full((len(QUANTILES), values.shape[1]), np.nan)
-    bands[:, enough] = np.nanquantile(values[:, enough], QUANTILES, axis=0)
-    return bands
+    found = np.full((len(QUANTILES), values.shape[1]), np.nan)
+    found[:, enough] = np.nanquantile(values[:, enough], QUANTILES, axis=0)
+    return found
 
 
 def _correlations(split: Split) -> Array:

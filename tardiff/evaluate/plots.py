@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from tardiff.data.dataset import Dataset, Split
+from tardiff.evaluate.curves import bands
 from tardiff.evaluate.lookup import cell, shown_ratio
 
 # Colours that colour-blind readers can tell apart (Okabe & Ito, 2008).
@@ -21,8 +22,6 @@ SETS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 GREY = "#555555"
 MAX_CHANNELS = 8
 PATIENTS = 2  # of each class, as thin lines
-FEWEST = 20  # observations behind a quantile that is drawn
-BAND = (0.1, 0.5, 0.9)
 METRIC_NAMES = {"auprc": "AUPRC", "auroc": "AUROC"}
 
 
@@ -86,7 +85,7 @@ def utility_forest(result: Mapping[str, Any]) -> Figure:
 def _panel(axes: Axes, split: Split, channel: int, hours: NDArray[np.floating], patients: Mapping[int, NDArray[np.intp]]) -> None:
     for label, rows in patients.items():
         colour = CLASSES[label % len(CLASSES)]
-        low, middle, high = _quantiles(split.values[split.label == label, channel])
+        low, middle, high = bands(split.values[split.label == label, channel])
         axes.fill_between(hours, low, high, color=colour, alpha=0.14, linewidth=0)
         for patient in split.values[rows, channel]:
             observed = np.isfinite(patient)
@@ -96,14 +95,6 @@ def _panel(axes: Axes, split: Split, channel: int, hours: NDArray[np.floating], 
         axes.plot(hours, middle, color=colour, linewidth=2)
     _plain(axes)
     axes.yaxis.set_major_locator(MaxNLocator(4))
-
-
-def _quantiles(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The quantiles of `BAND` at every step, [3, T]; NaN where too few values were observed."""
-    result = np.full((len(BAND), values.shape[1]), np.nan)
-    enough = np.isfinite(values).sum(0) >= FEWEST
-    result[:, enough] = np.nanquantile(values[:, enough], BAND, axis=0)
-    return result
 
 
 def _well_observed(split: Split, label: int) -> NDArray[np.intp]:

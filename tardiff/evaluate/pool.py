@@ -38,8 +38,7 @@ class Fit:
 
     def key(self, sets: RowSets) -> str:
         """Hash of all that its result depends on: the contents of its rows, what it is told, and the versions in use."""
-        parts = [self.work.__module__, self.work.__qualname__, repr(self.told), sets.classes]
-        parts += [sets.rows[role].digest for role in self.reads] + [versions()]
+        parts = [self.work.__module__, self.work.__qualname__, self.told, *(sets.rows[role].digest for role in self.reads), versions()]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def run(self, sets: RowSets) -> Arrays:

@@ -45,12 +45,10 @@ class RowSets:
     Attributes:
         rows: `train`, `validation`, `synthetic/NAME` and so on.
         subject: whose rows they are, by the same names, where somebody asks.
-        classes: number of labels.
     """
 
     rows: Mapping[str, Rows]
     subject: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
-    classes: int = 2
 
     @classmethod
     def of(cls, real: Dataset, synthetic: Mapping[str, Dataset], test: Split, codec: Codec) -> "RowSets":
@@ -61,7 +59,7 @@ class RowSets:
         splits = {"train": real.train, "validation": real.split("validation"), "held-out": real.split("test"), "test": test}
         splits |= {f"synthetic/{name}": dataset.train for name, dataset in synthetic.items()}
         rows = {role: Rows.of(split, codec) for role, split in splits.items()}
-        return cls(rows, {role: split.subject_id for role, split in splits.items()}, len(real.manifest.task.classes))
+        return cls(rows, {role: split.subject_id for role, split in splits.items()})
 
     @property
     def synthetic(self) -> dict[str, str]:

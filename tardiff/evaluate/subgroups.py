@@ -12,7 +12,7 @@ from tardiff.base.noise import stream
 from tardiff.base.progress import bar
 from tardiff.data.dataset import Dataset, Manifest, Split, Static
 from tardiff.errors import TardiffError
-from tardiff.evaluate.bootstrap import Resamples, estimate
+from tardiff.evaluate.bootstrap import Resamples, estimates
 from tardiff.evaluate.row_sets import RowSets
 from tardiff.evaluate.train_and_judge import judged
 from tardiff.evaluate.utility import Scores
@@ -90,7 +90,7 @@ def subgroups(found: list[Group], sets: RowSets, score: Scores, settings: Evalua
 
 
 def _metrics(label: NDArray[np.int64], score: NDArray[np.float64], within: Resamples) -> dict[str, Any]:
-    return {name: estimate(draws, len(label), len(score)) for name, draws in judged(label, score, within).items()}
+    return estimates(judged(label, score, within), len(label), len(score))
 
 
 def _chosen(manifest: Manifest, wanted: tuple[str, ...]) -> list[int]:

@@ -41,7 +41,7 @@ def judge_fit(
 def _train_and_ask(
     sets: RowSets, judge: str, learn: Parts, stop_on: Parts, ask: tuple[tuple[str, Parts], ...], seed: int, balanced: bool
 ) -> Arrays:
-    predict = fit_judge(judge, sets.take(learn), sets.take(stop_on), seed, sets.classes, balanced=balanced)
+    predict = fit_judge(judge, sets.take(learn), sets.take(stop_on), seed, balanced=balanced)
     return {name: positive_score(predict(sets.take(parts))) for name, parts in ask}
 
 

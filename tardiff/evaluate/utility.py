@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tardiff.base.noise import stream
 from tardiff.base.progress import bar
-from tardiff.evaluate.bootstrap import Draws, Resamples, estimate
+from tardiff.evaluate.bootstrap import Draws, Resamples, estimates
 from tardiff.evaluate.cache import Arrays
 from tardiff.evaluate.metrics import METRICS
 from tardiff.evaluate.pool import Fit
@@ -110,9 +110,9 @@ def utility(sets: RowSets, score: Scores, settings: EvaluateSettings) -> dict[st
     rows = len(sets.rows["test"])
     return {
         "seeds": seeds,
-        "cells": [_describe(cell, sets) | {"metrics": _estimates(d, score[cell].shape[1], len(seeds))} for cell, d in draws.items()],
+        "cells": [_describe(cell, sets) | {"metrics": estimates(d, score[cell].shape[1], len(seeds))} for cell, d in draws.items()],
         "differences": [
-            asdict(a) | {"against": asdict(b), "metrics": _estimates({m: draws[a][m] - draws[b][m] for m in METRICS}, rows, len(seeds))}
+            asdict(a) | {"against": asdict(b), "metrics": estimates({m: draws[a][m] - draws[b][m] for m in METRICS}, rows, len(seeds))}
             for a, b in _comparisons(list(score), tuple(sets.synthetic))
         ],
     }
@@ -151,7 +151,3 @@ def _comparisons(cells: list[Cell], names: tuple[str, ...]) -> list[tuple[Cell, 
     with_synthetic = [cell for cell in cells if cell.protocol in ("TSTR", "TSRTR")]
     against_first = [(c, Cell(c.model, c.protocol, names[0], c.ratio)) for c in with_synthetic if c.synthetic != names[0]]
     return against_first + [(c, Cell(c.model, "TRTR")) for c in with_synthetic]
-
-
-def _estimates(draws: Mapping[str, Draws], n: int, seeds: int) -> dict[str, Any]:
-    return {name: estimate(d, n, seeds) for name, d in draws.items()}

@@ -2,7 +2,7 @@ from dataclasses import asdict
 
 import pytest
 
-from tardiff.base.partial import check_signed, partial_folder, sign
+from tardiff.base.partial import check_signed, claim, partial_folder
 from tardiff.errors import TardiffError
 from tardiff.settings import CompareSettings
 
@@ -10,11 +10,25 @@ from tardiff.settings import CompareSettings
 def test_work_is_its_own_and_nobody_elses(tmp_path):
     folder = partial_folder(tmp_path / "out.d" / "run.1")
     assert folder == tmp_path / "out.d" / "run.1.partial"
-    sign(folder, {"settings": asdict(CompareSettings(ratios=(0.5, 1.0))), "data": "a"})
+    claim(folder, {"settings": asdict(CompareSettings(ratios=(0.5, 1.0))), "data": "a"})
     check_signed(folder, {"settings": asdict(CompareSettings(ratios=(0.5, 1.0))), "data": "a"})
     for other in ({"settings": {}, "data": "a"}, {"settings": asdict(CompareSettings(ratios=(0.5, 1.0))), "data": "b"}):
         with pytest.raises(TardiffError, match=r"run\.1\.partial: holds work of other settings or data"):
             check_signed(folder, other)
+
+
+def test_an_empty_folder_may_be_claimed_and_a_users_own_may_not(tmp_path):
+    for _ in range(2):
+        claim(tmp_path / "a", {"a": 1})
+    (tmp_path / "b").mkdir()
+    claim(tmp_path / "b", {"a": 1})
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "mine.txt").write_text("keep")
+    with pytest.raises(TardiffError, match="other settings or data"):
+        claim(tmp_path / "c", {"a": 1})
+    (tmp_path / "d").write_text("a file")
+    with pytest.raises(TardiffError, match="d: cannot be written"):
+        claim(tmp_path / "d", {"a": 1})
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]"])

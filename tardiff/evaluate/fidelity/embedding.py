@@ -18,6 +18,8 @@ from tardiff.evaluate.pool import Fit
 from tardiff.evaluate.row_sets import RowSets
 from tardiff.settings import ClassifierSettings, EvaluateSettings
 
+CLASSES = 2
+
 
 def fit_of(sets: RowSets, settings: EvaluateSettings) -> Fit:
     """The encoder: the package's TCN, trained for the task on the real training rows."""
@@ -37,7 +39,7 @@ def frechet(sets: RowSets, weights: State, settings: EvaluateSettings) -> dict[s
     Returns:
         `frechet` by role (`held-out`, `synthetic/NAME`).
     """
-    encoder = classifier.build(_settings(settings.seed), sets.rows["train"].seen.shape[1], sets.classes)
+    encoder = classifier.build(_settings(settings.seed), sets.rows["train"].seen.shape[1], CLASSES)
     encoder.load_state_dict(weights)
     roles = ("held-out", *sets.synthetic.values())
     rows = min(MAX_ROWS, *(len(sets.rows[role]) for role in ("train", *roles)))
@@ -86,5 +88,5 @@ def _settings(seed: int) -> ClassifierSettings:
 
 def _fit(sets: RowSets, seed: int) -> Arrays:
     learn, stop_on = ((torch.tensor(rows.seen), torch.tensor(rows.label)) for rows in (sets.rows["train"], sets.rows["validation"]))
-    found = classifier.fit(*learn, stop_on, _settings(seed), sets.classes)
+    found = classifier.fit(*learn, stop_on, _settings(seed), CLASSES)
     return {name: tensor.numpy() for name, tensor in found.classifier.state_dict().items()}
