@@ -71,9 +71,7 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
     with engine(settings.connection, settings.memory, settings.threads, partial.folder / "spill"):
         source = _open(settings, partial)
         if settings.step_hours < source.shortest_step:
-            raise TardiffError(
-                f"step_hours: {source.name} has one value every {source.shortest_step:g} h, so {settings.step_hours:g} is too narrow"
-            )
+            raise TardiffError(f"step_hours: {settings.step_hours:g} is narrower than the {source.shortest_step:g} h of {source.name}")
         concepts = source.dictionary(concepts)
         for remark in source.remarks() if settings.source != "simulate" else ():
             print(f"warning: {remark}", file=sys.stderr)

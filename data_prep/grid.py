@@ -154,7 +154,7 @@ def plausible(events: ibis.Table, concepts: Concepts, source: str, names: tuple[
 def _placed(events: ibis.Table, concepts: Concepts, source: str, grid: Grid) -> ibis.Table:
     """Each entry once for every channel that it serves, with the rules for it there."""
     placed = events.inner_join(ibis.memtable(rules_of(concepts, source, grid)), "item")
-    arterial = specimen(placed)
+    arterial = _specimen(placed)
     return placed.filter(*arterial) if arterial else placed
 
 
@@ -192,7 +192,7 @@ def _best(entries: ibis.Table, direction: Callable[..., Any], columns: Sequence[
     return place.filter(place.place == 0)
 
 
-def specimen(entries: ibis.Table) -> list[Any]:
+def _specimen(entries: ibis.Table) -> list[Any]:
     """Blood gases of arterial blood only, where the dictionary asks for it."""
     return [(entries.needs == "") | (entries.specimen == entries.needs)] if "specimen" in entries.columns else []
 
@@ -301,7 +301,7 @@ def worded(entries: ibis.Table, concepts: Concepts, source: str, grid: Grid) -> 
 
 
 def converted(entries: ibis.Table) -> Any:
-    """The values of entries in the unit of their variable."""
+    """The values in the units of their variables, by the rules beside them."""
     value = entries.value * entries.scale
     branches = [(entries.convert == name, convert(value)) for name, convert in CONVERSIONS.items()]
     return ibis.cases(*branches, else_=value)

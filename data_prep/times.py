@@ -4,6 +4,7 @@ A time is `2150-01-31 08:00:00`, shorter or with decimals, with a space or a T. 
 clock of 12 hours, and a zone by its name, are refused: where they are not understood they would be dropped.
 """
 
+import re
 from typing import Any
 
 import ibis.expr.types as ir
@@ -21,8 +22,8 @@ SECONDS = {"microseconds": 1e-6, "milliseconds": 1e-3, "seconds": 1.0, "minutes"
 
 def zoned(column: "pd.Series[str]") -> bool:
     """Whether the first time of a column has a zone."""
-    written = column[column.str.strip() != ""]
-    return len(written) > 0 and bool(pd.Series([written.iloc[0]]).str.fullmatch(f" *{CLOCK}{ZONE} *")[0])
+    written = column[column != ""]
+    return len(written) > 0 and re.fullmatch(CLOCK + ZONE, written.iloc[0]) is not None
 
 
 def times(column: "pd.Series[str]", where: str, name: str, first: int | None = None, zone: bool = False) -> "pd.Series[Any]":
@@ -38,12 +39,11 @@ def times(column: "pd.Series[str]", where: str, name: str, first: int | None = N
     Raises:
         TardiffError: a text is not such a time.
     """
-    written = column.str.strip()
-    matches = written.str.fullmatch(CLOCK + ZONE * zone)
-    if not zone and written.str.fullmatch(CLOCK + ZONE).any():
+    matches = column.str.fullmatch(CLOCK + ZONE * zone)
+    if not zone and column.str.fullmatch(CLOCK + ZONE).any():
         raise TardiffError(f"{where}: {name} has times with a zone; write all times as local times without one")
     converted = pd.to_datetime(
-        written.where(matches, None).str.replace(" ?UTC$", "Z", regex=True), errors="coerce", format="ISO8601", utc=zone
+        column.where(matches, None).str.replace(" ?UTC$", "Z", regex=True), errors="coerce", format="ISO8601", utc=zone
     )
     refuse(column, converted.isna(), where, name, EXAMPLE[zone], first)
     return converted.dt.tz_convert(None) if zone else converted
@@ -62,8 +62,12 @@ def seconds(column: ir.Column, zone: bool = False, where: str = "") -> Any:
     """
     kind = column.type()
     if kind.is_string():
-        readable = column.strip().re_search(f"^{CLOCK}{ZONE * zone}$").ifelse(column.strip(), None)
-        return readable.try_cast("timestamp('UTC')" if zone else "timestamp").epoch_seconds().cast("int64")
+        matches = column.re_search(f"^{CLOCK}{ZONE * zone}$")
+        if not zone:  # the usual form, which needs no search
+            matches = (column.like("____-__-__ __:__:__") & column.right(1).between("0", "9")) | matches
+        else:
+            column = column.re_replace(" ?UTC$", "Z").replace(" +", "+").replace(" -", "-")
+        return matches.ifelse(column, None).try_cast("timestamp('UTC')" if zone else "timestamp").epoch_seconds().cast("int64")
     if not (kind.is_timestamp() or kind.is_date()):
         raise TardiffError(f"{where}: is of type {kind}, not of times")
     if kind.is_timestamp() and (kind.timezone is not None) != zone:

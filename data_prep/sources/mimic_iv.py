@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import ibis
 import numpy as np
@@ -236,43 +236,55 @@ class MimicIV:
         if texts:
             there |= among(raw.itemid, texts) & text(raw[table.text]).notnull()
         wanted = scans.losing(raw, name, [(~among(raw.itemid, [*items, *texts]), NOT_ASKED), (~there, EMPTY)])
-        keys = self._keys(table.key, before)
-        joined = wanted.mutate(key=whole(wanted[table.key])).left_join(keys, "key")
-        joined = joined.mutate(taken=seconds(joined.charttime, where=f"{name}.charttime"), number=number(joined[table.value]))
-        joined = joined.mutate(minute=(joined.taken - joined.start).cast("float64") / 60)
-        if table.stored:
-            joined = joined.mutate(known=seconds(joined[table.stored], where=f"{name}.{table.stored}"))
-        inside = (joined.minute >= joined.since) & (joined.minute < minutes) & (joined.minute < joined.until)
-        own = ibis.ifelse(
-            joined.taken.isnull(), joined.own_since == -FAR, (joined.taken >= joined.own_since) & (joined.taken < joined.own_until)
+        parsed = wanted.mutate(
+            key=whole(wanted[table.key]),
+            taken=seconds(wanted.charttime, where=f"{name}.charttime"),
+            known=seconds(wanted[table.stored], where=f"{name}.{table.stored}") if table.stored else ibis.null("int64"),
+            number=number(wanted[table.value]),
         )
+        joined = parsed.left_join(self._keys(table.key, before), "key")
+        joined = joined.mutate(minute=(joined.taken - joined.start).cast("float64") / 60)
+        charted = table.key == "stay_id"
+        reasons: list[tuple[Any, str | None]]
+        if charted:
+            reasons = [(joined.stay.isnull(), NO_STAY)]
+            inside = (joined.minute >= -before) & (joined.minute < minutes)
+            outside = []
+        else:
+            first = joined.own_since == -FAR
+            own = joined.taken.isnull().ifelse(first, (joined.taken >= joined.own_since) & (joined.taken < joined.own_until))
+            inside = (joined.minute >= joined.since) & (joined.minute < minutes) & (joined.minute < joined.until)
+            reasons = [
+                (joined.stay.isnull() & joined.since.isnull(), NO_STAY),
+                (joined.stay.isnull(), OUTSIDE_STAYS),
+                (~inside.fill_null(False) & ~own, None),
+            ]
+            outside = [(~inside & ((joined.minute < joined.stay_since) | (joined.minute >= joined.until)), OUTSIDE_STAYS)]
+        unread = joined.number.isnull() & holds(joined[table.value])
         reasons = [
             (joined.key.isnull() & holds(joined[table.key]), BAD_KEY),
-            (joined.since.isnull(), NO_STAY),
-            (joined.stay.isnull(), OUTSIDE_STAYS),
-            (~own & ~inside.fill_null(False), None),
-            (~holds(joined.charttime), NO_TIME),
+            *reasons,
+            (joined.taken.isnull() & ~holds(joined.charttime), NO_TIME),
             (joined.taken.isnull(), BAD_TIME),
-            *([(own & holds(joined[table.stored]) & joined.known.isnull(), BAD_TIME)] if table.stored else []),
-            (own & holds(joined[table.value]) & joined.number.isnull(), BAD_NUMBER),
-            (~inside & ((joined.minute < joined.stay_since) | (joined.minute >= joined.until)), OUTSIDE_STAYS),
+            *([(joined.known.isnull() & holds(joined[table.stored]), BAD_TIME)] if table.stored else []),
+            (unread if charted else unread & own, BAD_NUMBER),
+            *outside,
             (~inside, OUTSIDE),
         ]
         entries = scans.losing(joined, name, reasons)
-        stored = (entries.known - entries.start).cast("float64") / 60 if table.stored else entries.minute
+        stored = (entries.known - entries.start).cast("float64") / 60
+        order = entries[table.order]
         return entries.select(
             stay_id=entries.stay,
             item=text(entries.itemid),
             minute=entries.minute,
-            available_minute=ibis.coalesce(stored, entries.minute),
+            available_minute=ibis.coalesce(stored, entries.minute) if table.stored else entries.minute,
             value=entries.number,
-            order=seconds(entries[table.order], where=f"{name}.{table.order}")
-            if table.order == "storetime"
-            else whole(entries[table.order]),
+            order=seconds(order, where=f"{name}.{table.order}") if table.order == "storetime" else whole(order),
             **({"text": text(entries[table.text])} if texts else {}),
             **({"unit": text(entries.valueuom)} if units else {}),
             **({"specimen_id": text(entries[table.specimen])} if typed else {}),
-            **({"own": (entries.taken >= entries.own_since) & (entries.taken < entries.own_until)} if table.key == "subject_id" else {}),
+            **({} if charted else {"own": (entries.taken >= entries.own_since) & (entries.taken < entries.own_until)}),
         )
 
     def _keys(self, column: str, before: float) -> ibis.Table:
@@ -282,18 +294,13 @@ class MimicIV:
         than a stay is its history, even if an earlier stay was going on (a baseline of kidney function, say).
         """
         table = within_stays(self._intervals, before, history=True)
-        if column == "subject_id":
-            everyone = ids(self._patients, "subject_id", self._tables.where("patients"))
-            keys = table.rename_columns({"subject_id": "key"})
-        else:
-            rows = len(table)
-            everyone = self._intervals["stay_id"]
-            reach = {"until": np.inf, "stay_since": -np.inf, "own_since": -FAR, "own_until": FAR}
-            keys = table.select(["stay", "start", "since"]).append_column("key", table["stay"])
-            for name, value in reach.items():
-                keys = keys.append_column(name, pa.array(np.full(rows, value)))
-        others = np.setdiff1d(everyone, keys["key"].to_numpy())
-        return ibis.memtable(pa.concat_tables([keys, pa.table({"key": others, "since": np.zeros(len(others))})], promote_options="default"))
+        if column == "stay_id":
+            return ibis.memtable(table.select(["stay", "start"]).append_column("key", table["stay"]))
+        patients = ids(self._patients, "subject_id", self._tables.where("patients"))
+        others = np.setdiff1d(patients, table["subject_id"].to_numpy())
+        without = pa.table({"subject_id": others, "since": np.zeros(len(others))})
+        both = pa.concat_tables([table, without], promote_options="default")
+        return ibis.memtable(both.rename_columns({"subject_id": "key"}))
 
     @cached_property
     def _intervals(self) -> pd.DataFrame:

@@ -321,7 +321,7 @@ def number(column: ir.Column) -> Any:
         value = column.nullif("").try_cast("float64")
     else:
         value = (column.cast("string") if column.type().is_float32() else column).cast("float64")
-    return value.isnan().ifelse(ibis.null("float64"), value)
+    return value.nullif(float("nan"))
 
 
 def cells(raw: ibis.Table, named: Mapping[str, str], items: Sequence[str]) -> ibis.Table:
@@ -351,7 +351,9 @@ def whole(column: ir.Column) -> Any:
     if column.type().is_integer():
         return column.cast("int64")
     value = number(column)
-    return ((value == value.floor()) & value.between(-LARGEST_WHOLE, LARGEST_WHOLE)).ifelse(value.cast("int64"), None)
+    fits = (value == value.floor()) & value.between(-LARGEST_WHOLE, LARGEST_WHOLE)
+    decimal = fits.ifelse(value.cast("int64"), None)
+    return column.contains(".").ifelse(decimal, column.nullif("").try_cast("int64")) if column.type().is_string() else decimal
 
 
 def among(column: ir.Column, items: Sequence[str]) -> Any:

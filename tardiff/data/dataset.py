@@ -252,24 +252,27 @@ class Dataset:
         """Every known descriptor and every observed value as one row of a long table.
 
         Columns: split, stay_id, label, hour (start of the step; NaN for a descriptor), variable, value (physical units; the
-        index of a category); of an augmented data set also synthetic (1 = sampled).
+        index of a category); of an augmented data set also synthetic (1 = sampled). A record of which nothing is known has one row,
+        with an empty variable and no value.
         """
         frames = []
         for name, split in self.splits.items():
             stay, static = np.nonzero(np.isfinite(split.static))
             row, channel, step = np.nonzero(split.mask)
-            rows = np.concatenate([stay, row])
+            silent = np.setdiff1d(np.arange(len(split)), np.concatenate([stay, row]))
+            nothing = np.full(len(silent), np.nan)
+            rows = np.concatenate([stay, row, silent])
             frames.append(
                 pd.DataFrame(
                     {
                         "split": name,
                         "stay_id": split.stay_id[rows],
                         "label": split.label[rows],
-                        "hour": np.concatenate([np.full(len(stay), np.nan), step * self.manifest.step_hours]),
-                        "variable": np.array(self.manifest.static_names + self.manifest.channel_names)[
-                            np.concatenate([static, channel + len(self.manifest.statics)])
+                        "hour": np.concatenate([np.full(len(stay), np.nan), step * self.manifest.step_hours, nothing]),
+                        "variable": np.array((*self.manifest.static_names, *self.manifest.channel_names, ""))[
+                            np.concatenate([static, channel + len(self.manifest.statics), np.full(len(silent), -1)])
                         ],
-                        "value": np.concatenate([split.static[stay, static], split.values[row, channel, step]]),
+                        "value": np.concatenate([split.static[stay, static], split.values[row, channel, step], nothing.astype(np.float32)]),
                     }
                     | ({} if self.train.synthetic is None else {"synthetic": 0 if split.synthetic is None else split.synthetic[rows]})
                 )

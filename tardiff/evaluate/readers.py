@@ -83,7 +83,9 @@ def _from_table(frame: pd.DataFrame, manifest: Manifest, path: Path) -> dict[str
     names = manifest.channel_names + manifest.static_names
     _check_rows(~frame["split"].isin(SPLITS), frame["split"], path, f"split {{}} is none of {', '.join(SPLITS)}")
     _check_rows(frame["stay_id"].isna() | (frame["stay_id"] == ""), frame["stay_id"], path, "stay_id names no stay")
-    _check_rows(~frame["variable"].isin(names), frame["variable"], path, "the real data have no variable {}")
+    frame = frame.assign(variable=frame["variable"].fillna(""))
+    silent = (frame["variable"] == "") & frame["hour"].isna() & frame["value"].isna()  # of a record of which nothing is known
+    _check_rows(~frame["variable"].isin(names) & ~silent, frame["variable"], path, "the real data have no variable {}")
     frame = frame.assign(label=_codes(frame["label"].to_numpy(), manifest))
     numbers = {}
     for column in NUMBERS:
