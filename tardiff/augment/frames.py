@@ -59,6 +59,8 @@ def dataset_of_frame(frame: pd.DataFrame, stays: NDArray[Any], code: NDArray[np.
     """
     row = pd.Index(stays).get_indexer(frame["stay_id"])
     timed = frame["hour"].notna().to_numpy()
+    silent = frame["value"].isna() & frame["variable"].fillna("").eq("")  # the one row of a stay of which nothing is known
+    described = ~timed & ~silent.to_numpy()
     hour = frame["hour"].to_numpy(dtype=np.float64)[timed]
     if not len(hour):
         raise InputError("X: no row has an hour; there is no time series")
@@ -75,9 +77,9 @@ def dataset_of_frame(frame: pd.DataFrame, stays: NDArray[Any], code: NDArray[np.
     _refuse_twice(np.ravel_multi_index(place, X.shape), frame[timed])
     X[place] = frame["value"].to_numpy(dtype=np.float64)[timed]
     data = dataset_of(X, code, names, channels=variables.tolist())
-    titles, column = np.unique(frame["variable"].to_numpy(dtype=str)[~timed], return_inverse=True)
+    titles, column = np.unique(frame["variable"].to_numpy(dtype=str)[described], return_inverse=True)
     static = np.full((len(stays), len(titles)), np.nan, np.float32)
-    static[row[~timed], column] = frame["value"].to_numpy(dtype=np.float32)[~timed]
+    static[row[described], column] = frame["value"].to_numpy(dtype=np.float32)[described]
     manifest = msgspec.structs.replace(
         data.manifest, statics=tuple(_static(t, static[:, s]) for s, t in enumerate(titles.tolist())), step_hours=width, source="table"
     )

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from imblearn.over_sampling import RandomOverSampler
 
 from tardiff.augment.containers import joined_records, joined_targets
+from tardiff.augment.frames import dataset_of_frame
 from tardiff.data.dataset import Dataset
 from tardiff.settings import GuidanceSettings
 from tests.augment.toys import records, sampler
@@ -158,3 +159,13 @@ class TestTables:
         assert table["ward"].iloc[len(frame) :].isna().all()
         made = table.iloc[len(frame) :].drop_duplicates("stay_id").set_index("stay_id")["label"]
         assert (made == y.loc[made.index]).all()
+
+    def test_a_stay_of_which_nothing_is_known_is_a_row(self):
+        data = make_dataset(40)
+        train = data.train
+        train.values[3], train.mask[3], train.static[3] = np.nan, 0, np.nan
+        frame = Dataset(data.manifest, {"train": train}).frame()
+        assert frame["stay_id"].nunique() == 40
+        back = dataset_of_frame(frame, frame["stay_id"].unique(), np.zeros(40, np.int64), ("a", "b"))
+        assert back.manifest.static_names == ("age", "sex")
+        assert sorted(back.train.mask.any(axis=(1, 2)).tolist()).count(False) == 1
