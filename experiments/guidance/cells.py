@@ -1,5 +1,6 @@
 """One cell: a row of the table in one regime with one seed, from the generator to the judges' figures."""
 
+import argparse
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,13 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
-from experiments.guidance.baselines import BASELINES
 from experiments.guidance.published import published_guide
-from experiments.guidance.regimes import Regime
+from experiments.guidance.regimes import Regime, build
 from tardiff.base.noise import row_seeds, stream
 from tardiff.classifier.folder import ClassifierFolder, fit_classifier
-from tardiff.data.dataset import Split
+from tardiff.compare.baselines import BASELINES
+from tardiff.data.dataset import Dataset, Split
 from tardiff.data.labels import draw_labels
 from tardiff.evaluate.bootstrap import Resamples, packed
 from tardiff.evaluate.cache import Arrays, Cache
@@ -154,6 +156,25 @@ class Lab:
             draws = judged(label, done[fit]["outside"][None], self.resamples, METRICS)
             found[judge] = {name: round(float(d[0]), 5) for name, d in draws.items()} | {"draws": packed(draws["auprc"])}
         return found
+
+
+def asked_for(description: str | None, out: str) -> tuple[Lab, Path]:
+    """The lab and the file that a command line names.
+
+    Args:
+        description: what the command does.
+        out: what it writes.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="dataset folder of PhysioNet 2012, split by set")
+    parser.add_argument("--work", type=Path, required=True, help="folder for generators and classifiers")
+    parser.add_argument("--out", type=Path, required=True, help=out)
+    parser.add_argument("--regime", default="scarce")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    regime = build(Dataset.load(options.data), options.regime, options.seed, "validation")
+    return Lab(regime, options.regime, options.seed, options.work), options.out
 
 
 def run_cell(lab: Lab, recipe: Recipe | str, judges: Sequence[str]) -> dict[str, Any]:

@@ -7,20 +7,15 @@ that of knowing only the share of deaths, is compared with the group's mean pred
     python -m experiments.guidance.groups --data runs/p12/data --work runs/guidance --out experiments/guidance/groups
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from experiments.guidance.cells import Lab
-from experiments.guidance.regimes import build
+from experiments.guidance.cells import Lab, asked_for
 from tardiff.base.estimates import shown
 from tardiff.base.files import write_json
 from tardiff.base.noise import row_seeds
-from tardiff.data.dataset import Dataset
 from tardiff.evaluate.judges import Rows
 from tardiff.evaluate.plots import save_png
 from tardiff.evaluate.row_sets import Part, RowSets
@@ -39,15 +34,7 @@ FIRST_ROW = 2**20  # row numbers that no other sample of the experiment has
 
 def main() -> None:
     """Compare, write numbers and picture."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="dataset folder of PhysioNet 2012, split by set")
-    parser.add_argument("--work", type=Path, required=True, help="folder for generators and classifiers")
-    parser.add_argument("--out", type=Path, required=True, help="name of the JSON and PNG file to write")
-    parser.add_argument("--regime", default="scarce")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    lab = Lab(build(Dataset.load(options.data), options.regime, options.seed, "validation"), options.regime, options.seed, options.work)
+    lab, out = asked_for(__doc__, "name of the JSON and PNG file to write")
     pool, stop_on = samples(lab, [GROUPS * rows for rows in ROWS], FIRST_ROW), samples(lab, STOP_ON, 2 * FIRST_ROW)
     sets = RowSets({"pool": pool, "stop on": stop_on, "guidance": lab.sets.rows["train"]})
     folder = lab.classifiers("committee")[0]
@@ -64,8 +51,8 @@ def main() -> None:
             correlation = rank_correlation(mean, realised, seed=0)
             result[form][judge] = {"realised": realised.tolist(), "spearman": list(correlation)}
             print(f"{form:<30} {judge:<10} Spearman {shown(*correlation, signed=True, digits=2)}", flush=True)
-    write_json(options.out.with_suffix(".json"), result)
-    save_png(picture(result), options.out.with_suffix(".png"))
+    write_json(out.with_suffix(".json"), result)
+    save_png(picture(result), out.with_suffix(".png"))
 
 
 def samples(lab: Lab, rows: list[int] | tuple[int, ...], first: int) -> Rows:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 
-from experiments.guidance.baselines import BASELINES
 from experiments.guidance.cells import JUDGES, QUICK, Lab, Recipe, run_cell
 from experiments.guidance.regimes import REGIMES, build
 from tardiff.base.ledger import Ledger
@@ -19,7 +18,6 @@ from tardiff.data.dataset import Dataset
 from tardiff.settings import GuidanceSettings
 
 HERE = Path(__file__).parent
-
 
 CLASSIFIER = GuidanceSettings(guidance="classifier", strength=0.3, cfg_scale=1.0)
 MATCHED = replace(CLASSIFIER, strength="matched", pilot=512)
@@ -31,6 +29,14 @@ def classifier_free(scale: float, window: float = 0.4) -> GuidanceSettings:
     return GuidanceSettings(guidance="classifier-free", cfg_scale=scale, window=window)
 
 
+REAL = {
+    "real only": "none",
+    "class weights": "class_weight",
+    "oversampling": "oversample",
+    "SMOTE": "smote",
+    "jitter": "jitter",
+    "time warp": "warp",
+}
 RECIPES: dict[str, Recipe] = {
     "unguided": Recipe(),
     "classifier 0.3, committee": Recipe(CLASSIFIER),
@@ -72,7 +78,7 @@ def rows_of(regime: str) -> dict[str, Recipe | str]:
         made = {name: recipe for name, recipe in made.items() if name not in PSEUDO}
         other = 1.0 if SIZE[regime] > 1 else 5.0
         made[f"unguided, {other:g} x"] = Recipe(size=other)
-    return {**{name: name for name in BASELINES}, **made}
+    return {**REAL, **made}
 
 
 def main() -> None:

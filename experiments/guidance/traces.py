@@ -6,19 +6,13 @@ unguided ones: those that hold 95 % of their variance, and the rest. See `tardif
     python -m experiments.guidance.traces --data runs/p12/data --work runs/guidance --out experiments/guidance/traces.json
 """
 
-import argparse
 from dataclasses import asdict, replace
-from pathlib import Path
 
-import torch
-
-from experiments.guidance.cells import Lab
-from experiments.guidance.regimes import build
+from experiments.guidance.cells import asked_for
 from experiments.guidance.run import CLASSIFIER, COSINE
 from tardiff.base.estimates import shown
 from tardiff.base.files import write_json
 from tardiff.base.noise import row_seeds
-from tardiff.data.dataset import Dataset
 from tardiff.data.labels import draw_labels
 from tardiff.settings import GuidanceSettings
 from tardiff.synthesis.diagnosis import label_traces
@@ -37,17 +31,9 @@ WINDOWS = {"first 40 %": 0.4, "all steps": 1.0}
 
 def main() -> None:
     """Trace every guide in every window."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="dataset folder of PhysioNet 2012, split by set")
-    parser.add_argument("--work", type=Path, required=True, help="folder for generators and classifiers")
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    parser.add_argument("--regime", default="scarce")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    lab = Lab(build(Dataset.load(options.data), options.regime, options.seed, "validation"), options.regime, options.seed, options.work)
+    lab, out = asked_for(__doc__, "JSON file to write")
     pipeline = lab.generator
-    label, seeds = draw_labels("balanced", (1, 1), ROWS, options.seed), row_seeds(options.seed, range(ROWS))
+    label, seeds = draw_labels("balanced", (1, 1), ROWS, lab.seed), row_seeds(lab.seed, range(ROWS))
     unguided = lab.rows(pipeline.dataset(pipeline(label, seeds), {}).train)
     print("| guide | steps | little variance: from the difference | guided | unguided | classes drawn apart, sd: most variance | little |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
@@ -55,13 +41,13 @@ def main() -> None:
     for name, settings in GUIDES.items():
         for steps, window in WINDOWS.items():
             folders, guidance = lab.classifiers("committee"), replace(settings, window=window)
-            made = synthesise(pipeline, ROWS, classifier=folders, guidance=guidance, label=label, seed=options.seed, progress=False)
+            made = synthesise(pipeline, ROWS, classifier=folders, guidance=guidance, label=label, seed=lab.seed, progress=False)
             guided = lab.rows(made.dataset.train)
-            most, little = label_traces(guided.features, unguided.features, label, options.seed)
+            most, little = label_traces(guided.features, unguided.features, label, lab.seed)
             result.append({"guide": name, "steps": steps, "traces": [asdict(most), asdict(little)]})
             read = (shown(*number, digits=2) for number in (little.difference, little.guided, little.unguided))
             print(f"| {name} | {steps} | {' | '.join(read)} | {most.shift:.2f} | {little.shift:.2f} |", flush=True)
-    write_json(options.out, result)
+    write_json(out, result)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,7 @@ from torch import nn
 from tardiff.augment.features import RecordSummary
 from tardiff.augment.surrogate import SurrogateFit, distil
 from tardiff.base.threads import one_thread
-from tardiff.classifier.folder import ClassifierCard, ClassifierFolder, certainty, fit_classifier
-from tardiff.classifier.guides import WIDTH, fit_guide, guide_seeds
+from tardiff.classifier.folder import GUIDE_WIDTH, ClassifierCard, ClassifierFolder, certainty, fit_classifier, fit_guide, guide_seeds
 from tardiff.classifier.networks import ENCODERS, auprc
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split
@@ -100,7 +99,7 @@ def _stand_in(estimator: Any, data: Dataset, codec: Codec, seed: int, features: 
     fitted = clone(estimator).fit(read(learn), learn.label)
     probability = [all_classes(fitted.predict_proba(read(s)), fitted.classes_, len(data.manifest.task.classes)) for s in (learn, held)]
     seen = [codec.seen(codec.encode(split)) for split in (learn, held)]
-    classifier, settings, fit = distil((seen[0], probability[0]), (seen[1], probability[1]), WIDTH, seed, epochs)
+    classifier, settings, fit = distil((seen[0], probability[0]), (seen[1], probability[1]), GUIDE_WIDTH, seed, epochs)
     score = auprc(held.label, classifier.probability(seen[1]))
     counts = tuple(np.bincount(learn.label, minlength=len(data.manifest.task.classes)).tolist())
     sure = certainty(classifier, seen[0], torch.from_numpy(learn.label))

@@ -1,4 +1,4 @@
-"""`OUT.partial`: the folder in which work in progress stands, and the note in it that says whose work it is."""
+"""`OUT.partial`: the folder in which work in progress stands, and the note in it that says whose it is."""
 
 import json
 from pathlib import Path
@@ -16,11 +16,7 @@ def partial_folder(out: str | Path) -> Path:
 
 
 def claim(folder: Path, identity: Any) -> None:
-    """Make the folder and sign it, or go on with it if it is this work's.
-
-    Args:
-        folder: of work in progress.
-        identity: all that the result depends on, or hashes of it; JSON-able.
+    """Make the folder and sign it with all that the result depends on, or go on with it if it is this work's.
 
     Raises:
         TardiffError: it belongs to other settings or data, or cannot be made.

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tardiff.base.files import new_folder, read_struct, write_struct
+from tardiff.base.noise import stream
 from tardiff.classifier.guidance_rows import guidance_rows
 from tardiff.classifier.influence import at_checkpoints, class_gradients
 from tardiff.classifier.networks import Classifier, State, auprc, build, fit
@@ -22,6 +23,7 @@ from tardiff.errors import TardiffError
 from tardiff.settings import ClassifierSettings
 
 HEAD = ("head.weight", "head.bias")
+GUIDE_WIDTH = 32
 
 
 class ClassifierCard(msgspec.Struct, frozen=True):
@@ -177,6 +179,17 @@ def fit_classifier(
         history=tuple(result.history),
     )
     return ClassifierFolder(card, codec, result.classifier, result.trajectory, []).serving(guidance.take(chosen), guidance_set, rows)
+
+
+def guide_seeds(seed: int, count: int) -> list[int]:
+    """Seeds of so many classifiers that guide together."""
+    return stream("guides", seed).integers(2**31, size=count).tolist()
+
+
+def fit_guide(data: Dataset, codec: Codec, seed: int, architecture: str = "committee", epochs: int = 60) -> ClassifierFolder:
+    """A small classifier that guides where the user gives none, in a generator's space; a committee does best (experiments/guidance)."""
+    settings = ClassifierSettings(architecture=architecture, width=GUIDE_WIDTH, epochs=epochs, seed=seed)  # type: ignore[arg-type]
+    return fit_classifier(data, settings, codec=codec)
 
 
 def certainty(classifier: Classifier, seen: Tensor, label: Tensor) -> float:

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from tardiff.base.noise import stream
 from tardiff.base.threads import one_thread
-from tardiff.classifier.folder import ClassifierFolder
-from tardiff.classifier.guides import fit_guide, guide_seeds
+from tardiff.classifier.folder import fit_guide, guide_seeds
 from tardiff.compare.baselines import BASELINES
 from tardiff.compare.metrics import METRICS
 from tardiff.data.codec import Codec
@@ -46,20 +45,19 @@ class Comparison:
         judged: the rows that judge; nothing is fitted on them or chosen by them.
         settings: models, ways and ratios.
         work: folder that keeps generators and fits while the comparison is in progress.
-        groups: subgroups of the judged rows by name.
+        groups: subgroups of the judged rows by name, all of them first.
         run, refined: generators trained already, shared by all seeds; without `run` each seed trains its own.
-        kept, pools: guides and synthetic rows by seed, which several models share.
+        drawn: the synthetic rows that were drawn last, by method and seed; several models share them.
     """
 
     data: Dataset
     judged: Split
     settings: CompareSettings
     work: Path
-    groups: dict[str, Rule] = field(default_factory=dict)
+    groups: dict[str, Rule]
     run: TarDiffPipeline | None = None
     refined: TarDiffPipeline | None = None
-    kept: dict[int, ClassifierFolder] = field(default_factory=dict)
-    pools: dict[tuple[str, int], Rows] = field(default_factory=dict)
+    drawn: dict[tuple[str, int], Rows] = field(default_factory=dict)
 
     @cached_property
     def codec(self) -> Codec:
@@ -97,7 +95,7 @@ class Comparison:
             "validation_auprc": float(plain[0]),
             "rows": sets.count(learn),
             **chosen,
-            "groups": {name: self._figures(rows, probability[len(validation) :]) for name, rows in self._groups()},
+            "groups": {name: self._figures(rule(self.judged), probability[len(validation) :]) for name, rule in self.groups.items()},
             "seconds": round(time.perf_counter() - start, 1),
         }
 
@@ -116,22 +114,22 @@ class Comparison:
 
     def pool(self, method: str, seed: int, label: NDArray[np.int64]) -> Rows:
         """Synthetic rows of the given labels; the same noise for every method."""
-        if (method, seed) in self.pools:
-            return self.pools[method, seed]
+        if (method, seed) in self.drawn:
+            return self.drawn[method, seed]
         guided = method == "guided"
         pipeline = self.generator(seed) if method != "refined" else self.refined
         assert pipeline is not None  # the comparison leaves `refined` out where there is none
         made = synthesise(
             pipeline.with_codec(pipeline.codec.always_observed()),
             len(label),
-            classifier=self.guide(seed) if guided else (),
+            classifier=fit_guide(self.data, pipeline.codec, guide_seeds(seed, 1)[0]) if guided else (),
             guidance=GuidanceSettings() if guided else GuidanceSettings(guidance="none"),
             label=label,
             seed=seed,
             progress=False,
         )
-        self.pools[method, seed] = Rows.of(made.dataset.train, self.codec)
-        return self.pools[method, seed]
+        self.drawn = {(method, seed): Rows.of(made.dataset.train, self.codec)}
+        return self.drawn[method, seed]
 
     def generator(self, seed: int) -> TarDiffPipeline:
         """The generator that was given, or one trained on the training rows from this seed."""
@@ -144,19 +142,6 @@ class Comparison:
         settings = training_settings(len(data.train), data.manifest.steps, self.settings.budget_minutes, seed)
         return train(data, path, settings, progress=False)
 
-    def guide(self, seed: int) -> ClassifierFolder:
-        """A committee, fitted on training rows and stopped on validation rows; kept for the seed's other cells."""
-        if seed not in self.kept:
-            self.kept[seed] = fit_guide(self.data, self.generator(seed).codec, guide_seeds(seed, 1)[0])
-        return self.kept[seed]
-
-    def forget(self, seed: int) -> None:
-        """Free the memory of a seed that is done."""
-        self.kept.pop(seed, None)
-        for method, of in list(self.pools):
-            if of == seed:
-                del self.pools[method, of]
-
     def _fit(self, judge: str, learn: Parts, seed: int, sets: RowSets, balanced: bool = False) -> Fit:
         validation = (Part("validation"),)
         ask = {"validation": validation, "both": (*validation, Part("judged"))}
@@ -164,10 +149,6 @@ class Comparison:
 
     def _run(self, fits: list[Fit], sets: RowSets) -> dict[Fit, Arrays]:
         return run_fits(fits, sets, self.settings.workers, Cache(self.work / "fits"), progress=False)
-
-    def _groups(self) -> list[tuple[str, NDArray[np.bool_]]]:
-        everyone = np.ones(len(self.judged), dtype=bool)
-        return [("all", everyone), *((name, rule(self.judged)) for name, rule in self.groups.items())]
 
     def _figures(self, rows: NDArray[np.bool_], score: NDArray[np.float64]) -> dict[str, Any]:
         """Size of a group and, by metric, the value in every resample (the first one is the rows as they are)."""

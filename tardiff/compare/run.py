@@ -20,7 +20,7 @@ from tardiff.compare.table import table
 from tardiff.compare.verdict import reference, verdict
 from tardiff.data.dataset import Dataset
 from tardiff.data.holdout import with_held_out
-from tardiff.data.subgroups import groups
+from tardiff.data.subgroups import Rule, groups
 from tardiff.errors import TardiffError
 from tardiff.evaluate.bootstrap import Draws, estimates, row_weights, unpacked
 from tardiff.evaluate.opening import check_classes
@@ -93,7 +93,9 @@ def opened(
     fold = Dataset(data.manifest, {"train": fold.train, "validation": fold.split("validation")}).completed()
     for name, split in (*fold.splits.items(), (settings.on, judged)):
         check_classes(f"{name} split", data, split)
-    named = {name: rule for by in settings.by for name, rule in groups(by, data.manifest).items()}
+    named: dict[str, Rule] = {"all": lambda split: np.ones(len(split), dtype=bool)}
+    for by in settings.by:
+        named |= groups(by, data.manifest)
     comparison = Comparison(fold, judged, settings, work, named, run, refined)
     for option, pipeline in (("--run", run), ("--refined", refined)):
         if pipeline is not None and pipeline.codec.digest() != comparison.codec.digest():
@@ -154,7 +156,6 @@ def _fill(comparison: Comparison, methods: list[str], ledger: Ledger, say: Calla
             key = {"method": method, "seed": seed}
             cells[method, seed] = cell = ledger.find(**key) or ledger.add({**key, **comparison.cell(method, seed)})
             say(f"{method}: AUPRC {cell['groups']['all']['values']['auprc']:.3f}, {cell['seconds']:.0f} s")
-        comparison.forget(seed)
     return cells
 
 

@@ -18,6 +18,8 @@ from tardiff.evaluate.cache import Arrays, Cache
 from tardiff.evaluate.row_sets import RowSets
 
 PACKAGES = ("tardiff", "torch", "scikit-learn", "numpy", "scipy", "xgboost", "xgboost-cpu")
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} so far, {remaining} to go"
+"""In units of work, so that its ETA knows that a GRU takes longer than a regression."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ def run_fits(fits: Iterable[Fit], sets: RowSets, workers: int, kept: Cache, prog
     mine = round_robin(left)
     processes = min(workers or max(1, joblib.cpu_count() // local_world_size()), max(1, len(mine)))
     run = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")
-    with _progress(sum(fit.cost for fit in keys), sum(fit.cost for fit in done), progress) as moved:
+    total, initial = (sum(fit.cost for fit in some) for some in (keys, done))
+    with bar(shown=progress, total=total, initial=initial, desc="fitting models", bar_format=BAR) as moved:
         results: Iterator[tuple[int, Arrays]] = run(joblib.delayed(_one)(number, fit, sets) for number, fit in enumerate(mine))
         for number, arrays in results:
             kept.save(keys[mine[number]], arrays)
@@ -99,9 +102,3 @@ def _found(kept: Cache, key: str) -> Arrays:
 def _one(number: int, fit: Fit, sets: RowSets) -> tuple[int, Arrays]:
     with one_thread():
         return number, fit.run(sets)
-
-
-def _progress(total: float, initial: float, shown: bool) -> Any:
-    """A bar on stderr in units of work, so that its ETA knows that a GRU takes longer than a regression."""
-    shape = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} so far, {remaining} to go"
-    return bar(shown=shown, total=total, initial=initial, desc="fitting models", bar_format=shape)
