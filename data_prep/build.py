@@ -175,7 +175,7 @@ def _stays(settings: PrepareSettings, source: Source, named: NamedTask) -> tuple
     if "given" in named.task.columns & set(stays):
         stays = chosen_labels(stays, settings.labels)
         if named.task.label == "given":
-            stays["given"], classes = class_codes(stays["given"], named.task.classes or source.classes, settings.source)
+            stays["given"], classes = class_codes(stays["given"], named.task.classes or source.classes, source.given_at)
             named = msgspec.structs.replace(named, task=msgspec.structs.replace(named.task, classes=classes))
         else:
             stays["given"] = readable(stays["given"])

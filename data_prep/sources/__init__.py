@@ -45,6 +45,10 @@ class Source(Protocol):
     """The values of `given` in order, if the source says so; empty means 0 and 1."""
 
     @property
+    def given_at(self) -> str:
+        """Where `given` comes from, for messages."""
+
+    @property
     def version(self) -> str:
         """The release of the data."""
 

@@ -80,6 +80,7 @@ class EICU:
     version = "2.0"
     sets: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    given_at = ""
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
         """Open the folder `raw`; there are no sets to choose from."""

@@ -52,6 +52,7 @@ class Meds:
     name: ClassVar[str] = "meds"
     shortest_step: ClassVar[float] = MINUTE
     sets: tuple[str, ...] = ()
+    given_at = "labels"
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -361,6 +362,8 @@ def _schema(path: Path, columns: Sequence[str], what: str) -> pa.Schema:
             raise TardiffError(f"{path}: subject_id is of type {kind}; MEDS has whole numbers")
         if column in ("time", "prediction_time") and not pa.types.is_timestamp(kind):
             raise TardiffError(f"{path}: {column} is of type {kind}; MEDS has timestamps")
+    if "numeric_value" in schema.names and pa.types.is_large_string(kind := schema.field("numeric_value").type) | pa.types.is_string(kind):
+        raise TardiffError(f"{path}: numeric_value is of type {kind}; MEDS has numbers")
     return schema
 
 

@@ -81,6 +81,7 @@ class MimicIV:
     name: ClassVar[str] = "mimic_iv"
     shortest_step: ClassVar[float] = MINUTE
     classes: tuple[str, ...] = ()
+    given_at = ""
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
         """Open the folder `raw`, with `hosp` and `icu` inside or flat; there are no sets to choose from."""

@@ -50,6 +50,7 @@ class PhysioNet2012:
     name: ClassVar[str] = "physionet2012"
     shortest_step: ClassVar[float] = MINUTE
     classes: tuple[str, ...] = ()
+    given_at = ""
     version = "1.0.0"
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:

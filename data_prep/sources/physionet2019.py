@@ -50,6 +50,7 @@ class PhysioNet2019:
     name: ClassVar[str] = "physionet2019"
     shortest_step: ClassVar[float] = 1.0
     classes: tuple[str, ...] = ()
+    given_at = ""
     version = "1.0.0"
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:

@@ -49,6 +49,11 @@ class Table:
         return self._layout.classes
 
     @property
+    def given_at(self) -> str:
+        """The file and column of the labels."""
+        return f"{self._where}: {self._layout.stays.label}"
+
+    @property
     def version(self) -> str:
         """As `table.yaml` has it."""
         return self._layout.version

@@ -222,7 +222,7 @@ def unreadable_file(path: Path, error: Exception) -> TardiffError:
 
 def not_utf8(path: Path) -> TardiffError:
     """What to say of a file in another encoding."""
-    return TardiffError(f"{path}: not UTF-8; save it as UTF-8, or say its encoding (latin-1, utf-16) in table.yaml")
+    return TardiffError(f"{path}: not UTF-8; save it as UTF-8 (of a table of your own, table.yaml may name another encoding)")
 
 
 def distinct(frame: pd.DataFrame, column: str, where: str, first: int | None = None) -> pd.DataFrame:

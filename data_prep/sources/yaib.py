@@ -37,6 +37,7 @@ class Yaib:
     version = "ricu"
     sets: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    given_at = OUTCOME
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
         """Open the folder `raw`; there are no sets to choose from."""

@@ -81,7 +81,7 @@ def test_what_is_kept_of_a_mean_is_what_its_steps_hold(demo: Path, tmp_path: Pat
 def _plain(folder: Path) -> Path:
     """A dictionary whose descriptors need no entries."""
     own = folder / "own.yaml"
-    own.write_text("statics: {mimic_iv: [{name: weight, unit: kg, column: age}, {name: height, unit: cm, column: age}]}\n")
+    own.write_text("statics: {mimic_iv: [{name: first_weight, unit: kg, column: age}, {name: first_height, unit: cm, column: age}]}\n")
     return own
 
 
