@@ -12,6 +12,8 @@ from tardiff.settings import EvaluateSettings, GuidanceSettings, SamplerSettings
 
 SIMULATED = "simulated"  # source of `tardiff prepare simulate`
 NOT_OPTIONS = ("labels", "dictionary", "onset", "task")
+USUAL = {"label_ratio": "train", "relabel": False, "seed": 0}  # of `tardiff sample`, beside its settings
+SET_BY_QUICK = ("models", "seeds", "ratios")
 
 
 def provenance(evaluation: ReportInput) -> Section:
@@ -51,10 +53,10 @@ def commands(evaluation: ReportInput) -> list[str]:
         lines += _sampling(name, described, runs)
     sets = [part for name in result.synthetic for part in ("--synthetic", f"{name}={folder(name)}")]
     other = ["--test", "TEST"] if result.test.content_hash != result.real.content_hash else []
-    options = _options(_chosen(result.settings), asdict(EvaluateSettings()))
+    chosen = {key: value for key, value in _chosen(result.settings).items() if not (result.settings.quick and key in SET_BY_QUICK)}
     return [
         *lines,
-        _line("evaluate", "--real", "DATA", *sets, *other, *options, "--out", "EVALUATION"),
+        _line("evaluate", "--real", "DATA", *sets, *other, *_options(chosen, asdict(EvaluateSettings())), "--out", "EVALUATION"),
         _line("report", "EVALUATION", "--out", "report.html"),
     ]
 
@@ -82,7 +84,7 @@ def _sampling(name: str, described: Described, runs: list[str]) -> Iterator[str]
         *_options(made.guidance, asdict(GuidanceSettings())),
         *_options(made.sampler, asdict(SamplerSettings())),
         *_options(made.selection, asdict(SelectionSettings())),
-        *_options({key: described.made_by.get(key) for key in ("label_ratio", "seed")}, {"label_ratio": "train", "seed": 0}),
+        *_options({key: described.made_by.get(key) for key in USUAL}, USUAL),
     ]
     yield _line("sample", "RUN", *classifiers, "--n", str(made.n), *options, "--out", folder(name))
 

@@ -70,10 +70,10 @@ def test_the_steps_in_a_row(toy, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data = toy[0]
     assert call("train", data, "--out", "run", "--steps", 40, "--batch-size", 32, "--widths", 16, 16, "--validate-every", 20) == 0
-    assert call("fit-classifier", data, "--out", "clf", "--width", 16, "--epochs", 4) == 0
-    assert call("sample", "run", "--guidance", "none", "--n", 240, "--privacy-filter", data, "--out", "unguided") == 0
-    assert "privacy filter: dropped 0 of 240 samples" in capsys.readouterr().out
-    assert call("sample", "run", "--classifier", "clf", "--n", 240, "--pilot", 64, "--out", "guided") == 0
+    assert call("fit-classifier", data, "--out", "clf", "--width", 16, "--epochs", 2) == 0
+    assert call("sample", "run", "--guidance", "none", "--n", 120, "--steps", 8, "--privacy-filter", data, "--out", "unguided") == 0
+    assert "privacy filter: dropped 0 of 120 samples" in capsys.readouterr().out
+    assert call("sample", "run", "--classifier", "clf", "--n", 120, "--steps", 8, "--pilot", 64, "--out", "guided") == 0
     assert "guidance moved the values by" in capsys.readouterr().out
     evaluation = ["evaluate", "--real", data, "--synthetic", "unguided=unguided", "--synthetic", "guided", "--out", "evaluation", "--quick"]
     assert call(*evaluation, "--bootstrap", 50, "--workers", 1, "--run", "run", "--classifier", "mine=clf") == 0
@@ -87,7 +87,7 @@ def test_the_steps_in_a_row(toy, tmp_path, capsys, monkeypatch):
     assert call("export", "guided", "--out", "guided.csv") == 0
     assert (tmp_path / "guided.csv").read_text().startswith("split,stay_id,label,hour,variable,value\n")
 
-    assert call("sample", "run", "--classifier", "clf", "--n", 64, "--strength", 1e-9, "--cfg-scale", 1, "--out", "weak") == 0
+    assert call("sample", "run", "--classifier", "clf", "--n", 64, "--steps", 8, "--strength", 1e-9, "--cfg-scale", 1, "--out", "weak") == 0
     assert "guidance is inert" in capsys.readouterr().err
     assert Dataset.load(tmp_path / "weak").manifest.settings["movement"]["inert"]
     left = {path.name for path in tmp_path.iterdir()}

@@ -9,7 +9,7 @@ from tardiff.settings import ClassifierSettings, DemoSettings, EvaluateSettings,
 
 def test_demo_ends_in_a_page(tmp_path, monkeypatch, capsys):
     demo_module, prepare = import_module("tardiff.commands.demo"), data_prep.prepare
-    monkeypatch.setattr(data_prep, "prepare", lambda settings: prepare(replace(settings, stays=400)))
+    monkeypatch.setattr(data_prep, "prepare", lambda settings: prepare(replace(settings, stays=250)))
     monkeypatch.setattr(demo_module, "TRAINING", TrainSettings(steps=30, batch_size=64, widths=(16, 16), validate_every=15))
     monkeypatch.setattr(demo_module, "CLASSIFIER", ClassifierSettings("gru", width=16, epochs=2))
     monkeypatch.setattr(demo_module, "GUIDANCE", GuidanceSettings(pilot=64))

@@ -287,6 +287,7 @@ def test_a_file_that_cannot_grow(most_bytes: int, simulated: Path, tmp_path: Pat
     assert list((tmp_path / "made").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up(simulated: Path, tmp_path: Path) -> None:
     """From one that holds next to nothing to the first that is large enough, so that it fills up at every stage of the work."""
     disk, failures, size = tmp_path / "disk", [], 50_000

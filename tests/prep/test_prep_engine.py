@@ -97,8 +97,8 @@ def test_a_folder_of_that_name_that_is_no_work_is_left_alone(raw_mimic: RawMimic
 
 
 def test_stays_taken_in_turns_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = {"stays": 150, "variables": "all", "task": "aki"}
+    chosen = {"stays": 60, "variables": "all", "task": "aki"}
     at_once = prepare(PrepareSettings("simulate", tmp_path / "at_once", **chosen))  # type: ignore[arg-type]
-    monkeypatch.setattr(slots, "EVENTS_AT_ONCE", 5000)
+    monkeypatch.setattr(slots, "EVENTS_AT_ONCE", 2000)
     in_turns = prepare(PrepareSettings("simulate", tmp_path / "in_turns", **chosen))  # type: ignore[arg-type]
     assert in_turns.manifest.content_hash == at_once.manifest.content_hash

@@ -210,6 +210,7 @@ def test_commands_of_the_report_parse(whole, monkeypatch):
     result, curves = (json.loads(json.dumps(part).replace('"guided"', '"a name; rm"')) for part in whole[:2])
     prepared = {"hours": 24, "variables": ["hr", "sbp"], "task": {"name": "los_3d"}, "onset": None, "sets": ["a", "b"], "max_age": None}
     result["real"] |= {"source": "mimic_iv", "made_by": {**prepared, "min_age": 18, "split": "by-set", "seed": 3, "dictionary": "sha256:0"}}
+    result["settings"] |= {"quick": True, "models": ["trees", "logistic"], "seeds": 2, "ratios": [1.0]}
     called = []
     for name, command in cli.COMMANDS.items():
         monkeypatch.setitem(cli.COMMANDS, name, functools.wraps(command)(lambda *a, name=name, **k: called.append(name)))
@@ -219,7 +220,7 @@ def test_commands_of_the_report_parse(whole, monkeypatch):
     assert called == ["prepare", "train", "sample", "fit-classifier", "sample", "evaluate", "report"]
     assert "tardiff prepare mimic-iv --raw RAW --task los_3d --hours 24 --variables hr,sbp --sets a,b" in lines[0]
     assert "--widths 16 16" in lines[1]
-    assert "'a name; rm=A-NAME--RM'" in lines[-2]
+    assert "'a name; rm=A-NAME--RM' --bootstrap 50 --quick --out" in lines[-2]
 
 
 def test_folders_that_are_no_evaluation(tmp_path, evaluated):
