@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from tardiff.parameter_influence import DoubleBackward
 from torch import nn
 from torch.nn import functional as F
 
@@ -14,6 +13,7 @@ from tardiff.classifier.networks import build
 from tardiff.guidance.gradient_guide import GradientGuide, gradient_over_x
 from tardiff.model.sampling import Step
 from tardiff.model.unet import conv
+from tardiff.parameter_influence import DoubleBackward
 from tardiff.settings import ClassifierSettings
 
 sys.path.append(str(Path(__file__).parents[1] / "experiments" / "benchmarks"))
