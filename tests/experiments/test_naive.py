@@ -12,7 +12,6 @@ from tardiff.guidance.gradient_guide import GradientGuide, gradient_over_x
 from tardiff.guidance.objectives import InfluenceObjective, raw_influence
 from tardiff.model.sampling import Step
 from tardiff.model.unet import conv
-from tardiff.parameter_influence import DoubleBackward
 from tardiff.settings import ClassifierSettings
 
 VALUES, BITS = 3, 3

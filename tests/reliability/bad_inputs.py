@@ -564,7 +564,7 @@ def contents() -> Iterator[Case]:
         (REPORT, "eval/metrics.json", "settings that do not fit", "settings.seeds", 0, "seeds"),
         (REPORT, "eval/metrics.json", "text for the sets", "synthetic", "a", "synthetic"),
         (REPORT, "eval/metrics.json", "a list for the utility", "utility", [1], "utility"),
-        (REPORT, "eval/metrics.json", "text for an estimate", "utility.cells.0.metrics.auprc", "high", "utility.cells[...].metrics"),
+        (REPORT, "eval/metrics.json", "text for an estimate", "utility.cells.0.metrics.auprc", "high", "metrics[...]"),
         (REPORT, "eval/metrics.json", "a model that learnt from no set", "utility.cells.3.synthetic", "b", "synthetic"),
         (REPORT, "eval/metrics.json", "a number for the fidelity", "fidelity", 3, "fidelity"),
         (REPORT, "eval/metrics.json", "text for the privacy", "privacy.sets", "safe", "privacy.sets"),
