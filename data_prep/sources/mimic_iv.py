@@ -219,8 +219,9 @@ class MimicIV:
         }
         column, said, wrong = faults[fault]
         row = self._tables.row(table, column, wrong, "itemid", self._in_use[table])
-        if row is None and fault == BAD_TIME and of.stored:
-            column, row = of.stored, self._tables.row(table, of.stored, wrong, "itemid", self._in_use[table])
+        other = {BAD_TIME: of.stored or "storetime", BAD_KEY: of.order}.get(fault)
+        if row is None and other:
+            column, row = other, self._tables.row(table, other, wrong, "itemid", self._in_use[table])
         return f"{where}: row {row}: {column} {said}"
 
     def _slim(self, name: str, places: Sequence[Place], minutes: float, before: float, scans: Scans) -> ibis.Table:
@@ -262,8 +263,10 @@ class MimicIV:
             ]
             outside = [(~inside & ((joined.minute < joined.stay_since) | (joined.minute >= joined.until)), OUTSIDE_STAYS)]
         unread = joined.number.isnull() & holds(joined[table.value])
+        order = seconds(joined[table.order], where=f"{name}.{table.order}") if table.order == "storetime" else whole(joined[table.order])
         reasons = [
             (joined.key.isnull() & holds(joined[table.key]), BAD_KEY),
+            (order.isnull() & holds(joined[table.order]), BAD_TIME if table.order == "storetime" else BAD_KEY),
             *reasons,
             (joined.taken.isnull() & ~holds(joined.charttime), NO_TIME),
             (joined.taken.isnull(), BAD_TIME),

@@ -154,11 +154,10 @@ def test_a_big_table_is_counted_where_that_is_free(real_data: Path, tmp_path: Pa
 def test_a_row_that_cannot_be_read(table: str, row: str, words: tuple[str, ...], raw_mimic: RawMimic, tmp_path: Path) -> None:
     raw_mimic.tables[table] += row
     raw_mimic.write()
-    place = CREATININE if "lab" in table else HEART_RATE
-    source = MimicIV(raw_mimic.root)
-    with pytest.raises(duckdb.Error) as caught:
-        source.events([place], 1e9).to_pandas()
-    message = str(source.explain(caught.value))
+    settings = PrepareSettings("mimic-iv", tmp_path / "out", raw_mimic.root, variables="hr,creatinine")
+    with pytest.raises(TardiffError) as caught:
+        prepare(settings)
+    message = str(caught.value)
     assert all(word in message for word in (f"{table}.csv.gz", *words))
     assert "2150" not in message
 
