@@ -22,7 +22,7 @@ def bomb(tmp_path, monkeypatch):
 
 
 READERS = {
-    "prepare": lambda path: _read_whole(path, ["subject_id"]),
+    "prepare": lambda path: _read_whole(path, ["subject_id"], "utf-8"),
     "onsets": read_onsets,
     "evaluate": lambda path: read_synthetic(path, make_dataset(8)),
 }
@@ -37,7 +37,7 @@ def test_a_gzip_bomb_is_refused(bomb, reader):
 def test_what_compresses_well_but_is_small_passes(bomb, monkeypatch):
     monkeypatch.undo()
     check_gzip(bomb)
-    assert len(_read_whole(bomb, ["subject_id"])) == 1_500_000
+    assert len(_read_whole(bomb, ["subject_id"], "utf-8")) == 1_500_000
 
 
 def test_a_file_that_is_not_gzipped_is_not_opened(tmp_path):
