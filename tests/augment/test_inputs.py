@@ -62,7 +62,7 @@ class TestRefused:
         refuse("'9' is no class|9 is no class", X, y, sampling_strategy={9: 70})
 
     def test_labels_outside_the_generators_classes(self, run):
-        rows, options = make_dataset(60).train, {"pipeline": run[1], "channels": ["hr", "dbp", "sbp", "gcs"]}
+        rows, options = make_dataset(60).train, {"pipeline": run[1], "channels": ["hr", "dbp", "sbp", "gcs"], "sampling_strategy": {0: 30}}
         refuse("its classes are .*, those of y 0, 1, 2; say which", rows.values, np.arange(60) % 3, **options)
 
     def test_no_time(self):

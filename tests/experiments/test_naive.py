@@ -85,7 +85,7 @@ def test_reverse_loop_is_stochastic_ddim():
 
 def test_change_of_the_clean_estimate_is_the_packages(task, monkeypatch):
     """One step from pure noise; the guided loop differs from the unguided one by the change, whatever way it takes to x."""
-    classifier, v, x, label, objective = task
+    classifier, v, x, label = task
     bar = naive.ALPHA_BAR[-1]
     step = Step(0, 1, naive.DIFFUSION_STEPS - 1, float(bar.sqrt()), float((1 - bar).sqrt()))
     guidance = lambda x0_hat, label: naive.influence_gradient(classifier, v, see, x0_hat, label)  # noqa: E731

@@ -193,7 +193,7 @@ def test_the_pilot_takes_a_share_of_the_training_however_long_the_records_are():
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, pytest.param(517, marks=pytest.mark.slow), pytest.param(1000, marks=pytest.mark.slow)])
 def test_records_of_any_length(steps, tmp_path):
-    data = make_dataset(24, steps=steps)
+    data = make_dataset(24, steps=steps).completed()
     pipeline = train(data, tmp_path / "run", TrainSettings(steps=2, batch_size=8, widths=(8, 8, 8), blocks=1), progress=False)
     samples = pipeline(np.array([0, 1]), row_seeds(0, range(2)), SamplerSettings(steps=2))
     assert samples.values.shape == (2, 4, steps)
