@@ -40,9 +40,10 @@ from tardiff.data.labels import draw_labels
 from tardiff.data.statics import StaticModel
 from tardiff.evaluate import evaluate
 from tardiff.guidance.build import build_guide
+from tardiff.guidance.objectives import guidance_directions
 from tardiff.model.pipeline import TarDiffPipeline
-from tardiff.model.sampling import CHUNK, Guide
-from tardiff.model.training import Rows, Steps
+from tardiff.model.sampling import CHUNK, UNGUIDED, Guide
+from tardiff.model.training import NoisyRows, Steps
 from tardiff.settings import ClassifierSettings, EvaluateSettings, GuidanceSettings, SamplerSettings, TrainSettings
 
 ROUNDS = 3
@@ -62,17 +63,9 @@ KINDS = {
 }
 
 
-def influence(**options: Any) -> GuidanceSettings:
-    """The published objective at the final weights."""
-    return GuidanceSettings(guidance="influence", form="raw", along="final", strength=0.1, **options)
-
-
 WAYS = {
     "classifier guide": GuidanceSettings(strength=0.1),
-    "raw influence, last layer": influence(),
-    "raw influence, all weights": influence(gradient="auto"),
-    "raw influence, all weights, all steps": influence(gradient="auto", window=1.0),
-    "raw influence, all weights, double backward, all steps": influence(gradient="double-backward", window=1.0),
+    "raw influence, last layer": GuidanceSettings(guidance="influence", form="raw", strength=0.1),
 }
 
 
@@ -168,7 +161,7 @@ class Training:
         codec, statics = Codec.fit(data.train, data.manifest), StaticModel.fit(data.train, data.manifest)
         self.unet, self.count = untrained(data, settings).unet.train(), 0
         optimizer = torch.optim.AdamW(self.unet.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-        self.steps = Steps(self.unet, optimizer, Rows(data.train, codec, statics, settings), settings, Path())
+        self.steps = Steps(self.unet, optimizer, NoisyRows(data.train, codec, statics, settings), settings, Path())
         self.averaged = EMAModel(self.unet.parameters(), decay=settings.ema_decay, use_ema_warmup=True, power=0.75)
 
     def step(self) -> None:
@@ -219,17 +212,17 @@ def sampling() -> Measures:
     def plain(rows: int, steps: int = naive.REVERSE_STEPS, **options: Any) -> Callable[[], object]:
         return lambda: naive.reverse(unet, torch.arange(rows) % 2, shape, steps, **options)
 
-    guides = {name: build_guide(pipeline, [folder], settings, SamplerSettings(), seed=0) for name, settings in WAYS.items()}
+    guides = {name: build_guide(pipeline, [folder], settings, strength=0.1) for name, settings in WAYS.items()}
     window = GuidanceSettings().window
     jobs: dict[str, tuple[int, Callable[[], object]]] = {
-        "ours, unguided": (OURS, lambda: draw(pipeline, None, OURS)),
+        "ours, unguided": (OURS, lambda: draw(pipeline, UNGUIDED, OURS)),
         "naive, unguided": (OURS, plain(OURS)),
         "naive, unguided, in as small a batch as guided": (THEIRS, plain(THEIRS)),
         "naive, guided": (THEIRS, plain(THEIRS, guidance=by_committee)),
         "naive, guided in our window": (THEIRS, plain(THEIRS, guidance=by_committee, window=window)),
         "naive, guided by the published classifier": (FEW, plain(FEW, guidance=by_published)),
     } | {f"ours, {name}": (OURS, lambda guide=guide: draw(pipeline, guide, OURS)) for name, guide in guides.items()}  # type: ignore[misc]
-    draw(pipeline, None, CHUNK)
+    draw(pipeline, UNGUIDED, CHUNK)
     plain(8, 2)()
     taken = in_turn({name: job for name, (_, job) in jobs.items()}, ROUNDS, warm_up=False)
     each = {name: timing.cpu / jobs[name][0] for name, timing in taken.items()}
@@ -245,16 +238,17 @@ def sampling() -> Measures:
     yield Measure("sampling", "unguided, against all 200 diffusion steps, by arithmetic", ancestral / each["ours, unguided"], "times")
 
 
-def draw(pipeline: TarDiffPipeline, guide: Guide | None, rows: int, settings: SamplerSettings | None = None) -> None:
+def draw(pipeline: TarDiffPipeline, guide: Guide, rows: int, settings: SamplerSettings | None = None) -> None:
     """Sample."""
     label = draw_labels("train", pipeline.card.class_counts, rows, seed=0)
     pipeline(label, row_seeds(0, range(rows)), settings or SamplerSettings(), guide)
 
 
 def whole_direction(folder: ClassifierFolder) -> dict[str, Tensor]:
-    """v of all guidance rows at the final weights, by parameter."""
-    counts = torch.tensor(folder.card.guidance_counts, dtype=torch.float32)
-    return {name: torch.tensordot(counts / counts.sum(), g, dims=1) for name, g in folder.gradients[-1].items()}
+    """v of all guidance rows at the final weights, by parameter: that of the last layer, 0 elsewhere. It costs as much as any other."""
+    last = guidance_directions(folder.gradients[-1:], folder.card.guidance_counts)[0][0]
+    v = {name: torch.zeros_like(parameter) for name, parameter in folder.classifier.named_parameters()}
+    return v | {"head.weight": last[:, :-1], "head.bias": last[:, -1]}
 
 
 # Evaluation and start-up
@@ -310,9 +304,9 @@ def grown(axis: str, size: int) -> dict[str, float]:
     """Processor seconds of one training step and of sampling, at one size of one axis."""
     data = made_up(size if axis == "N" else 256, size if axis == "C" else 7, size if axis == "T" else 24)
     steps, pipeline = Training(data, TrainSettings()), untrained(data, TrainSettings())
-    taken = in_turn({"training step": steps.step, "warm": lambda: draw(pipeline, None, CHUNK, FEW_STEPS)}, ROUNDS)
+    taken = in_turn({"training step": steps.step, "warm": lambda: draw(pipeline, UNGUIDED, CHUNK, FEW_STEPS)}, ROUNDS)
     rows = size if axis == "N" else OURS
-    drawn = in_turn({"sampling": lambda: draw(pipeline, None, rows, FEW_STEPS)}, 1 if axis == "N" else ROUNDS, warm_up=False)
+    drawn = in_turn({"sampling": lambda: draw(pipeline, UNGUIDED, rows, FEW_STEPS)}, 1 if axis == "N" else ROUNDS, warm_up=False)
     return {"training step": taken["training step"].cpu, "sampling": drawn["sampling"].cpu}
 
 
