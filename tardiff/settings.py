@@ -46,11 +46,8 @@ class TrainSettings:
     """Channels of each U-Net level; every level after the first halves the time axis."""
     blocks: int = 2
     """Residual blocks a level."""
-    label_dropout: float = 0.1
-    """Share of rows trained without label and statics."""
-    fill_weight: float = 0.1
-    """Weight in the loss of values that were never observed (observed values and mask bits weigh 1). A little keeps the
-    sampler on known ground where a record is unobserved; 0 ignores them."""
+    dropout: float = 0.1
+    """Share of rows trained without their label, and, independently, without their descriptors."""
     ema_decay: float = 0.999
     """Decay of the averaged weights that are saved."""
     gradient_clip: float = 1.0
@@ -70,8 +67,8 @@ class TrainSettings:
     def __post_init__(self) -> None:
         check_range(self, 1, ANY, "steps", "batch_size", "blocks", "accumulate", "validate_every")
         check_range(self, TINY, ANY, "learning_rate", "gradient_clip")
-        check_range(self, 0, ANY, "weight_decay", "fill_weight")
-        check_range(self, 0, 1, "label_dropout", "ema_decay")
+        check_range(self, 0, ANY, "weight_decay")
+        check_range(self, 0, 1, "dropout", "ema_decay")
         check_range(self, 0, MAX_SEED, "seed")
         check_range(self, TINY, 0.1, "delta")
         if self.epsilon is not None:

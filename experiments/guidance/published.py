@@ -56,7 +56,7 @@ class PublishedGuide:
 
 def published_guide(folder: ClassifierFolder, guidance: Split) -> PublishedGuide:
     """The guide of a classifier that serves some guidance rows."""
-    v = loss_gradient(folder.classifier, folder.codec.seen(folder.codec.encode(guidance)), torch.from_numpy(guidance.label))
+    v = loss_gradient(folder.classifier, folder.codec.encode(guidance), torch.from_numpy(guidance.label))
     return PublishedGuide(folder.classifier, v / v.norm(), folder.codec.seen)
 
 

@@ -32,7 +32,7 @@ def _one_auc(samples: Split, strangers: Split, codec: Codec, seed: int) -> float
     random = stream("discriminator auc", seed)
     size = min(len(samples), len(strangers))
     rows = [split.take(random.permutation(len(split))[:size]) for split in (samples, strangers)]
-    seen = torch.cat([codec.seen(codec.encode(split)) for split in rows])
+    seen = torch.cat([codec.encode(split) for split in rows])
     real = torch.arange(2 * size) // size
     order = torch.from_numpy(random.permutation(2 * size))
     first, second = int(0.8 * size), int(1.2 * size)

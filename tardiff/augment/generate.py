@@ -103,7 +103,6 @@ def generate(
         else:
             pipeline = pipeline if isinstance(pipeline, TarDiffPipeline) else TarDiffPipeline.from_pretrained(pipeline)
             fold = in_terms_of(pipeline, data, meaning)
-        pipeline = pipeline.with_codec(pipeline.codec.always_observed())
         folders: list[ClassifierFolder] = []
         surrogates: list[SurrogateFit] = []
         if guidance.guidance != "none":

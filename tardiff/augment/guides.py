@@ -98,7 +98,7 @@ def _stand_in(estimator: Any, data: Dataset, codec: Codec, seed: int, features: 
     read = _reader(features, learn)
     fitted = clone(estimator).fit(read(learn), learn.label)
     probability = [all_classes(fitted.predict_proba(read(s)), fitted.classes_, len(data.manifest.task.classes)) for s in (learn, held)]
-    seen = [codec.seen(codec.encode(split)) for split in (learn, held)]
+    seen = [codec.encode(split) for split in (learn, held)]
     classifier, settings, fit = distil((seen[0], probability[0]), (seen[1], probability[1]), GUIDE_WIDTH, seed, epochs)
     score = auprc(held.label, classifier.probability(seen[1]))
     counts = tuple(np.bincount(learn.label, minlength=len(data.manifest.task.classes)).tolist())

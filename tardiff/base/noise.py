@@ -22,7 +22,6 @@ RESERVED = {
     "discriminator warm-up": 2**27,
     "refinement": 2**28,
     "matched strength": 2**29,
-    "mask thresholds": 2**30,
 }
 """First row number of each use that no user's sample may share its noise with; the rows up to its double are its own."""
 

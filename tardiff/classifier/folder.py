@@ -206,7 +206,7 @@ def certainty(classifier: Classifier, seen: Tensor, label: Tensor) -> float:
 
 
 def _rows(codec: Codec, split: Split) -> tuple[Tensor, Tensor]:
-    return codec.seen(codec.encode(split)), torch.from_numpy(split.label)
+    return codec.encode(split), torch.from_numpy(split.label)
 
 
 def _numbered(states: list[State]) -> State:

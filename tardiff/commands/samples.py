@@ -87,7 +87,7 @@ def sample(
     if moved is not None:
         peak = max(moved.steps, key=lambda record: record["ratio"])
         print(
-            f"guidance moved the values by {moved.value:.3f} sd and changed {moved.mask:.1%} of the observations ({moved.rows} samples "
+            f"guidance moved the values by {moved.value:.3f} sd ({moved.rows} samples "
             f"against unguided ones of the same seeds); the guide at most {peak['ratio']:.3f} of an update (step {peak['step']})"
         )
         print(f"decoding put {moved.repaired[0]:.2%} of the values back within limits or in order (unguided {moved.repaired[1]:.2%})")
@@ -175,4 +175,4 @@ def augment(
     describe(result.save(out), out)
     print(f"  {len(made.rows):,} of the training rows are synthetic (array `synthetic` of train.safetensors)")
     if made.movement is not None:
-        print(f"guidance moved the values by {made.movement.value:.3f} sd and changed {made.movement.mask:.1%} of the observations")
+        print(f"guidance moved the values by {made.movement.value:.3f} sd")

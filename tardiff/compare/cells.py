@@ -120,7 +120,7 @@ class Comparison:
         pipeline = self.generator(seed) if method != "refined" else self.refined
         assert pipeline is not None  # the comparison leaves `refined` out where there is none
         made = synthesise(
-            pipeline.with_codec(pipeline.codec.always_observed()),
+            pipeline,
             len(label),
             classifier=fit_guide(self.data, pipeline.codec, guide_seeds(seed, 1)[0]) if guided else (),
             guidance=GuidanceSettings() if guided else GuidanceSettings(guidance="none"),

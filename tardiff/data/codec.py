@@ -1,10 +1,12 @@
 """Physical units <-> model space.
 
-In model space a record is `x` [batch, 2 C, time]: C value channels (normal scores, unobserved entries filled) and
-C mask bits (+1 observed, -1 not; "analog bits", arXiv 2208.04202), so that one diffusion model learns both.
+Two views of a record. The diffusion model works on `x0` [batch, C, time], the normal scores of what is charted (0 elsewhere), given
+the `chart` [batch, C, time], whose symbols say what is charted and on which grid (`tardiff.data.resolution`). Classifiers, judges
+and discriminators read `seen` [batch, 2 C, time]: scores carried forward into what is not charted, and the mask.
 """
 
 import hashlib
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
@@ -12,20 +14,21 @@ from typing import Protocol
 import msgspec
 import numpy as np
 import torch
-from einops import rearrange
 from numpy.typing import NDArray
 from scipy.stats import norm
 from torch import Tensor
 
 from tardiff.base.files import read_struct, write_struct
 from tardiff.data.dataset import Channel, Manifest, Split
+from tardiff.data.resolution import ABSENT, FIRST_GRID, WHOLE, Grid, chart_of, fit_grids, grid_of, settle
 from tardiff.errors import TardiffError
 
 KNOTS = 129
+BEYOND = 20
+"""Entries that lie beyond the outermost knots, at least: an extreme would name a patient."""
+SPREAD = (-0.375, -0.125, 0.125, 0.375)
+"""Where in its grid's interval a value stands, when the map is fitted."""
 Z_LIMIT = 4.0
-SOFTNESS = 0.1
-NEVER, ALWAYS = 2.0, -1.5
-"""Thresholds that no mask bit exceeds, and that every bit does."""
 PART = 4096
 
 
@@ -52,21 +55,24 @@ class ValueMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("value and score must rise together, from two knots on")
 
     @classmethod
-    def fit(cls, observed: NDArray[np.float32]) -> "ValueMap":
-        """Map the empirical distribution of `observed` [n] to a standard normal at up to `KNOTS` quantiles.
+    def fit(cls, observed: NDArray[np.float64], width: NDArray[np.float64]) -> "ValueMap":
+        """Map the distribution of `observed` [n] to a standard normal, at up to `KNOTS` quantiles.
 
-        Tied values share their middle rank, so a variable of few levels keeps them apart. A constant variable maps
-        to 0, and every score back to the constant; a variable never observed maps to itself.
+        Each value fills the interval of its grid, `width` [n] across (uniform dequantisation), so that ties have scores of their
+        own and `to_value` leads back into the interval. A constant variable of no width maps to 0, and every score back to the
+        constant; a variable never observed maps to itself.
         """
-        levels, counts = np.unique(observed.astype(np.float64), return_counts=True)
-        if not len(levels):
+        if not len(observed):
             return cls((-1.0, 1.0), (-1.0, 1.0))
-        if len(levels) == 1:
-            hair = 1e-6 * max(1.0, abs(levels[0]))
-            return cls((float(levels[0] - hair), float(levels[0] + hair)), (-Z_LIMIT, Z_LIMIT))
-        middle = (np.cumsum(counts) - counts / 2) / counts.sum()
-        keep = np.unique(np.searchsorted(middle, np.linspace(middle[0], middle[-1], KNOTS)))
-        return cls(tuple(levels[keep].tolist()), tuple(norm.ppf(middle[keep]).tolist()))
+        spread = np.sort((observed + np.multiply.outer(SPREAD, width)).ravel())
+        edge = min(0.25, max(BEYOND / len(observed), 1e-3))
+        share = np.linspace(edge, 1 - edge, KNOTS)
+        value, first = np.unique(np.quantile(spread, share), return_index=True)
+        if len(value) < 2 or np.ptp(value) <= 1e-9 * np.abs(value).max():
+            hair = 1e-6 * max(1.0, abs(value[0]))
+            return cls((float(value[0] - hair), float(value[0] + hair)), (-Z_LIMIT, Z_LIMIT))
+        last = np.append(first[1:], KNOTS) - 1
+        return cls(tuple(value.tolist()), tuple(norm.ppf((share[first] + share[last]) / 2).tolist()))
 
     def to_score(self, value: NDArray[np.floating]) -> NDArray[np.float64]:
         """Values in physical units to scores; beyond the end knots the end segments go on."""
@@ -88,31 +94,63 @@ def _interpolate(x: NDArray[np.floating], xs: tuple[float, ...], ys: tuple[float
     return np.where(x > xs[-1], ys[-1] + high * (x - xs[-1]), result)
 
 
+@dataclass(frozen=True)
+class Entries:
+    """Records as they are charted.
+
+    Attributes:
+        value: physical units, 0 where nothing is charted, [N, C, T].
+        width: of the grid's interval around each value, 0 where there is none, [N, C, T].
+        chart: symbols, int64 [N, C, T].
+    """
+
+    value: NDArray[np.float64]
+    width: NDArray[np.float64]
+    chart: Tensor
+
+    def __len__(self) -> int:
+        return len(self.chart)
+
+    def take(self, rows: Tensor) -> "Entries":
+        """The rows given by an index tensor."""
+        return Entries(self.value[rows.numpy()], self.width[rows.numpy()], self.chart[rows])
+
+
 class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The transform of one data set, fitted on its training rows only."""
 
     channels: tuple[Channel, ...]
     steps: int
     maps: tuple[ValueMap, ...]
+    grids: tuple[tuple[Grid, ...], ...]
+    """By channel, coarsest first."""
+    symbol_rate: tuple[tuple[float, ...], ...]
+    """Share of each symbol in the training rows' charts, by channel; what was never charted never will be."""
     orderings: tuple[tuple[str, ...], ...]
-    observed_rate: tuple[float, ...]
-    """Share of entries observed in training, by channel."""
-    thresholds: tuple[float, ...]
-    """A mask bit above its channel's threshold means observed; fitted once in training, never on a sampled batch."""
 
     def __post_init__(self) -> None:
         names = [channel.name for channel in self.channels]
-        if self.steps < 1 or not names or any(len(of) != len(names) for of in (self.maps, self.observed_rate, self.thresholds)):
-            raise ValueError("steps must be at least 1, and every channel needs a map, an observed_rate and a threshold")
+        if self.steps < 1 or not names or any(len(of) != len(names) for of in (self.maps, self.grids, self.symbol_rate)):
+            raise ValueError("steps must be at least 1, and every channel needs a map, grids and symbol rates")
+        if not all(grids and len(rate) == FIRST_GRID + len(grids) for grids, rate in zip(self.grids, self.symbol_rate, strict=True)):
+            raise ValueError("every channel needs a grid, and a rate for each of its symbols")
         if not all(name in names for chain in self.orderings for name in chain):
             raise ValueError("orderings name an unknown channel")
 
     @classmethod
     def fit(cls, train: Split, manifest: Manifest) -> "Codec":
         """Fit on the training split."""
-        maps = tuple(ValueMap.fit(train.values[:, c][train.mask[:, c] == 1]) for c in range(len(manifest.channels)))
-        rate = tuple(train.mask.mean(axis=(0, 2), dtype=np.float64).tolist())
-        return cls(manifest.channels, manifest.steps, maps, manifest.orderings, rate, (0.0,) * len(maps))
+        maps, grids, rates = [], [], []
+        for c, channel in enumerate(manifest.channels):
+            mask = train.mask[:, c] == 1
+            value = np.where(mask, train.values[:, c], 0.0).astype(np.float64)
+            of_channel = (WHOLE,) if channel.kind == "ordinal" else fit_grids(value[mask])
+            width = np.array([grid.step for grid in of_channel])[grid_of(value[mask], of_channel)]
+            chart = chart_of(value, mask, of_channel)
+            maps.append(ValueMap.fit(value[mask], width))
+            grids.append(of_channel)
+            rates.append(tuple((np.bincount(chart.ravel(), minlength=FIRST_GRID + len(of_channel)) / max(1, chart.size)).tolist()))
+        return cls(manifest.channels, manifest.steps, tuple(maps), tuple(grids), tuple(rates), manifest.orderings)
 
     @classmethod
     def load(cls, path: str | Path) -> "Codec":
@@ -128,89 +166,95 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         write_struct(path, self)
 
     def digest(self) -> str:
-        """Hash of everything that was fitted on data; codecs of the same training rows agree, whatever their thresholds."""
-        plain = msgspec.structs.replace(self, thresholds=(0.0,) * len(self.channels))
-        return hashlib.sha256(msgspec.json.encode(plain)).hexdigest()
+        """Hash of everything that was fitted on data; codecs of the same training rows agree."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
 
-    def fit_thresholds(self, x: Tensor) -> "Codec":
-        """Thresholds at which unguided samples `x` [N, 2 C, T] are observed as often as the training rows were."""
-        bits = rearrange(x[:, len(self.channels) :], "n c t -> c (n t)").double().numpy()
-        cuts = [np.clip(np.quantile(b, 1 - rate), -0.95, 0.95) for b, rate in zip(bits, self.observed_rate, strict=True)]
-        # What was never observed in training never is in a sample, whose bits exceed 1 by no more than rounding.
-        never = [rate == 0 for rate in self.observed_rate]
-        return msgspec.structs.replace(self, thresholds=tuple(NEVER if n else float(c) for n, c in zip(never, cuts, strict=True)))
+    @property
+    def symbols(self) -> tuple[int, ...]:
+        """Number of symbols of each channel's chart."""
+        return tuple(len(rate) for rate in self.symbol_rate)
 
-    def always_observed(self) -> "Codec":
-        """The codec with channels that lacked nothing in training lacking nothing in samples: their bits lie above any threshold."""
-        thresholds = [ALWAYS if rate == 1 else t for rate, t in zip(self.observed_rate, self.thresholds, strict=True)]
-        return msgspec.structs.replace(self, thresholds=tuple(thresholds))
+    def entries(self, rows: Charted) -> Entries:
+        """Records in physical units as they are charted."""
+        self._check(rows)
+        mask = rows.mask == 1
+        value = np.where(mask, rows.values, 0.0).astype(np.float64)
+        width, chart = np.zeros(value.shape), np.zeros(value.shape, np.int64)
+        for c, grids in enumerate(self.grids):
+            steps = np.array([grid.step for grid in grids])
+            width[:, c] = np.where(mask[:, c], steps[grid_of(value[:, c], grids)], 0.0)
+            chart[:, c] = chart_of(value[:, c], mask[:, c], grids)
+        return Entries(value, width, torch.from_numpy(chart))
 
-    def encode(self, split: Charted) -> Tensor:
-        """Rows in physical units to x float32 [N, 2 C, T]; unobserved values are filled as `forward_fill` says."""
-        if split.values.shape[1:] != (len(self.channels), self.steps):
-            raise TardiffError(f"rows have shape {split.values.shape[1:]}, this model was fitted on {(len(self.channels), self.steps)}")
-        x = torch.empty(len(split.values), 2 * len(self.channels), self.steps)
-        for part in parts(len(x)):
-            x[part] = self._encoded(split.values[part], split.mask[part] == 1)
-        return x
+    def scores(self, entries: Entries, place: Tensor | None = None) -> Tensor:
+        """x0 float32 [N, C, T]: scores of what is charted, 0 elsewhere.
 
-    def _encoded(self, values: NDArray[np.float32], observed: NDArray[np.bool_]) -> Tensor:
-        score = np.stack([m.to_score(values[:, c]) for c, m in enumerate(self.maps)], axis=1)
-        mask = torch.from_numpy(observed)
-        value = torch.from_numpy(np.where(observed, score, 0.0).astype(np.float32))
-        return torch.cat([self.forward_fill(value, mask), mask.float() * 2 - 1], dim=1)
-
-    def decode(self, x: Tensor) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """x [N, 2 C, T] to values in physical units (NaN where unobserved) and mask, both [N, C, T].
-
-        Values are clamped to their limits, ordinal channels rounded, and chains of `orderings` that are observed
-        together are put in order.
+        Args:
+            entries: [N, C, T].
+            place: where in its grid's interval each value stands, -0.5 .. 0.5, [N, C] (one place a record and channel, so that
+                differences stay whole); None is the middle.
         """
-        shape = len(x), len(self.channels), self.steps
-        values, observed = np.empty(shape, np.float32), np.empty(shape, np.uint8)
-        for part in parts(len(x)):
-            raw, mask = self._physical(x[part])
-            values[part], observed[part] = np.where(mask, self._possible(raw, mask), np.nan), mask
+        value = entries.value if place is None else entries.value + place.double().numpy()[..., None] * entries.width
+        score = np.stack([m.to_score(value[:, c]) for c, m in enumerate(self.maps)], axis=1)
+        return torch.from_numpy(np.where(entries.chart.numpy() == ABSENT, 0.0, score).astype(np.float32))
+
+    def encode(self, rows: Charted) -> Tensor:
+        """Rows in physical units to what classifiers see, float32 [N, 2 C, T]."""
+        self._check(rows)
+        seen = torch.empty(len(rows.values), 2 * len(self.channels), self.steps)
+        for part in parts(len(seen)):
+            score = np.stack([m.to_score(rows.values[part, c].astype(np.float64)) for c, m in enumerate(self.maps)], axis=1)
+            mask = torch.from_numpy(rows.mask[part] == 1)
+            filled = self.forward_fill(torch.from_numpy(np.where(rows.mask[part] == 1, score, 0.0).astype(np.float32)), mask)
+            seen[part] = torch.cat([filled, mask.float()], dim=1)
+        return seen
+
+    def seen(self, x0: Tensor, chart: Tensor) -> Tensor:
+        """What classifiers and guides see of x0 and chart [B, C, T]: filled scores and mask, [B, 2 C, T], differentiable over x0."""
+        mask = chart != ABSENT
+        return torch.cat([self.forward_fill(x0, mask), mask.to(x0)], dim=1)
+
+    def decode(self, x0: Tensor, chart: Tensor) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """x0 and chart [N, C, T] to values in physical units (NaN where nothing is charted) and mask, both [N, C, T].
+
+        Values come within their limits, on the grids that the chart names, with its repeats; chains of `orderings` that are
+        charted together are put in order.
+        """
+        values, observed = np.empty(x0.shape, np.float32), np.empty(x0.shape, np.uint8)
+        for part in parts(len(x0)):
+            mask = chart[part].numpy() != ABSENT
+            values[part] = np.where(mask, self._settled(self._physical(x0[part]), chart[part].numpy()), np.nan)
+            observed[part] = mask
         return values, observed
 
-    def repaired(self, x: Tensor) -> float:
-        """Share of the observed values of x [N, 2 C, T] that `decode` has to move: out of their limits, or out of order."""
-        raw, mask = self._physical(x)
-        moved = ~np.isclose(self._possible(raw, mask), self._whole(raw), rtol=1e-6) & mask
-        return float(moved.sum() / max(1, mask.sum()))
-
-    def _physical(self, x: Tensor) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Values as the maps give them, and mask, both [N, C, T]."""
-        value, bits = x.double().numpy(), x[:, len(self.channels) :].numpy()
-        mask = bits > np.array(self.thresholds, dtype=np.float32)[:, None]
-        return np.stack([value_map.to_value(value[:, c]) for c, value_map in enumerate(self.maps)], axis=1), mask
-
-    def _whole(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Ordinal channels rounded."""
-        ordinal = np.array([channel.kind == "ordinal" for channel in self.channels])
-        return np.where(ordinal[:, None], np.rint(values), values)
-
-    def _possible(self, values: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Within limits, ordinal channels rounded, observed members of a chain in order."""
-        low, high = (np.array(edge)[:, None] for edge in zip(*(channel.limits for channel in self.channels), strict=True))
-        values = self._whole(np.clip(values, low, high))
+    def repaired(self, x0: Tensor, chart: Tensor) -> float:
+        """Share of the charted values of x0 [N, C, T] that lie out of their limits, or out of order."""
+        raw, mask = self._physical(x0), chart.numpy() != ABSENT
+        low, high = self._limits()
+        possible = np.clip(raw, low, high)
         for chain in self.orderings:
-            _put_in_order(values, mask, [self._index(name) for name in chain])
+            _put_in_order(possible, mask, [self._index(name) for name in chain])
+        return float((~np.isclose(possible, raw, rtol=1e-6) & mask).sum() / max(1, mask.sum()))
+
+    def _check(self, rows: Charted) -> None:
+        if rows.values.shape[1:] != (len(self.channels), self.steps):
+            raise TardiffError(f"rows have shape {rows.values.shape[1:]}, this model was fitted on {(len(self.channels), self.steps)}")
+
+    def _physical(self, x0: Tensor) -> NDArray[np.float64]:
+        """Values as the maps give them, [N, C, T]."""
+        score = x0.double().numpy()
+        return np.stack([value_map.to_value(score[:, c]) for c, value_map in enumerate(self.maps)], axis=1)
+
+    def _limits(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        low, high = (np.array(edge)[:, None] for edge in zip(*(channel.limits for channel in self.channels), strict=True))
+        return low, high
+
+    def _settled(self, raw: NDArray[np.float64], chart: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Within limits, on the chart's grids, charted members of a chain in order; [N, C, T]."""
+        values = np.stack([settle(raw[:, c], chart[:, c], grids, self.channels[c].limits) for c, grids in enumerate(self.grids)], axis=1)
+        for chain in self.orderings:
+            _put_in_order(values, chart != ABSENT, [self._index(name) for name in chain])
         return values
-
-    def seen(self, x: Tensor) -> Tensor:
-        """What classifiers and guides see of x [B, 2 C, T]: blended values and soft mask, same shape, differentiable.
-
-        Values are soft_mask * value + (1 - soft_mask) * fill. A bit of +-1, as real rows have, gives the same soft
-        mask whatever the thresholds are, so a classifier fits every generator of its data set.
-        """
-        value, bits = x.chunk(2, dim=1)
-        threshold = torch.tensor(self.thresholds, dtype=x.dtype, device=x.device)[:, None]
-        above = bits > threshold
-        distance = (bits - threshold) / torch.where(above, 1 - threshold, 1 + threshold)
-        soft = torch.sigmoid(distance / SOFTNESS)
-        fill = self.forward_fill(value, above)
-        return torch.cat([soft * value + (1 - soft) * fill, soft], dim=1)
 
     def forward_fill(self, value: Tensor, mask: Tensor) -> Tensor:
         """The one filling rule: the last observed value, before the first one the channel's normal value. [B, C, T]."""
@@ -220,28 +264,24 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         normal = torch.tensor([m.to_score(np.array(c.normal)) for c, m in zip(self.channels, self.maps, strict=True)])
         return torch.where(last >= 0, filled, normal.to(value)[:, None])
 
-    def clamp(self, x: Tensor) -> Tensor:
-        """x with scores within +-`Z_LIMIT` and bits within +-1, [B, 2 C, T]."""
-        value, bits = x.chunk(2, dim=1)
-        return torch.cat([value.clamp(-Z_LIMIT, Z_LIMIT), bits.clamp(-1, 1)], dim=1)
+    def clamp(self, x0: Tensor, chart: Tensor) -> Tensor:
+        """Scores within +-`Z_LIMIT`, [B, C, T]."""
+        return x0.clamp(-Z_LIMIT, Z_LIMIT)
 
-    def project(self, x: Tensor) -> Tensor:
-        """The nearest possible x, [B, 2 C, T], row by row.
+    def project(self, x0: Tensor, chart: Tensor) -> Tensor:
+        """The nearest possible x0, [B, C, T], row by row.
 
-        Scores lie within the physiologic limits and bits within +-1; observed members of a chain of `orderings` (diastolic,
-        mean, systolic) are in order.
+        Scores lie within the physiologic limits; charted members of a chain of `orderings` (diastolic, mean, systolic) are in order.
         """
-        value, bits = x.chunk(2, dim=1)
         low, high = (
-            torch.tensor([m.to_score(np.array(c.limits[end])) for c, m in zip(self.channels, self.maps, strict=True)]).to(value)[:, None]
+            torch.tensor([m.to_score(np.array(c.limits[end])) for c, m in zip(self.channels, self.maps, strict=True)]).to(x0)[:, None]
             for end in (0, 1)
         )
-        value = value.clamp(low, high)
-        observed = bits > torch.tensor(self.thresholds, dtype=bits.dtype, device=bits.device)[:, None]
+        x0 = x0.clamp(low, high)
         for chain in self.orderings:
             members = [self._index(name) for name in chain]
-            value[:, members] = self._in_order(value[:, members], observed[:, members], members)
-        return torch.cat([value, bits.clamp(-1, 1)], dim=1)
+            x0[:, members] = self._in_order(x0[:, members], chart[:, members] != ABSENT, members)
+        return x0
 
     def _in_order(self, score: Tensor, observed: Tensor, members: list[int]) -> Tensor:
         """Scores of a chain, [B, members, T]: what is out of order in physical units changes places; the rest keeps its bits."""

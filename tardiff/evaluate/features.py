@@ -7,17 +7,17 @@ from torch import Tensor
 from tardiff.data.summaries import SUMMARIES, summary
 
 
-def summary_features(x: Tensor) -> NDArray[np.float64]:
+def summary_features(seen: Tensor) -> NDArray[np.float64]:
     """Seven numbers a channel, from the forward-filled record.
 
     Args:
-        x: records in model space as `Codec.encode` gives them, [N, 2 C, T]: filled normal scores, then mask bits of +-1.
+        seen: records as `Codec.encode` gives them, [N, 2 C, T]: filled normal scores, then the mask.
 
     Returns:
         [N, 7 C], as `summaries.summary` orders them.
     """
-    value, bits = x.double().chunk(2, dim=1)
-    return summary(value, (bits > 0).double().mean(-1)).numpy()
+    value, mask = seen.double().chunk(2, dim=1)
+    return summary(value, mask.mean(-1)).numpy()
 
 
 def observed_shares(features: NDArray[np.float64]) -> NDArray[np.float64]:

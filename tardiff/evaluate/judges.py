@@ -33,7 +33,7 @@ class Rows:
     """Records as judges read them.
 
     Attributes:
-        seen: float32 [N, 2 C, T], as `Codec.seen` shows them.
+        seen: float32 [N, 2 C, T], as `Codec.encode` shows them.
         features: float64 [N, 7 C], as `summary_features` sums them up.
         label: int64 [N].
     """
@@ -45,8 +45,8 @@ class Rows:
     @classmethod
     def of(cls, split: Split, codec: Codec) -> "Rows":
         """Rows of a split, through a codec that was fitted on real training rows."""
-        x = codec.encode(split)
-        return cls(codec.seen(x).numpy(), summary_features(x), split.label)
+        seen = codec.encode(split)
+        return cls(seen.numpy(), summary_features(seen), split.label)
 
     def __len__(self) -> int:
         return len(self.label)

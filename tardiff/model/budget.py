@@ -3,7 +3,6 @@
 The minutes pick a row of a table; no clock is read, so the same seed gives the same samples on every machine.
 """
 
-from tardiff.model.training import PILOT_SHARE
 from tardiff.settings import TrainSettings, check_range
 
 SIZES: tuple[tuple[float, tuple[int, ...], int], ...] = (
@@ -25,12 +24,11 @@ def training_settings(rows: int, steps: int, minutes: float, seed: int) -> Train
     Args:
         rows: training rows.
         steps: time steps of a record.
-        minutes: what training may take on one core, roughly, with the samples that mask thresholds are fitted from.
+        minutes: what training may take on one core, roughly.
         seed: of the training.
     """
     wanted = next((n for up_to, n in WANTED_STEPS if rows <= up_to), MOST_STEPS)
-    granted = 60 * minutes / (1 + PILOT_SHARE)
-    affordable = [int(granted / (seconds * max(1.0, steps / REFERENCE_STEPS))) for seconds, _, _ in SIZES]
+    affordable = [int(60 * minutes / (seconds * max(1.0, steps / REFERENCE_STEPS))) for seconds, _, _ in SIZES]
     size = next((i for i, n in enumerate(affordable) if n >= wanted), len(SIZES) - 1)
     _, widths, blocks = SIZES[size]
     return TrainSettings(

@@ -1,8 +1,9 @@
 """The diffusion process and the denoising loss, one number a sample."""
 
-import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
+
+from tardiff.data.resolution import ABSENT
 
 TIMESTEPS = 1000
 PROCESS = {
@@ -29,15 +30,7 @@ def diffuse(x0: Tensor, eps: Tensor, alpha_bar: Tensor) -> tuple[Tensor, Tensor]
     return alpha * x0 + sigma * eps, alpha * eps - sigma * x0
 
 
-def entry_weights(x0: Tensor, fill_weight: float) -> Tensor:
-    """Weight of each entry in the loss, like x0 [batch, 2 C, time].
-
-    Mask bits and observed values weigh 1, filled values `fill_weight`.
-    """
-    _, bits = x0.chunk(2, dim=1)
-    return torch.cat([torch.where(bits > 0, 1.0, fill_weight), torch.ones_like(bits)], dim=1)
-
-
-def denoising_loss(v_hat: Tensor, v: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean squared error of v, [batch]. All arguments [batch, channels, time]."""
-    return (weight * (v_hat - v) ** 2).sum(dim=(1, 2)) / weight.sum(dim=(1, 2))
+def denoising_loss(v_hat: Tensor, v: Tensor, chart: Tensor) -> Tensor:
+    """Mean squared error of v over what is charted, [batch]; 0 where nothing is. All arguments [batch, C, time]."""
+    charted = (chart != ABSENT).to(v)
+    return (charted * (v_hat - v) ** 2).sum(dim=(1, 2)) / charted.sum(dim=(1, 2)).clamp(min=1)

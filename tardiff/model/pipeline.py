@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tardiff.base.distributed import gather, shard
-from tardiff.base.files import new_folder, read_struct, replace_file, write_struct
+from tardiff.base.files import new_folder, replace_file, write_struct
 from tardiff.data.codec import Codec
 from tardiff.data.contract import Form
 from tardiff.data.dataset import Dataset, Manifest, Split, Task
 from tardiff.data.statics import StaticModel
 from tardiff.errors import TardiffError
 from tardiff.model.card import Card
+from tardiff.model.charting import ChartingModel
 from tardiff.model.denoisers import label_free, with_cfg
 from tardiff.model.diffusion import noise_schedule
 from tardiff.model.model_card import NAME, model_card
@@ -28,20 +29,25 @@ from tardiff.model.sampling import UNGUIDED, Callback, Denoiser, Guide, dpm_solv
 from tardiff.model.unet import TemporalUNet
 from tardiff.settings import SamplerSettings
 
+NETWORKS: dict[str, Any] = {"unet": TemporalUNet, "charting": ChartingModel}
+"""By the folder that each stands in."""
+
 
 @dataclass(frozen=True)
 class Samples:
     """Synthetic records.
 
     Attributes:
-        x: model space, [N, 2 C, T].
+        x0: scores of what is charted, 0 elsewhere, [N, C, T].
+        chart: symbols (`tardiff.data.resolution`), [N, C, T].
         values: physical units, NaN where unobserved, [N, C, T].
         mask: 1 = observed, [N, C, T].
         static: descriptors, [N, S].
         label: [N].
     """
 
-    x: Tensor
+    x0: Tensor
+    chart: Tensor
     values: NDArray[np.float32]
     mask: NDArray[np.uint8]
     static: NDArray[np.float32]
@@ -49,12 +55,13 @@ class Samples:
 
     def take(self, rows: NDArray[np.intp]) -> "Samples":
         """The rows given by an index array."""
-        return Samples(self.x[torch.from_numpy(rows)], self.values[rows], self.mask[rows], self.static[rows], self.label[rows])
+        some = torch.from_numpy(rows)
+        return Samples(self.x0[some], self.chart[some], self.values[rows], self.mask[rows], self.static[rows], self.label[rows])
 
     def join(self, other: "Samples") -> "Samples":
         """These records, then the other ones."""
         arrays = (np.concatenate([getattr(self, name), getattr(other, name)]) for name in ("values", "mask", "static", "label"))
-        return Samples(torch.cat([self.x, other.x]), *arrays)
+        return Samples(torch.cat([self.x0, other.x0]), torch.cat([self.chart, other.chart]), *arrays)
 
 
 class RecordGenerator(ABC):
@@ -142,18 +149,21 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
     """A trained generator. `TarDiffPipeline.from_pretrained(folder)` loads one; calling it samples.
 
     Args:
-        unet: the denoiser.
+        unet: the denoiser of the values.
+        charting: what is charted.
         scheduler: the diffusion process it was trained on.
         codec: physical units <-> model space.
         statics: encoding and generator of the static descriptors.
         card: what the folder remembers of its training.
     """
 
-    def __init__(self, unet: TemporalUNet, scheduler: DDIMScheduler, codec: Codec, statics: StaticModel, card: Card) -> None:
+    def __init__(
+        self, unet: TemporalUNet, charting: ChartingModel, scheduler: DDIMScheduler, codec: Codec, statics: StaticModel, card: Card
+    ) -> None:
         super().__init__()
         self.cfg_scale, self.window = 1.0, 1.0
         # Loaded weights come in another layout, whose kernels round differently: samples must not depend on that.
-        self.register_modules(unet=unet.to(memory_format=torch.channels_last), scheduler=scheduler)
+        self.register_modules(unet=unet.to(memory_format=torch.channels_last), charting=charting, scheduler=scheduler)
         self.codec = codec
         self.statics = statics
         self.card = card
@@ -164,15 +174,9 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
 
     def with_cfg(self, cfg_scale: float, window: float) -> "TarDiffPipeline":
         """The same generator, whose samples exaggerate what the label changes (see `denoisers.with_cfg`)."""
-        guided = self.with_codec(self.codec)
+        guided = TarDiffPipeline(self.unet, self.charting, self.scheduler, self.codec, self.statics, self.card)
         guided.cfg_scale, guided.window = cfg_scale, window
         return guided
-
-    def with_codec(self, codec: Codec) -> "TarDiffPipeline":
-        """The same generator with another codec (its thresholds fitted, say)."""
-        same = TarDiffPipeline(self.unet, self.scheduler, codec, self.statics, self.card)
-        same.cfg_scale, same.window = self.cfg_scale, self.window
-        return same
 
     def save_pretrained(self, path: str | Path, **options: Any) -> None:
         """Write the pipeline folder, whole or not at all.
@@ -201,20 +205,23 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
         path = Path(path)
         if not (path / "model_index.json").is_file():
             raise TardiffError(f"{path}: not a pipeline folder (no model_index.json); make one with `tardiff train`")
-        for name in ("unet/config.json", "unet/diffusion_pytorch_model.safetensors", "scheduler/scheduler_config.json"):
-            if not (path / name).is_file():
-                raise TardiffError(f"{path / name}: no such file; train again")
-        unet, scheduler = _read_unet(path / "unet"), _read_scheduler(path / "scheduler")
-        codec, statics, card = (
-            Codec.load(path / "codec.json"),
-            StaticModel.load(path / "statics.json"),
-            read_struct(path / "card.json", Card),
-        )
-        classes = len(card.task.classes)
-        fits = (unet.config.channels, unet.config.static_features, unet.config.classes, len(statics.margins))
-        if fits != (2 * len(codec.channels), statics.features, classes, classes):
-            raise TardiffError(f"{path}: unet/config.json, codec.json, statics.json and card.json are not of one pipeline; train again")
-        return cls(unet.eval(), scheduler, codec, statics, card)
+        card = Card.load(path)
+        for name in NETWORKS:
+            for file in (f"{name}/config.json", f"{name}/diffusion_pytorch_model.safetensors"):
+                if not (path / file).is_file():
+                    raise TardiffError(f"{path / file}: no such file; train again")
+        if not (path / "scheduler/scheduler_config.json").is_file():
+            raise TardiffError(f"{path / 'scheduler/scheduler_config.json'}: no such file; train again")
+        unet, charting = (_read_network(path / name, kind) for name, kind in NETWORKS.items())
+        scheduler = _read_scheduler(path / "scheduler")
+        codec, statics = Codec.load(path / "codec.json"), StaticModel.load(path / "statics.json")
+        form = (codec.symbols, statics.features, len(card.task.classes))
+        rate = tuple(map(tuple, charting.config.symbol_rate))
+        forms = [(codec.symbols, of.static_features, of.classes) for of in (charting.config, unet.config)]
+        forms += [(tuple(unet.config.symbols), statics.features, statics.classes)]
+        if rate != codec.symbol_rate or any(other != form for other in forms):
+            raise TardiffError(f"{path}: unet, charting, codec.json, statics.json and card.json are not of one pipeline; train again")
+        return cls(unet.eval(), charting.eval(), scheduler, codec, statics, card)
 
     def __call__(
         self,
@@ -244,14 +251,16 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
         known = label if self.labelled else np.zeros_like(label)
         static = self.statics.sample(known, seeds)
         mine = shard(len(label))
+        encoded = self.statics.encode(static[mine]).to(self.device)
+        chart = self.charting.sample(torch.from_numpy(known[mine]).to(self.device), seeds[mine], self.codec.steps, encoded)
         scheduler = dpm_solver(settings.eta) if settings.sampler == "dpm" else {"ddim": self.scheduler, "ode": "ode"}[settings.sampler]
-        x = sample(
+        x0 = sample(
             self.denoiser(),
             scheduler,
             torch.from_numpy(label[mine]).to(self.device),
-            shape=(2 * len(self.codec.channels), self.codec.steps),
+            chart,
             seeds=seeds[mine],
-            static=self.statics.encode(static[mine]).to(self.device),
+            static=encoded,
             steps=settings.steps,
             eta=settings.eta,
             guide=guide,
@@ -260,24 +269,23 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
             callback=callback,
             progress=progress,
         )
-        x = gather(x, len(label)).cpu()
-        if not torch.isfinite(x).all():
+        x0, chart = gather(x0, len(label)).cpu(), gather(chart, len(label)).cpu()
+        if not torch.isfinite(x0).all():
             raise TardiffError(
                 f"--sampler {settings.sampler} --steps {settings.steps} left the finite numbers; choose another number of steps"
             )
-        values, mask = self.codec.decode(x)
-        return Samples(x, values, mask, static, label)
+        return Samples(x0, chart, *self.codec.decode(x0, chart), static, label)
 
 
-def _read_unet(path: Path) -> TemporalUNet:
-    """The network with all of its weights: diffusers itself would draw at random what a file lacks."""
+def _read_network(path: Path, kind: Any) -> Any:
+    """A network with all of its weights: diffusers itself would draw at random what a file lacks."""
     try:
-        unet, told = TemporalUNet.from_pretrained(path, use_safetensors=True, local_files_only=True, output_loading_info=True)
+        network, told = kind.from_pretrained(path, use_safetensors=True, local_files_only=True, output_loading_info=True)
     except Exception as error:  # diffusers raises whatever its parsers raise
         raise TardiffError(f"{path}: damaged ({' '.join(str(error).split())[:200]}); train again") from error
-    if any(told.values()) or not all(bool(weight.isfinite().all()) for weight in unet.parameters()):
+    if any(told.values()) or not all(bool(weight.isfinite().all()) for weight in network.parameters()):
         raise TardiffError(f"{path}: weights are missing, too many, or no finite numbers; train again")
-    return unet
+    return network
 
 
 def _read_scheduler(path: Path) -> DDIMScheduler:

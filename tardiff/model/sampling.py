@@ -1,11 +1,11 @@
 """One reverse loop for every scheduler, and the probability-flow ODE.
 
-    sample                 rows in batches, one start noise a seed
+    sample                 rows in batches, one start noise a seed; the chart says which entries there are
       _reverse or _flow    the steps of a scheduler, or of the ODE, from pure noise to a record
         Model.velocity     what a solver asks for: v at x_t after guidance and projection
           in_chunks          always 64 rows at a time
-            denoiser           x_t -> v, so x0_hat = alpha x_t - sigma v   (`denoisers.with_cfg` wraps it)
-            guide              x0_hat -> a change of x0_hat                (only at steps where `guide.acts`)
+            denoiser           x_t, chart -> v, so x0_hat = alpha x_t - sigma v   (`denoisers.with_cfg` wraps it)
+            guide              x0_hat, chart -> a change of x0_hat         (only at steps where `guide.acts`)
           project            x0_hat -> the nearest possible one
         scheduler.step     x_t, v, noise of (seed, step) -> x_next
 
@@ -27,17 +27,18 @@ from torchdiffeq import odeint
 
 from tardiff.base.noise import normal
 from tardiff.base.progress import bar
+from tardiff.data.resolution import ABSENT
 from tardiff.errors import TardiffError
 from tardiff.model.diffusion import PROCESS, noise_schedule
 
 CHUNK = 64
 
-Denoiser = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
-"""(x_t [b, c, t], timestep [b], label [b], static [b, s] or None) -> v [b, c, t]."""
+Denoiser = Callable[[Tensor, Tensor, Tensor, Tensor | None, Tensor], Tensor]
+"""(x_t [b, c, t], timestep [b], label [b], static [b, s] or None, chart [b, c, t]) -> v [b, c, t]."""
 
 
-Projection = Callable[[Tensor], Tensor]
-"""x0 [b, c, t] to the nearest one that can be (physiologic limits, say)."""
+Projection = Callable[[Tensor, Tensor], Tensor]
+"""x0 and chart [b, c, t] to the nearest x0 that can be (physiologic limits, say)."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class Guide(Protocol):
     def acts(self, step: Step) -> bool:
         """Whether it changes anything at this step."""
 
-    def __call__(self, x0_hat: Tensor, label: Tensor, step: Step, x_t: Tensor) -> Tensor:
-        """x0_hat and x_t [b, c, t] to a change of x0_hat."""
+    def __call__(self, x0_hat: Tensor, chart: Tensor, label: Tensor, step: Step, x_t: Tensor) -> Tensor:
+        """x0_hat, chart and x_t [b, c, t] to a change of x0_hat."""
 
 
 class Unguided:
@@ -74,8 +75,8 @@ class Unguided:
         """At no step."""
         return False
 
-    def __call__(self, x0_hat: Tensor, label: Tensor, step: Step, x_t: Tensor) -> Tensor:
-        """x0_hat and x_t [b, c, t] to 0."""
+    def __call__(self, x0_hat: Tensor, chart: Tensor, label: Tensor, step: Step, x_t: Tensor) -> Tensor:
+        """x0_hat, chart and x_t [b, c, t] to 0."""
         return torch.zeros_like(x0_hat)
 
 
@@ -91,6 +92,7 @@ class Model:
 
     Attributes:
         denoiser: predicts v.
+        chart: what is charted, [b, c, t].
         label: [b].
         static: encoded descriptors [b, s], or None.
         guide: what steers.
@@ -98,6 +100,7 @@ class Model:
     """
 
     denoiser: Denoiser
+    chart: Tensor
     label: Tensor
     static: Tensor | None = None
     guide: Guide = UNGUIDED
@@ -109,20 +112,20 @@ class Model:
 
         The clean estimate x0_hat = alpha x - sigma v is edited, then turned back into v: no solver has to know.
         """
-        x0_hat, change = in_chunks(lambda *arguments: self._predict(step, *arguments), x, self.label, self.static)
+        x0_hat, change = in_chunks(lambda *arguments: self._predict(step, *arguments), x, self.chart, self.label, self.static)
         x0_hat = x0_hat + change
         if self.project is not None:
-            x0_hat = self.project(x0_hat)
+            x0_hat = self.project(x0_hat, self.chart)
         return (step.alpha * x - x0_hat) / step.sigma, change
 
-    def _predict(self, step: Step, x: Tensor, label: Tensor, static: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _predict(self, step: Step, x: Tensor, chart: Tensor, label: Tensor, static: Tensor | None) -> tuple[Tensor, Tensor]:
         """The clean estimate and its change, of one chunk."""
         acts = self.guide.acts(step)
         timestep = torch.full((len(x),), step.timestep, device=x.device)
         with torch.set_grad_enabled(acts and self.guide.through_denoiser):
             x = x.detach().requires_grad_(torch.is_grad_enabled())
-            x0_hat = step.alpha * x - step.sigma * self.denoiser(x, timestep, label, static)
-        change = self.guide(x0_hat, label, step, x) if acts else torch.zeros_like(x)
+            x0_hat = step.alpha * x - step.sigma * self.denoiser(x, timestep, label, static, chart)
+        change = self.guide(x0_hat, chart, label, step, x) if acts else torch.zeros_like(x)
         return x0_hat.detach(), change
 
 
@@ -140,8 +143,8 @@ def sample(
     denoiser: Denoiser,
     scheduler: Any,
     label: Tensor,
+    chart: Tensor,
     *,
-    shape: tuple[int, int],
     seeds: Sequence[int],
     static: Tensor | None = None,
     steps: int = 20,
@@ -158,7 +161,7 @@ def sample(
         denoiser: predicts v.
         scheduler: a diffusers scheduler for `objective.noise_schedule`'s process, or "ode" for the probability flow.
         label: [N].
-        shape: (channels, time) of a sample.
+        chart: what is charted, [N, C, time].
         seeds: N integers.
         static: encoded descriptors [N, S].
         steps: reverse steps.
@@ -170,13 +173,13 @@ def sample(
         progress: title of a progress bar; None shows none.
 
     Returns:
-        x0 [N, channels, time].
+        x0 [N, C, time], 0 where nothing is charted.
 
     Raises:
         TardiffError: the scheduler draws noise of its own, which no seed could reach.
     """
     if not len(label):
-        return torch.empty(0, *shape)
+        return torch.empty(chart.shape)
     parts = []
     with bar(shown=progress is not None, total=len(label) * steps, desc=progress, unit="step", unit_scale=True) as moved:
 
@@ -187,13 +190,13 @@ def sample(
 
         for start in range(0, len(label), batch_size):
             rows = slice(start, start + batch_size)
-            model = Model(denoiser, label[rows], None if static is None else static[rows], guide, project)
-            x = normal("start", seeds[rows], 0, shape).to(label.device)
+            model = Model(denoiser, chart[rows], label[rows], None if static is None else static[rows], guide, project)
+            x = normal("start", seeds[rows], 0, tuple(chart.shape[1:])).to(label.device)
             if scheduler == "ode":
                 parts.append(_flow(model, x, steps, report))
             else:
                 parts.append(_reverse(model, scheduler, x, steps, eta, seeds[rows], report))
-    return torch.cat(parts)
+    return torch.cat(parts) * (chart != ABSENT)
 
 
 def _reverse(model: Model, scheduler: Any, x: Tensor, steps: int, eta: float, seeds: Sequence[int], report: Callback) -> Tensor:
@@ -244,9 +247,9 @@ def _step_at(timestep: float, index: int, count: int) -> Step:
 
 
 def log_likelihood(
-    denoiser: Denoiser, x0: Tensor, label: Tensor, *, static: Tensor | None = None, seeds: Sequence[int], steps: int = 50
+    denoiser: Denoiser, x0: Tensor, chart: Tensor, label: Tensor, *, static: Tensor | None = None, seeds: Sequence[int], steps: int = 50
 ) -> Tensor:
-    """Log-density of each row under the probability flow, [N], in nats (Song et al., arXiv 2011.13456, eq. 39).
+    """Log-density of what is charted in each row under the probability flow, [N], in nats (Song et al., arXiv 2011.13456, eq. 39).
 
     Along the flow, log p falls by the divergence of the velocity v, so log p(x0) = log N(noise; 0, I) plus the integral of
     div v over the angle. The divergence is e^T (dv/dx) e of one random sign e for each entry (Skilling; Hutchinson 1989):
@@ -254,30 +257,34 @@ def log_likelihood(
 
     Args:
         denoiser: predicts v.
-        x0: [N, channels, time].
+        x0: [N, C, time].
+        chart: [N, C, time].
         label: [N].
         static: encoded descriptors [N, S].
         seeds: of each row's signs, N integers.
         steps: steps of Heun's third-order rule. They are fixed, because an adaptive solver would let the rows of a batch choose each
             other's steps.
     """
-    signs = normal("divergence", seeds, 0, x0.shape[1:]).to(x0).sign()
+    charted = (chart != ABSENT).to(x0)
+    signs = charted * normal("divergence", seeds, 0, x0.shape[1:]).to(x0).sign()
 
-    def velocity_and_divergence(x: Tensor, e: Tensor, timestep: Tensor, label: Tensor, static: Tensor | None) -> tuple[Tensor, Tensor]:
+    def velocity_and_divergence(
+        x: Tensor, e: Tensor, timestep: Tensor, label: Tensor, static: Tensor | None, chart: Tensor
+    ) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             x = x.detach().requires_grad_()
-            v = denoiser(x, timestep, label, static)
+            v = denoiser(x, timestep, label, static, chart)
             slope = torch.autograd.grad((v * e).sum(), x)[0]
         return v.detach(), (slope * e).sum(dim=(1, 2))
 
     def change(angle: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         timestep = torch.full((len(x0),), float(np.interp(float(angle), ANGLES, TIMESTEPS)), device=x0.device)
-        v, divergence = in_chunks(velocity_and_divergence, state[0], signs, timestep, label, static)
-        return v, divergence
+        v, divergence = in_chunks(velocity_and_divergence, state[0], signs, timestep, label, static, chart)
+        return v * charted, divergence
 
     angles = torch.linspace(ANGLES[0], ANGLES[-1], steps + 1, dtype=torch.float64)
     noise, gained = (path[-1] for path in odeint(change, (x0, x0.new_zeros(len(x0))), angles, method="heun3"))
-    return -(noise.square() + math.log(2 * math.pi)).sum(dim=(1, 2)) / 2 + gained
+    return -(charted * (noise.square() + math.log(2 * math.pi))).sum(dim=(1, 2)) / 2 + gained
 
 
 def _flow(model: Model, x: Tensor, steps: int, report: Callback) -> Tensor:

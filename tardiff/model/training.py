@@ -4,7 +4,8 @@ Every draw is keyed by (seed, step, row), so a checkpoint needs weights, average
 """
 
 import math
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +18,37 @@ from torch import Tensor, nn
 from tardiff.base.checkpoint import Checkpoint, Identity, Tensors, pack, pack_adam, plain, unpack, unpack_adam
 from tardiff.base.distributed import barrier, main_process, shard, world_size
 from tardiff.base.files import refuse_existing
-from tardiff.base.noise import normal, reserved_rows, row_seeds, stream, uniform
+from tardiff.base.noise import normal, row_seeds, stream, uniform
 from tardiff.base.partial import partial_folder
 from tardiff.base.progress import bar
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split
+from tardiff.data.resolution import ABSENT
 from tardiff.data.statics import StaticModel
 from tardiff.errors import TardiffError
-from tardiff.model.card import Card
-from tardiff.model.diffusion import denoising_loss, diffuse, entry_weights, noise_schedule
+from tardiff.model.card import FORMAT, Card
+from tardiff.model.charting import ChartingModel
+from tardiff.model.diffusion import TIMESTEPS, denoising_loss, diffuse, noise_schedule
 from tardiff.model.dp_training import PrivateSteps
 from tardiff.model.pipeline import TarDiffPipeline
-from tardiff.model.sampling import CHUNK
 from tardiff.model.unet import TemporalUNet
-from tardiff.settings import SamplerSettings, TrainSettings
+from tardiff.settings import TrainSettings
 
 WARM_UP = 0.05
 EXPLODED = 100.0  # v has about unit variance: a network that knows nothing loses 1
-PILOT_SHARE = 0.1
-"""What fitting the mask's thresholds may take, as a share of the time of training."""
-MOST_PILOT = 1024
+LOW_NOISE = 0.4
+
+
+class Networks(nn.Module):
+    """What is trained: the denoiser of the values, and the model of what is charted."""
+
+    def __init__(self, unet: TemporalUNet, charting: ChartingModel) -> None:
+        super().__init__()
+        self.unet, self.charting = unet, charting
+
+    def forward(self, x_t: Tensor, timestep: Tensor, label: Tensor, static: Tensor, chart: Tensor) -> tuple[Tensor, Tensor]:
+        """v as predicted, [batch, C, time], and the chart's negative log-likelihood an entry, [batch]."""
+        return self.unet(x_t, timestep, label, static, chart), self.charting(chart, label, static)
 
 
 class NoisyRows:
@@ -44,51 +56,61 @@ class NoisyRows:
 
     def __init__(self, split: Split, codec: Codec, statics: StaticModel, settings: TrainSettings) -> None:
         self.codec = codec
-        self.x0 = codec.encode(split)
-        self.fill_weight = settings.fill_weight
+        self.entries = codec.entries(split)
         self.static = statics.encode(split.static)
         self.label = torch.from_numpy(split.label)
         self.seeds = row_seeds(settings.seed, range(len(split)))
         self.alpha_bar = noise_schedule().alphas_cumprod
-        self.unconditional = len(statics.margins)
-        self.dropout = settings.label_dropout
+        self.unconditional = statics.classes
+        self.dropout = settings.dropout
 
     def __len__(self) -> int:
         return len(self.label)
 
-    def loss(self, unet: nn.Module, rows: Tensor, step: int) -> Tensor:
-        """Denoising loss of some rows, [len(rows)], with the noise that belongs to (row, step)."""
-        v_hat, v, weight = self.predicted(unet, rows, step)
-        return denoising_loss(v_hat, v, weight)
+    def loss(self, networks: nn.Module, rows: Tensor, step: int) -> Tensor:
+        """Loss of some rows, [len(rows)], with the noise that belongs to (row, step): of denoising, and of the chart."""
+        v_hat, v, chart, unlikely = self.predicted(networks, rows, step)
+        return denoising_loss(v_hat, v, chart) + unlikely
 
-    def predicted(self, unet: nn.Module, rows: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """v as predicted, v as it is, and each entry's weight, of some rows; all [len(rows), 2 C, T]."""
+    def predicted(self, networks: nn.Module, rows: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """v as predicted, v as it is, the chart, all [len(rows), C, T], and the chart's negative log-likelihood [len(rows)]."""
         seeds = [self.seeds[row] for row in rows.tolist()]
-        x0 = self.x0[rows]
-        timestep = torch.from_numpy((uniform("time", seeds, step) * len(self.alpha_bar)).astype(np.int64))
+        entries = self.entries.take(rows)
+        place = torch.special.ndtr(normal("place", seeds, step, (len(self.codec.channels),))) - 0.5
+        x0 = self.codec.scores(entries, place)
+        timestep = training_timesteps(uniform("time", seeds, step))
         x_t, v = diffuse(x0, normal("noise", seeds, step, x0.shape[1:]), self.alpha_bar[timestep])
-        drop = torch.from_numpy(uniform("dropout", seeds, step) < self.dropout)
-        label = torch.where(drop, self.unconditional, self.label[rows])
-        static = self.static[rows].masked_fill(drop[:, None], 0.0)
-        device = next(unet.parameters()).device
-        v_hat = unet(x_t.to(device), timestep.to(device), label.to(device), static.to(device))
-        return v_hat, v.to(device), entry_weights(x0, self.fill_weight).to(device)
+        # Label and descriptors are dropped independently, so that guidance by the label leaves the descriptors' effect as it is.
+        no_label, no_static = (torch.from_numpy(uniform(use, seeds, step) < self.dropout) for use in ("no label", "no descriptors"))
+        label = torch.where(no_label, self.unconditional, self.label[rows])
+        static = self.static[rows].masked_fill(no_static[:, None], 0.0)
+        device = next(networks.parameters()).device
+        chart = entries.chart.to(device)
+        v_hat, unlikely = networks(x_t.to(device), timestep.to(device), label.to(device), static.to(device), chart)
+        return v_hat, v.to(device), chart, unlikely
 
     @torch.no_grad()
-    def worst_channel(self, unet: nn.Module, rows: Tensor, step: int) -> str:
-        """The channel in which the prediction of some rows is furthest off, in words."""
-        v_hat, v, _ = self.predicted(unet, rows, step)
-        off = (v_hat - v).square().mean(dim=(0, 2)).nan_to_num(nan=float("inf"))
-        names = [channel.name for channel in self.codec.channels]
-        worst = int(off.argmax())
-        return f"{names[worst % len(names)]}{' (whether it is observed)' if worst >= len(names) else ''}"
+    def worst_channel(self, networks: nn.Module, rows: Tensor, step: int) -> str:
+        """The channel in which the prediction of some rows is furthest off."""
+        v_hat, v, chart, _ = self.predicted(networks, rows, step)
+        off = ((v_hat - v).square() * (chart != ABSENT)).mean(dim=(0, 2)).nan_to_num(nan=float("inf"))
+        return self.codec.channels[int(off.argmax())].name
+
+
+def training_timesteps(chance: np.ndarray) -> Tensor:
+    """Timesteps from uniform numbers [n]: half of them from everywhere, half from the `LOW_NOISE` share of least noise.
+
+    There a record gets its roughness, which a uniform choice learns last.
+    """
+    share = np.where(chance < 0.5, 2 * chance, LOW_NOISE * (2 * chance - 1))
+    return torch.from_numpy((share * TIMESTEPS).astype(np.int64))
 
 
 class Steps:
     """Optimizer steps, of which several processes (`accelerate launch`) compute a share each.
 
     Args:
-        unet: trained in place, on the device that accelerate gives this process.
+        networks: trained in place, on the device that accelerate gives this process.
         optimizer: of its parameters.
         rows: the training rows.
         settings: batch, order, clipping.
@@ -98,12 +120,14 @@ class Steps:
         TardiffError: the processes cannot share a batch evenly.
     """
 
-    def __init__(self, unet: nn.Module, optimizer: torch.optim.Optimizer, rows: NoisyRows, settings: TrainSettings, folder: Path) -> None:
+    def __init__(
+        self, networks: nn.Module, optimizer: torch.optim.Optimizer, rows: NoisyRows, settings: TrainSettings, folder: Path
+    ) -> None:
         if settings.batch_size % world_size():
             raise TardiffError(f"--batch-size {settings.batch_size}: {world_size()} processes cannot share it evenly")
         self.rows, self.settings = rows, settings
         self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
-        self.model, self.optimizer = self.accelerator.prepare(unet, optimizer)
+        self.model, self.optimizer = self.accelerator.prepare(networks, optimizer)
 
     def chosen(self, step: int) -> Tensor:
         """This process's rows of a step."""
@@ -155,44 +179,54 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
     held = data.splits.get("validation")
     validation = NoisyRows(held, codec, statics, settings) if held else None  # absent or empty
 
-    unet = new_unet(codec, statics, settings)
-    optimizer = torch.optim.AdamW(unet.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-    ema = EMAModel(unet.parameters(), decay=settings.ema_decay, use_ema_warmup=True, power=0.75)
+    networks = new_networks(codec, statics, settings)
+    optimizer = torch.optim.AdamW(networks.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    ema = EMAModel(networks.parameters(), decay=settings.ema_decay, use_ema_warmup=True, power=0.75)
     checkpoint = Checkpoint(partial_folder(out), Identity(plain(settings), data.manifest.content_hash))
-    steps = (Steps if settings.epsilon is None else PrivateSteps)(unet, optimizer, training, settings, checkpoint.folder)
-    ema.to(next(unet.parameters()).device)
+    steps = (Steps if settings.epsilon is None else PrivateSteps)(networks, optimizer, training, settings, checkpoint.folder)
+    ema.to(next(networks.parameters()).device)
     first, history = 0, []
     if (kept := checkpoint.load()) is not None:
         first, history = kept[1]["step"], kept[1]["history"]
-        _unpack(kept[0], first, unet, ema, optimizer)
+        _unpack(kept[0], first, networks, ema, optimizer)
     smooth = history[-1]["loss"] if history else 0.0
     with bar(shown=progress, total=settings.steps, initial=first, desc="train", unit="step") as moved:
         for step in range(first, settings.steps):
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * _rate(step, settings.steps)
-            loss, norm = steps.gradients(step)
+            with _dropout_of(settings.seed, step):
+                loss, norm = steps.gradients(step)
             if not (loss < EXPLODED and math.isfinite(norm)):
-                raise TardiffError(_fault(loss, step, training.worst_channel(unet, steps.chosen(step), step), checkpoint))
+                raise TardiffError(_fault(loss, step, training.worst_channel(networks, steps.chosen(step), step), checkpoint))
             steps.apply()
-            ema.step(unet.parameters())
+            ema.step(networks.parameters())
             smooth = 0.98 * smooth + 0.02 * loss if smooth else loss
             moved.update()
             moved.set_postfix(loss=f"{smooth:.3f}", validation=_shown(history), refresh=False)
             if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
                 history.append({"step": step + 1, "loss": smooth})
                 if validation:
-                    history[-1]["validation_loss"] = _validate(unet, ema, validation)
+                    history[-1]["validation_loss"] = _validate(networks, ema, validation)
                 if main_process():
-                    checkpoint.save(_packed(unet, ema, optimizer), {"step": step + 1, "history": history})
+                    checkpoint.save(_packed(networks, ema, optimizer), {"step": step + 1, "history": history})
     barrier()
 
-    ema.copy_to(unet.parameters())
-    pipeline = TarDiffPipeline(unet.cpu().eval(), noise_schedule(), codec, statics, training_card(data, settings, history, steps.finish()))
-    pipeline = pipeline.with_codec(codec.fit_thresholds(_pilot(pipeline, data.train.label, settings)))
+    ema.copy_to(networks.parameters())
+    networks = networks.cpu().eval()
+    card = training_card(data, settings, history, steps.finish())
+    pipeline = TarDiffPipeline(networks.unet, networks.charting, noise_schedule(), codec, statics, card)
     pipeline.save_pretrained(out)
     if main_process():
         checkpoint.remove()
     return pipeline
+
+
+@contextmanager
+def _dropout_of(seed: int, step: int) -> Iterator[None]:
+    """Dropout keyed by the step, so that training resumes exactly; other uses of torch's generator go on as before."""
+    with torch.random.fork_rng():
+        torch.manual_seed(int(stream("network dropout", seed, step).integers(2**62)))
+        yield
 
 
 def _fault(loss: float, step: int, channel: str, checkpoint: Checkpoint) -> str:
@@ -203,18 +237,19 @@ def _fault(loss: float, step: int, channel: str, checkpoint: Checkpoint) -> str:
     )
 
 
-def new_unet(codec: Codec, statics: StaticModel, settings: TrainSettings) -> TemporalUNet:
-    """An untrained network for this data, its weights drawn from `settings.seed`; attention at every level but the finest."""
+def new_networks(codec: Codec, statics: StaticModel, settings: TrainSettings) -> Networks:
+    """Untrained networks for this data, their weights drawn from `settings.seed`; attention at every level but the finest."""
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        return TemporalUNet(
-            channels=2 * len(codec.channels),
-            classes=len(statics.margins),
+        unet = TemporalUNet(
+            symbols=codec.symbols,
+            classes=statics.classes,
             static_features=statics.features,
             widths=settings.widths,
             blocks=settings.blocks,
             attention=tuple(range(1, len(settings.widths))),
         )
+        return Networks(unet, ChartingModel(codec.symbol_rate, statics.classes, statics.features))
 
 
 def training_card(data: Dataset, settings: Any, history: list[dict[str, float]], privacy: dict[str, float] | None = None) -> Card:
@@ -226,6 +261,7 @@ def training_card(data: Dataset, settings: Any, history: list[dict[str, float]],
     data.refuse_changed()
     manifest = data.manifest
     return Card(
+        format=FORMAT,
         source=manifest.source,
         source_version=manifest.source_version,
         data_hash=manifest.content_hash,
@@ -238,21 +274,21 @@ def training_card(data: Dataset, settings: Any, history: list[dict[str, float]],
     )
 
 
-def _packed(unet: TemporalUNet, ema: EMAModel, optimizer: torch.optim.Optimizer) -> Tensors:
+def _packed(networks: Networks, ema: EMAModel, optimizer: torch.optim.Optimizer) -> Tensors:
     """Weights, their averages and the optimizer's moments."""
-    names = [name for name, _ in unet.named_parameters()]
+    names = [name for name, _ in networks.named_parameters()]
     averages = dict(zip(names, ema.shadow_params, strict=True))
-    return {**pack("model", unet.state_dict()), **pack("ema", averages), **pack_adam("adam", unet, optimizer)}
+    return {**pack("model", networks.state_dict()), **pack("ema", averages), **pack_adam("adam", networks, optimizer)}
 
 
-def _unpack(tensors: Tensors, step: int, unet: TemporalUNet, ema: EMAModel, optimizer: torch.optim.Optimizer) -> None:
+def _unpack(tensors: Tensors, step: int, networks: Networks, ema: EMAModel, optimizer: torch.optim.Optimizer) -> None:
     """The inverse of `_packed`."""
-    unet.load_state_dict(unpack("model", tensors))
+    networks.load_state_dict(unpack("model", tensors))
     averages = unpack("ema", tensors)
-    names = [name for name, _ in unet.named_parameters()]
+    names = [name for name, _ in networks.named_parameters()]
     ema.shadow_params = [averages[name].to(p.device) for name, p in zip(names, ema.shadow_params, strict=True)]
     ema.optimization_step = step
-    unpack_adam("adam", tensors, unet, optimizer)
+    unpack_adam("adam", tensors, networks, optimizer)
 
 
 def _shown(history: list[dict[str, float]]) -> str:
@@ -285,27 +321,12 @@ def _rate(step: int, steps: int) -> float:
 
 
 @torch.no_grad()
-def _validate(unet: TemporalUNet, ema: EMAModel, rows: NoisyRows) -> float:
+def _validate(networks: Networks, ema: EMAModel, rows: NoisyRows) -> float:
     """Mean loss of the averaged weights, over all rows at noise and steps that never change."""
-    ema.store(unet.parameters())
-    ema.copy_to(unet.parameters())
-    losses = [rows.loss(unet, part, step=2**31) for part in torch.arange(len(rows)).split(256)]
-    ema.restore(unet.parameters())
+    ema.store(networks.parameters())
+    ema.copy_to(networks.parameters())
+    networks.eval()
+    losses = [rows.loss(networks, part, step=2**31) for part in torch.arange(len(rows)).split(256)]
+    networks.train()
+    ema.restore(networks.parameters())
     return float(torch.cat(losses).mean())
-
-
-def pilot_rows(settings: TrainSettings) -> int:
-    """Samples from which mask thresholds are fitted, by `PILOT_SHARE`, however long the records are.
-
-    A training row passes through the network forward and backward, about three times a forward pass; a sample passes once a step.
-    """
-    affordable = PILOT_SHARE * 3 * settings.steps * settings.batch_size / SamplerSettings().steps
-    return int(min(MOST_PILOT, max(CHUNK, affordable)))
-
-
-def _pilot(pipeline: TarDiffPipeline, label: np.ndarray, settings: TrainSettings) -> Tensor:
-    """Unguided samples with the training rows' labels, from which mask thresholds are fitted."""
-    rows = pilot_rows(settings)
-    seeds = row_seeds(settings.seed, reserved_rows("mask thresholds", rows))
-    drawn = stream("pilot", settings.seed).choice(label, rows)
-    return pipeline(drawn, seeds, SamplerSettings()).x

@@ -1,6 +1,7 @@
 """`TemporalUNet`: the denoiser, a U-Net over time."""
 
 import math
+from collections.abc import Iterator
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -9,6 +10,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tardiff.data.resolution import ABSENT
 from tardiff.model.sinusoids import sinusoids
 
 NORM_GROUPS = 8
@@ -16,14 +18,16 @@ PERIODS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
 
 class TemporalUNet(ModelMixin, ConfigMixin):
-    """Predicts v = alpha * eps - sigma * x0 (Salimans & Ho, arXiv 2202.00512) from x_t, the step and the label.
+    """Predicts v = alpha * eps - sigma * x0 (Salimans & Ho, arXiv 2202.00512) from x_t, the step, the label and the chart.
+
+    Entries where nothing is charted have no part: x_t is hidden there, and what is predicted means nothing.
 
     Any length and channel count: sequences are padded at the end to a multiple of the coarsest stride and cropped.
     Inside, time is the width of a one-row image in channels-last memory, the layout with the fastest convolutions
     on CPUs.
 
     Args:
-        channels: channels of x (values and mask bits together).
+        symbols: number of symbols of each channel's chart.
         classes: number of labels; the label `classes` stands for "unconditional".
         static_features: width of the encoded static descriptors, 0 for none.
         widths: channels of each level; every level after the first halves the time axis.
@@ -35,7 +39,7 @@ class TemporalUNet(ModelMixin, ConfigMixin):
     @register_to_config
     def __init__(
         self,
-        channels: int,
+        symbols: tuple[int, ...],
         classes: int,
         static_features: int = 0,
         widths: tuple[int, ...] = (64, 128, 128),
@@ -44,12 +48,12 @@ class TemporalUNet(ModelMixin, ConfigMixin):
         heads: int = 4,
     ) -> None:
         super().__init__()
-        width = widths[0]
+        width, channels = widths[0], len(symbols)
         features = 4 * width
         self.time = nn.Sequential(nn.Linear(width, features), nn.SiLU(), nn.Linear(features, features))
         self.label = nn.Embedding(classes + 1, features)
         self.static = nn.Linear(static_features, features) if static_features else None
-        self.enter = conv(channels + 2 * len(PERIODS), width)
+        self.enter = conv(5 * channels + sum(symbols) + 2 * len(PERIODS), width)
 
         self.down, self.shrink = nn.ModuleList(), nn.ModuleList()
         skips = []
@@ -71,17 +75,18 @@ class TemporalUNet(ModelMixin, ConfigMixin):
         self.leave = nn.Sequential(nn.GroupNorm(NORM_GROUPS, width), nn.SiLU(), zeroed(conv(width, channels)))
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, x_t: Tensor, timestep: Tensor, label: Tensor, static: Tensor | None = None) -> Tensor:
+    def forward(self, x_t: Tensor, timestep: Tensor, label: Tensor, static: Tensor | None, chart: Tensor) -> Tensor:
         """Predicted v.
 
         Args:
-            x_t: [batch, channels, time].
+            x_t: [batch, C, time].
             timestep: [batch], 0 .. 999; fractions are allowed.
             label: [batch], 0 .. classes.
             static: [batch, static_features], None where the model has none.
+            chart: symbols, [batch, C, time].
 
         Returns:
-            [batch, channels, time].
+            [batch, C, time].
         """
         length = x_t.shape[-1]
         context = self.time(sinusoids(timestep, self.config.widths[0])) + self.label(label)
@@ -90,7 +95,10 @@ class TemporalUNet(ModelMixin, ConfigMixin):
         context = F.silu(context)
 
         levels, blocks = len(self.config.widths), self.config.blocks
-        h = torch.cat([x_t, positions(length, x_t)], dim=1)
+        charted = chart != ABSENT
+        x_t = x_t * charted
+        neighbours = (before(x_t, charted), before(x_t.flip(-1), charted.flip(-1)).flip(-1))
+        h = torch.cat([x_t, *neighbours, *self._charted(chart), positions(length, x_t)], dim=1)
         h = F.pad(h, (0, -length % 2 ** (levels - 1)), mode="replicate")
         h = self.enter(rearrange(h, "b c t -> b c 1 t").contiguous(memory_format=torch.channels_last))
         skips = []
@@ -107,6 +115,26 @@ class TemporalUNet(ModelMixin, ConfigMixin):
             if level < levels - 1:
                 h = self.grow[level](repeat(h, "b c 1 t -> b c 1 (t two)", two=2))
         return rearrange(self.leave(h), "b c 1 t -> b c t")[..., :length]
+
+    def _charted(self, chart: Tensor) -> Iterator[Tensor]:
+        """The chart as the network reads it: each symbol as a channel, and how far the charted steps before and after are."""
+        for c, size in enumerate(self.config.symbols):
+            yield rearrange(F.one_hot(chart[:, c], size), "b t s -> b s t").float()
+        yield distance_to_charted(chart)
+        yield distance_to_charted(chart.flip(-1)).flip(-1)
+
+
+def before(x_t: Tensor, charted: Tensor) -> Tensor:
+    """The charted entry before each step, 0 where there is none, [b, c, t]: neighbours in the chart may lie hours apart."""
+    last = torch.where(charted, torch.arange(1, x_t.shape[-1] + 1, device=x_t.device), 0).cummax(dim=-1).values
+    return F.pad(x_t, (1, 0)).gather(-1, F.pad(last, (1, -1)))
+
+
+def distance_to_charted(chart: Tensor) -> Tensor:
+    """Log of the steps since the last charted one before each step, [b, C, t]; before the first one, since one step ahead of the record."""
+    step = torch.arange(1, chart.shape[-1] + 1, device=chart.device)
+    last = torch.where(chart != ABSENT, step, 0).cummax(dim=-1).values
+    return (step - F.pad(last, (1, -1))).log() / 3
 
 
 class Block(nn.Module):

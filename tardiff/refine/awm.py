@@ -1,6 +1,7 @@
 """Advantage weighted matching: PPO whose log-probability is the denoising loss."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -28,27 +29,27 @@ class MatchingGenerator(DiffusionGenerator):
         """Draw one record a seed, and its denoising losses."""
         drawn = super().sample(label, seeds)
         times = torch.from_numpy(np.stack([uniform("awm time", seeds, k) for k in range(DRAWS)], axis=1))
-        noise = torch.stack([normal("awm noise", seeds, k, tuple(drawn.x.shape[1:])) for k in range(DRAWS)], dim=1)
+        noise = torch.stack([normal("awm noise", seeds, k, tuple(drawn.x0.shape[1:])) for k in range(DRAWS)], dim=1)
         state = {"static": drawn.state["static"], "noise": noise, "timestep": (times * len(ALPHA_BAR)).long()}
-        rollout = Rollout(self.pipeline.codec.clamp(drawn.x), drawn.static, drawn.label, torch.zeros(len(label), DRAWS), state)
+        rollout = replace(drawn, x0=self.pipeline.codec.clamp(drawn.x0, drawn.chart), log_prob=torch.zeros(len(label), DRAWS), state=state)
         every = torch.arange(len(label) * DRAWS)
         with torch.no_grad():
             log_prob = self.score(rollout, every // DRAWS, every % DRAWS).log_prob
-        return Rollout(rollout.x, rollout.static, rollout.label, log_prob.reshape(len(label), DRAWS), state)
+        return replace(rollout, log_prob=log_prob.reshape(len(label), DRAWS))
 
     def score(self, rollout: Rollout, rows: Tensor, steps: Tensor) -> Scored:
         """Minus the loss of row rows[i] at its draw steps[i]; kl is the squared distance to the base's prediction."""
         noise, timestep = rollout.state["noise"][rows, steps], rollout.state["timestep"][rows, steps]
-        arguments = rollout.x[rows], noise, timestep, rollout.label[rows], rollout.state["static"][rows]
+        arguments = rollout.x0[rows], noise, timestep, rollout.label[rows], rollout.state["static"][rows], rollout.chart[rows]
         log_prob, kl = in_chunks(self._match, *arguments)
         return Scored(log_prob, kl if self.base is not None else None)
 
-    def _match(self, x0: Tensor, noise: Tensor, timestep: Tensor, label: Tensor, static: Tensor) -> tuple[Tensor, Tensor]:
+    def _match(self, x0: Tensor, noise: Tensor, timestep: Tensor, label: Tensor, static: Tensor, chart: Tensor) -> tuple[Tensor, Tensor]:
         x_t, v = diffuse(x0, noise, ALPHA_BAR[timestep])
-        v_hat = self.unet(x_t, timestep, label, static)
-        loss = denoising_loss(v_hat, v, torch.ones_like(v))
+        v_hat = self.unet(x_t, timestep, label, static, chart)
+        loss = denoising_loss(v_hat, v, chart)
         if self.base is None:
             return -loss, torch.zeros_like(loss)
         with torch.no_grad():
-            v_base = self.base(x_t, timestep, label, static)
-        return -loss, denoising_loss(v_hat, v_base, torch.ones_like(v))
+            v_base = self.base(x_t, timestep, label, static, chart)
+        return -loss, denoising_loss(v_hat, v_base, chart)

@@ -21,7 +21,7 @@ MOST_PSEUDO = 0.8
 
 @dataclass(frozen=True)
 class DiscriminatorRows:
-    """What the discriminator reads of records: x [N, 2 C, T] (decoded and encoded again), encoded descriptors [N, s], label [N]."""
+    """What the discriminator reads of records: x [N, 2 C, T] (as `Codec.encode` shows them), encoded descriptors [N, s], label [N]."""
 
     x: Tensor
     static: Tensor
@@ -33,9 +33,9 @@ class DiscriminatorRows:
         return cls(codec.encode(split), statics.encode(split.static), torch.from_numpy(split.label))
 
     @classmethod
-    def of_samples(cls, samples: Samples, statics: StaticModel) -> "DiscriminatorRows":
+    def of_samples(cls, samples: Samples, codec: Codec, statics: StaticModel) -> "DiscriminatorRows":
         """Generated rows, decoded already."""
-        return cls(samples.x, statics.encode(samples.static), torch.from_numpy(samples.label))
+        return cls(codec.encode(samples), statics.encode(samples.static), torch.from_numpy(samples.label))
 
     def __len__(self) -> int:
         return len(self.label)

@@ -1,7 +1,7 @@
 """What PPO asks of a generator: samples with the decisions that made them, and the probability of those decisions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -19,14 +19,16 @@ class Rollout:
     """Samples and the decisions behind them.
 
     Attributes:
-        x: model space, before decoding, [N, 2 C, T].
+        x0: scores, before decoding, [N, C, T].
+        chart: what is charted, [N, C, T].
         static: descriptors in physical units, [N, S].
         label: [N].
         log_prob: of each decision when it was taken, [N, K]; a generator of one step has K = 1.
         state: whatever `Generator.score` needs to repeat a decision, row by row.
     """
 
-    x: Tensor
+    x0: Tensor
+    chart: Tensor
     static: NDArray[np.float32]
     label: Tensor
     log_prob: Tensor
@@ -75,15 +77,10 @@ def drawn(generator: Generator, label: NDArray[np.int64], seeds: Sequence[int]) 
     part = generator.sample(label[mine], seeds[mine])
     state = {name: gather(tensor, rows) for name, tensor in part.state.items()}
     static = gather(torch.from_numpy(part.static), rows).numpy()
-    return Rollout(gather(part.x, rows), static, torch.from_numpy(label), gather(part.log_prob, rows), state)
+    return Rollout(gather(part.x0, rows), gather(part.chart, rows), static, torch.from_numpy(label), gather(part.log_prob, rows), state)
 
 
 @torch.no_grad()
 def decoded(codec: Codec, rollout: Rollout) -> Samples:
-    """The records that a user would get, and x as real records have it.
-
-    Decoded, thresholded and encoded again: no reward can tell a sample by values between mask bits, and no gradient passes.
-    """
-    values, mask = codec.decode(rollout.x)
-    plain = Samples(rollout.x, values, mask, rollout.static, rollout.label.numpy())
-    return replace(plain, x=codec.encode(plain))
+    """The records that a user would get: no reward can tell a sample by values between grids, and no gradient passes."""
+    return Samples(rollout.x0, rollout.chart, *codec.decode(rollout.x0, rollout.chart), rollout.static, rollout.label.numpy())

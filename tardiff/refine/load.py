@@ -51,4 +51,4 @@ def described(pipeline: RecordGenerator, policy: RecordGenerator) -> TarDiffPipe
     if policy.codec.digest() != pipeline.codec.digest() or policy.statics != pipeline.statics:
         raise TardiffError("--descriptors: the record policy was trained on other data than RUN")
     statics: Any = PolicyDescriptors(policy, pipeline.statics)
-    return TarDiffPipeline(pipeline.unet, pipeline.scheduler, pipeline.codec, statics, pipeline.card)
+    return TarDiffPipeline(pipeline.unet, pipeline.charting, pipeline.scheduler, pipeline.codec, statics, pipeline.card)

@@ -98,7 +98,7 @@ class Loop:
             if warm_up := self.trainer.settings.warm_up:
                 rows = reserved_rows("discriminator warm-up", len(self.label))
                 pilot = drawn(self.generator, self.label, row_seeds(self.seed, rows))
-                self.trainer.learn(DiscriminatorRows.of_samples(decoded(self.codec, pilot), self.statics), warm_up)
+                self.trainer.learn(DiscriminatorRows.of_samples(decoded(self.codec, pilot), self.codec, self.statics), warm_up)
             moved.update()
         return seconds
 
@@ -116,14 +116,14 @@ class Loop:
         with torch.no_grad():
             for averaged, now in zip(self.average.parameters(), self.generator.module.parameters(), strict=True):
                 averaged.lerp_(now, 1 - self.ema_decay)
-        fake = DiscriminatorRows.of_samples(samples, self.statics)
+        fake = DiscriminatorRows.of_samples(samples, self.codec, self.statics)
         logged |= self.trainer.learn(fake, self.trainer.settings.updates) | self._spread(samples)
         seconds = {"seconds": time.perf_counter() - start, "sampling_seconds": sampling}
         return {"iteration": iteration + 1, **logged, **stats, **seconds}
 
     def _spread(self, samples: Samples) -> Stats:
         """Root mean square distance to the next sample and to the nearest training row: what reward hacking shows in first."""
-        flat = samples.x.flatten(1)
+        flat = self.codec.encode(samples).flatten(1)
         size = flat.shape[1] ** 0.5
         diversity = float((flat - flat.roll(1, 0)).norm(dim=1).mean()) / size
         return {"diversity": diversity, "nearest": float(closest(flat, self.trainer.real.x.flatten(1)).mean()) / size}

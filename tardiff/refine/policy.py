@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from tardiff.base.noise import normal
 from tardiff.data.codec import Z_LIMIT, Codec
+from tardiff.data.resolution import ABSENT
 from tardiff.data.statics import StaticModel
 from tardiff.model.sampling import in_chunks
 from tardiff.refine.generator import Rollout, Scored
@@ -27,14 +28,14 @@ class Actions:
 
     Attributes:
         u: values before squashing, [b, C, T]; a value's score is 4 tanh(u).
-        bits: observed or not, 0 or 1, [b, C, T].
+        chart: symbols of what is charted, [b, C, T].
         number: numeric descriptors as z-scores, [b, Sn].
         known: whether each is known, 0 or 1, [b, Sn].
         category: categorical descriptors, [b, Sc]; the number of categories stands for missing.
     """
 
     u: Tensor
-    bits: Tensor
+    chart: Tensor
     number: Tensor
     known: Tensor
     category: Tensor
@@ -43,58 +44,61 @@ class Actions:
 class RecordPolicy(nn.Module):
     """Two layers from (latent, label) to the parameters of a record's distribution, and a value head.
 
-    Values are tanh-Gaussian, mask bits and known flags Bernoulli, categories categorical; given the latent, all are independent.
+    Values are tanh-Gaussian, known flags Bernoulli, charts and categories categorical; given the latent, all are independent.
 
     Args:
-        channels, steps: C and T.
+        steps: T.
         classes: number of labels.
         numeric: numeric descriptors.
         categories: number of categories of each categorical descriptor.
-        observed_rate: share of entries observed in training, by channel, where the mask starts.
+        symbol_rate: share of each symbol in the training rows' charts, by channel, where the charts start; one of 0 is never drawn.
         latent, hidden: sizes.
     """
 
+    possible: Tensor
+
     def __init__(
         self,
-        channels: int,
         steps: int,
         classes: int,
         numeric: int,
         categories: tuple[int, ...],
-        observed_rate: tuple[float, ...],
+        symbol_rate: tuple[tuple[float, ...], ...],
         latent: int,
         hidden: int,
     ) -> None:
         super().__init__()
-        self.channels, self.steps, self.classes, self.latent = channels, steps, classes, latent
+        rate = nn.utils.rnn.pad_sequence([torch.tensor(of) for of in symbol_rate], batch_first=True)
+        self.channels, self.symbols = channels, symbols = rate.shape
+        self.steps, self.classes, self.latent = steps, classes, latent
         self.numeric, self.categories = numeric, categories
         self.body = nn.Sequential(nn.Linear(latent + classes, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
         self.values = nn.Linear(hidden, channels * steps)
-        self.mask = nn.Linear(hidden, channels * steps)
+        self.chart = nn.Linear(hidden, channels * symbols * steps)
         self.numbers = _head(hidden, numeric)
         self.known = _head(hidden, numeric)
         self.category = _head(hidden, sum(n + 1 for n in categories))
         self.value = nn.Linear(hidden, 1)
         self.log_std = nn.Parameter(torch.full((channels, steps), math.log(SPREAD)))
         self.number_log_std = nn.Parameter(torch.zeros(numeric))
-        rate = torch.tensor(observed_rate).clamp(0.01, 0.99)
+        self.register_buffer("possible", rate > 0, persistent=False)
         nn.init.constant_(self.known.bias, KNOWN)
         with torch.no_grad():
-            self.mask.bias.copy_(rate.logit().repeat_interleave(steps))
+            self.chart.bias.copy_(rate.clamp(min=1e-3).log().flatten().repeat_interleave(steps))
             for n, bias in zip(categories, self.category.bias.split([n + 1 for n in categories]), strict=True):
                 bias[n] = math.log(n) - KNOWN  # missing, beside n that are as likely as each other
 
     def draw(self, latent: Tensor, label: Tensor, noise: Tensor) -> Actions:
         """Actions that some standard normal noise [b, `noise_size`] stands for."""
         h = self._features(latent, label)
-        values, bits, number, known, category = noise.split(self.noise_sizes, dim=1)
+        values, chart, number, known, category = noise.split(self.noise_sizes, dim=1)
         chance = torch.special.ndtr
         u = self._grid(self.values(h)) + self.log_std.exp() * self._grid(values)
         gumbel = -(-chance(category).clamp(1e-12, 1 - 1e-7).log()).log()
         picks = [part.argmax(1) for part in (self.category(h) + gumbel).split([n + 1 for n in self.categories], dim=1)]
         return Actions(
             u=u,
-            bits=(chance(self._grid(bits)) < self._grid(self.mask(h)).sigmoid()).float(),
+            chart=self._picked(self._symbols(h), chance(self._grid(chart))),
             number=self.numbers(h) + self.number_log_std.exp() * number,
             known=(chance(known) < self.known(h).sigmoid()).float(),
             category=torch.stack(picks, dim=1) if picks else torch.zeros(len(h), 0, dtype=torch.int64),
@@ -106,9 +110,10 @@ class RecordPolicy(nn.Module):
         u = actions.u
         log_prob = _gaussian(u, self._grid(self.values(h)), self.log_std) - 2 * (math.log(2) - u - F.softplus(-2 * u)).flatten(1).sum(1)
         log_prob = log_prob + _gaussian(actions.number, self.numbers(h), self.number_log_std)
-        mask, known = self._grid(self.mask(h)), self.known(h)
-        log_prob = log_prob + _bernoulli(actions.bits, mask) + _bernoulli(actions.known, known)
-        entropy = self.log_std.sum() + self.number_log_std.sum() + _bernoulli_entropy(mask) + _bernoulli_entropy(known)
+        symbols, known = self._symbols(h), self.known(h)
+        log_prob = log_prob + symbols.gather(2, actions.chart[:, :, None]).flatten(1).sum(1) + _bernoulli(actions.known, known)
+        entropy = self.log_std.sum() + self.number_log_std.sum() + _bernoulli_entropy(known)
+        entropy = entropy - (symbols.exp() * symbols.clamp(min=-100)).flatten(1).sum(1)
         for s, part in enumerate(self.category(h).split([n + 1 for n in self.categories], dim=1)):
             log_p = part.log_softmax(1)
             log_prob = log_prob + log_p.gather(1, actions.category[:, s : s + 1])[:, 0]
@@ -117,7 +122,7 @@ class RecordPolicy(nn.Module):
 
     @property
     def noise_sizes(self) -> list[int]:
-        """Standard normal numbers behind the values, bits, numbers, known flags and categories of a record."""
+        """Standard normal numbers behind the values, charts, numbers, known flags and categories of a record."""
         grid = self.channels * self.steps
         return [grid, grid, self.numeric, self.numeric, sum(n + 1 for n in self.categories)]
 
@@ -126,6 +131,17 @@ class RecordPolicy(nn.Module):
 
     def _grid(self, flat: Tensor) -> Tensor:
         return flat.unflatten(1, (self.channels, self.steps))
+
+    def _symbols(self, h: Tensor) -> Tensor:
+        """Log-probability of each symbol, [b, C, symbols, T]."""
+        logits = self.chart(h).unflatten(1, (self.channels, self.symbols, self.steps))
+        return logits.masked_fill(~self.possible[:, :, None], -math.inf).log_softmax(dim=2)
+
+    def _picked(self, log_probability: Tensor, chance: Tensor) -> Tensor:
+        """Symbols by the inverse distribution function, [b, C, T]."""
+        last = self.symbols - 1 - self.possible.flip(1).int().argmax(dim=1)  # the last possible symbol of each channel
+        picked = (log_probability.exp().cumsum(dim=2) < chance[:, :, None]).sum(dim=2)
+        return torch.minimum(picked, last[:, None])
 
 
 def _head(hidden: int, outputs: int) -> nn.Linear:
@@ -174,8 +190,8 @@ class PolicyGenerator:
         actions = Actions(*drawn)
         state = {"latent": latent, **vars(actions)}
         (log_prob, *_) = in_chunks(self._score, latent, labels, *drawn)
-        x = torch.cat([Z_LIMIT * actions.u.tanh(), 2 * actions.bits - 1], dim=1)
-        return Rollout(x, self._descriptors(actions), labels, log_prob[:, None], state)
+        x0 = Z_LIMIT * actions.u.tanh() * (actions.chart != ABSENT)
+        return Rollout(x0, actions.chart, self._descriptors(actions), labels, log_prob[:, None], state)
 
     def score(self, rollout: Rollout, rows: Tensor, steps: Tensor) -> Scored:
         """Score the records of some rows again."""
@@ -210,12 +226,11 @@ def new_policy(codec: Codec, statics: StaticModel, classes: int, latent: int, hi
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return RecordPolicy(
-            channels=len(codec.channels),
             steps=codec.steps,
             classes=classes,
             numeric=len(statics.statics) - len(categories),
             categories=categories,
-            observed_rate=codec.observed_rate,
+            symbol_rate=codec.symbol_rate,
             latent=latent,
             hidden=hidden,
         )

@@ -91,7 +91,7 @@ class PolicyPipeline(RecordGenerator):
             TardiffError: naming the file that is missing or damaged.
         """
         path = Path(path)
-        index, card = read_struct(path / INDEX, PolicyIndex), read_struct(path / "card.json", Card)
+        index, card = read_struct(path / INDEX, PolicyIndex), Card.load(path)
         codec, statics = Codec.load(path / "codec.json"), StaticModel.load(path / "statics.json")
         policy = new_policy(codec, statics, len(card.task.classes), index.latent, index.hidden, seed=0)
         try:

@@ -41,7 +41,6 @@ def train_policy(
     if data.manifest.task == UNLABELLED:
         raise TardiffError("--no-labels: a record policy learns what each label looks like; leave it out, or train a diffusion model")
     codec, statics = Codec.fit(data.train, data.manifest), StaticModel.fit(data.train, data.manifest)
-    codec = codec.fit_thresholds(codec.encode(data.train))  # what was never observed never will be
     policy = new_policy(codec, statics, len(data.manifest.task.classes), settings.latent, settings.hidden, seed)
     average = PolicyPipeline(copy.deepcopy(policy), codec, statics, training_card(data, settings, []))
     loop = assemble(

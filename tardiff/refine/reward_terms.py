@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from tardiff.data.codec import Z_LIMIT, Codec
+from tardiff.data.codec import Z_LIMIT, Charted, Codec
 from tardiff.errors import TardiffError
 from tardiff.evaluate.privacy.closest import closest
 from tardiff.guidance import objectives
@@ -30,15 +30,15 @@ def discriminator(context: Context) -> Reward:
 
     The logit estimates log p_real / p_generated: its mean over samples is minus the reverse divergence.
     """
-    trainer, statics = context.discriminator, context.statics
-    return lambda samples: trainer.logit(DiscriminatorRows.of_samples(samples, statics)).numpy()
+    trainer, codec, statics = context.discriminator, context.codec, context.statics
+    return lambda samples: trainer.logit(DiscriminatorRows.of_samples(samples, codec, statics)).numpy()
 
 
 @factory("influence")
 def influence(context: Context) -> Reward:
     """How far training on it lowers the classifier's loss on guidance rows (cosine form, along the classifier's training)."""
     objective, codec = objectives.influence(context.needed("influence")), context.codec
-    return lambda samples: influence_scores(objective, codec.seen(samples.x), torch.from_numpy(samples.label))
+    return lambda samples: influence_scores(objective, codec.encode(samples), torch.from_numpy(samples.label))
 
 
 @factory("value")
@@ -50,29 +50,31 @@ def value(context: Context) -> Reward:
     folder, real, codec = context.needed("value"), context.data.train, context.codec
 
     @torch.no_grad()
-    def embed(x: Tensor) -> Floats:
-        return folder.classifier.embedding(codec.seen(x)).numpy()
+    def embed(rows: Charted) -> Floats:
+        return folder.classifier.embedding(codec.encode(rows)).numpy()
 
-    embedded = embed(codec.encode(real))
-    return lambda samples: knn_shapley(embed(samples.x), samples.label, embedded, real.label)
+    embedded = embed(real)
+    return lambda samples: knn_shapley(embed(samples), samples.label, embedded, real.label)
 
 
 @factory("fidelity")
 def fidelity(context: Context) -> Reward:
     """Minus the mean absolute distance to the nearest training record, values and mask (SynRL)."""
-    real = context.codec.encode(context.data.train).flatten(1)
-    return lambda samples: -torch.cdist(samples.x.flatten(1), real, p=1).amin(1).numpy() / real.shape[1]
+    codec = context.codec
+    real = codec.encode(context.data.train).flatten(1)
+    return lambda samples: -torch.cdist(codec.encode(samples).flatten(1), real, p=1).amin(1).numpy() / real.shape[1]
 
 
 @factory("privacy")
 def privacy(context: Context) -> Reward:
     """0 unless a sample is nearer to a training row than nearly all (95 %) held-out rows are to theirs; -1 for a copy."""
-    real = context.codec.encode(context.data.train).flatten(1)
-    strangers = closest(context.codec.encode(context.data.split("validation")).flatten(1), real)
+    codec = context.codec
+    real = codec.encode(context.data.train).flatten(1)
+    strangers = closest(codec.encode(context.data.split("validation")).flatten(1), real)
     near = float(np.quantile(strangers, STRANGER_QUANTILE))
     if near <= 0:
         raise TardiffError("reward privacy: validation rows are copies of training rows, so there is no distance to keep")
-    return lambda samples: np.minimum(closest(samples.x.flatten(1), real) / near, 1) - 1
+    return lambda samples: np.minimum(closest(codec.encode(samples).flatten(1), real) / near, 1) - 1
 
 
 @factory("plausibility")
@@ -89,7 +91,7 @@ def plausibility(context: Context) -> Reward:
     most_at_limits = np.quantile(_at_limits(context.data.train.values, codec), USUAL, axis=0)
 
     def reward(samples: Samples) -> Floats:
-        jumps = (_jumps(samples.x) - most).clamp(min=0).nan_to_num(0).sum(dim=(1, 2)).numpy() / max(1, usual[0].numel())
+        jumps = (_jumps(codec.encode(samples)) - most).clamp(min=0).nan_to_num(0).sum(dim=(1, 2)).numpy() / max(1, usual[0].numel())
         at_limits = (_at_limits(samples.values, codec) - most_at_limits).clip(min=0).mean(axis=1)
         return -jumps - at_limits
 
@@ -103,10 +105,10 @@ def _at_limits(values: NDArray[np.float32], codec: Codec) -> Floats:
     return (np.isfinite(values) & ((values <= low) | (values >= high)) & numeric).mean(axis=2)
 
 
-def _jumps(x: Tensor) -> Tensor:
+def _jumps(seen: Tensor) -> Tensor:
     """Absolute change between neighbouring steps that are both observed, [N, C, T - 1] normal scores; NaN elsewhere."""
-    score, bits = x.chunk(2, dim=1)
-    both = (bits[..., 1:] > 0) & (bits[..., :-1] > 0)
+    score, mask = seen.chunk(2, dim=1)
+    both = (mask[..., 1:] > 0) & (mask[..., :-1] > 0)
     return torch.where(both, score.diff(dim=-1).abs(), torch.nan)
 
 
@@ -127,7 +129,7 @@ def spectral(context: Context) -> Reward:
     moments = [_moments(real, label == c) for c in range(classes)]
 
     def reward(samples: Samples) -> Floats:
-        features, result = spectra(samples.x), np.zeros(len(samples.label))
+        features, result = spectra(context.codec.encode(samples)), np.zeros(len(samples.label))
         for c in np.unique(samples.label):
             rows = samples.label == c
             centre, scale = moments[c]
@@ -143,9 +145,9 @@ def _moments(features: Floats, rows: NDArray[np.bool_]) -> tuple[Floats, Floats]
     return own.mean(0), np.maximum(own.std(0), 1e-6)
 
 
-def spectra(x: Tensor) -> NDArray[np.float64]:
+def spectra(seen: Tensor) -> NDArray[np.float64]:
     """Log power at each frequency and autocorrelation at the first lags, of forward-filled scores without their mean, [N, C (F + lags)]."""
-    score = x.chunk(2, dim=1)[0].double().clamp(-Z_LIMIT, Z_LIMIT)
+    score = seen.chunk(2, dim=1)[0].double().clamp(-Z_LIMIT, Z_LIMIT)
     centred = score - score.mean(-1, keepdim=True)
     power = torch.fft.rfft(centred).abs().square()[..., 1:] / score.shape[-1]
     variance = centred.square().sum(-1) + 1e-3

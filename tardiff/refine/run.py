@@ -74,7 +74,6 @@ def refine(
         "ppo": plain(ppo),
         "discriminator": plain(discriminator),
         "base": weights_hash(pipeline.unet),
-        "thresholds": list(pipeline.codec.thresholds),
         "classifier": [weights_hash(classifier.classifier), classifier.card.guidance_set, classifier.card.guidance_rows]
         if classifier
         else [],
@@ -133,7 +132,7 @@ def _check_match(pipeline: TarDiffPipeline, data: Dataset, classifier: Classifie
 def _copy(pipeline: TarDiffPipeline) -> TarDiffPipeline:
     """Without a claim of privacy: rewards and discriminator read the rows themselves."""
     card = msgspec.structs.replace(pipeline.card, privacy={})
-    return TarDiffPipeline(copy.deepcopy(pipeline.unet), pipeline.scheduler, pipeline.codec, pipeline.statics, card)
+    return TarDiffPipeline(copy.deepcopy(pipeline.unet), pipeline.charting, pipeline.scheduler, pipeline.codec, pipeline.statics, card)
 
 
 def _plain(settings: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tardiff.base.noise import normal
+from tardiff.data.resolution import ABSENT
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.model.sampling import dpm_solver, in_chunks
 from tardiff.model.unet import TemporalUNet
@@ -76,14 +77,19 @@ def step_mean(x0_hat: Tensor, x0_before: Tensor, x: Tensor, place: Places) -> Te
     return place.keep * x + place.gain * (x0_hat + place.ahead * (x0_hat - x0_before))
 
 
-def gaussian_log_prob(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Log-density of x under a Gaussian, averaged over entries, [b, c, t] to [b]."""
-    return (-0.5 * ((x - mean) / std) ** 2 - std.log() - 0.5 * math.log(2 * math.pi)).mean(dim=(1, 2))
+def gaussian_log_prob(x: Tensor, mean: Tensor, std: Tensor, chart: Tensor) -> Tensor:
+    """Log-density of x under a Gaussian, averaged over what is charted, [b, c, t] to [b]."""
+    return _over_charted(-0.5 * ((x - mean) / std) ** 2 - std.log() - 0.5 * math.log(2 * math.pi), chart)
 
 
-def gaussian_kl(mean: Tensor, base: Tensor, std: Tensor) -> Tensor:
-    """Divergence between Gaussians of equal spread, averaged over entries, [b, c, t] to [b]."""
-    return (0.5 * ((mean - base) / std) ** 2).mean(dim=(1, 2))
+def gaussian_kl(mean: Tensor, base: Tensor, std: Tensor, chart: Tensor) -> Tensor:
+    """Divergence between Gaussians of equal spread, averaged over what is charted, [b, c, t] to [b]."""
+    return _over_charted(0.5 * ((mean - base) / std) ** 2, chart)
+
+
+def _over_charted(x: Tensor, chart: Tensor) -> Tensor:
+    charted = (chart != ABSENT).to(x)
+    return (charted * x).sum(dim=(1, 2)) / charted.sum(dim=(1, 2)).clamp(min=1)
 
 
 class DiffusionGenerator:
@@ -114,41 +120,45 @@ class DiffusionGenerator:
         """
         descriptors = self.pipeline.statics.sample(label, seeds)
         static, labels = self.pipeline.statics.encode(descriptors), torch.from_numpy(label)
-        codec = self.pipeline.codec
-        x = normal("start", seeds, 0, (2 * len(codec.channels), codec.steps))
+        chart = self.pipeline.charting.sample(labels, seeds, self.pipeline.codec.steps, static)
+        x = normal("start", seeds, 0, tuple(chart.shape[1:]))
         before = torch.zeros_like(x)
         states, estimates, log_prob = [], [], []
         for k in range(len(self.places)):
             step = torch.full((len(label),), k)
             states.append(x)
             estimates.append(before)
-            mean, before = in_chunks(lambda *a: self.mean(self.unet, *a), x, before, step, labels, static)
+            mean, before = in_chunks(lambda *a: self.mean(self.unet, *a), x, before, step, labels, static, chart)
             std = self.places.at(step).std
             x = mean + std * normal("step", seeds, k, tuple(x.shape[1:]))
             if k < len(self.places) - 1:
-                log_prob.append(gaussian_log_prob(x, mean, std))
+                log_prob.append(gaussian_log_prob(x, mean, std, chart))
         state = {"states": torch.stack(states, dim=1), "before": torch.stack(estimates, dim=1), "static": static}
-        return Rollout(x, descriptors, labels, torch.stack(log_prob, dim=1), state)
+        return Rollout(x * (chart != ABSENT), chart, descriptors, labels, torch.stack(log_prob, dim=1), state)
 
     def score(self, rollout: Rollout, rows: Tensor, steps: Tensor) -> Scored:
         """Score reverse step steps[i] of row rows[i] again."""
         state, label = rollout.state, rollout.label[rows]
         after, x, before = state["states"][rows, steps + 1], state["states"][rows, steps], state["before"][rows, steps]
-        log_prob, kl = in_chunks(self._score, after, x, before, steps, label, state["static"][rows])
+        log_prob, kl = in_chunks(self._score, after, x, before, steps, label, state["static"][rows], rollout.chart[rows])
         return Scored(log_prob, kl if self.base is not None else None)
 
-    def mean(self, unet: nn.Module, x: Tensor, before: Tensor, step: Tensor, label: Tensor, static: Tensor) -> tuple[Tensor, Tensor]:
+    def mean(
+        self, unet: nn.Module, x: Tensor, before: Tensor, step: Tensor, label: Tensor, static: Tensor, chart: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Mean of the state after `step` [b] and the clean estimate before it, of one chunk."""
         place = self.places.at(step)
-        x0_hat = self.pipeline.codec.clamp(place.alpha * x - place.sigma * unet(x, place.timestep, label, static))
+        x0_hat = self.pipeline.codec.clamp(place.alpha * x - place.sigma * unet(x, place.timestep, label, static, chart), chart)
         return step_mean(x0_hat, before, x, place), x0_hat
 
-    def _score(self, after: Tensor, x: Tensor, before: Tensor, step: Tensor, label: Tensor, static: Tensor) -> tuple[Tensor, Tensor]:
-        mean, _ = self.mean(self.unet, x, before, step, label, static)
+    def _score(
+        self, after: Tensor, x: Tensor, before: Tensor, step: Tensor, label: Tensor, static: Tensor, chart: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        mean, _ = self.mean(self.unet, x, before, step, label, static, chart)
         std = self.places.at(step).std
-        log_prob = gaussian_log_prob(after, mean, std)
+        log_prob = gaussian_log_prob(after, mean, std, chart)
         if self.base is None:
             return log_prob, torch.zeros_like(log_prob)
         with torch.no_grad():
-            base, _ = self.mean(self.base, x, before, step, label, static)
-        return log_prob, gaussian_kl(mean, base, std)
+            base, _ = self.mean(self.base, x, before, step, label, static, chart)
+        return log_prob, gaussian_kl(mean, base, std, chart)

@@ -123,8 +123,8 @@ class ValidationCheck:
 
     def __call__(self, samples: Samples) -> CheckFigures:
         """Samples (decoded) of the same labels and noise each time, so that rows pair, too."""
-        x = self.codec.encode(samples)
-        rows = Rows(self.codec.seen(x).numpy(), summary_features(x), samples.label)
+        seen = self.codec.encode(samples)
+        rows = Rows(seen.numpy(), summary_features(seen), samples.label)
         weights = row_weights(len(rows), RESAMPLES, stream("refine samples", self.seed))
         distance = ks_distance(rows.features, weights, self.real.features, self.resamples.rows)
         marginal = self._marginal(samples, weights)

@@ -45,7 +45,7 @@ def guidance(evaluation: ReportInput) -> Section | None:
             [(evaluation.colour(name), name) for name in moved],
         )
     )
-    rows = [[name, f"{m.rows:,}", f"{m.value:.4f}", f"{m.mask:.2%}", "yes" if m.inert else "no"] for name, m in moved.items()]
-    head = ["set", "samples compared", "values moved by (sd)", "observations changed", "inert"]
+    rows = [[name, f"{m.rows:,}", f"{m.value:.4f}", "yes" if m.inert else "no"] for name, m in moved.items()]
+    head = ["set", "samples compared", "values moved by (sd)", "inert"]
     section.items.append(Table("What it changed", "Root mean square over all values, in standard deviations of the real ones.", head, rows))
     return section

@@ -227,7 +227,6 @@ class Movement(_Record, frozen=True):
 
     rows: Count
     value: Size
-    mask: Size
     steps: Annotated[list[Step], Meta(min_length=1)]
     inert: bool
 

@@ -125,7 +125,7 @@ def diagnose(synthetic: Dataset, pipeline: TarDiffPipeline, folder: ClassifierFo
     codec = pipeline.codec
     guidance = data.split(folder.card.guidance_set)
     some = guidance.take(np.sort(stream("diagnosis", seed).permutation(len(guidance))[:GUIDANCE_ROWS]))
-    rows = (codec.seen(codec.encode(split)) for split in (some, train.take(np.arange(min(len(train), SAMPLES)))))
+    rows = (codec.encode(split) for split in (some, train.take(np.arange(min(len(train), SAMPLES)))))
     (watched, seen), label = rows, torch.from_numpy(train.label[:SAMPLES])
     agreement = influence_agreement(folder, (watched, torch.from_numpy(some.label)), seen, label, seed)
     traces = label_traces(Rows.of(train, codec).features, Rows.of(unguided, codec).features, train.label, seed)

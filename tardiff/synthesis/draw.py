@@ -68,6 +68,6 @@ def draw(plan: Plan, steering: Steering, store: SampleStore | None, progress: bo
 
 def _selected(plan: Plan, samples: Samples) -> NDArray[np.intp]:
     """Rows to keep: of each class those of most influence, as many as are wanted."""
-    seen = plan.generator.codec.seen(samples.x)
+    seen = plan.generator.codec.encode(samples)
     score = influence_scores(influence(plan.classifiers[0]), seen, torch.from_numpy(samples.label))
     return best_of_each_class(score, samples.label, plan.kept)

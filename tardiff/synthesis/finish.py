@@ -7,6 +7,7 @@ import numpy as np
 
 from tardiff.data.dataset import Dataset
 from tardiff.data.labels import ranked_labels
+from tardiff.data.resolution import ABSENT
 from tardiff.guidance.log import INERT, GuidanceLog, rounded
 from tardiff.model.pipeline import RecordGenerator, Samples
 from tardiff.synthesis.draw import Drawn
@@ -24,8 +25,7 @@ class Movement:
 
     Attributes:
         rows: samples compared.
-        value: root mean square difference of the value channels, in standard deviations (normal scores).
-        mask: share of entries whose observation changed.
+        value: root mean square difference of what is charted, in standard deviations (normal scores); what is charted is the same.
         steps: per reverse step, root mean square of the guide's change (classifier-free guidance, which works inside the denoiser,
             has no part in it) and of the sampler's update, and their ratio.
         inert: True if guidance did nothing to speak of.
@@ -34,7 +34,6 @@ class Movement:
 
     rows: int
     value: float
-    mask: float
     steps: list[dict[str, float]]
     inert: bool
     repaired: tuple[float, float]
@@ -72,17 +71,16 @@ def finish(plan: Plan, steering: Steering, drawn: Drawn) -> Synthesis:
 def moved(generator: RecordGenerator, guided: Samples, unguided: Samples, log: GuidanceLog) -> Movement:
     """How far guided samples lie from unguided ones of the same seeds, of which there may be fewer."""
     codec, rows = generator.codec, len(unguided.label)
-    difference = (guided.x[:rows] - unguided.x)[:, : len(codec.channels)].square().mean().sqrt()
-    flipped = float((guided.mask[:rows] != unguided.mask).mean())
-    repaired = rounded(codec.repaired(guided.x[:rows])), rounded(codec.repaired(unguided.x))
-    inert = log.inert and float(difference) < INERT and flipped < INERT
-    return Movement(rows, rounded(float(difference)), rounded(flipped), log.summary(), inert, repaired)
+    charted = (unguided.chart != ABSENT).sum().clamp(min=1)
+    difference = float(((guided.x0[:rows] - unguided.x0).square().sum() / charted).sqrt())
+    repaired = rounded(codec.repaired(guided.x0[:rows], guided.chart[:rows])), rounded(codec.repaired(unguided.x0, unguided.chart))
+    return Movement(rows, rounded(difference), log.summary(), log.inert and difference < INERT, repaired)
 
 
 def _relabelled(plan: Plan, samples: Samples) -> Samples:
     """The samples with labels by the rank of the classifiers' mean probability, as many of each."""
     codec = plan.generator.codec
-    seen = codec.seen(codec.encode(plan.generator.dataset(samples, {}, plan.task).train))
+    seen = codec.encode(plan.generator.dataset(samples, {}, plan.task).train)
     score = np.mean([folder.classifier.probability(seen)[:, 1] for folder in plan.classifiers], axis=0)
     return replace(samples, label=ranked_labels(score, samples.label))
 

@@ -58,8 +58,8 @@ def match_strength(
     target = float(np.mean([folder.card.certainty for folder in folders]))
     measured: list[float] = []
     for strength in candidates:
-        x, label = draw(strength)
-        measured.append(float(np.mean([certainty(f.classifier, f.codec.seen(x), label) for f in folders])))
+        seen, label = draw(strength)
+        measured.append(float(np.mean([certainty(f.classifier, seen, label) for f in folders])))
         if measured[-1] >= target:
             break
     strengths = candidates[: len(measured)]
@@ -79,4 +79,5 @@ def pilot_samples(plan: Plan, generator: RecordGenerator, guide: Guide, progress
     """
     label = draw_labels("balanced", plan.classifiers[0].card.class_counts, plan.guidance.pilot, plan.seed)
     seeds = row_seeds(plan.seed, reserved_rows("matched strength", len(label)))
-    return generator(label, seeds, plan.sampler, guide, progress="pilot" if progress else None).x, torch.from_numpy(label)
+    samples = generator(label, seeds, plan.sampler, guide, progress="pilot" if progress else None)
+    return generator.codec.encode(samples), torch.from_numpy(label)

@@ -22,7 +22,7 @@ from tardiff.guidance.log import GuidanceLog, Sums
 from tardiff.model.pipeline import Samples
 
 PART = 1024
-ARRAYS = ("x", "values", "mask", "static")
+ARRAYS = ("x0", "chart", "values", "mask", "static")
 
 Draw = Callable[[NDArray[np.int64], Sequence[int], GuidanceLog, str], Samples]
 """(label, seeds, log, where in the whole this is) -> samples."""
@@ -62,15 +62,15 @@ class SampleStore:
             samples = draw(label[rows], seeds[rows], fresh, where)
             arrays = arrays or self._create(samples, len(label))
             for name, array in arrays.items():
-                array[rows] = samples.x.numpy() if name == "x" else getattr(samples, name)
+                array[rows] = np.asarray(getattr(samples, name))
                 array.flush()
             log = log.joined(fresh.over_processes())
             barrier()
             if main_process():
                 steps = {index: astuple(sums) for index, sums in log.steps.items()}
                 write_struct(self.folder / "progress.json", Progress(min(start + PART, len(label)), steps))
-        x, values, mask, static = (arrays[name] for name in ARRAYS)
-        return Samples(torch.from_numpy(x), values, mask, static, label), log
+        x0, chart, values, mask, static = (arrays[name] for name in ARRAYS)
+        return Samples(torch.from_numpy(x0), torch.from_numpy(chart), values, mask, static, label), log
 
     def clear(self) -> None:
         """Remove the folder, once the result stands."""
@@ -93,7 +93,7 @@ class SampleStore:
             try:
                 sign(self.folder, self.identity)
                 for name in ARRAYS:
-                    array = like.x.numpy() if name == "x" else getattr(like, name)
+                    array = np.asarray(getattr(like, name))
                     path = self.folder / f"{name}.npy"
                     open_memmap(path, "w+", array.dtype, (rows, *array.shape[1:]))
                     _take_room(path)

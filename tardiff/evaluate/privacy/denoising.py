@@ -4,7 +4,7 @@ import torch
 
 from tardiff.base.noise import normal, row_seeds
 from tardiff.evaluate.privacy.trial import Score, Trial
-from tardiff.model.diffusion import denoising_loss, diffuse, entry_weights, noise_schedule
+from tardiff.model.diffusion import denoising_loss, diffuse, noise_schedule
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.model.sampling import in_chunks
 
@@ -18,15 +18,15 @@ def loss_over_steps(trial: Trial, pipeline: TarDiffPipeline) -> Score:
     by step.
     """
     rows = trial.rows
-    x0, seeds = pipeline.codec.encode(rows), row_seeds(trial.seed, range(len(rows)))
+    entries, seeds = pipeline.codec.entries(rows), row_seeds(trial.seed, range(len(rows)))
+    x0, chart = pipeline.codec.scores(entries), entries.chart
     label, static = torch.from_numpy(rows.label), pipeline.statics.encode(rows.static)
-    weight = entry_weights(x0, pipeline.card.settings["fill_weight"])
     alpha_bar, denoiser = noise_schedule().alphas_cumprod, pipeline.denoiser()
     total = torch.zeros(len(rows))
     for t in TIMESTEPS:
         x_t, v = diffuse(x0, normal("denoising attack", seeds, t, x0.shape[1:]), alpha_bar[t].expand(len(rows)))
         timestep = torch.full((len(rows),), t)
         with torch.no_grad():
-            (v_hat,) = in_chunks(lambda *arguments: (denoiser(*arguments),), x_t, timestep, label, static)
-        total += denoising_loss(v_hat, v, weight)
+            (v_hat,) = in_chunks(lambda *arguments: (denoiser(*arguments),), x_t, timestep, label, static, chart)
+        total += denoising_loss(v_hat, v, chart)
     return -total.double().numpy() / len(TIMESTEPS)

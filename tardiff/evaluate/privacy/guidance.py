@@ -56,5 +56,5 @@ def _gradients(classifier: Classifier, split: Split, folder: ClassifierFolder) -
 
 
 def _seen(split: Split, folder: ClassifierFolder, batch_size: int = 512) -> Iterator[tuple[Tensor, Tensor]]:
-    seen = folder.codec.seen(folder.codec.encode(split))
+    seen = folder.codec.encode(split)
     return zip(seen.split(batch_size), torch.from_numpy(split.label).split(batch_size), strict=True)

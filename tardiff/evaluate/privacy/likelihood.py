@@ -12,11 +12,13 @@ STEPS = 10
 
 
 def flow_likelihood(trial: Trial, pipeline: TarDiffPipeline) -> Score:
-    """log p(x0) of each row, in nats."""
+    """log p(x0 | chart) of each row, in nats."""
     rows = trial.rows
+    entries = pipeline.codec.entries(rows)
     log_p = log_likelihood(
         pipeline.denoiser(),
-        pipeline.codec.encode(rows),
+        pipeline.codec.scores(entries),
+        entries.chart,
         torch.from_numpy(rows.label),
         static=pipeline.statics.encode(rows.static),
         seeds=row_seeds(trial.seed, range(len(rows))),

@@ -1,0 +1,145 @@
+"""What is charted, entry by entry: nothing, the value before, or a new value on one of the channel's grids.
+
+A grid is what a unit writes its values on: whole numbers, halves, thirds of two decimals, tenths. Its share of a stay's values
+belongs to the stay (one device gives whole numbers, another thirds; the mean of two measurements in an hour ends in .5), so it is
+part of what is charted. A chart [N, C, T] holds a symbol an entry: `ABSENT`, `REPEAT`, or `FIRST_GRID` + the number of a grid.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+ABSENT, REPEAT, FIRST_GRID = 0, 1, 2
+
+LEADING = (1.0, 2.0, 2.5, 5.0)
+"""A grid's step is one of these times a power of ten, or a whole fraction of the coarsest such step."""
+FRACTIONS = (2, 3, 4, 5, 6, 8, 10, 18, 20, 100)
+COMMON = 0.6
+"""Share of values that the coarsest grid holds, at least."""
+RARE = 0.005
+"""Share of values below which a grid is not worth a symbol."""
+MOST = 6
+DIGITS = 6
+"""Of the largest value, beyond which no step is looked for."""
+SIDES = 3
+"""Places that are tried on either side of a value, where nearer ones stand on a coarser grid."""
+
+Values = NDArray[np.float64]
+
+
+class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Multiples of `step` (0: any number), written with `decimals` decimals (None: in full)."""
+
+    step: float
+    decimals: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.step < float("inf"):
+            raise ValueError("step must be a finite number from 0 on")
+
+    def nearest(self, value: Values) -> Values:
+        """The value on this grid next to each value."""
+        value = np.rint(value / self.step) * self.step if self.step else value
+        return value if self.decimals is None else np.round(value, self.decimals)
+
+    def holds(self, value: Values) -> NDArray[np.bool_]:
+        """Whether each value, stored as float32, stands on this grid."""
+        return np.abs(self.nearest(value) - value) <= 3e-7 * np.abs(value) + 2e-6 * self.step
+
+    def around(self, value: Values) -> Values:
+        """Values of this grid by their distance from each value, [..., 1 + 2 SIDES]."""
+        if not self.step:
+            return np.repeat(self.nearest(value)[..., None], 1 + 2 * SIDES, axis=-1)
+        place = np.rint(value / self.step)
+        side = np.where(value / self.step >= place, 1.0, -1.0)
+        away = [0.0 * side] + [sign * n * side for n in range(1, SIDES + 1) for sign in (1, -1)]
+        return self.nearest((place[..., None] + np.stack(away, axis=-1)) * self.step)
+
+
+FREE = Grid(0.0)
+WHOLE = Grid(1.0)
+
+
+def fit_grids(value: NDArray[np.floating]) -> tuple[Grid, ...]:
+    """The grids of a channel's observed values [n], coarsest first; the last one holds every value."""
+    left = value.astype(np.float64)
+    base = next((grid for grid in _coarse(left) if grid.holds(left).mean() >= COMMON), None) if len(left) else None
+    if base is None:
+        return (FREE,)
+    grids, fewest = [base], max(1.0, RARE * len(left))
+    left = left[~base.holds(left)]
+    for grid in (Grid(base.step / n, decimals) for n in FRACTIONS for decimals in _decimals(base.step / n)):
+        held = grid.holds(left)
+        if held.sum() >= fewest and len(grids) < MOST:
+            grids.append(grid)
+            left = left[~held]
+    return (*grids, FREE) if len(left) else tuple(grids)
+
+
+def _coarse(value: Values) -> Iterable[Grid]:
+    """Grids from the size of the values downwards."""
+    size = np.abs(value).max()
+    if not size:
+        return
+    top = int(np.ceil(np.log10(size)))
+    for power in range(top, top - DIGITS, -1):
+        for leading in reversed(LEADING):
+            yield Grid(float(f"{leading}e{power}"))
+
+
+def _decimals(step: float) -> tuple[int | None, ...]:
+    """In full, and what software writes of a fraction that has no end."""
+    ends = abs(step - round(step, 6)) < 1e-12
+    return (None,) if ends else (2, 1, None)
+
+
+def grid_of(value: Values, grids: tuple[Grid, ...]) -> NDArray[np.int8]:
+    """The number of the first grid that holds each value."""
+    number = np.full(value.shape, len(grids) - 1, np.int8)
+    for k in reversed(range(len(grids))):
+        number[grids[k].holds(value)] = k
+    return number
+
+
+def chart_of(value: Values, mask: NDArray[np.bool_], grids: tuple[Grid, ...]) -> NDArray[np.int8]:
+    """Symbols of one channel, [N, T]; a value that equals the charted one before is a repeat."""
+    chart = np.where(mask, FIRST_GRID + grid_of(np.where(mask, value, 0.0), grids), ABSENT)
+    chart[mask & (value == before(value, mask))] = REPEAT
+    return chart.astype(np.int8)
+
+
+def before(value: Values, mask: NDArray[np.bool_]) -> Values:
+    """The charted value before each step, [N, T]; NaN where there is none."""
+    last = np.maximum.accumulate(np.where(mask, np.arange(mask.shape[1]), -1), axis=1)
+    last = np.concatenate([np.full((len(mask), 1), -1), last[:, :-1]], axis=1)
+    return np.where(last >= 0, np.take_along_axis(value, np.maximum(last, 0), axis=1), np.nan)
+
+
+def settle(value: Values, chart: NDArray[np.integer], grids: tuple[Grid, ...], limits: tuple[float, float]) -> Values:
+    """One channel's values as they would be charted, [N, T]; NaN where nothing is.
+
+    A new value is the nearest within the limits that stands on its grid, on no coarser one, and is not the one before, which would
+    be a repeat; the nearest of the grid if there is none. A repeat with nothing before it is a new value on the coarsest grid.
+    """
+    value = np.clip(value, *limits)
+    number = np.where(chart >= FIRST_GRID, chart - FIRST_GRID, 0)
+    near = np.empty((*value.shape, 1 + 2 * SIDES))
+    for k, grid in enumerate(grids):
+        places = grid.around(value)
+        wrong = (places < limits[0]) | (places > limits[1])
+        for coarser in grids[:k]:
+            wrong |= coarser.holds(places)
+        near = np.where((number == k)[..., None], np.where(wrong, np.nan, places), near)
+    fallback = np.clip(np.choose(number, [grid.nearest(value) for grid in grids]), *limits)
+    result, previous = np.full(value.shape, np.nan), np.full(len(value), np.nan)
+    for t in range(value.shape[1]):
+        apart = np.isfinite(near[:, t]) & ~np.isclose(near[:, t], previous[:, None], rtol=3e-7, atol=0)
+        first = apart.argmax(axis=1)
+        new = np.where(apart.any(axis=1), near[np.arange(len(near)), t, first], fallback[:, t])
+        repeats = (chart[:, t] == REPEAT) & np.isfinite(previous)
+        now = np.where(repeats, previous, new)
+        result[:, t] = np.where(chart[:, t] == ABSENT, np.nan, now)
+        previous = np.where(chart[:, t] == ABSENT, previous, now)
+    return result
