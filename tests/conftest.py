@@ -59,6 +59,14 @@ def make_dataset(rows: int = 240, steps: int = STEPS) -> Dataset:
     return Dataset(manifest, splits)
 
 
+def samples_of(codec, split):
+    """Real rows as a generator would give them."""
+    from tardiff.model.pipeline import Samples
+
+    entries = codec.entries(split)
+    return Samples(codec.scores(entries), entries.chart, split.values, split.mask, split.static, split.label)
+
+
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory):
     """A data set folder of made-up records and the data set."""

@@ -95,7 +95,7 @@ def draw(pipeline: RecordGenerator, guide: Guide, rows: int) -> float:
     label = draw_labels("train", pipeline.card.class_counts, rows, seed=0)
     start = time.perf_counter()
     samples = pipeline(label, row_seeds(0, range(rows)), SamplerSettings(), guide)
-    assert np.isfinite(samples.x.numpy()).all()
+    assert np.isfinite(samples.x0.numpy()).all()
     return time.perf_counter() - start
 
 

@@ -10,7 +10,7 @@ from tardiff.data.dataset import Channel, Dataset, Manifest, Split, Static, Task
 from tardiff.data.statics import StaticModel
 from tardiff.model.diffusion import noise_schedule
 from tardiff.model.pipeline import TarDiffPipeline
-from tardiff.model.training import new_unet, training_card
+from tardiff.model.training import new_networks, training_card
 from tardiff.settings import TrainSettings
 
 RARE = 0.15
@@ -53,10 +53,11 @@ def split(rows: int, channels: int, steps: int, seed: int) -> Split:
 def untrained(data: Dataset, settings: TrainSettings) -> TarDiffPipeline:
     """A pipeline that was never trained, with small weights where a new network has zeros."""
     codec, statics = Codec.fit(data.train, data.manifest), StaticModel.fit(data.train, data.manifest)
-    unet = new_unet(codec, statics, settings)
+    networks = new_networks(codec, statics, settings)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        for parameter in unet.parameters():
+        for parameter in networks.parameters():
             if not parameter.any():
                 nn.init.normal_(parameter, std=0.02)
-    return TarDiffPipeline(unet.eval(), noise_schedule(), codec, statics, training_card(data, settings, []))
+    card = training_card(data, settings, [])
+    return TarDiffPipeline(networks.unet.eval(), networks.charting.eval(), noise_schedule(), codec, statics, card)

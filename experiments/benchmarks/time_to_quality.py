@@ -106,7 +106,7 @@ class NaiveClock:
 
 
 def trained(data: Dataset, settings: TrainSettings) -> tuple[TarDiffPipeline, float]:
-    """A generator and the processor seconds that training it took, thresholds and all."""
+    """A generator and the processor seconds that training it took."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.process_time()
         pipeline = train(data, Path(folder) / "run", settings, progress=False)

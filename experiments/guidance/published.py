@@ -27,13 +27,13 @@ class PublishedGuide:
     Attributes:
         classifier: in evaluation mode.
         v: gradient of the guidance rows' loss over all parameters, divided by its norm.
-        see: codec space to what the classifier sees.
+        see: x0 and chart to what the classifier sees.
         alpha: strength, in both places.
     """
 
     classifier: Classifier
     v: Tensor
-    see: Callable[[Tensor], Tensor]
+    see: Callable[[Tensor, Tensor], Tensor]
     alpha: float = ALPHA
     through_denoiser: bool = False
 
@@ -41,15 +41,15 @@ class PublishedGuide:
         """At every step."""
         return True
 
-    def __call__(self, x0_hat: Tensor, label: Tensor, step: Step, x_t: Tensor) -> Tensor:
+    def __call__(self, x0_hat: Tensor, chart: Tensor, label: Tensor, step: Step, x_t: Tensor) -> Tensor:
         """x0_hat [b, c, t] to its change; every sample's change depends on all of the batch, as published."""
-        return self.alpha * (self.gradient(x0_hat, label) - x0_hat)
+        return self.alpha * (self.gradient(x0_hat, chart, label) - x0_hat)
 
-    def gradient(self, x0_hat: Tensor, label: Tensor) -> Tensor:
+    def gradient(self, x0_hat: Tensor, chart: Tensor, label: Tensor) -> Tensor:
         """g, [b, c, t]."""
         with torch.enable_grad():
             x = x0_hat.detach().requires_grad_(True)
-            g = loss_gradient(self.classifier, self.see(x), label, twice=True)
+            g = loss_gradient(self.classifier, self.see(x, chart), label, twice=True)
             j = (g / (g.norm() + TINY) * self.v).sum()
             return self.alpha * torch.autograd.grad(j, x)[0]
 

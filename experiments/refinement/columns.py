@@ -57,7 +57,7 @@ def marginals(samples: Split, strangers: Split, codec: Codec) -> dict[str, float
     channels = x[0].shape[1] // 2
     gap = x[0].mean(0) - x[1].mean(0)
     nmi = np.abs(_information(x[0][:, :channels]) - _information(x[1][:, :channels])).mean()
-    figures = {"ks": np.mean(ks), "rate_rmse": _rms(gap[channels:]) / 2, "mean_rmse": _rms(gap[:channels]), "nmi": nmi}
+    figures = {"ks": np.mean(ks), "rate_rmse": _rms(gap[channels:]), "mean_rmse": _rms(gap[:channels]), "nmi": nmi}
     return {name: round(float(value), 5) for name, value in figures.items()}
 
 

@@ -15,6 +15,7 @@ from tardiff.base.noise import normal, reserved_rows, row_seeds
 from tardiff.data.codec import Z_LIMIT, Codec
 from tardiff.data.dataset import Dataset
 from tardiff.data.labels import draw_labels
+from tardiff.data.resolution import ABSENT, FIRST_GRID
 from tardiff.data.statics import StaticModel
 from tardiff.model.pipeline import Card, RecordGenerator, Samples
 from tardiff.refine.discriminator import DiscriminatorRows, DiscriminatorTrainer
@@ -31,7 +32,7 @@ CHECK_EVERY = 100
 
 
 class Network(nn.Module):
-    """(latent, label) to a record; mask bits are rounded on the way forward and passed straight through on the way back."""
+    """(latent, label) to a record; what is charted is rounded on the way forward and passed straight through on the way back."""
 
     def __init__(self, channels: int, steps: int, classes: int, hidden: int = 128) -> None:
         super().__init__()
@@ -45,10 +46,10 @@ class Network(nn.Module):
         )
 
     def forward(self, latent: Tensor, label: Tensor) -> Tensor:
-        """[b, LATENT] and [b] to [b, 2 C, T]."""
+        """[b, LATENT] and [b] to scores and mask, [b, 2 C, T]."""
         flat = self.layers(torch.cat([latent, F.one_hot(label, self.classes).to(latent)], dim=1))
         value, bit = flat.unflatten(1, (2 * self.channels, self.steps)).tanh().chunk(2, dim=1)
-        return torch.cat([Z_LIMIT * value, bit + (torch.where(bit > 0, 1.0, -1.0) - bit).detach()], dim=1)
+        return torch.cat([Z_LIMIT * value, bit + ((bit > 0).float() - bit).detach()], dim=1)
 
 
 class GAN(RecordGenerator):
@@ -63,8 +64,9 @@ class GAN(RecordGenerator):
     def __call__(self, label: NDArray[np.int64], seeds: Sequence[int], *_: Any, **__: Any) -> Samples:
         """One record a seed."""
         labels = torch.from_numpy(label)
-        x = self.network(normal("gan", seeds, 0, (LATENT,)), labels)
-        return decoded(self.codec, Rollout(x, self.statics.sample(label, seeds), labels, torch.zeros(len(label), 1)))
+        x0, mask = self.network(normal("gan", seeds, 0, (LATENT,)), labels).chunk(2, dim=1)
+        chart = torch.where(mask > 0, FIRST_GRID, ABSENT)
+        return decoded(self.codec, Rollout(x0, chart, self.statics.sample(label, seeds), labels, torch.zeros(len(label), 1)))
 
 
 def train_gan(data: Dataset, card: Card, iterations: int, seed: int) -> GAN:
@@ -94,7 +96,7 @@ def train_gan(data: Dataset, card: Card, iterations: int, seed: int) -> GAN:
     stopping.begin()
     for iteration in range(iterations):
         seeds = row_seeds(seed, reserved_rows("refinement", ROWS, iteration * ROWS))
-        fake = DiscriminatorRows.of_samples(gan(label, seeds), statics)
+        fake = DiscriminatorRows.of_samples(gan(label, seeds), codec, statics)
         trainer.learn(fake, 5)
         raw = network(normal("gan", seeds, 0, (LATENT,)), fake.label)
         loss = F.softplus(-trainer.network(fake.x + (raw - raw.detach()), fake.static, fake.label)).mean()

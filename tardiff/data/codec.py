@@ -26,7 +26,7 @@ from tardiff.errors import TardiffError
 KNOTS = 129
 BEYOND = 20
 """Entries that lie beyond the outermost knots, at least: an extreme would name a patient."""
-SPREAD = (-0.375, -0.125, 0.125, 0.375)
+SPREAD = np.linspace(-0.5, 0.5, 17)[1::2]
 """Where in its grid's interval a value stands, when the map is fitted."""
 Z_LIMIT = 4.0
 PART = 4096
@@ -55,24 +55,33 @@ class ValueMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("value and score must rise together, from two knots on")
 
     @classmethod
-    def fit(cls, observed: NDArray[np.float64], width: NDArray[np.float64]) -> "ValueMap":
+    def fit(cls, observed: NDArray[np.float64], width: NDArray[np.float64], beyond: int = BEYOND) -> "ValueMap":
         """Map the distribution of `observed` [n] to a standard normal, at up to `KNOTS` quantiles.
 
         Each value fills the interval of its grid, `width` [n] across (uniform dequantisation), so that ties have scores of their
-        own and `to_value` leads back into the interval. A constant variable of no width maps to 0, and every score back to the
-        constant; a variable never observed maps to itself.
+        own and `to_value` leads back into the interval. A constant maps to 0, and every score back to it; a variable never
+        observed maps to itself.
         """
         if not len(observed):
             return cls((-1.0, 1.0), (-1.0, 1.0))
-        spread = np.sort((observed + np.multiply.outer(SPREAD, width)).ravel())
-        edge = min(0.25, max(BEYOND / len(observed), 1e-3))
-        share = np.linspace(edge, 1 - edge, KNOTS)
-        value, first = np.unique(np.quantile(spread, share), return_index=True)
-        if len(value) < 2 or np.ptp(value) <= 1e-9 * np.abs(value).max():
-            hair = 1e-6 * max(1.0, abs(value[0]))
-            return cls((float(value[0] - hair), float(value[0] + hair)), (-Z_LIMIT, Z_LIMIT))
-        last = np.append(first[1:], KNOTS) - 1
-        return cls(tuple(value.tolist()), tuple(norm.ppf((share[first] + share[last]) / 2).tolist()))
+        levels, count = np.unique(np.stack([observed, width]), axis=1, return_counts=True)
+        if levels.shape[1] == 1:
+            hair = 1e-6 * max(1.0, abs(levels[0, 0]))
+            return cls((float(levels[0, 0] - hair), float(levels[0, 0] + hair)), (-Z_LIMIT, Z_LIMIT))
+        places = np.where(levels[1] > 0, SPREAD[:, None], 0.0)
+        value, level = np.unique(levels[0] + places * levels[1], return_inverse=True)
+        mass = np.bincount(level.ravel(), np.broadcast_to(count / len(SPREAD), places.shape).ravel())
+        share = (np.cumsum(mass) - mass / 2) / len(observed)
+        edge = min(0.25, beyond / len(observed))
+        at = np.linspace(edge, 1 - edge, KNOTS)
+        knots = np.interp(at, share, value)
+        # Where many share the lowest or highest level, nothing lies beyond its interval.
+        ends = [(levels[0, end] + side * levels[1, end] / 2, side * Z_LIMIT) for end, side in ((0, -1), (-1, 1)) if count[end] >= beyond]
+        knots, scores = np.append(knots, [value for value, _ in ends]), np.append(norm.ppf(at), [score for _, score in ends])
+        order = np.lexsort((scores, knots))
+        knots, scores = knots[order], np.maximum.accumulate(scores[order])
+        keep = np.append(True, (np.diff(knots) > 1e-12 * np.abs(knots).max()) & (np.diff(scores) > 0))
+        return cls(tuple(knots[keep].tolist()), tuple(scores[keep].tolist()))
 
     def to_score(self, value: NDArray[np.floating]) -> NDArray[np.float64]:
         """Values in physical units to scores; beyond the end knots the end segments go on."""

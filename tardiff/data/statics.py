@@ -20,14 +20,16 @@ from torch import Tensor
 
 from tardiff.base.files import read_struct, write_struct
 from tardiff.base.noise import stream
-from tardiff.data.codec import ValueMap
+from tardiff.data.codec import SPREAD, ValueMap
 from tardiff.data.dataset import Manifest, Split, Static
 from tardiff.data.resolution import FREE, Grid, fit_grids, grid_of
 
 PRIOR = 20.0
 """Rows that the shares of all classes count for in the shares of one; a small class borrows, since its own shares would be its patients."""
-RIDGE = 5.0
+RIDGE = 1.0
 """Rows by which the effect of a rare category is drawn towards 0."""
+HANDFUL = 5
+"""Patients that lie beyond the outermost knots of a number's map."""
 LEAST_REST = 0.05
 """Variance of a number that label and categories leave open, at least."""
 
@@ -224,10 +226,12 @@ def _number(column: Array, design: Array) -> tuple[Number, Array]:
     value = column[known]
     grids = fit_grids(value) if len(value) else (FREE,)
     which = grid_of(value, grids)
-    number_map = ValueMap.fit(value, np.array([grid.step for grid in grids])[which])
+    width = np.array([grid.step for grid in grids])[which]
+    number_map = ValueMap.fit(value, width, HANDFUL)
     share = np.bincount(which, minlength=len(grids)) / max(1, len(value)) if len(value) else np.ones(1)
     score = np.full(len(column), np.nan)
-    score[known] = number_map.to_score(value)
+    # The mean over its grid's interval is what is known of a value's latent score.
+    score[known] = np.mean([number_map.to_score(value + place * width) for place in SPREAD], axis=0)
     if len(value) > 1 and score[known].var() > 0:
         score[known] = (score[known] - score[known].mean()) / score[known].var()
         rows = design[known]

@@ -38,7 +38,6 @@ class ChartingModel(ModelMixin, ConfigMixin):
         classes: number of labels; the label `classes` stands for "unconditional".
         static_features: width of the encoded static descriptors, 0 for none.
         width, hidden: units that read the past, and a step.
-        dropout: in training.
     """
 
     first: Tensor
@@ -52,7 +51,6 @@ class ChartingModel(ModelMixin, ConfigMixin):
         static_features: int = 0,
         width: int = 128,
         hidden: int = 64,
-        dropout: float = 0.1,
     ) -> None:
         super().__init__()
         sizes = [len(rate) for rate in symbol_rate]
@@ -66,7 +64,6 @@ class ChartingModel(ModelMixin, ConfigMixin):
         self.channel = nn.Embedding(channels, hidden)
         self.symbol = nn.Embedding(symbols, hidden)
         self.leave = nn.Conv1d(channels * hidden, channels * max(sizes), 1, groups=channels)  # each channel has its own symbols
-        self.drop = nn.Dropout(dropout)
         nn.init.normal_(self.channel.weight, std=0.3)
         nn.init.normal_(self.symbol.weight, std=0.3)
         first = torch.tensor([0, *sizes]).cumsum(0)[:-1]
@@ -74,20 +71,21 @@ class ChartingModel(ModelMixin, ConfigMixin):
         self.register_buffer("first", first, persistent=False)
         self.register_buffer("possible", possible, persistent=False)
 
-    def forward(self, chart: Tensor, label: Tensor, static: Tensor | None = None) -> Tensor:
+    def forward(self, chart: Tensor, label: Tensor, static: Tensor | None = None, keep: Tensor | None = None) -> Tensor:
         """Negative log-likelihood of charts, nats an entry, [batch].
 
         Args:
             chart: [batch, C, time].
             label: [batch], 0 .. classes.
             static: [batch, static_features], None where the model has none.
+            keep: factors of the units that read the past, [batch, width]: 0 hides one (dropout); None keeps all.
         """
         number = self._number(chart)
         with torch.no_grad():
             past = torch.stack([features for features, _ in self._steps(number)], dim=1)
         embedded = self.symbol(number.transpose(1, 2))
         earlier = embedded.cumsum(dim=2) - embedded
-        h = F.silu(self._context(past, label, static)[:, :, None] + earlier + self.channel.weight)
+        h = F.silu(self._context(past, label, static, keep)[:, :, None] + earlier + self.channel.weight)
         logits = rearrange(self.leave(rearrange(h, "b t c h -> b (c h) t")), "b (c s) t -> b c s t", c=len(self.sizes))
         chance = logits.masked_fill(~self.possible[:, :, None], -math.inf).log_softmax(dim=2)
         return -chance.gather(2, chart[:, :, None]).clamp(min=LEAST).mean(dim=(1, 2, 3))
@@ -103,6 +101,7 @@ class ChartingModel(ModelMixin, ConfigMixin):
         """Charts of one chunk from uniform numbers [batch, C, steps], by the inverse distribution function."""
         number = torch.zeros(chance.shape, dtype=torch.int64, device=chance.device)
         weights = self.leave.weight[..., 0].chunk(len(self.sizes))
+        assert self.leave.bias is not None
         biases = self.leave.bias.chunk(len(self.sizes))
         last = [int(possible.nonzero().max()) for possible in self.possible]
         for past, t in self._steps(number):
@@ -132,11 +131,12 @@ class ChartingModel(ModelMixin, ConfigMixin):
             sums = [keep * of + (1 - keep) * now for keep, of in zip(KEEP, sums[:-1], strict=True)] + [sums[-1] + now]
             since = torch.where(number[..., t] > self.first + ABSENT, 1.0, since + 1)
 
-    def _context(self, past: Tensor, label: Tensor, static: Tensor | None) -> Tensor:
+    def _context(self, past: Tensor, label: Tensor, static: Tensor | None, keep: Tensor | None = None) -> Tensor:
         """[batch, time, features] to [batch, time, hidden]."""
         condition = self.label(label)
         if self.static is not None:
             condition = condition + self.static(static)
         h = F.silu(self.past(past) + condition[:, None])
-        h = h + F.silu(self.mix(self.drop(h)))
-        return self.enter(self.drop(h))
+        if keep is not None:
+            h = h * keep[:, None]
+        return self.enter(h + F.silu(self.mix(h)))

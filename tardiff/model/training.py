@@ -4,8 +4,7 @@ Every draw is keyed by (seed, step, row), so a checkpoint needs weights, average
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,9 @@ from tardiff.settings import TrainSettings
 WARM_UP = 0.05
 EXPLODED = 100.0  # v has about unit variance: a network that knows nothing loses 1
 LOW_NOISE = 0.4
+CHARTING_WIDTH = 128
+HIDDEN = 0.1
+"""Share of the charting model's units that a row does not see in training."""
 
 
 class Networks(nn.Module):
@@ -46,9 +48,9 @@ class Networks(nn.Module):
         super().__init__()
         self.unet, self.charting = unet, charting
 
-    def forward(self, x_t: Tensor, timestep: Tensor, label: Tensor, static: Tensor, chart: Tensor) -> tuple[Tensor, Tensor]:
-        """v as predicted, [batch, C, time], and the chart's negative log-likelihood an entry, [batch]."""
-        return self.unet(x_t, timestep, label, static, chart), self.charting(chart, label, static)
+    def forward(self, x_t: Tensor, timestep: Tensor, label: Tensor, static: Tensor, chart: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
+        """v as predicted, [batch, C, time], and the chart's negative log-likelihood an entry, [batch]; arguments as of the two."""
+        return self.unet(x_t, timestep, label, static, chart), self.charting(chart, label, static, keep)
 
 
 class NoisyRows:
@@ -86,7 +88,8 @@ class NoisyRows:
         static = self.static[rows].masked_fill(no_static[:, None], 0.0)
         device = next(networks.parameters()).device
         chart = entries.chart.to(device)
-        v_hat, unlikely = networks(x_t.to(device), timestep.to(device), label.to(device), static.to(device), chart)
+        keep = (torch.special.ndtr(normal("keep", seeds, step, (CHARTING_WIDTH,))) >= HIDDEN).float() / (1 - HIDDEN)
+        v_hat, unlikely = networks(x_t.to(device), timestep.to(device), label.to(device), static.to(device), chart, keep.to(device))
         return v_hat, v.to(device), chart, unlikely
 
     @torch.no_grad()
@@ -194,8 +197,7 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
         for step in range(first, settings.steps):
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * _rate(step, settings.steps)
-            with _dropout_of(settings.seed, step):
-                loss, norm = steps.gradients(step)
+            loss, norm = steps.gradients(step)
             if not (loss < EXPLODED and math.isfinite(norm)):
                 raise TardiffError(_fault(loss, step, training.worst_channel(networks, steps.chosen(step), step), checkpoint))
             steps.apply()
@@ -221,14 +223,6 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
     return pipeline
 
 
-@contextmanager
-def _dropout_of(seed: int, step: int) -> Iterator[None]:
-    """Dropout keyed by the step, so that training resumes exactly; other uses of torch's generator go on as before."""
-    with torch.random.fork_rng():
-        torch.manual_seed(int(stream("network dropout", seed, step).integers(2**62)))
-        yield
-
-
 def _fault(loss: float, step: int, channel: str, checkpoint: Checkpoint) -> str:
     kept = f"; the last good checkpoint is kept in {checkpoint.folder.name}" if checkpoint.path.exists() else ""
     return (
@@ -249,7 +243,7 @@ def new_networks(codec: Codec, statics: StaticModel, settings: TrainSettings) ->
             blocks=settings.blocks,
             attention=tuple(range(1, len(settings.widths))),
         )
-        return Networks(unet, ChartingModel(codec.symbol_rate, statics.classes, statics.features))
+        return Networks(unet, ChartingModel(codec.symbol_rate, statics.classes, statics.features, CHARTING_WIDTH))
 
 
 def training_card(data: Dataset, settings: Any, history: list[dict[str, float]], privacy: dict[str, float] | None = None) -> Card:
@@ -325,8 +319,6 @@ def _validate(networks: Networks, ema: EMAModel, rows: NoisyRows) -> float:
     """Mean loss of the averaged weights, over all rows at noise and steps that never change."""
     ema.store(networks.parameters())
     ema.copy_to(networks.parameters())
-    networks.eval()
     losses = [rows.loss(networks, part, step=2**31) for part in torch.arange(len(rows)).split(256)]
-    networks.train()
     ema.restore(networks.parameters())
     return float(torch.cat(losses).mean())

@@ -15,7 +15,7 @@ from tardiff.settings import ClassifierSettings
 @pytest.fixture(scope="module")
 def rows(toy):
     codec = Codec.fit(toy[1].train, toy[1].manifest)
-    return {name: (codec.seen(codec.encode(split)), torch.from_numpy(split.label)) for name, split in toy[1].splits.items()}
+    return {name: (codec.encode(split), torch.from_numpy(split.label)) for name, split in toy[1].splits.items()}
 
 
 @pytest.mark.parametrize("architecture", ENCODERS)

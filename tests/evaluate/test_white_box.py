@@ -28,7 +28,7 @@ def by_heart(tmp_path_factory):
     """32 patients, and a generator that saw each of them two hundred times."""
     whole = make_dataset(128)
     data = Dataset(whole.manifest, {**whole.splits, "train": whole.train.take(slice(32))}).completed()
-    settings = tiny_training(TrainSettings, steps=200, widths=(32,), blocks=1, validate_every=200, label_dropout=0.0)
+    settings = tiny_training(TrainSettings, steps=200, widths=(32,), blocks=1, validate_every=200, dropout=0.0)
     return data, train(data, tmp_path_factory.mktemp("heart") / "run", settings, progress=False)
 
 

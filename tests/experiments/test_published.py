@@ -21,7 +21,7 @@ def test_follows_the_release_step_by_step(guide, clf, toy):
     codec, classifier, train = clf[1].codec, clf[1].classifier, toy[1].train
     x, label = torch.randn(6, 8, 10, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 2
     parameters = list(classifier.parameters())
-    guidance_loss = classifier.loss(codec.seen(codec.encode(train)), torch.from_numpy(train.label)).sum()
+    guidance_loss = classifier.loss(codec.encode(train), torch.from_numpy(train.label)).sum()
     v = torch.cat([t.flatten() for t in torch.autograd.grad(guidance_loss, parameters)])
     inputs = x.clone().requires_grad_(True)
     loss = classifier.loss(codec.seen(inputs), label).mean()
@@ -35,6 +35,6 @@ def test_follows_the_release_step_by_step(guide, clf, toy):
 
 def test_changes_nothing(guide, run):
     label, seeds = np.arange(64) % 2, row_seeds(0, range(64))
-    guided, unguided = (run[1](label, seeds, guide=steer).x for steer in (guide, UNGUIDED))
+    guided, unguided = (run[1](label, seeds, guide=steer).x0 for steer in (guide, UNGUIDED))
     assert not torch.equal(guided, unguided)
     assert (guided - unguided)[:, : len(run[1].codec.channels)].square().mean().sqrt() < 1e-3

@@ -48,14 +48,14 @@ def served(toy, label_free):
 class TestWithoutLabels:
     def test_labels_change_nothing_unless_a_guide_acts(self, label_free):
         seeds = row_seeds(0, range(20))
-        zeros, ones = (label_free(np.full(20, label), seeds).x for label in (0, 1))
+        zeros, ones = (label_free(np.full(20, label), seeds).x0 for label in (0, 1))
         assert torch.equal(zeros, ones)
 
     def test_a_guide_gives_samples_their_label(self, label_free, served, toy):
         def right(guidance):
             options = {"sampler": SamplerSettings(steps=10), "label_ratio": "balanced", "progress": False}
             result = synthesise(label_free, 192, classifier=served, guidance=guidance, **options)
-            seen = served.codec.seen(label_free.codec.encode(result.dataset.train))
+            seen = label_free.codec.encode(result.dataset.train)
             return float(np.mean(served.classifier.probability(seen).argmax(1) == result.dataset.train.label))
 
         assert right(CLASSIFIER) > right(dataclasses.replace(CLASSIFIER, guidance="none")) + 0.1
@@ -65,7 +65,7 @@ class TestWithoutLabels:
         asked, given = (synthesise(label_free, 60, relabel=relabel, **options).dataset.train for relabel in (False, True))
         np.testing.assert_array_equal(asked.values, given.values)
         assert given.label.sum() == asked.label.sum() > 0
-        score = served.classifier.probability(served.codec.seen(label_free.codec.encode(given)))[:, 1]
+        score = served.classifier.probability(label_free.codec.encode(given))[:, 1]
         assert score[given.label == 1].min() >= score[given.label == 0].max()
 
     def test_labels_by_rank_need_a_classifier(self, run):
@@ -104,7 +104,7 @@ class TestEnsemble:
             return (seen * label[:, None, None]).sum()
 
         x, label = torch.randn(4, 2, 3), torch.tensor([0, 1, 2, 3])
-        both = gradient_over_x(mean_of([first, second]), lambda z: z, x, label)
+        both = gradient_over_x(mean_of([first, second]), lambda z, chart: z, x, torch.ones_like(x), label)
         torch.testing.assert_close(both, (2 * x + label[:, None, None]) / 2)
 
     def test_several_classifiers_guide_and_any_batch_gives_the_same_sample(self, run, clf, toy):
@@ -112,10 +112,10 @@ class TestEnsemble:
         guidance = GuidanceSettings(guidance="influence", form="cosine", strength=0.3)
         guide = build_guide(run[1], [clf[1], other], guidance, 0.3)
         label, seeds = np.arange(70) % 2, row_seeds(0, range(70))
-        whole = run[1](label, seeds, SamplerSettings(steps=5), guide).x
-        assert torch.equal(run[1](label[66:], seeds[66:], SamplerSettings(steps=5), guide).x, whole[66:])
+        whole = run[1](label, seeds, SamplerSettings(steps=5), guide).x0
+        assert torch.equal(run[1](label[66:], seeds[66:], SamplerSettings(steps=5), guide).x0, whole[66:])
         alone = build_guide(run[1], [clf[1]], guidance, 0.3)
-        assert not torch.equal(run[1](label, seeds, SamplerSettings(steps=5), alone).x, whole)
+        assert not torch.equal(run[1](label, seeds, SamplerSettings(steps=5), alone).x0, whole)
 
     def test_a_classifier_of_another_task_is_refused(self, run, clf):
         card = msgspec.structs.replace(clf[1].card, task=msgspec.structs.replace(clf[1].card.task, name="other"))
@@ -147,12 +147,13 @@ def test_projected_samples_need_no_repair(run):
     """The toy's pressures seldom cross, so they are asked for upside down: only projection at every step brings that about."""
     label, seeds = np.arange(200) % 2, row_seeds(0, range(200))
     codec = msgspec.structs.replace(run[1].codec, orderings=(("sbp", "dbp"),))
+    upside_down = TarDiffPipeline(run[1].unet, run[1].charting, run[1].scheduler, codec, run[1].statics, run[1].card)
 
     def out_of_order(project):
-        x = run[1].with_codec(codec)(label, seeds, SamplerSettings(steps=6, project=project)).x
-        dbp, sbp = (codec.maps[c].to_value(x[:, c].double().numpy()) for c in (1, 2))
-        seen = (x[:, 5] > codec.thresholds[1]) & (x[:, 6] > codec.thresholds[2])
-        return float((sbp > dbp + 1e-3)[seen.numpy()].mean())
+        samples = upside_down(label, seeds, SamplerSettings(steps=6, project=project))
+        dbp, sbp = (codec.maps[c].to_value(samples.x0[:, c].double().numpy()) for c in (1, 2))
+        charted = samples.mask.astype(bool)
+        return float((sbp > dbp + 1e-3)[charted[:, 1] & charted[:, 2]].mean())
 
     assert out_of_order(True) == 0
     assert out_of_order(False) > 0.9
@@ -162,13 +163,13 @@ class TestClassifierFree:
     FREE = GuidanceSettings(guidance="classifier-free")
 
     def test_exaggerates_in_the_window_and_leaves_the_rest(self):
-        def denoiser(x_t, timestep, label, static):
+        def denoiser(x_t, timestep, label, static, chart):
             return x_t * (1 + label[:, None, None].float()) + (0 if static is None else static.sum())
 
         sharp = with_cfg(denoiser, unconditional=2, cfg_scale=3.0, window=0.4)
         x, label, static = torch.ones(2, 3, 4), torch.tensor([0, 1]), torch.ones(2, 1)
         for t, wanted in ((999.0, 3 + 3 * ((label + 1) + 2 - 3.0)), (620.0, 3 + 3 * ((label + 1) + 2 - 3.0)), (500.0, (label + 1) + 2.0)):
-            torch.testing.assert_close(sharp(x, torch.full((2,), t), label, static)[:, 0, 0], wanted.float())
+            torch.testing.assert_close(sharp(x, torch.full((2,), t), label, static, x)[:, 0, 0], wanted.float())
 
     def test_scale_1_is_unguided_bit_for_bit(self, run):
         unguided = synthesise(run[1], 40, guidance=GuidanceSettings(guidance="none"), progress=False)
@@ -181,7 +182,7 @@ class TestClassifierFree:
             settings = dataclasses.replace(self.FREE, cfg_scale=cfg_scale)
             options = {"sampler": SamplerSettings(steps=10), "label_ratio": "balanced", "progress": False}
             made = synthesise(run[1], 256, guidance=settings, **options)
-            seen = run[1].codec.seen(run[1].codec.encode(made.dataset.train))
+            seen = run[1].codec.encode(made.dataset.train)
             return roc_auc_score(made.dataset.train.label, clf[1].classifier.probability(seen)[:, 1]), made.movement
 
         (before, _), (after, movement) = auroc(1.0), auroc(4.0)

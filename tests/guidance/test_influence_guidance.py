@@ -89,9 +89,9 @@ def test_contradicting_the_label_pays_in_raw_but_not_in_cosine():
 def test_predicted_influence_is_the_realised_change_of_the_guidance_loss(toy, clf):
     """Train the last layer by one small step on a sample; the guidance loss falls as J says."""
     folder, data = clf[1], toy[1]
-    seen, label = folder.codec.seen(folder.codec.encode(data.train)), torch.from_numpy(data.train.label)
+    seen, label = folder.codec.encode(data.train), torch.from_numpy(data.train.label)
     guide = data.splits["validation"]
-    guide_seen, guide_label = folder.codec.seen(folder.codec.encode(guide)), torch.from_numpy(guide.label)
+    guide_seen, guide_label = folder.codec.encode(guide), torch.from_numpy(guide.label)
     v = guidance_directions([folder.gradients[-1]], torch.bincount(guide_label).tolist())
     with torch.no_grad():
         predicted = InfluenceObjective([folder.classifier], v, raw_influence)(seen[:40], label[:40])

@@ -26,23 +26,23 @@ def stepped(toy, folder, **changes):
     data, settings = toy[1], private_training(**changes)
     codec, statics = Codec.fit(data.train, data.manifest), StaticModel.fit(data.train, data.manifest)
     rows = training.NoisyRows(data.train, codec, statics, settings)
-    unet = training.new_unet(codec, statics, settings)
+    networks = training.new_networks(codec, statics, settings)
     with torch.no_grad():  # a new network's last layer is zero, which stops every gradient but its own
-        for parameter in unet.parameters():
+        for parameter in networks.parameters():
             parameter += 0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
-    return PrivateSteps(unet, torch.optim.SGD(unet.parameters(), 0.1), rows, settings, folder), rows, unet
+    return PrivateSteps(networks, torch.optim.SGD(networks.parameters(), 0.1), rows, settings, folder), rows, networks
 
 
 def test_without_noise_a_step_is_the_sum_of_clipped_gradients(toy, tmp_path, monkeypatch):
     monkeypatch.setattr(private, "noise_multiplier", lambda *a: 0.0)
-    steps, rows, unet = stepped(toy, tmp_path, gradient_clip=0.5, batch_size=16)
+    steps, rows, networks = stepped(toy, tmp_path, gradient_clip=0.5, batch_size=16)
     chosen = steps.chosen(3)
     steps.gradients(3)
-    got = {name: parameter.grad.clone() for name, parameter in unet.named_parameters()}
+    got = {name: parameter.grad.clone() for name, parameter in networks.named_parameters()}
     wanted = {name: torch.zeros_like(gradient) for name, gradient in got.items()}
     clipped = 0
     for row in chosen.tolist():
-        gradients = torch.autograd.grad(rows.loss(unet, torch.tensor([row]), 3).sum(), list(unet.parameters()))
+        gradients = torch.autograd.grad(rows.loss(networks, torch.tensor([row]), 3).sum(), list(networks.parameters()))
         norm = torch.cat([g.flatten() for g in gradients]).norm()
         clipped += float(norm) > 0.5
         for name, gradient in zip(wanted, gradients, strict=True):
@@ -53,9 +53,9 @@ def test_without_noise_a_step_is_the_sum_of_clipped_gradients(toy, tmp_path, mon
 
 
 def test_noise_has_the_size_that_the_accountant_asks_for(toy, tmp_path):
-    steps, *_, unet = stepped(toy, tmp_path, gradient_clip=1e-9)
+    steps, *_, networks = stepped(toy, tmp_path, gradient_clip=1e-9)
     steps.gradients(0)
-    noise = torch.cat([parameter.grad.flatten() for parameter in unet.parameters()])
+    noise = torch.cat([parameter.grad.flatten() for parameter in networks.parameters()])
     assert float(noise.std()) == pytest.approx(steps.noise * 1e-9 / 32, rel=0.05)
 
 

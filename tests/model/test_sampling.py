@@ -6,8 +6,9 @@ import torch
 from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
 
 from tardiff.base.noise import normal, row_seeds
+from tardiff.data.resolution import ABSENT, FIRST_GRID
 from tardiff.errors import TardiffError
-from tardiff.model.diffusion import PROCESS, denoising_loss, diffuse, entry_weights, noise_schedule
+from tardiff.model.diffusion import PROCESS, denoising_loss, diffuse, noise_schedule
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.model.sampling import ANGLES, CHUNK, dpm_solver, in_chunks, log_likelihood, sample
 from tardiff.settings import SamplerSettings
@@ -16,7 +17,12 @@ MEAN, SD = 1.5, 0.4
 ALPHA_BAR = noise_schedule().alphas_cumprod.double()
 
 
-def gaussian(x_t, timestep, label, static=None):
+def everywhere(rows, shape=(2, 5)):
+    """Charts on which every entry is charted."""
+    return torch.full((rows, *shape), FIRST_GRID)
+
+
+def gaussian(x_t, timestep, label, static=None, chart=None):
     """The exact denoiser of N(+-MEAN, SD^2), the sign by label: v = (alpha x - E[x0 | x]) / sigma."""
     position = timestep.double()
     low = position.long().clamp(max=998)
@@ -38,7 +44,7 @@ class Push:
     def acts(self, step):
         return step.index < self.window * step.count
 
-    def __call__(self, x0_hat, label, step, x_t):
+    def __call__(self, x0_hat, chart, label, step, x_t):
         return torch.full_like(x0_hat, self.size)
 
 
@@ -57,7 +63,7 @@ class TestEveryScheduler:
 
     def draw(self, name, rows=range(100), seed=0, steps=20, **options):
         label = torch.tensor([row % 2 for row in rows])
-        return sample(gaussian, SCHEDULERS[name](), label, shape=(2, 5), seeds=row_seeds(seed, rows), steps=steps, **options)
+        return sample(gaussian, SCHEDULERS[name](), label, everywhere(len(label)), seeds=row_seeds(seed, rows), steps=steps, **options)
 
     def test_gives_the_known_distribution(self, name):
         x = self.draw(name, rows=range(600), steps=40)
@@ -82,7 +88,7 @@ class TestEveryScheduler:
         assert float((guided - self.draw(name)).mean()) > 0.05
 
     def test_projection_holds(self, name):
-        assert float(self.draw(name, project=lambda x: x.clamp(-1, 1)).abs().max()) < 1.1
+        assert float(self.draw(name, project=lambda x, chart: x.clamp(-1, 1)).abs().max()) < 1.1
 
     def test_callback_sees_every_step_of_every_row(self, name):
         seen = []
@@ -96,7 +102,7 @@ class TestEveryScheduler:
 def test_scheduler_with_noise_of_its_own_is_refused():
     label = torch.zeros(3, dtype=torch.long)
     with pytest.raises(TardiffError, match="DDPMScheduler draws its own noise"):
-        sample(gaussian, DDPMScheduler(**PROCESS), label, shape=(2, 5), seeds=[1, 2, 3], steps=5)
+        sample(gaussian, DDPMScheduler(**PROCESS), label, everywhere(3), seeds=[1, 2, 3], steps=5)
 
 
 def test_dpm_takes_no_share_between():
@@ -111,14 +117,14 @@ def test_library_scheduler_agrees_when_left_alone():
     x = normal("start", row_seeds(0, range(8)), 0, (2, 5))
     for t in scheduler.timesteps:
         x = scheduler.step(gaussian(x, t.expand(8), label), t, x, return_dict=False)[0]
-    ours = sample(gaussian, dpm_solver(0), label, shape=(2, 5), seeds=row_seeds(0, range(8)), steps=20)
+    ours = sample(gaussian, dpm_solver(0), label, everywhere(8), seeds=row_seeds(0, range(8)), steps=20)
     torch.testing.assert_close(ours, x, atol=1e-4, rtol=0)
 
 
 def test_probability_flow_maps_noise_as_the_closed_form_says():
     """For Gaussian data the flow is x0 = mean + sd * noise."""
     seeds, label = row_seeds(0, range(20)), torch.ones(20, dtype=torch.long)
-    x0 = sample(gaussian, "ode", label, shape=(2, 5), seeds=seeds, steps=100)
+    x0 = sample(gaussian, "ode", label, everywhere(20), seeds=seeds, steps=100)
     torch.testing.assert_close(x0, MEAN + SD * normal("start", seeds, 0, (2, 5)), atol=0.02, rtol=0)
 
 
@@ -128,9 +134,9 @@ def test_likelihood_is_that_of_the_closed_form():
     x0 = MEAN * (2.0 * label[:, None, None] - 1) + 2 * SD * normal("start", row_seeds(0, range(20)), 0, (2, 5))
     alpha, sigma = math.cos(ANGLES[0]), math.sin(ANGLES[0])
     there = torch.distributions.Normal(alpha * MEAN * (2.0 * label[:, None, None] - 1), math.hypot(alpha * SD, sigma))
-    found = log_likelihood(gaussian, x0, label, seeds=row_seeds(1, range(20)), steps=50)
+    found = log_likelihood(gaussian, x0, everywhere(20), label, seeds=row_seeds(1, range(20)), steps=50)
     torch.testing.assert_close(found, there.log_prob(x0).sum(dim=(1, 2)), atol=0.1, rtol=0)
-    again = log_likelihood(gaussian, x0, label, seeds=row_seeds(2, range(20)), steps=50)
+    again = log_likelihood(gaussian, x0, everywhere(20), label, seeds=row_seeds(2, range(20)), steps=50)
     torch.testing.assert_close(again, found, atol=1e-3, rtol=0)
 
 
@@ -139,7 +145,7 @@ def test_likelihood_where_entries_depend_on_each_other():
     root = torch.randn(4, 4, generator=torch.Generator().manual_seed(0)).double() / 2 + torch.eye(4)
     covariance = root @ root.T
 
-    def denoiser(x_t, timestep, label, static=None):
+    def denoiser(x_t, timestep, label, static=None, chart=None):
         angle = torch.from_numpy(np.interp(timestep.double().numpy(), np.arange(len(ANGLES)), ANGLES))
         alpha, sigma = angle.cos()[:, None, None], angle.sin()[:, None, None]
         gain = alpha * covariance @ torch.linalg.inv(alpha**2 * covariance + sigma**2 * torch.eye(4))
@@ -148,12 +154,12 @@ def test_likelihood_where_entries_depend_on_each_other():
 
     x0 = torch.einsum("ij,bcj->bci", root.float(), normal("start", row_seeds(0, range(3)), 0, (1, 4)))
     label, seeds = torch.zeros(600, dtype=torch.long), row_seeds(0, range(600))
-    draws = log_likelihood(denoiser, x0.repeat(200, 1, 1), label, seeds=seeds, steps=20).view(200, 3)
+    draws = log_likelihood(denoiser, x0.repeat(200, 1, 1), everywhere(600, (1, 4)), label, seeds=seeds, steps=20).view(200, 3)
     there = math.cos(ANGLES[0]) ** 2 * covariance + math.sin(ANGLES[0]) ** 2 * torch.eye(4)
     expected = torch.distributions.MultivariateNormal(torch.zeros(4).double(), there).log_prob(x0[:, 0].double())
     error = draws.std(0) / math.sqrt(len(draws))
     assert ((draws.mean(0) - expected).abs() < 4 * error + 0.05).all()
-    alone = log_likelihood(denoiser, x0[1:2], label[1:2], seeds=seeds[4:5], steps=20)
+    alone = log_likelihood(denoiser, x0[1:2], everywhere(1, (1, 4)), label[1:2], seeds=seeds[4:5], steps=20)
     assert torch.equal(alone[0], draws[1, 1])
 
 
@@ -179,7 +185,7 @@ def test_what_left_the_finite_numbers_is_refused(run):
 
 
 def test_no_rows_give_no_samples():
-    assert sample(gaussian, noise_schedule(), torch.zeros(0, dtype=torch.long), shape=(2, 5), seeds=[]).shape == (0, 2, 5)
+    assert sample(gaussian, noise_schedule(), torch.zeros(0, dtype=torch.long), everywhere(0), seeds=[]).shape == (0, 2, 5)
 
 
 def test_velocity_target_is_consistent():
@@ -191,17 +197,21 @@ def test_velocity_target_is_consistent():
     torch.testing.assert_close(sigma * x_t + alpha * v, eps)
 
 
-def test_loss_by_hand():
-    x0 = torch.tensor([[[1.0, 2.0], [1.0, -1.0]]])  # one value channel, observed then not, and its bits
-    weight = entry_weights(x0, 0.1)
-    torch.testing.assert_close(weight, torch.tensor([[[1.0, 0.1], [1.0, 1.0]]]))
-    error = torch.tensor([[[1.0, 2.0], [3.0, 0.0]]])
-    expected = (1 + 0.1 * 4 + 9) / 3.1
-    assert denoising_loss(error, torch.zeros_like(error), weight).item() == pytest.approx(expected)
+def test_loss_is_over_what_is_charted():
+    chart = torch.tensor([[[FIRST_GRID, ABSENT], [FIRST_GRID, FIRST_GRID]], [[ABSENT, ABSENT], [ABSENT, ABSENT]]])
+    error = torch.tensor([[[1.0, 2.0], [3.0, 0.0]], [[1.0, 1.0], [1.0, 1.0]]])
+    assert denoising_loss(error, torch.zeros_like(error), chart).tolist() == pytest.approx([(1 + 9) / 3, 0])
 
 
-def test_unobserved_values_can_be_ignored():
-    x0 = torch.tensor([[[1.0, 2.0], [1.0, -1.0]]])
-    weight = entry_weights(x0, 0.0)
-    v_hat = torch.tensor([[[0.0, math.pi], [0.0, 0.0]]])
-    assert denoising_loss(v_hat, torch.zeros_like(v_hat), weight).item() == 0
+def test_what_is_not_charted_is_zero_and_has_no_likelihood():
+    chart = everywhere(40)
+    chart[:, 0, 2:] = ABSENT
+    label = torch.ones(40, dtype=torch.long)
+    x0 = sample(gaussian, dpm_solver(1), label, chart, seeds=row_seeds(0, range(40)))
+    assert not x0[chart == ABSENT].any()
+    assert (x0[chart != ABSENT] != 0).all()
+    charted = x0.clone()
+    charted[chart == ABSENT] = 7.0
+    seeds = row_seeds(1, range(40))
+    found, again = (log_likelihood(gaussian, x, chart, label, seeds=seeds) for x in (x0, charted))
+    assert torch.equal(found, again)

@@ -10,13 +10,13 @@ from tardiff.data.dataset import Dataset
 from tardiff.errors import TardiffError
 from tardiff.model import training
 from tardiff.model.pipeline import TarDiffPipeline
-from tardiff.model.training import pilot_rows, train
+from tardiff.model.training import train
 from tardiff.settings import SamplerSettings, TrainSettings
 from tests.conftest import make_dataset, tiny_training
 
 
 def weights(pipeline):
-    return torch.cat([p.flatten() for p in pipeline.unet.parameters()])
+    return torch.cat([p.flatten() for network in (pipeline.unet, pipeline.charting) for p in network.parameters()])
 
 
 class KilledError(Exception):
@@ -42,7 +42,6 @@ def test_resumed_training_ends_in_the_same_weights(toy, run, tmp_path, monkeypat
     resumed = training.train(toy[1], tmp_path / "run", tiny_training(TrainSettings), progress=False)
     straight = run[1]
     assert torch.equal(weights(resumed), weights(straight))
-    assert resumed.codec.thresholds == straight.codec.thresholds
     assert resumed.card.history == straight.card.history
     assert not (tmp_path / "run.partial").exists()
 
@@ -71,10 +70,10 @@ def test_a_loss_that_explodes_is_caught_at_its_step_and_its_channel_named(toy, t
     predicted, settings = training.NoisyRows.predicted, tiny_training(TrainSettings, steps=8, validate_every=4)
 
     def breaking(self, unet, rows, step):
-        v_hat, v, weight = predicted(self, unet, rows, step)
+        v_hat, v, chart, unlikely = predicted(self, unet, rows, step)
         if 6 <= step < 100:
             v[:, 2] = broken
-        return v_hat, v, weight
+        return v_hat, v, chart, unlikely
 
     monkeypatch.setattr(training.NoisyRows, "predicted", breaking)
     with pytest.raises(TardiffError, match=r"at step 6, .* channel sbp.* last good checkpoint is kept in run\.partial"):
@@ -94,8 +93,9 @@ def test_a_rows_loss_does_not_depend_on_the_batch(toy, run):
     pipeline = run[1]
     rows = training.NoisyRows(toy[1].train, pipeline.codec, pipeline.statics, TrainSettings())
     with torch.no_grad():
-        together = rows.loss(pipeline.unet, torch.arange(20), 3)
-        alone = rows.loss(pipeline.unet, torch.tensor([7]), 3)
+        networks = training.Networks(pipeline.unet, pipeline.charting)
+        together = rows.loss(networks, torch.arange(20), 3)
+        alone = rows.loss(networks, torch.tensor([7]), 3)
     torch.testing.assert_close(alone[0], together[7], atol=1e-5, rtol=1e-4)
 
 
@@ -114,23 +114,46 @@ def test_learning_rate_warms_up_and_falls_to_zero():
     assert rates[-1] < 1e-2
 
 
-def test_thresholds_make_samples_as_observed_as_training_rows(toy, run):
+def test_label_and_descriptors_are_dropped_independently(toy, run):
+    rows = training.NoisyRows(toy[1].train, run[1].codec, run[1].statics, TrainSettings(dropout=0.5))
+    dropped = []
+
+    def networks(x_t, timestep, label, static, chart, keep):
+        dropped.append(torch.stack([label == rows.unconditional, ~static.any(dim=1)]))
+        return torch.zeros_like(x_t), torch.zeros(len(x_t))
+
+    networks.parameters = lambda: iter([torch.zeros(1)])
+    for step in range(40):
+        rows.predicted(networks, torch.arange(len(rows)), step)
+    no_label, no_static = torch.cat(dropped, dim=1).double()
+    assert float(no_label.mean()) == pytest.approx(0.5, abs=0.03)
+    assert float((no_label * no_static).mean()) == pytest.approx(float(no_label.mean() * no_static.mean()), abs=0.02)
+
+
+def test_half_of_the_timesteps_are_of_little_noise():
+    timestep = training.training_timesteps(np.linspace(0, 1, 10_001)[:-1]).numpy()
+    assert timestep.min() == 0
+    assert timestep.max() == 999
+    assert (timestep < 400).mean() == pytest.approx(0.7, abs=0.01)
+
+
+def test_samples_are_charted_as_often_as_training_rows(toy, run):
     pipeline = run[1]
     label = np.random.default_rng(0).choice(toy[1].train.label, 400)
     samples = pipeline(label, row_seeds(7, range(400)))
-    np.testing.assert_allclose(samples.mask.mean(axis=(0, 2)), pipeline.codec.observed_rate, atol=0.05)
+    np.testing.assert_allclose(samples.mask.mean(axis=(0, 2)), toy[1].train.mask.mean(axis=(0, 2)), atol=0.06)
 
 
 def test_a_new_process_gives_the_same_samples(run):
     """Loaded from its folder elsewhere, the pipeline draws what the training process draws, bit for bit."""
     path, pipeline = run
     label = np.arange(70) % 2
-    here = pipeline(label, row_seeds(0, range(70))).x
+    here = pipeline(label, row_seeds(0, range(70))).x0
     script = (
         "import sys, numpy as np, torch; torch.set_num_threads(1)\n"
         "from tardiff import TarDiffPipeline\n"
         "from tardiff.base.noise import row_seeds\n"
-        "x = TarDiffPipeline.from_pretrained(sys.argv[1])(np.arange(70) % 2, row_seeds(0, range(70))).x\n"
+        "x = TarDiffPipeline.from_pretrained(sys.argv[1])(np.arange(70) % 2, row_seeds(0, range(70))).x0\n"
         "sys.stdout.buffer.write(x.numpy().tobytes())"
     )
     there = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, check=True).stdout
@@ -143,8 +166,8 @@ def test_samples_do_not_depend_on_the_batch_size(run, sampler):
     seeds = row_seeds(0, range(100))
     whole = run[1](label, seeds, SamplerSettings(sampler, steps=6))
     for batch_size in (33, 1000):
-        assert torch.equal(run[1](label, seeds, SamplerSettings(sampler, steps=6, batch_size=batch_size)).x, whole.x)
-    assert torch.equal(run[1](label[40:41], seeds[40:41], SamplerSettings(sampler, steps=6)).x, whole.x[40:41])
+        assert torch.equal(run[1](label, seeds, SamplerSettings(sampler, steps=6, batch_size=batch_size)).x0, whole.x0)
+    assert torch.equal(run[1](label[40:41], seeds[40:41], SamplerSettings(sampler, steps=6)).x0, whole.x0[40:41])
 
 
 def test_labels_steer_the_samples(run):
@@ -154,7 +177,15 @@ def test_labels_steer_the_samples(run):
 
 
 @pytest.mark.parametrize(
-    "name", ["model_index.json", "unet/diffusion_pytorch_model.safetensors", "scheduler/scheduler_config.json", "codec.json", "card.json"]
+    "name",
+    [
+        "model_index.json",
+        "unet/diffusion_pytorch_model.safetensors",
+        "charting/config.json",
+        "scheduler/scheduler_config.json",
+        "codec.json",
+        "card.json",
+    ],
 )
 def test_damaged_pipeline_folder_is_named(run, tmp_path, name):
     run[1].save_pretrained(tmp_path / "run")
@@ -165,8 +196,16 @@ def test_damaged_pipeline_folder_is_named(run, tmp_path, name):
 
 def test_card_that_says_nothing_is_named(run, tmp_path):
     run[1].save_pretrained(tmp_path / "run")
-    (tmp_path / "run" / "card.json").write_text("{}")
+    (tmp_path / "run" / "card.json").write_text('{"format": 2}')
     with pytest.raises(TardiffError, match=r"card\.json: .*`source`"):
+        TarDiffPipeline.from_pretrained(tmp_path / "run")
+
+
+@pytest.mark.parametrize("card", ["{}", '{"format": 1}', '{"format": 3}'])
+def test_folders_of_another_format_are_refused_in_one_line(run, tmp_path, card):
+    run[1].save_pretrained(tmp_path / "run")
+    (tmp_path / "run" / "card.json").write_text(card)
+    with pytest.raises(TardiffError, match=r"format [13], this version of tardiff reads 2; train again"):
         TarDiffPipeline.from_pretrained(tmp_path / "run")
 
 
@@ -182,13 +221,7 @@ def test_statics_and_validation_are_optional(tmp_path):
     assert "validation_loss" not in pipeline.card.history[-1]
     samples = TarDiffPipeline.from_pretrained(tmp_path / "run")(np.zeros(3, np.int64), row_seeds(0, range(3)))
     assert samples.static.shape == (3, 0)
-    assert torch.equal(samples.x, pipeline(np.zeros(3, np.int64), row_seeds(0, range(3))).x)
-
-
-def test_the_pilot_takes_a_share_of_the_training_however_long_the_records_are():
-    assert pilot_rows(TrainSettings()) == 1024
-    assert pilot_rows(TrainSettings(steps=20, batch_size=64)) == 64
-    assert pilot_rows(TrainSettings(steps=1000, batch_size=64)) == 960  # 3 passes of 64,000 rows: 10 % are 20 passes of 960
+    assert torch.equal(samples.x0, pipeline(np.zeros(3, np.int64), row_seeds(0, range(3))).x0)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, pytest.param(517, marks=pytest.mark.slow), pytest.param(1000, marks=pytest.mark.slow)])

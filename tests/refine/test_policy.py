@@ -48,7 +48,7 @@ def trained(base, tmp_path_factory):
 
 def test_first_ratio_is_exactly_1_and_rows_do_not_depend_on_their_batch(generator):
     many, few = generator.sample(LABEL, SEEDS), generator.sample(LABEL[:5], SEEDS[:5])
-    assert torch.equal(many.x[:5], few.x)
+    assert torch.equal(many.x0[:5], few.x0)
     rows = torch.randperm(70, generator=torch.Generator().manual_seed(0))
     scored = generator.score(many, rows, torch.zeros(70, dtype=torch.int64))
     assert torch.equal(scored.log_prob, many.log_prob[rows, 0])
@@ -62,7 +62,8 @@ def test_log_probability_is_that_of_the_distributions_it_names(generator):
     u = Normal(policy.values(h).unflatten(1, grid), policy.log_std.exp())
     jacobian = (1 - s["u"].tanh() ** 2).log()
     expected = (u.log_prob(s["u"]) - jacobian).flatten(1).sum(1)
-    expected += Bernoulli(logits=policy.mask(h).unflatten(1, grid)).log_prob(s["bits"]).flatten(1).sum(1)
+    logits = policy.chart(h).unflatten(1, (4, policy.symbols, 10)).transpose(2, 3).masked_fill(~policy.possible[:, None], -torch.inf)
+    expected += Categorical(logits=logits).log_prob(s["chart"]).flatten(1).sum(1)
     expected += Normal(policy.numbers(h), policy.number_log_std.exp()).log_prob(s["number"]).sum(1)
     expected += Bernoulli(logits=policy.known(h)).log_prob(s["known"]).sum(1)
     expected += Categorical(logits=policy.category(h)).log_prob(s["category"][:, 0])
@@ -94,14 +95,14 @@ def test_resumed_policy_ends_in_the_same_weights(base, trained, tmp_path, killed
         train_policy(base[2], tmp_path / "policy", SETTINGS, progress=False)
     resumed = train_policy(base[2], tmp_path / "policy", SETTINGS, progress=False)
     assert logged(tmp_path / "policy") == logged(trained[0])
-    assert torch.equal(resumed(LABEL, SEEDS).x, trained[1](LABEL, SEEDS).x)
+    assert torch.equal(resumed(LABEL, SEEDS).x0, trained[1](LABEL, SEEDS).x0)
 
 
 def test_folder_gives_the_policy_back(trained):
     path, policy = trained
     again = load_generator(path)
     assert isinstance(again, PolicyPipeline)
-    assert torch.equal(again(LABEL, SEEDS).x, policy(LABEL, SEEDS).x)
+    assert torch.equal(again(LABEL, SEEDS).x0, policy(LABEL, SEEDS).x0)
     (path / "policy.safetensors").rename(path / "gone")
     with pytest.raises(TardiffError, match=r"policy\.safetensors: missing or damaged"):
         load_generator(path)
@@ -123,7 +124,7 @@ def test_policy_draws_the_descriptors_of_a_diffusion_model(trained, base):
     pipeline = described(base[0], trained[1])
     drawn = pipeline(LABEL[:6], SEEDS[:6])
     assert np.array_equal(drawn.static, trained[1](LABEL[:6], SEEDS[:6]).static, equal_nan=True)
-    assert not torch.equal(drawn.x, base[0](LABEL[:6], SEEDS[:6]).x)
+    assert not torch.equal(drawn.x0, base[0](LABEL[:6], SEEDS[:6]).x0)
     with pytest.raises(TardiffError, match="not a record policy"):
         described(base[0], base[0])
     with pytest.raises(TardiffError, match="draws its own descriptors"):

@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tardiff.base.noise import normal, row_seeds
+from tardiff.data.resolution import FIRST_GRID
 from tardiff.refine.generator import Rollout, Scored
 from tardiff.refine.ppo import LossWeights, approximate_kl, clipped_loss, explained_variance, loss_terms, ppo_update, whiten_by_class
 from tardiff.refine.settings import PPOSettings
 from tardiff.refine.trajectories import gaussian_kl, gaussian_log_prob
 
 SPREAD = 0.5
+EVERYWHERE = torch.full((1, 2, 4), FIRST_GRID)
 
 
 class VAE(nn.Module):
@@ -66,14 +68,15 @@ class VAEGenerator:
         z = normal("latent", seeds, 0, (2,))
         mean = self.mean(self.module.decode, z)
         x = mean + SPREAD * normal("noise", seeds, 0, (2, 4))
-        log_prob = gaussian_log_prob(x, mean, torch.tensor(SPREAD))
-        return Rollout(x, np.zeros((len(label), 0), np.float32), torch.from_numpy(label), log_prob[:, None], {"z": z})
+        log_prob = gaussian_log_prob(x, mean, torch.tensor(SPREAD), EVERYWHERE)
+        chart, nobody = EVERYWHERE.expand(len(x), 2, 4), np.zeros((len(label), 0), np.float32)
+        return Rollout(x, chart, nobody, torch.from_numpy(label), log_prob[:, None], {"z": z})
 
     def score(self, rollout, rows, steps):
         z = rollout.state["z"][rows]
         mean, std = self.mean(self.module.decode, z), torch.tensor(SPREAD)
         base = self.mean(self.base.decode, z).detach()
-        return Scored(gaussian_log_prob(rollout.x[rows], mean, std), gaussian_kl(mean, base, std))
+        return Scored(gaussian_log_prob(rollout.x0[rows], mean, std, EVERYWHERE), gaussian_kl(mean, base, std, EVERYWHERE))
 
 
 def test_loss_on_hand_computed_numbers():
@@ -124,7 +127,7 @@ def run_toy(kl, iterations):
     moved, spread = [], 0.0
     for iteration in range(iterations):
         rollout = generator.sample(label, row_seeds(iteration, range(256)))
-        reward = rollout.x[:, 0].mean(-1).numpy()
+        reward = rollout.x0[:, 0].mean(-1).numpy()
         spread = spread or reward.std()
         ppo_update(generator, optimizer, rollout, whiten_by_class(reward, label), settings, LossWeights(kl=kl), 0, iteration)
         moved.append(float((generator.module.decode.bias - generator.base.decode.bias).detach()[:4].mean()))
@@ -151,10 +154,10 @@ def test_clip_holds_the_ratio_over_several_epochs(clip_coef):
     optimizer = torch.optim.SGD(generator.module.decode.parameters(), 0.5)
     settings = PPOSettings(clip_coef=clip_coef, update_epochs=6, minibatch_size=64, share=1.0, max_grad_norm=1e9)
     rollout = generator.sample(label, row_seeds(0, range(256)))
-    reward = rollout.x[:, 0].mean(-1).numpy()
+    reward = rollout.x0[:, 0].mean(-1).numpy()
     stats = ppo_update(generator, optimizer, rollout, whiten_by_class(reward, label), settings, LossWeights(), 0, 0)
     again = generator.sample(label, row_seeds(0, range(256)))  # of the same noise
-    assert again.x[:, 0].mean() > rollout.x[:, 0].mean() + 0.01
+    assert again.x0[:, 0].mean() > rollout.x0[:, 0].mean() + 0.01
     if clip_coef == 10.0:
         assert stats["clip_fraction"] == 0
         assert stats["ratio_spread"] > 0.3

@@ -98,7 +98,7 @@ def test_hacked_reward_is_seen_gone_back_from_and_not_written(base, tmp_path, mo
 
     @reward("loud")
     def loud(samples):
-        return samples.x[:, :4].mean((1, 2)).numpy()
+        return samples.x0.mean((1, 2)).numpy()
 
     rates = []
     go_back = EarlyStopping._go_back
@@ -133,7 +133,7 @@ def test_ppo_removes_a_shift_of_one_channel(base, tmp_path):
     label = draw_labels("train", shifted.card.class_counts, 512, 0)
 
     def level(pipeline):
-        return float(decoded(pipeline.codec, DiffusionGenerator(pipeline, 6).sample(label, row_seeds(9, range(512)))).x[:, 0].mean())
+        return float(decoded(pipeline.codec, DiffusionGenerator(pipeline, 6).sample(label, row_seeds(9, range(512)))).x0[:, 0].mean())
 
     right = level(shifted)
     with torch.no_grad():

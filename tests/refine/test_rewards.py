@@ -10,12 +10,11 @@ from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset
 from tardiff.data.statics import StaticModel
 from tardiff.errors import TardiffError
-from tardiff.model.pipeline import Samples
 from tardiff.refine import reward
 from tardiff.refine.discriminator import DiscriminatorRows, DiscriminatorTrainer
 from tardiff.refine.rewards import FACTORIES, Context, WeightedRewards, parse_weights
 from tardiff.refine.settings import DiscriminatorSettings
-from tests.conftest import make_dataset
+from tests.conftest import make_dataset, samples_of
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +26,8 @@ def context(clf):
     return Context(codec, statics, data, trainer, clf[1])
 
 
-def samples_of(context, split):
-    return Samples(context.codec.encode(split), split.values, split.mask, split.static, split.label)
-
-
 def rewarded(name, context, split):
-    return np.asarray(FACTORIES[name](context)(samples_of(context, split)))
+    return np.asarray(FACTORIES[name](context)(samples_of(context.codec, split)))
 
 
 BAD = {
@@ -137,7 +132,7 @@ def test_influence_and_value_prefer_rightly_labelled_rows(context):
 
 def test_rewards_are_standardised_before_they_are_weighted(context):
     """A reward's unit does not matter, nor does a class that has more of it."""
-    samples = samples_of(context, context.data.split("test"))
+    samples = samples_of(context.codec, context.data.split("test"))
     noise = np.random.default_rng(0).normal(size=(2, len(samples.label)))
     big = WeightedRewards({"a": lambda s: 1e6 * noise[0] + 1e8 * s.label, "b": lambda s: noise[1]}, {"a": 1.0, "b": 1.0})
     plain = WeightedRewards({"a": lambda s: noise[0], "b": lambda s: noise[1]}, {"a": 1.0, "b": 1.0})
@@ -148,7 +143,7 @@ def test_rewards_are_standardised_before_they_are_weighted(context):
 
 
 def test_a_reward_that_is_no_number_is_refused(context):
-    samples = samples_of(context, context.data.split("test"))
+    samples = samples_of(context.codec, context.data.split("test"))
     with pytest.raises(TardiffError, match=rf"reward odd must be finite, got nan for sample 0 of {len(samples.label)}"):
         WeightedRewards({"odd": lambda s: np.full(len(s.label), np.nan)}, {"odd": 1.0})(samples)
     with pytest.raises(TardiffError, match=r"reward odd must give one number a sample, got shape \(\)"):

@@ -6,6 +6,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from tardiff.base.noise import row_seeds
+from tardiff.data.resolution import ABSENT, FIRST_GRID
 from tardiff.refine.awm import MatchingGenerator
 from tardiff.refine.ppo import LossWeights, ppo_update, probability_ratio
 from tardiff.refine.settings import PPOSettings
@@ -28,13 +29,13 @@ def generator(base):
 def test_the_policy_is_the_default_sampler(base, steps):
     """So a user's samples are such as the rewards have read."""
     generator = DiffusionGenerator(base[0], steps)
-    sampled = base[0](LABEL, SEEDS, SamplerSettings(steps=steps)).x
-    assert torch.allclose(generator.sample(LABEL, SEEDS).x, sampled, atol=2e-4)
+    sampled = base[0](LABEL, SEEDS, SamplerSettings(steps=steps)).x0
+    assert torch.allclose(generator.sample(LABEL, SEEDS).x0, sampled, atol=2e-4)
 
 
 def test_a_row_does_not_depend_on_its_batch(generator):
     many, few = generator.sample(LABEL, SEEDS), generator.sample(LABEL[:3], SEEDS[:3])
-    assert torch.equal(many.x[:3], few.x)
+    assert torch.equal(many.x0[:3], few.x0)
     assert torch.equal(many.log_prob[:3], few.log_prob)
 
 
@@ -79,8 +80,12 @@ def test_first_minibatch_has_ratio_1_and_later_ones_do_not(generator):
 def test_log_probability_and_divergence_in_closed_form():
     x, mean, other = torch.randn(3, 4, 2, 5, generator=torch.Generator().manual_seed(0)).unbind(0)
     std = torch.tensor(0.3).expand(4, 1, 1)
-    assert torch.allclose(gaussian_log_prob(x, mean, std), Normal(mean, std).log_prob(x).mean((1, 2)), atol=1e-4)
-    assert torch.allclose(gaussian_kl(mean, other, std), kl_divergence(Normal(mean, std), Normal(other, std)).mean((1, 2)), atol=1e-4)
+    chart = torch.full(x.shape, FIRST_GRID)
+    assert torch.allclose(gaussian_log_prob(x, mean, std, chart), Normal(mean, std).log_prob(x).mean((1, 2)), atol=1e-4)
+    apart = kl_divergence(Normal(mean, std), Normal(other, std))
+    assert torch.allclose(gaussian_kl(mean, other, std, chart), apart.mean((1, 2)), atol=1e-4)
+    chart[:, 1] = ABSENT
+    assert torch.allclose(gaussian_kl(mean, other, std, chart), apart[:, 0].mean(1), atol=1e-4)
 
 
 def test_gradient_of_the_log_probability_against_finite_differences(generator):

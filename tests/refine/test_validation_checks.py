@@ -101,7 +101,7 @@ def test_hardly_any_sample_of_a_class_makes_no_utility(toy):
     check = ValidationCheck(codec, data, 0)
 
     def of(rows):
-        return check(Samples(codec.encode(rows), rows.values, rows.mask, rows.static, rows.label))
+        return check(samples_of(codec, rows))
 
     died = np.flatnonzero(data.train.label == 1)
     few = data.train.take(np.sort(np.append(np.flatnonzero(data.train.label == 0), died[:1])))

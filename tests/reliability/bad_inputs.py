@@ -527,7 +527,7 @@ def contents() -> Iterator[Case]:
         (SAMPLE, "run/codec.json", "a map of one knot", "maps.0", {"value": [1], "score": [1]}, "codec.json"),
         (SAMPLE, "run/codec.json", "a map that does not rise", "maps.0", {"value": [1, 1], "score": [1, 1]}, "codec.json"),
         (SAMPLE, "run/codec.json", "a map with more values than scores", "maps.0", {"value": [1, 2, 3], "score": [1, 2]}, "codec.json"),
-        (SAMPLE, "run/codec.json", "fewer thresholds than channels", "thresholds", [0.0], "codec.json"),
+        (SAMPLE, "run/codec.json", "fewer maps than channels", "maps", [], "codec.json"),
         (SAMPLE, "run/codec.json", "an ordering of an unknown channel", "orderings", [["map", "hr"]], "codec.json"),
         (SAMPLE, "run/codec.json", "a channel fewer", "channels", [], "codec.json"),
         (SAMPLE, "run/codec.json", "text for a number", "observed_rate.0", "often", "observed_rate"),

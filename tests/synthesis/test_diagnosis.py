@@ -23,8 +23,8 @@ def guided(run, clf):
 
 def test_influence_predicts_what_a_step_on_held_out_samples_does(run, clf, toy, guided):
     codec = clf[1].codec
-    judge = codec.seen(codec.encode(toy[1].train)), torch.from_numpy(toy[1].train.label)
-    seen, label = codec.seen(codec.encode(guided.train)), torch.from_numpy(guided.train.label)
+    judge = codec.encode(toy[1].train), torch.from_numpy(toy[1].train.label)
+    seen, label = codec.encode(guided.train), torch.from_numpy(guided.train.label)
     agreement = influence_agreement(clf[1], judge, seen[:80], label[:80])
     value, low, high = agreement.spearman
     assert value > 0.5
@@ -34,7 +34,7 @@ def test_influence_predicts_what_a_step_on_held_out_samples_does(run, clf, toy, 
 
 def test_realised_is_what_torchs_own_step_does_to_the_loss(clf, toy):
     folder, train = clf[1], toy[1].train.take(np.arange(30))
-    seen, label = folder.codec.seen(folder.codec.encode(train)), torch.from_numpy(train.label)
+    seen, label = folder.codec.encode(train), torch.from_numpy(train.label)
     realised = influence_agreement(folder, (seen, label), seen[:5], label[:5]).realised
     for row, value in enumerate(realised):
         classifier = copy.deepcopy(folder.classifier).double()

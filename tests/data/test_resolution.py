@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tardiff.data.resolution import ABSENT, FIRST_GRID, FREE, REPEAT, Grid, before, chart_of, fit_grids, grid_of, settle
+
+WIDE = (-1e6, 1e6)
+
+
+def steps(values):
+    return [(grid.step, grid.decimals) for grid in fit_grids(np.asarray(values, dtype=np.float32))]
+
+
+def test_grids_of_familiar_channels():
+    random = np.random.default_rng(0)
+    pulse = np.rint(random.normal(80, 15, 4000))
+    assert steps(pulse) == [(1.0, None)]
+    mixed = np.where(random.random(4000) < 0.2, pulse + 0.5, pulse)
+    assert steps(mixed) == [(1.0, None), (0.5, None)]
+    assert steps(np.round(random.normal(37, 0.6, 4000), 1)) == [(0.1, None)]
+    thirds = np.where(random.random(4000) < 0.3, np.round(pulse + 1 / 3, 2), pulse)
+    assert steps(thirds) == [(1.0, None), (pytest.approx(1 / 3), 2)]
+    assert steps(random.normal(size=4000)) == [(0.0, None)]
+    assert steps(1e-7 * random.normal(size=4000)) == [(0.0, None)]
+    assert steps(np.rint(random.normal(50, 10, 4000)) * 1e-7) == [(1e-7, None)]
+    assert steps([]) == [(0.0, None)]
+    assert steps(np.zeros(50)) == [(0.0, None)]
+
+
+@given(st.lists(st.floats(-1e5, 1e5, width=32), min_size=1, max_size=200))
+@settings(max_examples=100, deadline=None)
+def test_every_value_has_a_grid_that_holds_it(values):
+    value = np.array(values, dtype=np.float32).astype(np.float64)
+    grids = fit_grids(value)
+    number = grid_of(value, grids)
+    assert all(grids[k].holds(np.array([v]))[0] for v, k in zip(value, number, strict=True))
+    assert all(not grids[j].holds(np.array([v]))[0] for v, k in zip(value, number, strict=True) for j in range(k))
+
+
+def naive_chart(value, mask, grids):
+    chart = np.zeros(value.shape, dtype=int)
+    for row in range(len(value)):
+        last = None
+        for t in range(value.shape[1]):
+            if mask[row, t]:
+                chart[row, t] = REPEAT if value[row, t] == last else FIRST_GRID + grid_of(value[row, t : t + 1], grids)[0]
+                last = value[row, t]
+    return chart
+
+
+def random_records(seed, rows=30, length=12):
+    random = np.random.default_rng(seed)
+    value = np.rint(random.normal(80, 3, (rows, length))) + random.choice([0, 0, 0, 0.5, 0.25], (rows, length))
+    return value, random.random((rows, length)) < 0.6
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_charts_name_what_is_absent_repeated_and_new(seed):
+    value, mask = random_records(seed)
+    grids = fit_grids(value[mask])
+    np.testing.assert_array_equal(chart_of(value, mask, grids), naive_chart(value, mask, grids))
+
+
+def test_before_is_the_charted_value_before():
+    value, mask = np.array([[1.0, 2.0, 3.0, 4.0]]), np.array([[True, False, True, True]])
+    np.testing.assert_array_equal(before(value, mask), [[np.nan, 1, 1, 3]])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_settling_what_is_charted_changes_nothing(seed):
+    value, mask = random_records(seed)
+    grids = fit_grids(value[mask])
+    settled = settle(value, chart_of(value, mask, grids), grids, WIDE)
+    np.testing.assert_array_equal(settled, np.where(mask, value, np.nan))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_settled_values_say_what_their_chart_says(seed):
+    random = np.random.default_rng(seed)
+    grids = (Grid(1.0), Grid(0.5), Grid(1 / 3, 2), FREE)
+    chart = random.integers(0, FIRST_GRID + len(grids), (40, 15))
+    chart[:, 0] = FIRST_GRID  # nothing is there to be repeated
+    settled = settle(random.normal(80, 2, chart.shape), chart, grids, (0.0, 300.0))
+    again = chart_of(settled, chart != ABSENT, grids)
+    known = chart < FIRST_GRID + 3  # free numbers may stand on a grid by chance, not the other way
+    np.testing.assert_array_equal(again[known], chart[known])
+
+
+def test_settled_values_keep_to_their_limits():
+    chart = np.full((1, 3), FIRST_GRID)
+    np.testing.assert_array_equal(settle(np.array([[-5.0, 0.2, 400.0]]), chart, (Grid(1.0),), (0.0, 300.0)), [[0, 1, 300]])
+    np.testing.assert_array_equal(settle(np.array([[7.0, 7.0, 7.0]]), chart, (Grid(1.0),), (7.0, 7.0)), [[7, 7, 7]])
+
+
+def test_a_repeat_of_nothing_is_a_new_value():
+    np.testing.assert_array_equal(settle(np.array([[71.3, 75.0]]), np.array([[REPEAT, REPEAT]]), (Grid(1.0),), WIDE), [[71, 71]])
+
+
+def test_a_step_below_zero_is_refused():
+    with pytest.raises(ValueError, match="step"):
+        Grid(-1.0)
