@@ -103,7 +103,7 @@ class StaticModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             draft, score = _number(train.static[:, s].astype(np.float64), design)
             drafts.append(draft)
             scores.append(score)
-        explained = design @ np.array([number.effect for number in drafts]).reshape(len(drafts), -1).T
+        explained = design @ np.array([number.effect for number in drafts]).reshape(len(drafts), design.shape[1]).T
         covariance = _rest(np.array(scores).reshape(len(drafts), len(train.label)).T, explained)
         return cls(statics, classes, centre, scale, tables, tuple(drafts), tuple(map(tuple, covariance.tolist())))
 

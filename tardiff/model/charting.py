@@ -85,7 +85,7 @@ class ChartingModel(ModelMixin, ConfigMixin):
             past = torch.stack([features for features, _ in self._steps(number)], dim=1)
         embedded = self.symbol(number.transpose(1, 2))
         earlier = embedded.cumsum(dim=2) - embedded
-        h = F.silu(self._context(past, label, static, keep)[:, :, None] + earlier + self.channel.weight)
+        h = F.silu(self._context(past, label, static, keep)[:, :, None] + earlier + self._channels(len(chart))[:, None])
         logits = rearrange(self.leave(rearrange(h, "b t c h -> b (c h) t")), "b (c s) t -> b c s t", c=len(self.sizes))
         chance = logits.masked_fill(~self.possible[:, :, None], -math.inf).log_softmax(dim=2)
         return -chance.gather(2, chart[:, :, None]).clamp(min=LEAST).mean(dim=(1, 2, 3))
@@ -103,15 +103,20 @@ class ChartingModel(ModelMixin, ConfigMixin):
         weights = self.leave.weight[..., 0].chunk(len(self.sizes))
         assert self.leave.bias is not None
         biases = self.leave.bias.chunk(len(self.sizes))
+        channel = self._channels(len(chance))
         last = [int(possible.nonzero().max()) for possible in self.possible]
         for past, t in self._steps(number):
             state = self._context(past[:, None], label, static)[:, 0]
             for c in range(len(self.sizes)):
-                logits = F.linear(F.silu(state + self.channel.weight[c]), weights[c], biases[c])
+                logits = F.linear(F.silu(state + channel[:, c]), weights[c], biases[c])
                 above = logits.masked_fill(~self.possible[c], -math.inf).softmax(dim=1).cumsum(dim=1) < chance[:, c, t, None]
                 number[:, c, t] = self.first[c] + above.sum(dim=1).clamp(max=last[c])
                 state = state + self.symbol(number[:, c, t])
         return number - self.first[:, None]
+
+    def _channels(self, rows: int) -> Tensor:
+        """What tells one channel from the other, [rows, C, hidden]."""
+        return self.channel(torch.arange(len(self.sizes), device=self.first.device).expand(rows, -1))
 
     def _number(self, chart: Tensor) -> Tensor:
         """Symbols numbered over all channels, [batch, C, time]."""

@@ -134,7 +134,7 @@ def test_models_of_other_data_are_refused(toy, run, clf, tmp_path):
 def test_a_generator_without_labels_can_be_attacked(toy, run):
     labelled = run[1]
     card = msgspec.structs.replace(labelled.card, task=UNLABELLED, class_counts=(sum(labelled.card.class_counts),))
-    pipeline = TarDiffPipeline(labelled.unet, labelled.scheduler, labelled.codec, labelled.statics, card)
+    pipeline = TarDiffPipeline(labelled.unet, labelled.charting, labelled.scheduler, labelled.codec, labelled.statics, card)
     trial = Trial.draw(toy[1], "train", "train", 20, 0)
     relabelled = replace(trial, members=replace(trial.members, label=1 - trial.members.label))
     np.testing.assert_array_equal(loss_over_steps(relabelled, pipeline), loss_over_steps(trial, pipeline))

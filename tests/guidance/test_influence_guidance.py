@@ -81,7 +81,7 @@ def test_contradicting_the_label_pays_in_raw_but_not_in_cosine():
     v[:, 0, 1], v[:, 1, 1] = 1.0, -1.0  # the guidance rows want the second feature in class 1
     before = classifier.probability(x)[0, 1]
     for form, may_fall in ((raw_influence, True), (cosine_influence, False)):
-        gradient = gradient_over_x(InfluenceObjective([classifier], [v], form), lambda z: z, x, label)
+        gradient = gradient_over_x(InfluenceObjective([classifier], [v], form), lambda z, chart: z, x, x, label)
         after = classifier.probability(x + 0.1 * gradient)[0, 1]
         assert (after < before - 1e-6) == may_fall
 
@@ -122,7 +122,7 @@ def test_guidance_direction_weighs_classes_by_their_rows(classifier, batch):
 
 def guide(classifier, **changes):
     options = {"strength": 0.2, "window": 0.5, "clip": 3.0, **changes}
-    return GradientGuide(log_probability(classifier), lambda x: x, **options)
+    return GradientGuide(log_probability(classifier), lambda x, chart: x, **options)
 
 
 def test_strength_0_and_steps_beyond_the_window_change_nothing(classifier, batch):
@@ -133,22 +133,22 @@ def test_strength_0_and_steps_beyond_the_window_change_nothing(classifier, batch
 
 
 def test_change_has_the_stated_size(classifier, batch):
-    change = guide(classifier, clip=1e9)(*batch, STEP, batch[0])
+    change = guide(classifier, clip=1e9)(batch[0], *batch, STEP, batch[0])
     torch.testing.assert_close(root_mean_square(change), torch.full((40,), 0.2 * 0.95))
-    assert guide(classifier, clip=0.5)(*batch, STEP, batch[0]).abs().max() <= 0.5 * 0.2 * 0.95 + 1e-6
+    assert guide(classifier, clip=0.5)(batch[0], *batch, STEP, batch[0]).abs().max() <= 0.5 * 0.2 * 0.95 + 1e-6
 
 
 def test_a_sample_is_guided_alike_in_any_batch(classifier, batch):
     seen, label = batch
-    together = guide(classifier)(seen, label, STEP, seen)
+    together = guide(classifier)(seen, seen, label, STEP, seen)
     for one in (slice(0, 1), slice(11, 12)):
-        alone = guide(classifier)(seen[one], label[one], STEP, seen[one])
+        alone = guide(classifier)(seen[one], seen[one], label[one], STEP, seen[one])
         torch.testing.assert_close(alone, together[one], atol=1e-6, rtol=1e-5)
 
 
 def test_classifier_guidance_raises_the_labels_probability(classifier, batch):
     seen, label = batch
-    moved = seen + guide(classifier)(seen, label, STEP, seen)
+    moved = seen + guide(classifier)(seen, seen, label, STEP, seen)
     assert (classifier.loss(moved, label) < classifier.loss(seen, label)).all()
 
 
@@ -157,7 +157,7 @@ def test_gradient_matches_central_differences_in_float64(classifier, batch):
     seen, label = batch[0][:4].double(), batch[1][:4]
     v = [torch.randn(2, 2, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(1))]
     objective = InfluenceObjective([double], v, raw_influence)
-    gradient = gradient_over_x(objective, lambda x: x, seen, label)
+    gradient = gradient_over_x(objective, lambda x, chart: x, seen, seen, label)
     for channel, step in ((0, 0), (3, 9), (5, 4)):
         bump = torch.zeros_like(seen)
         bump[:, channel, step] = 1e-5

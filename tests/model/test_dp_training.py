@@ -75,7 +75,7 @@ def test_rows_come_and_go_independently(toy, tmp_path):
 
 
 def test_a_run_resumes_with_its_secret_and_then_forgets_it(toy, tmp_path, monkeypatch):
-    monkeypatch.setattr(private.secrets, "randbits", lambda bits: 12345)
+    monkeypatch.setattr(private.secrets, "randbits", lambda bits: 776655443322)
     straight = training.train(toy[1], tmp_path / "straight", private_training(), progress=False)
     gradients = PrivateSteps.gradients
 
@@ -87,7 +87,7 @@ def test_a_run_resumes_with_its_secret_and_then_forgets_it(toy, tmp_path, monkey
     monkeypatch.setattr(PrivateSteps, "gradients", dying)
     with pytest.raises(KeyboardInterrupt):
         training.train(toy[1], tmp_path / "run", private_training(), progress=False)
-    assert json.loads((tmp_path / "run.partial" / "secret.json").read_text()) == {"key": 12345}
+    assert json.loads((tmp_path / "run.partial" / "secret.json").read_text()) == {"key": 776655443322}
     monkeypatch.undo()  # another secret would be drawn now
     resumed = training.train(toy[1], tmp_path / "run", private_training(), progress=False)
     for one, other in zip(straight.unet.parameters(), resumed.unet.parameters(), strict=True):
@@ -96,7 +96,7 @@ def test_a_run_resumes_with_its_secret_and_then_forgets_it(toy, tmp_path, monkey
     card = TarDiffPipeline.from_pretrained(tmp_path / "run").card
     assert card.privacy["epsilon"] == 4.0
     assert "epsilon 4 at delta 0.0001" in (tmp_path / "run" / "README.md").read_text()
-    assert "12345" not in "".join(path.read_text(errors="ignore") for path in (tmp_path / "run").rglob("*") if path.is_file())
+    assert "776655443322" not in "".join(path.read_text(errors="ignore") for path in (tmp_path / "run").rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize(

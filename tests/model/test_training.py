@@ -61,7 +61,7 @@ def test_work_in_progress_of_other_settings_is_refused(toy, tmp_path, monkeypatc
 
 def test_training_learns(run):
     history = run[1].card.history
-    assert history[1]["validation_loss"] < history[0]["validation_loss"] < 1.0  # an untrained network's is 1; most of the toy is noise
+    assert history[1]["validation_loss"] < history[0]["validation_loss"] < 2.0  # untrained: 1 of denoising and 1.2 of the chart
 
 
 @pytest.mark.parametrize("broken", [1e6, float("nan")])

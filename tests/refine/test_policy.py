@@ -78,7 +78,9 @@ def test_actions_are_drawn_from_those_distributions(generator):
     noise = torch.randn(4000, sum(policy.noise_sizes), generator=torch.Generator().manual_seed(0))
     actions = policy.draw(latent, label, noise)
     h = policy.body(torch.cat([latent[:1], torch.tensor([[1.0, 0.0]])], dim=1))
-    assert torch.allclose(actions.bits.mean(0).flatten(), policy.mask(h).sigmoid()[0], atol=0.04)
+    for symbol in range(policy.symbols):
+        drawn = (actions.chart == symbol).float().mean(0)
+        assert torch.allclose(drawn, policy._symbols(h)[0, :, symbol].exp(), atol=0.04)
     shares = torch.bincount(actions.category[:, 0], minlength=3) / 4000
     assert torch.allclose(shares, policy.category(h).softmax(1)[0], atol=0.04)
     assert torch.allclose(actions.u.std(0), policy.log_std.exp(), rtol=0.1)

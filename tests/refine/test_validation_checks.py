@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+import torch
 from scipy.stats import ks_2samp
 
 from tardiff.data.codec import Codec
 from tardiff.evaluate.bootstrap import row_weights
 from tardiff.model.pipeline import Samples
 from tardiff.refine.validation_checks import CheckFigures, CheckResult, ValidationCheck, ks_distance
+from tests.conftest import samples_of
 
 RANDOM = np.random.default_rng(0)
 
@@ -83,7 +85,7 @@ def test_values_of_a_seldom_observed_channel_count(toy):
     check = ValidationCheck(codec, data, 0)
 
     def marginal(values, mask):
-        return check(Samples(None, values, mask, rows.static, rows.label)).marginal[0]
+        return check(Samples(torch.empty(0), torch.empty(0), values, mask, rows.static, rows.label)).marginal[0]
 
     def ks(channel):
         return ks_2samp(*(split.values[:, channel][split.mask[:, channel] == 1] for split in (rows, real))).statistic

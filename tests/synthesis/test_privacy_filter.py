@@ -8,11 +8,11 @@ import torch
 from tardiff.base.noise import row_seeds
 from tardiff.data.dataset import Dataset, Split
 from tardiff.errors import TardiffError
-from tardiff.model.pipeline import Samples, TarDiffPipeline
+from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.settings import GuidanceSettings, SelectionSettings
 from tardiff.synthesis.privacy_filter import PrivacyFilter
 from tardiff.synthesis.run import synthesise
-from tests.conftest import make_dataset
+from tests.conftest import make_dataset, samples_of
 
 NONE = GuidanceSettings(guidance="none")
 
@@ -23,13 +23,13 @@ def keeper(toy, run):
 
 
 def as_samples(pipeline, split):
-    return Samples(pipeline.codec.encode(split), split.values, split.mask, split.static, split.label)
+    return samples_of(pipeline.codec, split)
 
 
 def trained_on(pipeline, data):
     """The pipeline, as if it had learnt other data."""
     card = msgspec.structs.replace(pipeline.card, data_hash=data.manifest.content_hash)
-    return TarDiffPipeline(pipeline.unet, pipeline.scheduler, pipeline.codec, pipeline.statics, card)
+    return TarDiffPipeline(pipeline.unet, pipeline.charting, pipeline.scheduler, pipeline.codec, pipeline.statics, card)
 
 
 def plant(samples, rows, split):

@@ -47,7 +47,6 @@ class TestEveryGuide:
             np.testing.assert_array_equal(array, zero.dataset.train.arrays()[name])
         assert zero.movement.inert
         assert zero.movement.value == 0
-        assert zero.movement.mask == 0
 
     def test_guidance_moves_the_samples_by_a_measured_amount(self, guidance, run, clf):
         guided = draw(run, clf, guidance)
