@@ -254,6 +254,11 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         score = x0.double().numpy()
         return np.stack([value_map.to_value(score[:, c]) for c, value_map in enumerate(self.maps)], axis=1)
 
+    def _range(self, c: int) -> tuple[float, float]:
+        """What a channel's values lie within: its limits, and what any score stands for."""
+        (low, high), (least, most) = self.channels[c].limits, self.maps[c].to_value(np.array([-Z_LIMIT, Z_LIMIT]))
+        return max(low, float(least)), min(high, float(most))
+
     def _limits(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         low, high = (np.array(edge)[:, None] for edge in zip(*(channel.limits for channel in self.channels), strict=True))
         return low, high

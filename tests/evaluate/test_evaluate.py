@@ -44,8 +44,8 @@ def value(result, *identity, metric="auroc"):
 
 def test_good_rows_teach_and_shuffled_ones_do_not(result):
     for model in SETTINGS.models:
-        assert value(result, model, "TRTR") > 0.9
-        assert value(result, model, "TSTR", "good") > 0.9
+        assert value(result, model, "TRTR") > 0.88
+        assert value(result, model, "TSTR", "good") > 0.88
         assert 0.25 < value(result, model, "TSTR", "shuffled") < 0.75
         assert value(result, model, "TRTS", "good") > 0.85
         assert 0.35 < value(result, model, "TRTS", "shuffled") < 0.65

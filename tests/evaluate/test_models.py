@@ -20,8 +20,8 @@ def parts():
 
 def test_summary_features_in_closed_form():
     value = torch.tensor([[[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [2.0] * 6]])
-    bits = torch.tensor([[[1.0, 1, 1, -1, -1, -1], [1.0] * 6]])
-    found = summary_features(torch.cat([value, bits], dim=1)).reshape(7, 2)
+    mask = torch.tensor([[[1.0, 1, 1, 0, 0, 0], [1.0] * 6]])
+    found = summary_features(torch.cat([value, mask], dim=1)).reshape(7, 2)
     expected = {"mean": 2.5, "sd": np.sqrt(35 / 12), "min": 0, "max": 5, "last": 3.5, "slope": 1, "observed": 0.5}
     np.testing.assert_allclose(found[:, 0], list(expected.values()))
     np.testing.assert_allclose(found[:, 1], [2, 0, 2, 2, 2, 0, 1], atol=1e-12)

@@ -40,7 +40,7 @@ def see(x):
 
 def test_guidance_gradient_is_the_packages(task):
     classifier, v, x, label = task
-    ours = gradient_over_x(objective(classifier, v), see, x, label)
+    ours = gradient_over_x(objective(classifier, v), lambda x, chart: see(x), x, x, label)
     torch.testing.assert_close(naive.influence_gradient(classifier, v, see, x, label), ours, rtol=1e-4, atol=1e-6)
     assert ours.abs().max() > 0.01
 
@@ -93,8 +93,8 @@ def test_change_of_the_clean_estimate_is_the_packages(task, monkeypatch):
     for options in ({}, {"guidance": guidance, "strength": 0.1}):
         torch.manual_seed(4)
         drawn.append(naive.reverse(Linear(), label, x.shape[1:], steps=1, **options))
-    guide = GradientGuide(objective(classifier, v), see, strength=0.1, window=1.0, clip=3.0)
-    change = guide(drawn[0], label, step, drawn[0])  # the last step is noiseless, so it ends in the clean estimate
+    guide = GradientGuide(objective(classifier, v), lambda x, chart: see(x), strength=0.1, window=1.0, clip=3.0)
+    change = guide(drawn[0], drawn[0], label, step, drawn[0])  # the last step is noiseless, so it ends in the clean estimate
     torch.testing.assert_close(drawn[1] - drawn[0], change, rtol=1e-3, atol=1e-4)
 
 
