@@ -265,7 +265,7 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def _settled(self, raw: NDArray[np.float64], chart: NDArray[np.int64]) -> NDArray[np.float64]:
         """Within limits, on the chart's grids, charted members of a chain in order; [N, C, T]."""
-        values = np.stack([settle(raw[:, c], chart[:, c], grids, self.channels[c].limits) for c, grids in enumerate(self.grids)], axis=1)
+        values = np.stack([settle(raw[:, c], chart[:, c], grids, self._range(c)) for c, grids in enumerate(self.grids)], axis=1)
         for chain in self.orderings:
             _put_in_order(values, chart != ABSENT, [self._index(name) for name in chain])
         return values
