@@ -129,9 +129,9 @@ def _privacy(facts: Mapping[str, float]) -> str:
     if not facts:
         return "It was trained without differential privacy."
     return (
-        f"The denoiser's weights were trained by DP-SGD: epsilon {facts['epsilon']:g} at delta {facts['delta']:g} for each stay "
+        f"The weights of both networks were trained by DP-SGD: epsilon {facts['epsilon']:g} at delta {facts['delta']:g} for each stay "
         f"(noise multiplier {facts['noise_multiplier']:g}, sampling rate {facts['sample_rate']:g}, gradients clipped to "
-        f"{facts['gradient_clip']:g}, Renyi accountant). **Not covered**: the quantiles in `codec.json`, the shares of what is observed "
+        f"{facts['gradient_clip']:g}, Renyi accountant). **Not covered**: the quantiles, grids and symbol shares in `codec.json` "
         "and the descriptors' distribution, which come from the training rows as they are; any classifier that guides, its guidance "
         "directions, and samples that it has steered; the discriminator and rewards of a refinement; choices made by looking at the data."
     )
