@@ -238,11 +238,13 @@ class MimicIV:
         if texts:
             there |= among(raw.itemid, texts) & text(raw[table.text]).notnull()
         wanted = scans.losing(raw, name, [(~among(raw.itemid, [*items, *texts]), NOT_ASKED), (~there, EMPTY)])
+        order = wanted[table.order]
         parsed = wanted.mutate(
             key=whole(wanted[table.key]),
             taken=seconds(wanted.charttime, where=f"{name}.charttime"),
             known=seconds(wanted[table.stored], where=f"{name}.{table.stored}") if table.stored else ibis.null("int64"),
             number=number(wanted[table.value]),
+            order=seconds(order, where=f"{name}.{table.order}") if table.order == "storetime" else whole(order),
         )
         joined = parsed.left_join(self._keys(table.key, before), "key")
         joined = joined.mutate(minute=(joined.taken - joined.start).cast("float64") / 60)
@@ -263,10 +265,9 @@ class MimicIV:
             ]
             outside = [(~inside & ((joined.minute < joined.stay_since) | (joined.minute >= joined.until)), OUTSIDE_STAYS)]
         unread = joined.number.isnull() & holds(joined[table.value])
-        order = seconds(joined[table.order], where=f"{name}.{table.order}") if table.order == "storetime" else whole(joined[table.order])
         reasons = [
             (joined.key.isnull() & holds(joined[table.key]), BAD_KEY),
-            (order.isnull() & holds(joined[table.order]), BAD_TIME if table.order == "storetime" else BAD_KEY),
+            (joined.order.isnull() & holds(joined[table.order]), BAD_TIME if table.order == "storetime" else BAD_KEY),
             *reasons,
             (joined.taken.isnull() & ~holds(joined.charttime), NO_TIME),
             (joined.taken.isnull(), BAD_TIME),
@@ -277,14 +278,13 @@ class MimicIV:
         ]
         entries = scans.losing(joined, name, reasons)
         stored = (entries.known - entries.start).cast("float64") / 60
-        order = entries[table.order]
         return entries.select(
             stay_id=entries.stay,
             item=text(entries.itemid),
             minute=entries.minute,
             available_minute=ibis.coalesce(stored, entries.minute) if table.stored else entries.minute,
             value=entries.number,
-            order=seconds(order, where=f"{name}.{table.order}") if table.order == "storetime" else whole(order),
+            order=entries.order,
             **({"text": text(entries[table.text])} if texts else {}),
             **({"unit": text(entries.valueuom)} if units else {}),
             **({"specimen_id": text(entries[table.specimen])} if typed else {}),
