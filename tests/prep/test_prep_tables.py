@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from prep_ward import STAYS, Ward, lost, same, ward
 
@@ -15,7 +15,8 @@ from data_prep.labels import chosen_labels, class_codes
 from data_prep.times import times
 from tardiff.errors import TardiffError
 
-FEW = settings(max_examples=4, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+PHASES = (Phase.explicit, Phase.generate)
+FEW = settings(max_examples=4, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture
@@ -234,15 +235,18 @@ def test_one_entry_of_texts_makes_that_variable_lenient_and_no_other(folder: Any
 
 
 @FEW
-@given(power=st.integers(-25, 20), digits=st.integers(1, 999_999))
-def test_values_keep_their_precision(folder: Any, power: int, digits: int) -> None:
+@given(power=st.integers(-25, 20), digits=st.integers(1, 999_999), below=st.integers(0, 5))
+@example(power=2, digits=250_000, below=9)  # 2.5e-8 within 0 and 100
+@example(power=6, digits=123_456, below=11)
+@example(power=1, digits=123_456, below=1)
+def test_values_keep_their_precision(folder: Any, power: int, digits: int, below: int) -> None:
     changed = ward(8)
-    value = float(f"{digits}e{power - 6}")
+    value = float(f"{digits}e{power - 6 - below}")
     changed.layout["variables"]["Temp"] = {"unit": "mol/L", "limits": [0, float(f"1e{power}")], "aggregation": "mean", "normal": 0}
     changed.events["value"] = changed.events["value"].mask(changed.events["item"] == "Temp", value)
     made = changed.prepare(folder())
     seen = made.train.values[:, 1][made.train.mask[:, 1] == 1]
-    np.testing.assert_allclose(seen, np.float32(value), rtol=2e-6, atol=1e-6 if 0 < power <= 6 else 0)
+    np.testing.assert_allclose(seen, np.float32(value), rtol=1.2e-7)
 
 
 def test_a_huge_value_is_outside_the_limits(folder: Any) -> None:
