@@ -100,7 +100,7 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
             reached = np.ceil((stays["minutes"] - start) / (60 * settings.step_hours))
             length = np.clip(reached.fillna(steps), 1, steps).to_numpy(np.int32)
             coverage = observed(read_slots(slots), grid, length) / length
-            cohort, attrition = eligible(stays.assign(coverage=coverage), named, settings)
+            cohort, attrition = eligible(stays.assign(coverage=coverage), named, settings, source.silent)
             spans = _spans(windows, length, cohort.index, grid)
             left = fates(events, spans, concepts, source.name, grid, tables, settings.lab_time == "charttime")
         except database_errors() as error:

@@ -74,7 +74,7 @@ def seconds(column: ir.Column, zone: bool = False, where: str = "") -> Any:
         matches = column.re_search(f"^{CLOCK}{ZONE * zone}$")
         if zone:
             column = column.re_replace(" ?UTC$", "Z").replace(" +", "+").replace(" -", "-")
-        read = matches.ifelse(column, None).try_cast("timestamp('UTC')" if zone else "timestamp")
+        read = matches.ifelse(column, None).try_cast("timestamp('UTC')" if zone else "timestamp").truncate("s")
         backend: Any = ibis.get_backend(column)
         if not zone and backend.name == "duckdb":  # without a search, which takes longer than all the rest
             read = ibis.coalesce(column.like("____-__-__ __:__:__").ifelse(try_strptime(column, USUAL), None), read)
@@ -85,4 +85,4 @@ def seconds(column: ir.Column, zone: bool = False, where: str = "") -> Any:
         raise TardiffError(
             f"{where}: has times {'without' if zone else 'with'} a zone, and the stays have times {'with' if zone else 'without'} one"
         )
-    return (column if kind.is_timestamp() else column.cast("timestamp")).epoch_seconds().cast("int64")
+    return (column.truncate("s") if kind.is_timestamp() else column.cast("timestamp")).epoch_seconds().cast("int64")

@@ -91,12 +91,15 @@ def within_stays(stays: pd.DataFrame, before: float, history: bool = False) -> p
         stay_since (float64), before which they are an earlier stay's; and own_since and own_until (int64, seconds since 1970), between
         which every entry of a patient belongs to exactly one of the stays.
     """
-    stays = stays.dropna(subset=["start"]).sort_values(["subject_id", "start", "stay_id"])
+    stays = stays.dropna(subset=["start"])
+    stays = stays.assign(start=stays["start"].dt.floor("s"), end=stays["end"].dt.ceil("s"))  # as the times of entries are counted
+    stays = stays.sort_values(["subject_id", "start", "stay_id"])
     patient = stays.groupby("subject_id")
     following = patient["start"].shift(-1)
     end = stays["end"].fillna(following)  # of a stay whose end is unknown
-    until = minutes_between(stays["start"], np.minimum(end, following.fillna(end))).fillna(np.inf)
-    earlier = minutes_between(stays["start"], patient["end"].shift(1))
+    last = np.minimum(end, following.fillna(end))
+    until = minutes_between(stays["start"], last).fillna(np.inf)
+    earlier = minutes_between(stays["start"], last.groupby(stays["subject_id"]).shift(1))
     since = pd.Series(earlier, stays.index, dtype=np.float64).clip(lower=-before).fillna(-before).clip(upper=0.0)
     began = epoch(stays["start"]).to_numpy(np.int64)
     subject = stays["subject_id"].to_numpy(np.int64)

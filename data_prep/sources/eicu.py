@@ -77,6 +77,7 @@ class EICU:
 
     name: ClassVar[str] = "eicu"
     shortest_step: ClassVar[float] = MINUTE
+    silent: ClassVar[bool] = False
     version = "2.0"
     sets: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()

@@ -55,6 +55,11 @@ class Meds:
     given_at = "labels"
 
     @cached_property
+    def silent(self) -> bool:
+        """Those of a data set that we exported are."""
+        return bool(exported(self._raw, self.name)[0])
+
+    @cached_property
     def classes(self) -> tuple[str, ...]:
         """Those of the data set that we exported."""
         return exported_classes(self._raw)
@@ -149,7 +154,7 @@ class Meds:
         faults = [(coded[STAY].notnull() & coded.listed.isnull(), NO_STAY), (coded.time.isnull(), NO_TIME)]
         coded = scans.losing(coded, EVENTS, [(coded["item"].isnull(), NOT_ASKED), (~coded.there, EMPTY), *faults])
         joined = coded.left_join(ibis.memtable(within_stays(self._intervals, before)), "subject_id")
-        taken = joined.time.epoch_seconds().cast("int64")
+        taken = joined.time.truncate("s").epoch_seconds().cast("int64")
         minute = (taken - joined.start).cast("float64") / 60
         # An event that names its stay belongs to it; another one to the stay of its patient during which it happened.
         names = joined[STAY].notnull()

@@ -80,6 +80,7 @@ class MimicIV:
 
     name: ClassVar[str] = "mimic_iv"
     shortest_step: ClassVar[float] = MINUTE
+    silent: ClassVar[bool] = False
     classes: tuple[str, ...] = ()
     given_at = ""
 

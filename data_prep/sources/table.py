@@ -29,6 +29,7 @@ class Table:
 
     name: ClassVar[str] = "table"
     shortest_step: ClassVar[float] = MINUTE
+    silent: ClassVar[bool] = False
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
         """Open the folder `raw`; without `sets`, every set that the stays have."""
