@@ -107,7 +107,7 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
             raise limits_error(error, settings.out) or source.explain(error) from error
         descriptors = concepts.statics[source.name]
         account = (*accounts(partial.lost, left), *_unlisted(stays, descriptors))
-        _warn(account, source, settings)
+        _warn(account, source, descriptors)
     assigned = split_patients(cohort, settings.split, settings.seed)
     cohort = pd.concat([cohort[assigned == name] for name in SPLITS])
     sizes = [int((assigned == name).sum()) for name in SPLITS]
@@ -223,10 +223,15 @@ def _check_faults(settings: PrepareSettings, partial: Work, source: Source, even
                 raise TardiffError(f"{source.first(account.table, fault)}{said}")
 
 
-def _warn(account: Sequence[TableAccount], source: Source, settings: PrepareSettings) -> None:
+def _warn(account: Sequence[TableAccount], source: Source, descriptors: Sequence[Descriptor]) -> None:
+    listed = {descriptor.name: list(descriptor.categories) for descriptor in descriptors}
     for each in account:
         for fault, said in warnings(each):
-            place = f"descriptor {each.table}" if fault == UNLISTED else source.first(each.table, fault)
+            place = (
+                source.first(each.table, fault)
+                if fault != UNLISTED
+                else f"descriptor {each.table} is one of {', '.join(listed[each.table])}"
+            )
             print(f"warning: {place}{said}", file=sys.stderr)
 
 

@@ -33,11 +33,11 @@ def class_codes(given: "pd.Series[str]", classes: Sequence[Value], where: str) -
         TardiffError: a label is none of the classes, naming what was found.
     """
     names = tuple(plain(pd.Series([str(value)]))[0] for value in classes)
-    if classes and (len(names) < 2 or len(set(map(_folded, names))) < len(names)):
+    if classes and (len(names) < 2 or len(set(names)) < len(names)):
         raise TardiffError(f"{where}: classes {', '.join(names)}: give two or more, each once")
-    code_of = {_folded(name): float(code) for code, name in enumerate(names)} or BINARY
+    code_of = {name: float(code) for code, name in enumerate(names)} or BINARY
     written = plain(given)
-    codes = written.map(_folded).map(code_of).astype("float64")
+    codes = written.map(code_of).astype("float64")
     unlisted = codes.isna() & (written != "")
     if unlisted.any():
         found = sorted(set(written[written != ""]))
@@ -54,7 +54,7 @@ def class_codes(given: "pd.Series[str]", classes: Sequence[Value], where: str) -
 
 def readable(given: "pd.Series[str]") -> "pd.Series[float] | pd.Series[str]":
     """Labels as numbers (float64) if each of them is one, true or false; else as written."""
-    written = plain(given).map(_folded)
+    written = plain(given)
     number = pd.to_numeric(written.replace("", np.nan), errors="coerce").fillna(written.map(FLAGS)).astype("float64")
     return given if (number.isna() & (written != "")).any() else number
 
@@ -73,7 +73,3 @@ def chosen_labels(stays: pd.DataFrame, which: Literal["first", "last", "all"]) -
     if which == "all":
         return by_time.assign(events_of=by_time["stay_id"], stay_id=np.arange(1, len(by_time) + 1)).reset_index(drop=True)
     return by_time.drop_duplicates("stay_id", keep=which).reset_index(drop=True)
-
-
-def _folded(text: str) -> str:
-    return text.lower() if text.lower() in ("true", "false") else text

@@ -15,8 +15,8 @@ import pandas as pd
 from data_prep.sources.columns import refuse
 from tardiff.errors import TardiffError
 
-CLOCK = r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)?"
-ZONE = r" ?(?:Z|UTC|[+-]\d{2}(?::?\d{2})?)"
+CLOCK = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[ T](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,9})?)?)?"
+ZONE = r" ?(?:Z|UTC|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)"
 EXAMPLE = {False: "a time such as 2150-01-31 08:00:00", True: "a time with a zone such as 2150-01-31 08:00:00+01:00"}
 SECONDS = {"microseconds": 1e-6, "milliseconds": 1e-3, "seconds": 1.0, "minutes": 60.0, "hours": 3600.0, "days": 86400.0}
 """Units of times that are numbers."""

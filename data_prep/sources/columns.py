@@ -32,7 +32,7 @@ def numbers(column: "pd.Series[str]", where: str, name: str, first: int | None =
 
 def flags(column: "pd.Series[str]", where: str, name: str, first: int | None = None) -> "pd.Series[float]":
     """1 or 0 (float64) for 1 and 0, true and false, yes and no; what is empty is NaN. For the rest see `numbers`."""
-    converted = column.str.lower().map(FLAGS).astype("float64")
+    converted = plain(column).str.lower().map(FLAGS).astype("float64")
     refuse(column, converted.isna(), where, name, "1, 0, true, false, yes or no", first)
     return converted
 
@@ -45,8 +45,12 @@ def whole(column: "pd.Series[str]", where: str, name: str, first: int | None = N
 
 
 def plain(column: "pd.Series[str]") -> "pd.Series[str]":
-    """Keys, codes and labels without outer spaces, whole numbers without the ".0" that tables get when they are merged."""
-    return column.str.strip().str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
+    """Keys, codes and labels without outer spaces, whole numbers without the ".0" that tables get when they are merged.
+
+    True and false are in lower case, as Parquet has them.
+    """
+    text = column.str.strip().str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
+    return text.replace({word: word.lower() for word in ("True", "False", "TRUE", "FALSE")})
 
 
 def ids(frame: pd.DataFrame, name: str, where: str, first: int | None = None) -> "pd.Series[int]":

@@ -221,6 +221,8 @@ class MimicIV:
         column, said, wrong = faults[fault]
         row = self._tables.row(table, column, wrong, "itemid", self._in_use[table])
         other = {BAD_TIME: of.stored or "storetime", BAD_KEY: of.order}.get(fault)
+        if row is None and fault == NO_STAY:
+            said, row = "is empty", self._tables.row(table, column, None, "itemid", self._in_use[table])
         if row is None and other:
             column, row = other, self._tables.row(table, other, wrong, "itemid", self._in_use[table])
         return f"{where}: row {row}: {column} {said}"

@@ -189,7 +189,10 @@ class Table:
         known = sorted(plain(self._frame[self._layout.stays.stay]))
         tries: list[tuple[str, str, Any]]
         if fault == NO_STAY:
-            tries = [(columns.stay, "is no stay of the table of stays", lambda held: key(held).notin(known))]
+            tries = [
+                (columns.stay, "is no stay of the table of stays", lambda held: key(held).notin(known)),
+                (columns.stay, "is empty", None),
+            ]
         elif fault == NO_TIME:
             tries = [(columns.time, "is empty", None)]
         elif fault == BAD_TIME:
