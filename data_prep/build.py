@@ -25,7 +25,7 @@ from data_prep.concepts import Concepts, Descriptor
 from data_prep.engine import check_fits, database_errors, engine, limits_error
 from data_prep.grid import LOOK_BACK, Grid, first_values, plausible, to_arrays
 from data_prep.kidney import HISTORY, kidney, variables_of
-from data_prep.labels import chosen_labels, class_codes, readable
+from data_prep.labels import chosen_labels, class_codes, readable, shown
 from data_prep.onsets import read_onsets
 from data_prep.origins import origins
 from data_prep.settings import PrepareSettings
@@ -224,14 +224,10 @@ def _check_faults(settings: PrepareSettings, partial: Work, source: Source, even
 
 
 def _warn(account: Sequence[TableAccount], source: Source, descriptors: Sequence[Descriptor]) -> None:
-    listed = {descriptor.name: list(descriptor.categories) for descriptor in descriptors}
+    listed = {descriptor.name: shown(list(descriptor.categories)) for descriptor in descriptors}
     for each in account:
         for fault, said in warnings(each):
-            place = (
-                source.first(each.table, fault)
-                if fault != UNLISTED
-                else f"descriptor {each.table} is one of {', '.join(listed[each.table])}"
-            )
+            place = source.first(each.table, fault) if fault != UNLISTED else f"descriptor {each.table} is one of {listed[each.table]}"
             print(f"warning: {place}{said}", file=sys.stderr)
 
 

@@ -2,15 +2,15 @@
 
 python -m experiments.benchmarks.long_records
 
-The network is the default one, records are noise of seven channels. A step of training is the difference of two short trainings, a row
-the difference of two small samples, so that what both have in common (reading, fitting the codec, start-up) is left out; the shorter the
-records, the more of both.
+The network is the default one, records are noise of seven channels. A step of training is the difference of two short trainings, so
+that what both have in common (fitting the codec, start-up) is left out; a row is a share of one sample.
 """
 
 import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,8 @@ from tardiff.synthesis import synthesise
 
 LENGTHS = (1, 24, 48, 168, 517, 1000)
 CHANNELS, ROWS, BATCH = 7, 128, 128
-FEW = 2
-"""Steps of the first training, rows of the first sample."""
+FEW, SAMPLED = 2, 64
+"""Steps of the shorter training, and rows of the sample."""
 
 
 def main() -> None:
@@ -50,20 +50,19 @@ def measured(steps: int) -> tuple[float, float]:
             settings = TrainSettings(steps=times, batch_size=BATCH, validate_every=times)
             runs.append(train(data, Path(folder, str(times)), settings, progress=False))
 
-        def sampled(rows: int) -> None:
-            synthesise(runs[-1], rows, guidance=GuidanceSettings(guidance="none"), seed=0, progress=False)
+        def sampled() -> None:
+            synthesise(runs[-1], SAMPLED, guidance=GuidanceSettings(guidance="none"), seed=0, progress=False)
 
-        return growth(trained, min(30, 3 + 500 // steps)), growth(sampled, min(128, 8 + 4000 // steps))
+        more = min(30, 3 + 500 // steps)  # the shorter the records, the more steps
+        short, long = (seconds(partial(trained, times)) for times in (FEW, FEW + more))
+        return (long - short) / more, seconds(sampled) / SAMPLED
 
 
-def growth(job: Callable[[int], None], more: int) -> float:
-    """Processor seconds of one more."""
-    taken = []
-    for size in (FEW, FEW + more):
-        start = time.process_time()
-        job(size)
-        taken.append(time.process_time() - start)
-    return (taken[1] - taken[0]) / more
+def seconds(job: Callable[[], None]) -> float:
+    """Of the processor."""
+    start = time.process_time()
+    job()
+    return time.process_time() - start
 
 
 def noise(steps: int) -> Dataset:
