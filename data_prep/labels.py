@@ -74,9 +74,9 @@ def chosen_labels(stays: pd.DataFrame, which: Literal["first", "last", "all"]) -
     Raises:
         TardiffError: two labels of a stay at one time differ.
     """
-    stays = stays.drop_duplicates(["stay_id", "given_minute", "given"], ignore_index=True)
     if not stays["stay_id"].duplicated().any():
         return stays
+    stays = stays.drop_duplicates(["stay_id", "given_minute", "given"], ignore_index=True)
     if stays.duplicated(["stay_id", "given_minute"]).any():
         raise TardiffError("labels: a stay has two labels at one time, and they differ; remove one")
     by_time = stays.sort_values(["stay_id", "given_minute"], kind="stable")
