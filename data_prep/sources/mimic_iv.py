@@ -239,7 +239,7 @@ class MimicIV:
         raw = self._tables.table(name, tuple(columns))
         there = holds(raw[table.value])
         if texts:
-            there |= among(raw.itemid, texts) & text(raw[table.text]).notnull()
+            there |= among(raw.itemid, texts, few=True) & text(raw[table.text]).notnull()
         wanted = scans.losing(raw, name, [(~among(raw.itemid, [*items, *texts]), NOT_ASKED), (~there, EMPTY)])
         order = wanted[table.order]
         parsed = wanted.mutate(

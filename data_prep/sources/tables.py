@@ -359,9 +359,16 @@ def whole(column: ir.Column) -> Any:
     return column.contains(".").ifelse(decimal, column.nullif("").try_cast("int64")) if column.type().is_string() else decimal
 
 
-def among(column: ir.Column, items: Sequence[str]) -> Any:
-    """Whether a column of whole numbers, possibly written as text, is one of `items`: compared as it is stored, for speed."""
-    return column.isin(list(items) if column.type().is_string() else [int(item) for item in items])
+def among(column: ir.Column, items: Sequence[str], few: bool = False) -> Any:
+    """Whether a column of whole numbers, possibly written as text, is one of `items`: compared as it is stored, for speed.
+
+    Args:
+        column: the column.
+        items: what it may be.
+        few: the question is asked of few rows, in a later branch. DuckDB makes a join of every other one, over all rows.
+    """
+    chosen = list(items) if column.type().is_string() else [int(item) for item in items]
+    return ibis.array(chosen).contains(column) if few else column.isin(chosen)
 
 
 def _parts(path: Path) -> list[Path]:
