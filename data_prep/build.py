@@ -25,7 +25,7 @@ from data_prep.concepts import Concepts, Descriptor
 from data_prep.engine import check_fits, database_errors, engine, limits_error
 from data_prep.grid import LOOK_BACK, Grid, first_values, plausible, to_arrays
 from data_prep.kidney import HISTORY, kidney, variables_of
-from data_prep.labels import chosen_labels, class_codes, readable
+from data_prep.labels import chosen_labels, class_codes, readable, shown
 from data_prep.onsets import read_onsets
 from data_prep.origins import origins
 from data_prep.settings import PrepareSettings
@@ -100,14 +100,14 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
             reached = np.ceil((stays["minutes"] - start) / (60 * settings.step_hours))
             length = np.clip(reached.fillna(steps), 1, steps).to_numpy(np.int32)
             coverage = observed(read_slots(slots), grid, length) / length
-            cohort, attrition = eligible(stays.assign(coverage=coverage), named, settings)
+            cohort, attrition = eligible(stays.assign(coverage=coverage), named, settings, source.silent)
             spans = _spans(windows, length, cohort.index, grid)
             left = fates(events, spans, concepts, source.name, grid, tables, settings.lab_time == "charttime")
         except database_errors() as error:
             raise limits_error(error, settings.out) or source.explain(error) from error
         descriptors = concepts.statics[source.name]
         account = (*accounts(partial.lost, left), *_unlisted(stays, descriptors))
-        _warn(account, source, settings)
+        _warn(account, source, descriptors)
     assigned = split_patients(cohort, settings.split, settings.seed)
     cohort = pd.concat([cohort[assigned == name] for name in SPLITS])
     sizes = [int((assigned == name).sum()) for name in SPLITS]
@@ -223,10 +223,11 @@ def _check_faults(settings: PrepareSettings, partial: Work, source: Source, even
                 raise TardiffError(f"{source.first(account.table, fault)}{said}")
 
 
-def _warn(account: Sequence[TableAccount], source: Source, settings: PrepareSettings) -> None:
+def _warn(account: Sequence[TableAccount], source: Source, descriptors: Sequence[Descriptor]) -> None:
+    listed = {descriptor.name: shown(list(descriptor.categories)) for descriptor in descriptors}
     for each in account:
         for fault, said in warnings(each):
-            place = f"descriptor {each.table}" if fault == UNLISTED else source.first(each.table, fault)
+            place = source.first(each.table, fault) if fault != UNLISTED else f"descriptor {each.table} is one of {listed[each.table]}"
             print(f"warning: {place}{said}", file=sys.stderr)
 
 

@@ -33,7 +33,9 @@ def check_columns(stays: pd.DataFrame, named: NamedTask, settings: PrepareSettin
         raise TardiffError(f"stays_of_patient first: the stays of {source} have no order in time; choose all")
 
 
-def eligible(stays: pd.DataFrame, named: NamedTask, settings: PrepareSettings) -> tuple[pd.DataFrame, tuple[AttritionStep, ...]]:
+def eligible(
+    stays: pd.DataFrame, named: NamedTask, settings: PrepareSettings, silent: bool = False
+) -> tuple[pd.DataFrame, tuple[AttritionStep, ...]]:
     """Apply the rules one after the other.
 
     Args:
@@ -41,6 +43,7 @@ def eligible(stays: pd.DataFrame, named: NamedTask, settings: PrepareSettings) -
             as the index of a class if it is the task's label.
         named: gives label and rules.
         settings: the limits that hold for every task.
+        silent: whether a stay of which nothing is observed stays.
 
     Returns:
         The stays that remain, with an int64 column `label`, and how many remained after each rule.
@@ -54,7 +57,7 @@ def eligible(stays: pd.DataFrame, named: NamedTask, settings: PrepareSettings) -
     label = np.where(label == UNKNOWN, np.nan, label)
     kept = np.ones(len(stays), bool)
     steps = []
-    for rule, holds, looks_ahead in _rules(stays, named.task, settings, label, lengths):
+    for rule, holds, looks_ahead in _rules(stays, named.task, settings, label, lengths, silent):
         kept &= holds
         left = stays[kept]
         steps.append(AttritionStep(rule, len(left), left["subject_id"].nunique(), looks_ahead))
@@ -66,7 +69,7 @@ def eligible(stays: pd.DataFrame, named: NamedTask, settings: PrepareSettings) -
 
 
 def _rules(
-    stays: pd.DataFrame, task: Task, settings: PrepareSettings, label: NDArray[np.float64], lengths: dict[str, float]
+    stays: pd.DataFrame, task: Task, settings: PrepareSettings, label: NDArray[np.float64], lengths: dict[str, float], silent: bool
 ) -> Iterator[tuple[str, NDArray[np.bool_], bool]]:
     """Each rule's text, whether it holds [N], and whether it looks ahead."""
     age, minutes, coverage = (stays[name].to_numpy(np.float64) for name in ("age", "minutes", "coverage"))
@@ -88,6 +91,7 @@ def _rules(
     if "death_minute" in stays:  # of those who die in a unit, the stay ends hours later
         dead = stays["death_minute"].to_numpy(np.float64) <= stays["origin_minute"].to_numpy(np.float64)
         yield "the patient is alive at the end of the window, where the time of death is known", ~dead, False
-    yield "a selected variable is observed in the window", coverage > 0, False
+    if not silent:
+        yield "a selected variable is observed in the window", coverage > 0, False
     if settings.min_coverage > 0:
         yield f"something observed in at least {settings.min_coverage:.0%} of the window", coverage >= settings.min_coverage, False

@@ -16,6 +16,10 @@ DECIMALS = 6
 """Sums run over whole numbers of a fraction, so that no order of addition changes a bit. So many decimals are kept, ..."""
 DIGITS = 12
 """... but of variables whose limits are at most 1, or beyond a million, so many digits counted from those of the limits."""
+SMALL = 2**24
+"""Below so many whole numbers single precision could tell more: of such a value, what is left of it is kept as well, ..."""
+FINER = 1e12
+"""... in so many parts of a whole number, at most half of which are left. Sums of a million of them have room, too."""
 
 LOOK_BACK = 24 * 60.0
 """Minutes before the start of a stay from which on a first value counts: weight and height are often charted on the way in."""
@@ -88,7 +92,8 @@ def hourly(events: ibis.Table, windows: ibis.Table, concepts: Concepts, source: 
     ties by minute, by when it became known, by `order`, then by value. A variable that is a sum of others has a value where
     all of them have one in the same step.
 
-    Numbers are whole fractions of a unit (see `decimals`), and nothing is divided here, so that every database gives the same bits.
+    Numbers are whole fractions of a unit (see `decimals`), so that every database gives the same bits. A small number has a rest: a
+    value of 1e-9 between limits 0 and 100 is 0 such fractions and a rest. Of a value with no more decimals than that it is 0.
 
     Args:
         events: as `Source.events` gives them.
@@ -100,7 +105,8 @@ def hourly(events: ibis.Table, windows: ibis.Table, concepts: Concepts, source: 
 
     Returns:
         Columns slot (int64, (row * channels + channel) * steps + step), rank (int64, of the group of places; the lowest wins),
-        total (int64, sum of the values in those fractions) and entries (int64, how many they are).
+        total (int64, sum of the values in those fractions), rest (int64, the sum of what they leave, in parts of a fraction) and
+        entries (int64, how many they are).
     """
     placed = _placed(events.inner_join(windows, "stay_id"), concepts, source, grid)
     since = placed.minute - placed.start
@@ -114,24 +120,28 @@ def hourly(events: ibis.Table, windows: ibis.Table, concepts: Concepts, source: 
         step = (inside.aggregation == "first").ifelse(0, step)
     slots = inside.mutate(slot=(inside["row"] * len(grid.channels) + inside.channel) * grid.steps + step)
     signed = _plausible(slots, concepts, source, grid)
-    entries = signed.mutate(total=(signed.value * signed.sign * signed.fraction + 0.5).floor().cast("int64"))
+    signed = signed.mutate(value=signed.value * signed.sign)
+    entries = signed.mutate(total=(signed.value * signed.fraction + 0.5).floor().cast("int64"))
+    left = (entries.value - entries.total.cast("float64") / entries.fraction) * entries.fraction * FINER
+    entries = entries.mutate(rest=(entries.total.abs() < SMALL).ifelse((left + 0.5).floor(), 0).cast("int64"))
     kinds = {concepts.variables[name].aggregation for name in (*grid.names, *grid.parts)}
     late = ("minute", "available_minute", "order") if "order" in entries.columns else ("minute", "available_minute")
     parts = []
     if kinds & {"mean", "sum"}:
         parts.append(entries.filter(entries.aggregation.isin(["mean", "sum"])))
     if "last" in kinds:
-        parts.append(_best(entries.filter(entries.aggregation == "last"), ibis.desc, (*late, "total")))
+        parts.append(_best(entries.filter(entries.aggregation == "last"), ibis.desc, (*late, "total", "rest")))
     if "max" in kinds:
-        parts.append(_best(entries.filter(entries.aggregation == "max"), ibis.desc, ("total",)))
+        parts.append(_best(entries.filter(entries.aggregation == "max"), ibis.desc, ("total", "rest")))
     if grid.first:
-        parts.append(_best(entries.filter(entries.aggregation == "first"), ibis.asc, (*late, "total")))
-    columns = ("slot", "rank", "total")
+        parts.append(_best(entries.filter(entries.aggregation == "first"), ibis.asc, (*late, "total", "rest")))
+    columns = ("slot", "rank", "total", "rest")
     chosen = [part.select(*columns) for part in parts]
     together = ibis.union(*chosen) if len(chosen) > 1 else chosen[0]
-    found = together.group_by("slot", "rank").aggregate(total=together.total.sum().cast("int64"), entries=together.count())
-    sums = [_summed(found, concepts, source, grid, name) for name in grid.names if concepts.variables[name].sum_of.get(source)]
-    return ibis.union(found, *sums) if sums else found
+    sums = {name: together[name].sum().cast("int64") for name in ("total", "rest")}
+    found = together.group_by("slot", "rank").aggregate(**sums, entries=together.count())
+    of_parts = [_summed(found, concepts, source, grid, name) for name in grid.names if concepts.variables[name].sum_of.get(source)]
+    return ibis.union(found, *of_parts) if of_parts else found
 
 
 def plausible(events: ibis.Table, concepts: Concepts, source: str, names: tuple[str, ...]) -> ibis.Table:
@@ -175,14 +185,15 @@ def _summed(found: ibis.Table, concepts: Concepts, source: str, grid: Grid, name
     of_parts = found.mutate(channel=channel).filter(lambda table: table.channel.isin(channels))
     shift = (grid.names.index(name) - of_parts.channel) * grid.steps
     more = {grid.channels.index(part): places - decimals(concepts.variables[part].limits) for part in parts}
-    total = of_parts.total
+    numbers = {name: of_parts[name] for name in ("total", "rest")}
     if any(more.values()):  # parts that keep other decimals
         factor = ibis.cases(*((of_parts.channel == channel, 10.0**by) for channel, by in more.items()), else_=1.0)
-        total = (total * factor).round().cast("int64")
-    moved = of_parts.mutate(slot=of_parts.slot + shift, total=total)
-    sums = moved.group_by("slot").aggregate(rank=moved["rank"].min(), total=moved.total.sum().cast("int64"), there=moved.count())
+        numbers = {name: (column * factor).round().cast("int64") for name, column in numbers.items()}
+    moved = of_parts.mutate(slot=of_parts.slot + shift, **numbers)
+    added = {name: moved[name].sum().cast("int64") for name in numbers}
+    sums = moved.group_by("slot").aggregate(rank=moved["rank"].min(), **added, there=moved.count())
     whole = sums.filter(sums.there == len(parts), sums.total.between(low, high))
-    return whole.select("slot", "rank", "total", entries=ibis.literal(1, "int64"))
+    return whole.select("slot", "rank", *numbers, entries=ibis.literal(1, "int64"))
 
 
 def _best(entries: ibis.Table, direction: Callable[..., Any], columns: Sequence[str]) -> ibis.Table:
@@ -233,7 +244,9 @@ def to_arrays(
         valid[valid] = step[valid] < length[to_row[valid]]
         at, channel = (to_row * row_slots + place)[valid], channel[valid]
         rank, entries = batch["rank"].to_numpy()[valid], batch["entries"].to_numpy()[valid]
-        value = batch["total"].to_numpy()[valid] / np.where(averaged[channel], entries, 1) / fractions[channel]
+        divisor = np.where(averaged[channel], entries, 1)
+        total, rest = (batch[name].to_numpy()[valid] / divisor for name in ("total", "rest"))
+        value = total / fractions[channel] + rest / fractions[channel] / FINER
         value = np.clip(value, limits[channel, 0], limits[channel, 1])
         for group in np.unique(rank)[::-1]:  # the best group of places last, so that it stays
             chosen = (rank == group) & (best.reshape(-1)[at] > group)
@@ -249,13 +262,15 @@ def first_values(batches: Iterable[pa.RecordBatch], grid: Grid, concepts: Concep
     fractions = grid.fractions(concepts)[before:]
     for batch in batches:
         row, place = np.divmod(batch["slot"].to_numpy(), grid.row_slots)
-        channel, rank, total = place // grid.steps - before, batch["rank"].to_numpy(), batch["total"].to_numpy()
+        channel, rank = place // grid.steps - before, batch["rank"].to_numpy()
+        total, rest = batch["total"].to_numpy(), batch["rest"].to_numpy()
         for group in np.unique(rank)[::-1]:
             chosen = (channel >= 0) & (rank == group)
             at = channel[chosen], row[chosen]
             better = best[at] > group
             at = at[0][better], at[1][better]
-            values[at], best[at] = total[chosen][better] / fractions[at[0]], group
+            fraction = fractions[at[0]]
+            values[at], best[at] = total[chosen][better] / fraction + rest[chosen][better] / fraction / FINER, group
     return dict(zip(grid.first, values, strict=True))
 
 

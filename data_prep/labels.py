@@ -33,28 +33,32 @@ def class_codes(given: "pd.Series[str]", classes: Sequence[Value], where: str) -
         TardiffError: a label is none of the classes, naming what was found.
     """
     names = tuple(plain(pd.Series([str(value)]))[0] for value in classes)
-    if classes and (len(names) < 2 or len(set(map(_folded, names))) < len(names)):
+    if classes and (len(names) < 2 or len(set(names)) < len(names)):
         raise TardiffError(f"{where}: classes {', '.join(names)}: give two or more, each once")
-    code_of = {_folded(name): float(code) for code, name in enumerate(names)} or BINARY
+    code_of = {name: float(code) for code, name in enumerate(names)} or BINARY
     written = plain(given)
-    codes = written.map(_folded).map(code_of).astype("float64")
+    codes = written.map(code_of).astype("float64")
     unlisted = codes.isna() & (written != "")
     if unlisted.any():
         found = sorted(set(written[written != ""]))
-        shown = ", ".join(value[:40] for value in found[:SHOWN]) + ", ..." * (len(found) > SHOWN)
         wanted = f"none but {', '.join(names)} are listed as classes" if names else "not 0 and 1"
         number = pd.to_numeric(pd.Series(found), errors="coerce")
         if (number % 1 != 0).any() and number.notna().all():
             hint = "for a number to predict write a task with a limit, label: {column: given, above: LIMIT} (docs/tasks.md)"
         else:
             hint = "list all values in order as classes, in table.yaml or in a task of your own (docs/tasks.md)"
-        raise TardiffError(f"{where}: the labels are {shown}: {wanted}; {hint}")
+        raise TardiffError(f"{where}: the labels are {shown(found)}: {wanted}; {hint}")
     return codes, names or ("0", "1")
+
+
+def shown(values: Sequence[str]) -> str:
+    """A few of them, for a message."""
+    return ", ".join(value[:40] for value in values[:SHOWN]) + ", ..." * (len(values) > SHOWN)
 
 
 def readable(given: "pd.Series[str]") -> "pd.Series[float] | pd.Series[str]":
     """Labels as numbers (float64) if each of them is one, true or false; else as written."""
-    written = plain(given).map(_folded)
+    written = plain(given)
     number = pd.to_numeric(written.replace("", np.nan), errors="coerce").fillna(written.map(FLAGS)).astype("float64")
     return given if (number.isna() & (written != "")).any() else number
 
@@ -66,14 +70,16 @@ def chosen_labels(stays: pd.DataFrame, which: Literal["first", "last", "all"]) -
         stays: stay_id, given and given_minute; a stay with several labels has several rows.
         which: the rule. With `all`, rows are numbered anew where a stay has several: each counts as a stay of its own, and
             `events_of` names the stay whose records it reads.
+
+    Raises:
+        TardiffError: two labels of a stay at one time differ.
     """
     if not stays["stay_id"].duplicated().any():
         return stays
+    stays = stays.drop_duplicates(["stay_id", "given_minute", "given"], ignore_index=True)
+    if stays.duplicated(["stay_id", "given_minute"]).any():
+        raise TardiffError("labels: a stay has two labels at one time, and they differ; remove one")
     by_time = stays.sort_values(["stay_id", "given_minute"], kind="stable")
     if which == "all":
         return by_time.assign(events_of=by_time["stay_id"], stay_id=np.arange(1, len(by_time) + 1)).reset_index(drop=True)
     return by_time.drop_duplicates("stay_id", keep=which).reset_index(drop=True)
-
-
-def _folded(text: str) -> str:
-    return text.lower() if text.lower() in ("true", "false") else text

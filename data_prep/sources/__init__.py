@@ -43,6 +43,8 @@ class Source(Protocol):
     """The narrowest step that the times of the records support, in hours."""
     classes: tuple[Value, ...]
     """The values of `given` in order, if the source says so; empty means 0 and 1."""
+    silent: bool
+    """Whether a stay of which no chosen variable is observed is a record all the same."""
 
     @property
     def given_at(self) -> str:

@@ -32,7 +32,7 @@ def numbers(column: "pd.Series[str]", where: str, name: str, first: int | None =
 
 def flags(column: "pd.Series[str]", where: str, name: str, first: int | None = None) -> "pd.Series[float]":
     """1 or 0 (float64) for 1 and 0, true and false, yes and no; what is empty is NaN. For the rest see `numbers`."""
-    converted = column.str.lower().map(FLAGS).astype("float64")
+    converted = plain(column).str.lower().map(FLAGS).astype("float64")
     refuse(column, converted.isna(), where, name, "1, 0, true, false, yes or no", first)
     return converted
 
@@ -45,8 +45,12 @@ def whole(column: "pd.Series[str]", where: str, name: str, first: int | None = N
 
 
 def plain(column: "pd.Series[str]") -> "pd.Series[str]":
-    """Keys, codes and labels without outer spaces, whole numbers without the ".0" that tables get when they are merged."""
-    return column.str.strip().str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
+    """Keys, codes and labels without outer spaces, whole numbers without the ".0" that tables get when they are merged.
+
+    True and false are in lower case, as Parquet has them.
+    """
+    text = column.str.strip().str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
+    return text.replace({word: word.lower() for word in ("True", "False", "TRUE", "FALSE")})
 
 
 def ids(frame: pd.DataFrame, name: str, where: str, first: int | None = None) -> "pd.Series[int]":
@@ -91,12 +95,15 @@ def within_stays(stays: pd.DataFrame, before: float, history: bool = False) -> p
         stay_since (float64), before which they are an earlier stay's; and own_since and own_until (int64, seconds since 1970), between
         which every entry of a patient belongs to exactly one of the stays.
     """
-    stays = stays.dropna(subset=["start"]).sort_values(["subject_id", "start", "stay_id"])
+    stays = stays.dropna(subset=["start"])
+    stays = stays.assign(start=stays["start"].dt.floor("s"), end=stays["end"].dt.ceil("s"))  # as the times of entries are counted
+    stays = stays.sort_values(["subject_id", "start", "stay_id"])
     patient = stays.groupby("subject_id")
     following = patient["start"].shift(-1)
     end = stays["end"].fillna(following)  # of a stay whose end is unknown
-    until = minutes_between(stays["start"], np.minimum(end, following.fillna(end))).fillna(np.inf)
-    earlier = minutes_between(stays["start"], patient["end"].shift(1))
+    last = np.minimum(end, following.fillna(end))
+    until = minutes_between(stays["start"], last).fillna(np.inf)
+    earlier = minutes_between(stays["start"], last.groupby(stays["subject_id"]).shift(1))
     since = pd.Series(earlier, stays.index, dtype=np.float64).clip(lower=-before).fillna(-before).clip(upper=0.0)
     began = epoch(stays["start"]).to_numpy(np.int64)
     subject = stays["subject_id"].to_numpy(np.int64)

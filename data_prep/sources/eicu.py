@@ -77,6 +77,7 @@ class EICU:
 
     name: ClassVar[str] = "eicu"
     shortest_step: ClassVar[float] = MINUTE
+    silent: ClassVar[bool] = False
     version = "2.0"
     sets: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
@@ -170,8 +171,9 @@ class EICU:
             BAD_NUMBER: ((of.value,) if of.value else items, "is not a number", lambda held: number(held).isnull()),
         }
         columns, said, wrong = faults[fault]
-        rows = {column: self._tables.row(table, column, wrong) for column in columns}
-        row, column = min((row, column) for column, row in rows.items() if row is not None)
+        tries = [(column, said, wrong) for column in columns] + [(column, "is empty", None) for column in columns if fault == NO_STAY]
+        found = [(self._tables.row(table, column, wrong), column, said) for column, said, wrong in tries]
+        row, column, said = min(each for each in found if each[0] is not None)
         return f"{self._tables.where(table)}: row {row}: {column} {said}"
 
     def _slim(self, name: str, items: tuple[str, ...], minutes: float, before: float, scans: Scans) -> ibis.Table:

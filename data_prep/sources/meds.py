@@ -55,6 +55,11 @@ class Meds:
     given_at = "labels"
 
     @cached_property
+    def silent(self) -> bool:
+        """Those of a data set that we exported are."""
+        return bool(exported(self._raw, self.name)[0])
+
+    @cached_property
     def classes(self) -> tuple[str, ...]:
         """Those of the data set that we exported."""
         return exported_classes(self._raw)
@@ -146,10 +151,11 @@ class Meds:
         coded = table.mutate(value=value, there=there).left_join(codes, "code").drop("code_right")
         listed = self._intervals[["subject_id", "stay_id"]].rename(columns={"stay_id": STAY}).assign(listed=True)
         coded = coded.left_join(ibis.memtable(listed), ["subject_id", STAY]).drop("subject_id_right", f"{STAY}_right")
-        faults = [(coded[STAY].notnull() & coded.listed.isnull(), NO_STAY), (coded.time.isnull(), NO_TIME)]
+        nobody = coded.subject_id.isnull() | (coded[STAY].notnull() & coded.listed.isnull())
+        faults = [(nobody, NO_STAY), (coded.time.isnull(), NO_TIME)]
         coded = scans.losing(coded, EVENTS, [(coded["item"].isnull(), NOT_ASKED), (~coded.there, EMPTY), *faults])
         joined = coded.left_join(ibis.memtable(within_stays(self._intervals, before)), "subject_id")
-        taken = joined.time.epoch_seconds().cast("int64")
+        taken = joined.time.truncate("s").epoch_seconds().cast("int64")
         minute = (taken - joined.start).cast("float64") / 60
         # An event that names its stay belongs to it; another one to the stay of its patient during which it happened.
         names = joined[STAY].notnull()
@@ -192,7 +198,8 @@ class Meds:
     @cached_property
     def _events(self) -> ibis.Table:
         """Every shard; a column that one of them lacks is null there."""
-        return ibis.read_parquet([str(path) for path in self._shards], union_by_name=True)
+        table = ibis.read_parquet([str(path) for path in self._shards], union_by_name=True)
+        return table.mutate(subject_id=table.subject_id.cast("int64"))
 
     @cached_property
     def _marks(self) -> pd.DataFrame:
@@ -200,6 +207,8 @@ class Meds:
         extra = [name for name in (STAY, ADMISSION_OF_STAY) if name in self._columns]
         table = self._table_of_marks([*CORE, *extra])
         marks = self._read(table)
+        if marks["subject_id"].isna().any():
+            raise TardiffError(f"{self._raw / 'data'}: an event that tells of a stay has no subject_id; correct or remove it")
         marks["kind"] = marks["code"].str.replace("//.*", "", regex=True)
         marks["time"] = _utc(marks["time"])
         return marks.sort_values(["subject_id", "time", "code"], ignore_index=True)

@@ -80,6 +80,7 @@ class MimicIV:
 
     name: ClassVar[str] = "mimic_iv"
     shortest_step: ClassVar[float] = MINUTE
+    silent: ClassVar[bool] = False
     classes: tuple[str, ...] = ()
     given_at = ""
 
@@ -220,6 +221,8 @@ class MimicIV:
         column, said, wrong = faults[fault]
         row = self._tables.row(table, column, wrong, "itemid", self._in_use[table])
         other = {BAD_TIME: of.stored or "storetime", BAD_KEY: of.order}.get(fault)
+        if row is None and fault == NO_STAY:
+            said, row = "is empty", self._tables.row(table, column, None, "itemid", self._in_use[table])
         if row is None and other:
             column, row = other, self._tables.row(table, other, wrong, "itemid", self._in_use[table])
         return f"{where}: row {row}: {column} {said}"
@@ -236,13 +239,15 @@ class MimicIV:
         raw = self._tables.table(name, tuple(columns))
         there = holds(raw[table.value])
         if texts:
-            there |= among(raw.itemid, texts) & text(raw[table.text]).notnull()
+            there |= among(raw.itemid, texts, few=True) & text(raw[table.text]).notnull()
         wanted = scans.losing(raw, name, [(~among(raw.itemid, [*items, *texts]), NOT_ASKED), (~there, EMPTY)])
+        order = wanted[table.order]
         parsed = wanted.mutate(
             key=whole(wanted[table.key]),
             taken=seconds(wanted.charttime, where=f"{name}.charttime"),
             known=seconds(wanted[table.stored], where=f"{name}.{table.stored}") if table.stored else ibis.null("int64"),
             number=number(wanted[table.value]),
+            order=seconds(order, where=f"{name}.{table.order}") if table.order == "storetime" else whole(order),
         )
         joined = parsed.left_join(self._keys(table.key, before), "key")
         joined = joined.mutate(minute=(joined.taken - joined.start).cast("float64") / 60)
@@ -263,10 +268,9 @@ class MimicIV:
             ]
             outside = [(~inside & ((joined.minute < joined.stay_since) | (joined.minute >= joined.until)), OUTSIDE_STAYS)]
         unread = joined.number.isnull() & holds(joined[table.value])
-        order = seconds(joined[table.order], where=f"{name}.{table.order}") if table.order == "storetime" else whole(joined[table.order])
         reasons = [
             (joined.key.isnull() & holds(joined[table.key]), BAD_KEY),
-            (order.isnull() & holds(joined[table.order]), BAD_TIME if table.order == "storetime" else BAD_KEY),
+            (joined.order.isnull() & holds(joined[table.order]), BAD_TIME if table.order == "storetime" else BAD_KEY),
             *reasons,
             (joined.taken.isnull() & ~holds(joined.charttime), NO_TIME),
             (joined.taken.isnull(), BAD_TIME),
@@ -277,14 +281,13 @@ class MimicIV:
         ]
         entries = scans.losing(joined, name, reasons)
         stored = (entries.known - entries.start).cast("float64") / 60
-        order = entries[table.order]
         return entries.select(
             stay_id=entries.stay,
             item=text(entries.itemid),
             minute=entries.minute,
             available_minute=ibis.coalesce(stored, entries.minute) if table.stored else entries.minute,
             value=entries.number,
-            order=seconds(order, where=f"{name}.{table.order}") if table.order == "storetime" else whole(order),
+            order=entries.order,
             **({"text": text(entries[table.text])} if texts else {}),
             **({"unit": text(entries.valueuom)} if units else {}),
             **({"specimen_id": text(entries[table.specimen])} if typed else {}),

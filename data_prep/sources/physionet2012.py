@@ -49,6 +49,7 @@ class PhysioNet2012:
 
     name: ClassVar[str] = "physionet2012"
     shortest_step: ClassVar[float] = MINUTE
+    silent: ClassVar[bool] = False
     classes: tuple[str, ...] = ()
     given_at = ""
     version = "1.0.0"

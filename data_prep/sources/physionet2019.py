@@ -49,6 +49,7 @@ class PhysioNet2019:
 
     name: ClassVar[str] = "physionet2019"
     shortest_step: ClassVar[float] = 1.0
+    silent: ClassVar[bool] = False
     classes: tuple[str, ...] = ()
     given_at = ""
     version = "1.0.0"

@@ -29,6 +29,7 @@ class Table:
 
     name: ClassVar[str] = "table"
     shortest_step: ClassVar[float] = MINUTE
+    silent: ClassVar[bool] = False
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
         """Open the folder `raw`; without `sets`, every set that the stays have."""
@@ -188,7 +189,10 @@ class Table:
         known = sorted(plain(self._frame[self._layout.stays.stay]))
         tries: list[tuple[str, str, Any]]
         if fault == NO_STAY:
-            tries = [(columns.stay, "is no stay of the table of stays", lambda held: key(held).notin(known))]
+            tries = [
+                (columns.stay, "is no stay of the table of stays", lambda held: key(held).notin(known)),
+                (columns.stay, "is empty", None),
+            ]
         elif fault == NO_TIME:
             tries = [(columns.time, "is empty", None)]
         elif fault == BAD_TIME:

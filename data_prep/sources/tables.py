@@ -89,7 +89,7 @@ class FileTables:
         if path.suffix == ".parquet":
             table = backend.read_parquet([str(part) for part in _parts(path)])
         elif backend.name == "duckdb":
-            table = _read_lines(backend, path, header, self._encoding)
+            table = _read_lines(backend, path, header, columns, self._encoding)
         else:
             table = backend.read_csv(
                 str(path), header=True, inferSchema=False, quote='"', escape='"', multiLine=True, encoding=self._encoding
@@ -125,7 +125,8 @@ class FileTables:
             if path.suffix == ".parquet":
                 table, first = connection.read_parquet([str(part) for part in _parts(path)]), 1
             else:
-                table, first = _read_lines(connection, path, self._check(path, [column]), self._encoding), 2
+                needed = [column, *([item] if item else [])]
+                table, first = _read_lines(connection, path, self._check(path, needed), needed, self._encoding), 2
             numbered = table.mutate(row_of_file=ibis.row_number() + first)
             chosen = numbered.filter(key(numbered[item]).isin(list(items))) if item else numbered
             held = chosen[column]
@@ -156,6 +157,8 @@ class FileTables:
                     f"{path}: the header has no column {column}; expected at least {', '.join(columns)}, separated by commas; "
                     f"{self._advice}"
                 )
+            if header.count(column) > 1:
+                raise TardiffError(f"{path}: the header has {header.count(column)} columns {column}; {self._advice}")
         return header
 
     @property
@@ -242,9 +245,9 @@ def without_values(error: Exception) -> str:
     return re.sub("""'.*'|(?<=format: )".*?\"""", "'...'", " ".join(str(error).split()))
 
 
-def _read_lines(backend: Any, path: Path, header: Sequence[str], encoding: Encoding) -> ibis.Table:
-    """A CSV file in DuckDB, every column as text."""
-    types = dict.fromkeys(header, "VARCHAR")
+def _read_lines(backend: Any, path: Path, header: Sequence[str], columns: Sequence[str], encoding: Encoding) -> ibis.Table:
+    """A CSV file in DuckDB, every column as text; what is not needed may have any name, or none, or another's."""
+    types = {name if name in columns else f"column {place}": "VARCHAR" for place, name in enumerate(header)}
     table: ibis.Table = backend.read_csv(
         path, header=True, auto_detect=False, columns=types, delim=",", quote='"', escape='"', strict_mode=True, encoding=encoding
     )
@@ -356,9 +359,16 @@ def whole(column: ir.Column) -> Any:
     return column.contains(".").ifelse(decimal, column.nullif("").try_cast("int64")) if column.type().is_string() else decimal
 
 
-def among(column: ir.Column, items: Sequence[str]) -> Any:
-    """Whether a column of whole numbers, possibly written as text, is one of `items`: compared as it is stored, for speed."""
-    return column.isin(list(items) if column.type().is_string() else [int(item) for item in items])
+def among(column: ir.Column, items: Sequence[str], few: bool = False) -> Any:
+    """Whether a column of whole numbers, possibly written as text, is one of `items`: compared as it is stored, for speed.
+
+    Args:
+        column: the column.
+        items: what it may be.
+        few: the question is asked of few rows, in a later branch. DuckDB makes a join of every other one, over all rows.
+    """
+    chosen = list(items) if column.type().is_string() else [int(item) for item in items]
+    return ibis.array(chosen).contains(column) if few else column.isin(chosen)
 
 
 def _parts(path: Path) -> list[Path]:

@@ -34,6 +34,7 @@ class Yaib:
 
     name: ClassVar[str] = "yaib"
     shortest_step: ClassVar[float] = 1.0
+    silent: ClassVar[bool] = False
     version = "ricu"
     sets: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()

@@ -46,6 +46,7 @@ def joined_targets(given: Any, synthetic: NDArray[Any], index: pd.Index | None =
         return both if index is None else both.set_axis(index)
     if isinstance(given, pd.Categorical):
         return pd.Categorical([*given, *synthetic], dtype=given.dtype)
-    array = np.asarray(given)
-    result = np.concatenate([array if array.ndim == synthetic.ndim else array.ravel(), synthetic])  # a column is as good as a row
+    array = np.asanyarray(given)
+    join = np.ma.concatenate if isinstance(given, np.ma.MaskedArray) else np.concatenate
+    result = join([array if array.ndim == synthetic.ndim else array.ravel(), synthetic])  # a column is as good as a row
     return result.tolist() if isinstance(given, (list, tuple)) else result

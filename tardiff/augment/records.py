@@ -12,6 +12,7 @@ from tardiff.errors import InputError
 HAIR = 1e-6
 MOST = float(np.finfo(np.float32).max)
 UNEQUAL = "X: records have different lengths; pad the shorter ones with NaN"
+MASKS = "X: a list of masked arrays would lose its masks; give one masked array, np.ma.stack(X)"
 
 
 def checked_array(X: Any) -> NDArray[np.floating]:
@@ -37,8 +38,12 @@ def _floats(X: Any) -> NDArray[np.floating]:
     if isinstance(X, np.ma.MaskedArray):
         kind = X.dtype if np.issubdtype(X.dtype, np.floating) else np.float64
         return np.ma.filled(X.astype(kind), np.nan)
+    if isinstance(X, (list, tuple)) and any(isinstance(record, np.ma.MaskedArray) for record in X):
+        raise InputError(MASKS)
     try:
         array = np.asarray(X)
+        if array.dtype.kind == "O" and array.ndim == 1:  # a record an entry
+            array = np.stack([np.asarray(record) for record in array])
     except ValueError as error:
         raise InputError(UNEQUAL) from error
     if array.dtype.kind == "O" and any(isinstance(entry, (list, tuple, np.ndarray)) for entry in array.flat):

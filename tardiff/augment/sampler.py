@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin
 from sklearn.utils import check_random_state
 
 from tardiff.augment.containers import joined_records, joined_targets
@@ -26,7 +26,7 @@ from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.settings import MAX_SEED, GuidanceSettings, SamplerSettings, TrainSettings
 
 
-class TarDiffSampler(BaseEstimator):
+class TarDiffSampler(OneToOneFeatureMixin, BaseEstimator):
     """Synthetic records of rare classes, from a small diffusion model steered towards a classifier.
 
     X is an array [n, channels, time] (NaN is missing), a long table with the columns of `tardiff export`, a `Dataset` or its
@@ -63,6 +63,8 @@ class TarDiffSampler(BaseEstimator):
         synthetic_: which of the rows returned (of a table: stays) are synthetic, [n_resampled].
         surrogate_fit_: for an estimator, how well its stand-in follows it on held-out rows of the fold (r2, spearman); else None.
         pipeline_, guides_, movement_: the generator, the classifiers that guided, and how far they moved the samples.
+        n_features_in_, feature_names_in_: how many channels, and their names where they have some; `get_feature_names_out` gives
+            them back.
     """
 
     def __init__(
@@ -106,27 +108,28 @@ class TarDiffSampler(BaseEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None) -> "TarDiffSampler":
+    def fit(self, X: Any, y: Any = None, **metadata: Any) -> "TarDiffSampler":
         """Check the rows and count what would be sampled; `fit_resample` does the work."""
-        self._read(X, y)
+        self._read(X, y, metadata)
         return self
 
-    def fit_resample(self, X: Any, y: Any = None) -> tuple[Any, Any]:
+    def fit_resample(self, X: Any, y: Any = None, **metadata: Any) -> tuple[Any, Any]:
         """The rows, then synthetic ones, and their targets.
 
         Args:
             X: array, table, `Dataset` or folder.
             y: targets, a row each (a Series beside a table: a stay each, indexed by stay_id); None takes the table's or the data
                 set's labels.
+            metadata: what a pipeline hands on; there is none that synthetic rows could have.
 
         Returns:
             Both in the form and of the types in which they came; a table has new stay ids, and its targets are indexed by stay; a
             `Dataset`'s training split marks its synthetic rows.
 
         Raises:
-            InputError: rows or targets that cannot be read, naming the row.
+            InputError: rows or targets that cannot be read, naming the row; metadata.
         """
-        data, target = self._read(X, y)
+        data, target = self._read(X, y, metadata)
         wanted = [(self._code(target, key), n) for key, n in self.sampling_strategy_.items()]
         label = np.repeat([c for c, _ in wanted], [n for _, n in wanted]).astype(np.int64)
         seed = self._seed()
@@ -151,9 +154,12 @@ class TarDiffSampler(BaseEstimator):
         tags.target_tags.required = False
         return tags
 
-    def _read(self, X: Any, y: Any) -> tuple[Dataset, Target]:
-        """Data set and target; sets `sampling_strategy_`."""
+    def _read(self, X: Any, y: Any, metadata: Mapping[str, Any]) -> tuple[Dataset, Target]:
+        """Data set and target; sets `sampling_strategy_` and what is known of the channels."""
         check_minutes(self)
+        for name in metadata:
+            raise InputError(f"{name}: synthetic rows have none; leave it out")
+        named = True
         if isinstance(X, (str, Path)):
             X = Dataset.load(X)
         if isinstance(X, Dataset):
@@ -170,7 +176,12 @@ class TarDiffSampler(BaseEstimator):
             if len(target.code) != len(array):
                 raise InputError(f"y: {len(target.code)} targets for {len(array)} rows of X")
             data = dataset_of(array, np.maximum(target.code, 0), target.names, self.channels, self.units, self.step_hours)
-            self.n_features_in_ = array.shape[1]
+            named = self.channels is not None
+        self.n_features_in_ = len(data.manifest.channels)
+        if named:
+            self.feature_names_in_ = np.array(data.manifest.channel_names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):  # of an earlier call
+            del self.feature_names_in_
         self.sampling_strategy_ = self._counts(target)
         return data, target
 

@@ -72,11 +72,12 @@ def read_target(y: Any, kind: TargetKind = "auto", bins: int | Sequence[float] |
     """
     if y is None:
         raise InputError("y: is None; every row needs a target")
-    return replace(_classes(np.asarray(y), kind, bins), given=y)
+    masked = np.ma.getmaskarray(y) if isinstance(y, np.ma.MaskedArray) else False
+    return replace(_classes(np.asarray(y), masked, kind, bins), given=y)
 
 
-def _classes(array: NDArray[Any], kind: TargetKind, bins: int | Sequence[float] | None) -> Target:
-    missing = pd.isna(array) | (np.isinf(array) if array.dtype.kind == "f" else False)
+def _classes(array: NDArray[Any], masked: NDArray[np.bool_] | bool, kind: TargetKind, bins: int | Sequence[float] | None) -> Target:
+    missing = pd.isna(array) | masked | (np.isinf(array) if array.dtype.kind == "f" else False)
     if missing.any():
         raise InputError(f"y: row {np.argwhere(missing)[0][0]} is missing or not finite; every row needs a target")
     if kind == "regression" or (kind == "auto" and bins is not None):

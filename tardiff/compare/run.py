@@ -18,6 +18,7 @@ from tardiff.compare.figure import forest
 from tardiff.compare.metrics import METRICS
 from tardiff.compare.table import table
 from tardiff.compare.verdict import reference, verdict
+from tardiff.data.contract import arranged
 from tardiff.data.dataset import Dataset
 from tardiff.data.holdout import with_held_out
 from tardiff.data.subgroups import Rule, groups
@@ -48,12 +49,13 @@ def compare(
         data: real rows: train, validation and the split that judges.
         out: folder to write.
         settings: model, methods, seeds, ratios, judging split.
-        run: a generator of the training rows; None trains one for each seed.
+        run: a generator of the training rows, whose order of channels, descriptors and classes holds; None trains one for each seed.
         refined: a refined generator, without which `refined` is left out.
         say: called with a line about each cell.
 
     Raises:
-        TardiffError: the data have more than two classes, lack a class or a split, or `OUT.partial` belongs to another comparison.
+        TardiffError: the data have more than two classes, lack a class or a split, or mean something else than a generator's records,
+            or `OUT.partial` belongs to another comparison.
     """
     out = Path(out)
     refuse_existing(out)
@@ -86,6 +88,11 @@ def opened(
         raise TardiffError(f"task {task.name}: it has {len(task.classes)} classes; compare is for tasks with two")
     if data.train.synthetic is not None and data.train.synthetic.any():
         raise TardiffError("the training split holds synthetic rows; compare on the data set that it was made from")
+    for option, pipeline in (("--run", run), ("--refined", refined)):
+        if pipeline is not None:
+            data = arranged(data, pipeline.form, "DATA", option)
+    if run is not None and arranged(data, run.form, "DATA", "--run") is not data:
+        raise TardiffError("--refined: has channels, descriptors or classes in another order than --run; refine that one")
     if settings.on == "test" and "test" not in data.splits:
         raise TardiffError("the data set has no test split; use --on validation")
     judged = data.split(settings.on)

@@ -6,9 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from imblearn.over_sampling import RandomOverSampler
+from imblearn.pipeline import make_pipeline
+from sklearn.exceptions import NotFittedError
 
+from tardiff.augment import RecordSummary
 from tardiff.augment.containers import joined_records, joined_targets
 from tardiff.augment.frames import dataset_of_frame
+from tardiff.augment.records import checked_array
 from tardiff.data.dataset import Dataset
 from tardiff.settings import GuidanceSettings
 from tests.augment.toys import records, sampler
@@ -104,6 +108,13 @@ def test_a_callable_strategy_sees_the_users_labels(y):
         (records()[0], None, {}, "y: is None"),
         (records()[0], [None, *["died", "alive"] * 29, "died"], {}, "y: row 0 is missing"),
         (records()[0], pd.Series([*["died", "alive"] * 29, "died", pd.NA]), {}, "y: row 59 is missing"),
+        (
+            [np.ma.masked_invalid(row) for row in records()[0]],
+            records()[1],
+            {},
+            r"would lose its masks; give one masked array, np\.ma\.stack",
+        ),
+        (records()[0], np.ma.masked_array(records()[1], np.arange(60) == 7), {}, "y: row 7 is missing"),
         ([row[:, : 4 + i % 3] for i, row in enumerate(records()[0])], records()[1], {}, "different lengths; pad the shorter ones with NaN"),
         (np.where(np.arange(6) == 2, 1e39, records()[0]), records()[1], {}, r"row 0, channel 0, step 2 is 1e\+39, more than single"),
         (records()[0].astype(complex), records()[1], {}, "holds complex128, no numbers"),
@@ -116,6 +127,63 @@ def test_what_cannot_be_read_is_one_line_of_ours(X, y, options, says):
     with pytest.raises(ValueError, match=says) as error:
         resampled(X, y, **options)
     assert "\n" not in str(error.value)
+
+
+def test_a_record_an_entry_of_an_object_array():
+    X, y = records()
+    held = np.empty(len(X), object)
+    held[:] = list(X)
+    np.testing.assert_array_equal(checked_array(held), X)
+    held[3] = held[3][:, :2]
+    with pytest.raises(ValueError, match="pad the shorter ones with NaN"):
+        resampled(held, y)
+
+
+def test_a_masked_target_stays_one():
+    _, y = records()
+    given_ = np.ma.masked_array(y, np.zeros(len(y), bool))
+    found = joined_targets(given_, np.array([1, 1]))
+    assert isinstance(found, np.ma.MaskedArray)
+    assert len(found) == len(y) + 2
+
+
+class TestNames:
+    """As scikit-learn has them for every estimator that keeps its features."""
+
+    def test_names_of_an_array(self):
+        X, y = records()
+        tool = sampler(guidance=NONE, channels=["hr", "map", "temp"]).fit(X, y)
+        assert tool.n_features_in_ == 3
+        assert tool.feature_names_in_.tolist() == tool.get_feature_names_out().tolist() == ["hr", "map", "temp"]
+        with pytest.raises(ValueError, match="input_features is not equal to feature_names_in_"):
+            tool.get_feature_names_out(["hr", "temp", "map"])
+        tool.set_params(channels=None).fit(X, y)
+        assert not hasattr(tool, "feature_names_in_")
+        assert tool.get_feature_names_out().tolist() == ["x0", "x1", "x2"]
+        with pytest.raises(ValueError, match="should have length equal to number of features"):
+            tool.get_feature_names_out(["hr"])
+
+    def test_names_of_tables_and_data_sets(self):
+        data = make_dataset(40)
+        assert sampler(guidance=NONE).fit(data).get_feature_names_out().tolist() == list(data.manifest.channel_names)
+        frame = Dataset(data.manifest, {"train": data.train}).frame()
+        assert sampler(guidance=NONE).fit(frame).get_feature_names_out().tolist() == sorted(data.manifest.channel_names)
+
+    def test_unfitted(self):
+        with pytest.raises(NotFittedError):
+            sampler().get_feature_names_out()
+
+    @pytest.mark.parametrize("method", ["fit", "fit_resample"])
+    def test_metadata_is_refused(self, method):
+        X, y = records()
+        with pytest.raises(ValueError, match=r"^sample_weight: synthetic rows have none"):
+            getattr(sampler(guidance=NONE), method)(X, y, sample_weight=np.ones(len(y)))
+
+    def test_a_pipeline_names_its_features(self):
+        X, y = records()
+        model = make_pipeline(sampler(guidance=NONE, channels=["hr", "map", "temp"]), RecordSummary())
+        model.fit(X, y)
+        assert model[-1].get_feature_names_out(model[0].get_feature_names_out())[0] == "mean of hr"
 
 
 class TestTables:

@@ -4,8 +4,8 @@ Left out, each for its reason:
 
 * check_target_type: it wants targets with several labels refused; here each combination is a class.
 * check_samplers_sparse, _pandas, _pandas_sparse, _string, check_dataframe_column_names_consistency,
-  check_sampler_get_feature_names_out(_pandas): they hand in tables [n, features]; records have a time axis, long tables another
-  layout, and the sampler makes no columns.
+  check_sampler_get_feature_names_out_pandas: they hand in tables [n, features]; records have a time axis, and long tables another
+  layout.
 * check_samplers_sample_indices: it reads a tag that only imbalanced-learn's own base class has, which is an extra here; what it asserts
   stands in `test_over_sampling_is_all_that_it_does`.
 * check_param_validation: scikit-learn's private validation of parameters; ours raises one line that names the parameter.
@@ -54,6 +54,7 @@ IMBLEARN = [
     imb.check_samplers_multiclass_ova,
     imb.check_samplers_preserve_dtype,
     imb.check_samplers_2d_target,
+    imb.check_sampler_get_feature_names_out,
 ]
 SKLEARN = [
     skl.check_no_attributes_set_in_init,

@@ -1,7 +1,9 @@
 """The commands `augment` and `compare`, from folder to folder."""
 
+import dataclasses
 import json
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -9,7 +11,8 @@ from tardiff.cli import main
 from tardiff.compare import cells
 from tardiff.compare import run as compare
 from tardiff.compare.baselines import BASELINES
-from tardiff.data.dataset import Dataset
+from tardiff.data.contract import Form, arranged
+from tardiff.data.dataset import Dataset, Task
 from tardiff.errors import TardiffError
 from tardiff.settings import METHODS, AugmentSettings, CompareSettings
 from tests.augment.toys import TINY
@@ -103,6 +106,44 @@ class TestCompare:
 
         with pytest.raises(TardiffError, match="--run: the generator was trained on other rows"):
             compare.compare(make_dataset(50).completed(), tmp_path / "out", FEW, run[1])
+
+    def test_another_order_is_put_in_order(self, toy, run, tmp_path):
+        """Channels, descriptors, categories and classes as the generator has them, whatever order the data have."""
+        settings = CompareSettings("logistic", "none,unguided", seeds=1, ratios=(0.5,), bootstrap=10)
+        there = compare.opened(reordered(toy[1]), settings, tmp_path, run[1])
+        here = compare.opened(toy[1], settings, tmp_path, run[1])
+        assert there.data.manifest == here.data.manifest
+        np.testing.assert_array_equal(there.judged.label, here.judged.label)
+
+    @pytest.mark.parametrize(
+        ("changes", "says"),
+        [
+            ({"step_hours": 0.5}, "DATA: a step is 0.5 h, for --run it is 1 h"),
+            ({"task": Task("sepsis", "", ("survived", "died"))}, "DATA: has the task 'sepsis', --run has 'death'"),
+            ({"task": Task("death", "", ("survived", "lost"))}, "DATA: class 'died' is missing"),
+        ],
+    )
+    def test_another_meaning_is_one_line(self, toy, run, tmp_path, changes, says):
+        data = Dataset(msgspec.structs.replace(toy[1].manifest, **changes), toy[1].splits).completed()
+        with pytest.raises(TardiffError, match=says) as error:
+            compare.compare(data, tmp_path / "out", FEW, run[1])
+        assert "\n" not in str(error.value)
+
+    def test_another_unit_or_name_is_one_line(self, toy, run, tmp_path):
+        first, *others = toy[1].manifest.channels
+        for change, says in (({"unit": "Hz"}, "in 'Hz', --run has it in"), ({"name": "pulse"}, f"DATA: channel '{first.name}' is missing")):
+            channels = (msgspec.structs.replace(first, **change), *others)
+            data = Dataset(msgspec.structs.replace(toy[1].manifest, channels=channels, orderings=()), toy[1].splits).completed()
+            with pytest.raises(TardiffError, match=says):
+                compare.compare(data, tmp_path / "out", FEW, run[1])
+
+
+def reordered(data):
+    """Everything that has a name, the other way round."""
+    manifest = data.manifest
+    form = Form.of_manifest(manifest)
+    statics = tuple(msgspec.structs.replace(static, categories=static.categories[::-1]) for static in manifest.statics[::-1])
+    return arranged(data, dataclasses.replace(form, channels=form.channels[::-1], statics=statics, classes=form.classes[::-1]), "DATA")
 
 
 class TestAugment:

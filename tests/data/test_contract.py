@@ -128,6 +128,24 @@ def test_what_is_not_known_is_not_compared():
     assert Form.of(CHANNELS, 5, 1.0, (), UNLABELLED).classes is None
 
 
+SPELLINGS = [(unit, spelling) for unit, spellings in ALIASES.items() for spelling in (unit, *spellings)]
+
+
+@given(pair=st.sampled_from(SPELLINGS), upper=st.lists(st.booleans(), min_size=20, max_size=20), gaps=st.sets(st.integers(0, 20)))
+def test_a_unit_in_any_spelling_is_itself_and_no_other(pair, upper, gaps):
+    """Case and blanks say nothing; micro has two signs."""
+    unit, spelling = pair
+    written = "".join(
+        (" " if place in gaps else "") + (letter.upper() if big else letter)
+        for place, (letter, big) in enumerate(zip(spelling, upper, strict=False))
+    )
+    assert same_unit(written, unit)
+    assert [other for other in ALIASES if same_unit(written, other)] == [unit]
+    channels = (msgspec.structs.replace(CHANNELS[0], unit=written), *CHANNELS[1:])
+    form = dataclasses.replace(FORM, channels=((FORM.channels[0][0], unit), *FORM.channels[1:]))
+    assert arranged(renamed(channels=channels), form, "DATA").manifest.channels == channels
+
+
 def test_units_by_meaning():
     for unit, spellings in ALIASES.items():
         assert all(same_unit(unit, spelling) for spelling in spellings)

@@ -1,13 +1,14 @@
 """The account of entries adds up: read = kept + every loss, counted a second time by plain pandas."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from data_prep import PrepareSettings, prepare
-from data_prep.account import NOT_ASKED, accounts, check, warnings
+from data_prep.account import EMPTY, LATE, LEFT_OUT, LIMITS, NOT_ASKED, OUTSIDE, OUTSIDE_STAYS, accounts, check, warnings
 from data_prep.concept_files import load_concepts
 from tardiff.data.dataset import Dataset, TableAccount
 
@@ -64,18 +65,52 @@ def test_the_demo_counted_by_pandas(prepared: Dataset, demo: Path) -> None:
     assert found["labevents"].lost["outside every stay"] == (~inside).sum()
 
 
-def test_what_is_kept_of_a_mean_is_what_its_steps_hold(demo: Path, tmp_path: Path) -> None:
-    """Heart rate only: the entries inside the limits and the windows of the rows."""
-    dataset = prepare(PrepareSettings("mimic-iv", tmp_path / "out", demo, variables="hr", concepts=_plain(tmp_path)))
-    chart = pd.read_csv(demo / "icu/chartevents.csv.gz", usecols=["stay_id", "charttime", "itemid", "valuenum"], parse_dates=["charttime"])
-    stays = pd.read_csv(demo / "icu/icustays.csv.gz", parse_dates=["intime"]).set_index("stay_id")["intime"]
-    heart = chart[chart["itemid"] == 220045]
-    minute = (heart["charttime"] - heart["stay_id"].map(stays)) / pd.Timedelta(minutes=1)
-    rows = np.concatenate([split.stay_id for split in dataset.splits.values()])
-    seen = heart["stay_id"].isin(rows) & (minute >= 0) & (minute < 1440)
-    plausible = heart["valuenum"].between(1, 300)
-    assert by_table(dataset)["chartevents"].kept == (seen & plausible).sum()
-    assert by_table(dataset)["chartevents"].lost.get("outside the limits", 0) == (seen & ~plausible & heart["valuenum"].notna()).sum()
+PLAIN = "hr,resp,spo2,urine,creatinine,sodium,potassium"
+"""Of every table some; of each a value serves one variable, without words or conversions."""
+
+
+@pytest.mark.parametrize("lab_time", ["storetime", "charttime"])
+def test_every_reason_of_every_table_counted_by_pandas(demo: Path, tmp_path: Path, lab_time: Literal["storetime", "charttime"]) -> None:
+    """Each entry for the first reason that holds, without the package's code; of the dictionary only items, scales and limits."""
+    dataset = prepare(PrepareSettings("mimic-iv", tmp_path / "out", demo, variables=PLAIN, concepts=_plain(tmp_path), lab_time=lab_time))
+    concepts = load_concepts()
+    rules = pd.DataFrame(
+        [
+            {"table": place.table, "itemid": int(place.item), "scale": place.scale, "low": low, "high": high}
+            for name in PLAIN.split(",")
+            for place in concepts.places("mimic_iv", (name,))
+            for low, high in [place.limits or concepts.variables[name].limits]
+        ]
+    )
+    stays = pd.read_csv(demo / "icu/icustays.csv.gz", parse_dates=["intime", "outtime"]).sort_values(["subject_id", "intime"])
+    following = stays.groupby("subject_id")["intime"].shift(-1)
+    stays["until"] = np.minimum(stays["outtime"], following.fillna(stays["outtime"]))
+    stays["has_row"] = stays["stay_id"].isin(np.concatenate([split.stay_id for split in dataset.splits.values()]))
+    for table, folder in TABLES.items():
+        lab, column = table == "labevents", "value" if table == "outputevents" else "valuenum"
+        entries = pd.read_csv(demo / folder / f"{table}.csv.gz", low_memory=False, parse_dates=["charttime", "storetime"])
+        entries = entries.merge(rules[rules["table"] == table], "left", "itemid").reset_index(names="entry")
+        joined = entries.merge(stays, "left", "subject_id" if lab else "stay_id", suffixes=("", "_of_stay"))
+        if lab:
+            during = (joined["charttime"] >= joined["intime"]) & (joined["charttime"] < joined["until"])
+            joined = entries.merge(joined.loc[during, ["entry", "intime", "has_row"]], "left", "entry", validate="one_to_one")
+        number, hours = joined[column] * joined["scale"], {}
+        for time in ("charttime", "storetime"):
+            hours[time] = (joined[time] - joined["intime"]) / pd.Timedelta(hours=1)
+        known = hours["storetime"].fillna(hours["charttime"]) if lab and lab_time == "storetime" else hours["charttime"]
+        reasons = {
+            NOT_ASKED: joined["scale"].isna(),
+            EMPTY: number.isna(),
+            OUTSIDE_STAYS: joined["intime"].isna(),
+            OUTSIDE: ~hours["charttime"].between(0, 24, inclusive="left"),
+            LEFT_OUT: joined["has_row"] != True,  # noqa: E712
+            LATE: known >= 24,
+            LIMITS: ~number.between(joined["low"], joined["high"]),
+        }
+        expected = pd.Series(np.select(list(reasons.values()), list(reasons), ""), joined.index).value_counts().to_dict()
+        account = by_table(dataset)[table]
+        assert {**account.lost, "": account.kept} == expected, table
+        assert account.read == len(entries) == account.kept + sum(account.lost.values())
 
 
 def _plain(folder: Path) -> Path:

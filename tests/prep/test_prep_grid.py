@@ -125,7 +125,7 @@ def test_ties_go_by_when_it_was_known_then_order_then_value() -> None:
 
 def test_nothing_stands_beyond_a_rows_length_or_in_a_row_left_out() -> None:
     grid = Grid(("mean",), 3, 1.0)
-    slots = pa.record_batch({"slot": [0, 1, 2, 3, 6], "rank": [0] * 5, "total": [1_000_000] * 5, "entries": [1] * 5})
+    slots = pa.record_batch({"slot": [0, 1, 2, 3, 6], "rank": [0] * 5, "total": [1_000_000] * 5, "rest": [0] * 5, "entries": [1] * 5})
     values, mask = to_arrays([slots], grid, CONCEPTS, np.array([1, -1, 0]), np.array([3, 2], np.int32))
     np.testing.assert_array_equal(mask[:, 0], [[1, 0, 0], [1, 1, 0]])
     np.testing.assert_array_equal(values[1, 0], [1, 1, np.nan])

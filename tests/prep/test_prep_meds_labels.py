@@ -125,6 +125,51 @@ def test_shards_may_lack_columns_that_are_optional(folder: Any) -> None:
     assert sorted(subjects.tolist()) == list(range(PATIENTS // 2, PATIENTS))
 
 
+@FEW
+@given(
+    kinds=st.lists(st.sampled_from([pa.int16(), pa.int32(), pa.int64(), pa.uint64()]), min_size=2, max_size=2),
+    time=st.lists(st.sampled_from(["s", "ms", "us", "ns"]), min_size=2, max_size=2),
+    code=st.lists(st.sampled_from([pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())]), min_size=2, max_size=2),
+    value=st.lists(st.sampled_from([pa.float32(), pa.float64(), pa.int32(), pa.decimal128(9, 1)]), min_size=2, max_size=2),
+)
+def test_types_of_shards_change_nothing(folder: Any, kinds: list[Any], time: list[str], code: list[Any], value: list[Any]) -> None:
+    labels = labelled([[24]] * PATIENTS)
+    whole, raw = made(write(folder(), labels)), write(folder(), labels)
+    for shard in range(2):
+        path = raw / "data" / f"{shard}.parquet"
+        table = pq.read_table(path)
+        wanted = {"subject_id": kinds[shard], "time": pa.timestamp(time[shard]), "code": code[shard], "numeric_value": value[shard]}
+        columns = {name: table[name].cast(wanted.get(name, table[name].type)) for name in table.column_names}
+        pq.write_table(pa.table(columns), path)
+    same(whole, made(raw))
+
+
+def test_events_of_nobody(folder: Any) -> None:
+    raw = write(folder(), labelled([[24]] * PATIENTS))
+    path = raw / "data" / "0.parquet"
+    frame = pq.read_table(path).to_pandas().astype({"subject_id": "Int64"})
+    beats = frame.index[frame["code"] == "LAB//220045//bpm"]
+    frame.loc[beats[:20], "subject_id"] = pd.NA
+    frame.to_parquet(path, index=False)
+    (account,) = (account for account in made(raw).manifest.account or () if account.table == "events")
+    assert account.lost["of no stay or patient that the records list"] == 20
+    frame.loc[0, "subject_id"] = pd.NA
+    raw = write(folder(), labelled([[24]] * PATIENTS))
+    frame.to_parquet(raw / "data" / "0.parquet", index=False)
+    with pytest.raises(TardiffError, match="an event that tells of a stay has no subject_id"):
+        made(raw)
+
+
+@pytest.mark.parametrize("rule", ["first", "last", "all"])
+def test_a_label_that_stands_twice_is_one_and_two_at_one_time_are_refused(folder: Any, rule: str) -> None:
+    labels = labelled([[24, 48]] * PATIENTS)
+    once = made(write(folder(), labels), labels=rule)
+    same(once, made(write(folder(), pd.concat([labels, labels])), labels=rule))
+    other = labels.assign(integer_value=1 - labels["integer_value"])
+    with pytest.raises(TardiffError, match="a stay has two labels at one time, and they differ"):
+        made(write(folder(), pd.concat([labels, other])), labels=rule)
+
+
 @pytest.mark.parametrize(("column", "kind"), [("subject_id", pa.string()), ("time", pa.string())])
 def test_another_type_is_one_line(folder: Any, column: str, kind: pa.DataType) -> None:
     raw = write(folder())

@@ -7,15 +7,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from prep_ward import STAYS, Ward, lost, same, ward
 
+from data_prep import PrepareSettings, prepare
 from data_prep.labels import chosen_labels, class_codes
 from data_prep.times import times
 from tardiff.errors import TardiffError
 
-FEW = settings(max_examples=4, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+PHASES = (Phase.explicit, Phase.generate)
+FEW = settings(max_examples=4, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=list(HealthCheck))
+
+ENDINGS = st.sampled_from([".csv", ".parquet"])
+NUMBERS = st.sampled_from(["float64", "Int64", "str"])
 
 
 @pytest.fixture
@@ -60,6 +65,42 @@ def test_zones_are_honoured(folder: Any, hours: int, half: bool, space: str, t: 
     same(plain.prepare(folder()), changed.prepare(folder()))
 
 
+ZONES = st.sampled_from(["UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kolkata", "Pacific/Auckland", "+05:30", "-11:00"])
+
+
+@FEW
+@given(events=st.lists(ZONES, min_size=1, max_size=3), stays=ZONES, ending=ENDINGS)
+def test_every_zone_gives_the_same_arrays(folder: Any, events: list[str], stays: str, ending: str) -> None:
+    """Over the night in which clocks change, too; in text each row may have an offset of its own."""
+    plain, changed = ward(), ward()
+    night = pd.Timestamp("2024-03-30 10:00") - pd.Timestamp("2024-03-01 10:00")
+    for of in (plain, changed):
+        of.events["at"] += night
+        for column in ("admitted", "left"):
+            of.stays[column] += night
+    for column in ("admitted", "left"):
+        changed.stays[column] = changed.stays[column].dt.tz_localize("UTC").dt.tz_convert(stays)
+    at = changed.events["at"].dt.tz_localize("UTC")
+    if len(events) == 1:
+        changed.events["at"] = at.dt.tz_convert(events[0])
+    else:
+        changed.events["at"] = [time.tz_convert(events[row % len(events)]).isoformat(" ") for row, time in enumerate(at)]
+    same(plain.prepare(folder()), changed.prepare(folder(), ending))
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-03-01 24:00:00", "2024-03-01 10:75:00+01:00", "2024-03-01 10:00:00+05:75", "2024-03-01 10:00+99:00"]
+)
+def test_a_time_or_an_offset_that_no_clock_shows_is_refused(folder: Any, text: str) -> None:
+    for table, column, row in (("events", "at", 3), ("stays", "admitted", 3)):
+        changed = ward()
+        for frame in (changed.events, changed.stays):
+            for name in frame.select_dtypes("datetime"):
+                frame[name] = frame[name].astype(str) + ("+00:00" if text.count("+") else "")
+        getattr(changed, table).loc[1, column] = text
+        refused(changed, folder(), f"row {row}: {column} is not a time")
+
+
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
 @pytest.mark.parametrize("table", ["stays", "events"])
 def test_a_zone_in_one_table_only_is_refused(folder: Any, table: str, ending: str) -> None:
@@ -90,8 +131,8 @@ UNITS = {"microseconds": "us", "milliseconds": "ms", "seconds": "s", "minutes": 
 
 
 @FEW
-@given(unit=st.sampled_from(sorted(UNITS)), shift=st.integers(0, 100), named=st.booleans())
-def test_numbers_count_from_the_start(folder: Any, unit: str, shift: int, named: bool) -> None:
+@given(unit=st.sampled_from(sorted(UNITS)), shift=st.integers(0, 100), named=st.booleans(), kind=NUMBERS, ending=ENDINGS)
+def test_numbers_count_from_the_start(folder: Any, unit: str, shift: int, named: bool, kind: str, ending: str) -> None:
     """On the clock of the patient's first admission, `shift` hours before each stay, or on that of the stay itself."""
     plain, changed = ward(), ward()
     one = pd.Timedelta(1, UNITS[unit])
@@ -100,10 +141,12 @@ def test_numbers_count_from_the_start(folder: Any, unit: str, shift: int, named:
     changed.events["at"] = (changed.events["at"] - changed.events["case"].map(zero.set_axis(changed.stays["case"]))) / one
     for column in ("admitted", "left"):
         changed.stays[column] = (changed.stays[column] - zero) / one
+    if kind != "Int64" or unit in ("microseconds", "milliseconds", "seconds"):  # of what is in whole numbers
+        changed.events["at"] = changed.events["at"].astype(kind)
     changed.layout["times"] = unit
     if not named:
         changed.layout["stays"].pop("start")
-    one_set, other = plain.prepare(folder()), changed.prepare(folder())
+    one_set, other = plain.prepare(folder()), changed.prepare(folder(), ending)
     for name, split in one_set.splits.items():
         np.testing.assert_array_equal(split.values, other.splits[name].values)
         np.testing.assert_array_equal(split.length, other.splits[name].length)
@@ -155,6 +198,41 @@ def test_faults_warn_and_stop(folder: Any, share: int, fault: str, capsys: pytes
     assert ("charted.csv: row 2:" in said) == (share > 0)
 
 
+TEXTS = {"str", "string", "object", "category"}
+
+
+@FEW
+@given(
+    key=st.sampled_from(["int8", "int32", "uint16", "Int64", "float32", "float64", *sorted(TEXTS)]),
+    stay=st.sampled_from(["int16", "int64", "Int32", "float64", "str", "category"]),
+    died=st.sampled_from(["bool", "boolean", "int8", "Int64", "float64", "str", "category"]),
+    value=st.sampled_from(["float32", "float64", "Float32", "str", "category"]),
+    ending=ENDINGS,
+)
+def test_types_of_columns_change_nothing(folder: Any, key: str, stay: str, died: str, value: str, ending: str) -> None:
+    changed = ward()
+    changed.events = changed.events.astype({"case": key, "value": value, "item": "category" if key == "category" else "object"})
+    changed.stays = changed.stays.astype({"case": stay, "died": died})
+    changed.stays["sex"] = changed.stays["sex"] == "f"
+    changed.layout["descriptors"][0]["categories"] = {True: "female", False: "male"}
+    made = changed.prepare(folder(), ending)
+    same(ward().prepare(folder()), made)
+    changed.layout["stays"] |= {"label": "died", "died": ""}
+    labelled = changed.prepare(folder(), ending, task="given")
+    for split in labelled.splits.values():
+        np.testing.assert_array_equal(split.label, split.stay_id % 4 == 0)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_an_empty_key_is_named(folder: Any, ending: str, capsys: pytest.CaptureFixture[str]) -> None:
+    changed = ward()
+    changed.events["case"] = changed.events["case"].where(changed.events["case"] != 1)
+    capsys.readouterr()
+    found = lost(changed.prepare(folder(), ending))
+    assert found["of no stay or patient that the records list"] == 20
+    assert f"row {1 if ending == '.parquet' else 2}: case is empty" in capsys.readouterr().err
+
+
 # Labels
 
 WORDS = st.text("abcde ÄÖ", min_size=1, max_size=6).map(str.strip).filter(bool)
@@ -179,6 +257,21 @@ def test_classes_of_a_table_of_its_own(folder: Any, values: list[Any]) -> None:
     assert made.manifest.task.classes == tuple(map(str, values))
     for split in made.splits.values():
         np.testing.assert_array_equal(split.label, label[split.stay_id - 1])
+
+
+@FEW
+@given(order=st.permutations(["home", "ward", "0", "1.0"]))
+def test_classes_in_another_order_are_the_same_words(folder: Any, order: list[str]) -> None:
+    changed = ward(32)
+    words = np.array(["home", "ward", "0", "1"])[changed.stays["case"] % 4]
+    changed.stays["died"] = words
+    changed.layout["stays"] |= {"label": "died", "died": ""}
+    changed.layout["classes"] = order
+    made = changed.prepare(folder(), task="given")
+    names = np.array(made.manifest.task.classes)
+    assert names.tolist() == [name.removesuffix(".0") for name in order]
+    for split in made.splits.values():
+        np.testing.assert_array_equal(names[split.label], words[split.stay_id - 1])
 
 
 @pytest.mark.parametrize("written", [("0", "1"), ("0.0", "1.0"), ("False", "True"), ("false", "true")])
@@ -234,15 +327,18 @@ def test_one_entry_of_texts_makes_that_variable_lenient_and_no_other(folder: Any
 
 
 @FEW
-@given(power=st.integers(-25, 20), digits=st.integers(1, 999_999))
-def test_values_keep_their_precision(folder: Any, power: int, digits: int) -> None:
+@given(power=st.integers(-25, 20), digits=st.integers(1, 999_999), below=st.integers(0, 5))
+@example(power=2, digits=250_000, below=9)  # 2.5e-8 within 0 and 100
+@example(power=6, digits=123_456, below=11)
+@example(power=1, digits=123_456, below=1)
+def test_values_keep_their_precision(folder: Any, power: int, digits: int, below: int) -> None:
     changed = ward(8)
-    value = float(f"{digits}e{power - 6}")
+    value = float(f"{digits}e{power - 6 - below}")
     changed.layout["variables"]["Temp"] = {"unit": "mol/L", "limits": [0, float(f"1e{power}")], "aggregation": "mean", "normal": 0}
     changed.events["value"] = changed.events["value"].mask(changed.events["item"] == "Temp", value)
     made = changed.prepare(folder())
     seen = made.train.values[:, 1][made.train.mask[:, 1] == 1]
-    np.testing.assert_allclose(seen, np.float32(value), rtol=2e-6, atol=1e-6 if 0 < power <= 6 else 0)
+    np.testing.assert_allclose(seen, np.float32(value), rtol=1.2e-7)
 
 
 def test_a_huge_value_is_outside_the_limits(folder: Any) -> None:
@@ -286,12 +382,38 @@ def test_encodings(folder: Any, encoding: str, gz: bool) -> None:
     same(expected, changed.prepare(folder(), ending, encoding))
 
 
+@FEW
+@given(
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+    last=st.booleans(),
+    mark=st.booleans(),
+    others=st.lists(st.sampled_from(["", "note", "Case", "ITEM", "a, b", 'q"', "é"]), max_size=4),
+)
+def test_line_ends_marks_and_other_columns_change_nothing(folder: Any, end: str, last: bool, mark: bool, others: list[str]) -> None:
+    """What is not needed may have any name, even one twice."""
+    raw = ward().write(folder())
+    for name in ("stays", "charted"):
+        frame = pd.read_csv(raw / f"{name}.csv", dtype=str, keep_default_na=False)
+        extra = pd.DataFrame([['a "b",\nc'] * len(others)] * len(frame), columns=others)
+        text = pd.concat([extra, frame], axis=1).to_csv(index=False, lineterminator=end)
+        (raw / f"{name}.csv").write_bytes((text if last else text.removesuffix(end)).encode("utf-8-sig" if mark else "utf-8"))
+    same(ward().prepare(folder()), prepare(PrepareSettings("table", raw.parent / "out", raw, variables="all")))
+
+
+def test_a_needed_column_that_stands_twice(folder: Any) -> None:
+    raw = ward().write(folder())
+    for name, column in (("charted", "item"), ("stays", "died")):
+        text = (raw / f"{name}.csv").read_text()
+        (raw / f"{name}.csv").write_text("\n".join(f"{line},{column}" for line in text.splitlines()))
+        with pytest.raises(TardiffError, match=rf"{name}\.csv: the header has 2 columns {column}"):
+            prepare(PrepareSettings("table", raw.parent / "out", raw, variables="all"))
+        (raw / f"{name}.csv").write_text(text)
+
+
 def test_mixed_line_ends_are_one_line(folder: Any) -> None:
     raw = ward().write(folder())
     lines = (raw / "charted.csv").read_bytes().split(b"\n")
     (raw / "charted.csv").write_bytes(b"\r\n".join(lines[:9]) + b"\r\n" + b"\n".join(lines[9:]))
-    from data_prep import PrepareSettings, prepare
-
     with pytest.raises(TardiffError, match=r"charted\.csv: mixes line ends"):
         prepare(PrepareSettings("table", raw.parent / "out", raw, variables="all"))
 
@@ -315,8 +437,6 @@ def test_no_descriptors(folder: Any) -> None:
 
 def test_a_step_that_the_data_do_not_support(tmp_path: Path) -> None:
     from prep_small import write_yaib
-
-    from data_prep import PrepareSettings, prepare
 
     write_yaib(tmp_path / "yaib")
     with pytest.raises(TardiffError, match=r"step_hours: 0\.5 is narrower than the 1 h of yaib"):
