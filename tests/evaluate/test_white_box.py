@@ -11,7 +11,7 @@ from tardiff.data.codec import Codec
 from tardiff.data.dataset import UNLABELLED, Dataset
 from tardiff.errors import TardiffError
 from tardiff.evaluate import evaluate, table
-from tardiff.evaluate.privacy.denoising import loss_over_steps
+from tardiff.evaluate.privacy.denoising import calibrated_charting, calibrated_loss, loss_over_steps, reference_model
 from tardiff.evaluate.privacy.guidance import classifier_loss, gradient_alignment
 from tardiff.evaluate.privacy.likelihood import flow_likelihood
 from tardiff.evaluate.privacy.trial import Trial
@@ -32,7 +32,20 @@ def by_heart(tmp_path_factory):
     return data, train(data, tmp_path_factory.mktemp("heart") / "run", settings, progress=False)
 
 
-@pytest.mark.parametrize("attack", [loss_over_steps, flow_likelihood])
+def calibrated(attack):
+    """An attack with a reference model of its own, trained on 40 of the rows that the attacker has."""
+
+    def attack_with_reference(trial, pipeline):
+        reference = reference_model(replace(trial, reference=trial.reference.take(slice(40))), pipeline, make_dataset(128))
+        return attack(trial, pipeline, reference)
+
+    return attack_with_reference
+
+
+ATTACKS = [loss_over_steps, flow_likelihood, calibrated(calibrated_loss)]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.slow
 def test_what_was_learnt_by_heart_is_found(by_heart, attack):
     data, pipeline = by_heart
@@ -42,7 +55,7 @@ def test_what_was_learnt_by_heart_is_found(by_heart, attack):
     assert found["auc"]["low"] > 0.7
 
 
-@pytest.mark.parametrize("attack", [loss_over_steps, flow_likelihood])
+@pytest.mark.parametrize("attack", [*ATTACKS, calibrated(calibrated_charting)])
 @pytest.mark.slow
 def test_strangers_are_not_found(by_heart, attack):
     """Validation rows taught nothing: against test rows they must look like chance."""

@@ -9,7 +9,7 @@ from tardiff.data.dataset import Dataset, Split
 from tardiff.evaluate.privacy.anonymity import Bands, k_anonymity
 from tardiff.evaluate.privacy.attributes import attribute_inference
 from tardiff.evaluate.privacy.closest import RESAMPLES, closest_records
-from tardiff.evaluate.privacy.denoising import loss_over_steps
+from tardiff.evaluate.privacy.denoising import calibrated_charting, calibrated_loss, loss_over_steps, reference_model
 from tardiff.evaluate.privacy.density_ratio import density_ratio
 from tardiff.evaluate.privacy.guidance import classifier_loss, gradient_alignment
 from tardiff.evaluate.privacy.knowledge import Knowledge
@@ -77,14 +77,18 @@ def privacy(
         "reference": len(trial.reference),
         "resamples": RESAMPLES,
         "sets": {name: of_set(dataset.train) for name, dataset in synthetic.items()},
-        "generator": [] if pipeline is None else _of_generator(trial, pipeline, settings.quick),
+        "generator": [] if pipeline is None else _of_generator(trial, pipeline, real, settings.quick),
         "classifiers": {name: _of_classifier(trial, served[folder.card.guidance_set], folder) for name, folder in folders.items()},
     }
 
 
-def _of_generator(trial: Trial, pipeline: TarDiffPipeline, quick: bool) -> Attacks:
+def _of_generator(trial: Trial, pipeline: TarDiffPipeline, real: Dataset, quick: bool) -> Attacks:
+    """By the losses of training and, with time, calibrated by a model of other patients, and by the likelihood."""
     found = [trial.judged("denoising loss", "white", loss_over_steps(trial, pipeline))]
     if not quick:
+        reference = reference_model(trial, pipeline, real)
+        found.append(trial.judged("calibrated denoising loss", "white", calibrated_loss(trial, pipeline, reference)))
+        found.append(trial.judged("calibrated charting", "white", calibrated_charting(trial, pipeline, reference)))
         few = trial.few(ROWS)
         found.append(few.judged("flow likelihood", "white", flow_likelihood(few, pipeline)))
     return found
