@@ -1,9 +1,9 @@
 """Differentially private training steps (DP-SGD, arXiv 1607.00133), by Opacus.
 
-What they protect: the weights of the denoiser and of the charting model. One training row more or less changes the odds of any set
-of weights by at most e^epsilon (and delta). What they do not: the codec's quantiles, the shares of what is observed, the distribution of the descriptors and
-the class counts, which are taken from the training rows as they are; a classifier that guides, with its guidance directions; and
-the discriminator and rewards of a refinement. A row is a stay: a patient with k stays has k times the loss of privacy.
+What they protect: the weights of the denoiser and of the charting model. One training row more or less changes the odds of any set of
+weights by at most e^epsilon (and delta). What they do not: the codec's quantiles, the shares of what is observed, the distribution of the
+descriptors and the class counts, which are taken from the training rows as they are; a classifier that guides, with its guidance
+directions; and the discriminator and rewards of a refinement. A row is a stay: a patient with k stays has k times the loss of privacy.
 """
 
 import secrets
