@@ -36,7 +36,6 @@ from tardiff.settings import TrainSettings
 WARM_UP = 0.05
 EXPLODED = 100.0  # v has about unit variance: a network that knows nothing loses 1
 LOW_NOISE = 0.4
-CHARTING_WIDTH = 128
 HIDDEN = 0.1
 """Share of the charting model's units that a row does not see in training."""
 
@@ -64,7 +63,7 @@ class NoisyRows:
         self.seeds = row_seeds(settings.seed, range(len(split)))
         self.alpha_bar = noise_schedule().alphas_cumprod
         self.unconditional = statics.classes
-        self.dropout = settings.dropout
+        self.dropout, self.charting_width = settings.dropout, charting_sizes(settings)[0]
 
     def __len__(self) -> int:
         return len(self.label)
@@ -88,7 +87,7 @@ class NoisyRows:
         static = self.static[rows].masked_fill(no_static[:, None], 0.0)
         device = next(networks.parameters()).device
         chart = entries.chart.to(device)
-        keep = (torch.special.ndtr(normal("keep", seeds, step, (CHARTING_WIDTH,))) >= HIDDEN).float() / (1 - HIDDEN)
+        keep = (torch.special.ndtr(normal("keep", seeds, step, (self.charting_width,))) >= HIDDEN).float() / (1 - HIDDEN)
         v_hat, unlikely = networks(x_t.to(device), timestep.to(device), label.to(device), static.to(device), chart, keep.to(device))
         return v_hat, v.to(device), chart, unlikely
 
@@ -243,7 +242,12 @@ def new_networks(codec: Codec, statics: StaticModel, settings: TrainSettings) ->
             blocks=settings.blocks,
             attention=tuple(range(1, len(settings.widths))),
         )
-        return Networks(unet, ChartingModel(codec.symbol_rate, statics.classes, statics.features, CHARTING_WIDTH))
+        return Networks(unet, ChartingModel(codec.symbol_rate, statics.classes, statics.features, *charting_sizes(settings)))
+
+
+def charting_sizes(settings: TrainSettings) -> tuple[int, int]:
+    """Units of the charting model that read the past, and a step: as the U-Net's finest level is wide."""
+    return 2 * settings.widths[0], settings.widths[0]
 
 
 def training_card(data: Dataset, settings: Any, history: list[dict[str, float]], privacy: dict[str, float] | None = None) -> Card:
