@@ -43,7 +43,7 @@ from tardiff.guidance.build import build_guide
 from tardiff.guidance.objectives import guidance_directions
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.model.sampling import CHUNK, UNGUIDED, Guide
-from tardiff.model.training import Networks, NoisyRows, Steps
+from tardiff.model.training import Networks, NoisyRows, Steps, new_optimizer
 from tardiff.settings import ClassifierSettings, EvaluateSettings, GuidanceSettings, SamplerSettings, TrainSettings
 
 ROUNDS = 3
@@ -159,7 +159,7 @@ class Training:
         codec, statics = Codec.fit(data.train, data.manifest), StaticModel.fit(data.train, data.manifest)
         pipeline = untrained(data, settings)
         self.networks, self.count = Networks(pipeline.unet, pipeline.charting).train(), 0
-        optimizer = torch.optim.AdamW(self.networks.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+        optimizer = new_optimizer(self.networks, settings)
         self.steps = Steps(self.networks, optimizer, NoisyRows(data.train, codec, statics, settings), settings, Path())
         self.averaged = EMAModel(self.networks.parameters(), decay=settings.ema_decay, use_ema_warmup=True, power=0.75)
 

@@ -5,8 +5,8 @@ grids. The model draws the steps in order and, in a step, the channels in order:
 
     p(chart | label, descriptors) = product over t, c of p(symbol[c, t] | chart[:, < t], chart[< c, t], label, descriptors)
 
-What it reads of the steps before are sums that forget at several rates, so that it needs no recurrence and every step of a record
-is learnt at once. Within a step it is a neural autoregressive distribution estimator (NADE, Larochelle & Murray 2011).
+What it reads of the steps before are sums that forget at several rates, the time since each channel was charted, and the gap before
+that, so that it needs no recurrence and every step of a record is learnt at once. Within a step it is a neural autoregressive distribution estimator (NADE, Larochelle & Murray 2011).
 """
 
 import math
@@ -28,6 +28,8 @@ LEAST = -1e3
 """Log-probability of a symbol that training never saw, for a row that has it all the same."""
 KEEP = (0.0, 0.5, 0.8, 0.95)
 """Share of a sum that outlives a step."""
+GAPS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
+"""Between these, in steps, gaps count as one: what is charted every four hours is charted after four, not three."""
 
 
 class ChartingModel(ModelMixin, ConfigMixin):
@@ -56,7 +58,7 @@ class ChartingModel(ModelMixin, ConfigMixin):
         sizes = [len(rate) for rate in symbol_rate]
         channels, symbols = len(sizes), sum(sizes)
         self.sizes = sizes
-        self.past = nn.Linear((len(KEEP) + 1) * symbols + channels + 2 * len(PERIODS), width)
+        self.past = nn.Linear((len(KEEP) + 1) * symbols + 2 * (len(GAPS) + 1) * channels + 2 * len(PERIODS), width)
         self.label = nn.Embedding(classes + 1, width)
         self.static = nn.Linear(static_features, width) if static_features else None
         self.mix = nn.Linear(width, width)
@@ -127,14 +129,17 @@ class ChartingModel(ModelMixin, ConfigMixin):
         batch, channels, steps = number.shape
         symbols = self.symbol.num_embeddings
         sums = [torch.zeros(batch, symbols, device=number.device) for _ in range(len(KEEP) + 1)]
-        since = torch.ones(batch, channels, device=number.device)
+        since = gap = torch.ones(batch, channels, device=number.device)
+        bounds = torch.tensor(GAPS, device=number.device)
         where = positions(steps, torch.zeros(batch, 1, steps, device=number.device))
         for t in range(steps):
             average = sums[-1] / max(t, 1)
-            yield torch.cat([*sums[:-1], average, since.log() / 3, where[..., t]], dim=1), t
+            gaps = F.one_hot(torch.bucketize(torch.cat([since, gap], dim=1), bounds), len(GAPS) + 1).flatten(1)
+            yield torch.cat([*sums[:-1], average, gaps, where[..., t]], dim=1), t
             now = F.one_hot(number[..., t], symbols).sum(dim=1).float()
             sums = [keep * of + (1 - keep) * now for keep, of in zip(KEEP, sums[:-1], strict=True)] + [sums[-1] + now]
-            since = torch.where(number[..., t] > self.first + ABSENT, 1.0, since + 1)
+            charted = number[..., t] > self.first + ABSENT
+            since, gap = torch.where(charted, 1.0, since + 1), torch.where(charted, since, gap)
 
     def _context(self, past: Tensor, label: Tensor, static: Tensor | None, keep: Tensor | None = None) -> Tensor:
         """[batch, time, features] to [batch, time, hidden]."""

@@ -36,6 +36,8 @@ from tardiff.settings import TrainSettings
 WARM_UP = 0.05
 EXPLODED = 100.0  # v has about unit variance: a network that knows nothing loses 1
 LOW_NOISE = 0.4
+PEAKS = (1.0, 3.0)
+"""Peak learning rates of the U-Net and of the charting model, in units of the setting: the second is shallow and learns more slowly."""
 HIDDEN = 0.1
 """Share of the charting model's units that a row does not see in training."""
 
@@ -182,7 +184,7 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
     validation = NoisyRows(held, codec, statics, settings) if held else None  # absent or empty
 
     networks = new_networks(codec, statics, settings)
-    optimizer = torch.optim.AdamW(networks.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    optimizer = new_optimizer(networks, settings)
     ema = EMAModel(networks.parameters(), decay=settings.ema_decay, use_ema_warmup=True, power=0.75)
     checkpoint = Checkpoint(partial_folder(out), Identity(plain(settings), data.manifest.content_hash))
     steps = (Steps if settings.epsilon is None else PrivateSteps)(networks, optimizer, training, settings, checkpoint.folder)
@@ -194,8 +196,8 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
     smooth = history[-1]["loss"] if history else 0.0
     with bar(shown=progress, total=settings.steps, initial=first, desc="train", unit="step") as moved:
         for step in range(first, settings.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = settings.learning_rate * _rate(step, settings.steps)
+            for group, peak in zip(optimizer.param_groups, PEAKS, strict=True):
+                group["lr"] = peak * settings.learning_rate * _rate(step, settings.steps)
             loss, norm = steps.gradients(step)
             if not (loss < EXPLODED and math.isfinite(norm)):
                 raise TardiffError(_fault(loss, step, training.worst_channel(networks, steps.chosen(step), step), checkpoint))
@@ -243,6 +245,12 @@ def new_networks(codec: Codec, statics: StaticModel, settings: TrainSettings) ->
             attention=tuple(range(1, len(settings.widths))),
         )
         return Networks(unet, ChartingModel(codec.symbol_rate, statics.classes, statics.features, *charting_sizes(settings)))
+
+
+def new_optimizer(networks: Networks, settings: TrainSettings) -> torch.optim.Optimizer:
+    """AdamW with a group of parameters for each network; `PEAKS` says at which learning rates."""
+    groups = [{"params": list(network.parameters())} for network in (networks.unet, networks.charting)]
+    return torch.optim.AdamW(groups, settings.learning_rate, weight_decay=settings.weight_decay)
 
 
 def charting_sizes(settings: TrainSettings) -> tuple[int, int]:
