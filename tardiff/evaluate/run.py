@@ -20,7 +20,7 @@ from tardiff.errors import TardiffError
 from tardiff.evaluate import forecast, utility
 from tardiff.evaluate.cache import Cache
 from tardiff.evaluate.curves import curves
-from tardiff.evaluate.fidelity import discriminative, embedding, measure_fidelity
+from tardiff.evaluate.fidelity import draw_samples, embedding, fidelity, record_distances, value_distances
 from tardiff.evaluate.opening import check_classes, check_models, check_real, check_strangers, like_real, opened, opened_synthetic
 from tardiff.evaluate.plots import save_png, trajectories, utility_forest
 from tardiff.evaluate.pool import run_fits, versions
