@@ -86,7 +86,7 @@ def associations(sample: Sample, manifest: Manifest, first: int, second: int) ->
         return
     x, y = sample.split.static[:, first], sample.split.static[:, second]
     known = np.isfinite(x) & np.isfinite(y)
-    x, y, weights = x[known].astype(np.float64), y[known].astype(np.float64), sample.weights[:, known]
+    x, y, weights = x[known], y[known], sample.weights[:, known]
     if a.kind == "numeric":
         yield Association(a.name, b.name, "spearman", _pearson(weights, rankdata(x), rankdata(y)))
         return
@@ -154,6 +154,6 @@ def _pearson(weights: NDArray[np.float32], a: NDArray[np.float64], b: NDArray[np
     return correlation(w.sum(1), w @ a, w @ b, w @ (a * a), w @ (b * b), w @ (a * b))
 
 
-def _auroc(weights: NDArray[np.float32], member: NDArray[np.int64], number: NDArray[np.float64]) -> Draws:
+def _auroc(weights: NDArray[np.float32], member: NDArray[np.int64], number: NDArray[np.floating]) -> Draws:
     few = min(member.sum(), len(member) - member.sum()) == 0 or len(member) < FEWEST
     return np.full(len(weights), np.nan) if few else auroc(member, number, weights)

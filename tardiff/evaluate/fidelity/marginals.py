@@ -37,9 +37,7 @@ def deviation(train: Sample, channel: int) -> float:
     return float(observed(train.split, channel)[1].std(dtype=np.float64)) or 1.0
 
 
-def of_entries(
-    sample: Sample, train: Sample, ours: Entries, theirs: Entries, levels: int = LEVELS, sd: float = 1.0
-) -> tuple[Draws, Draws]:
+def of_entries(sample: Sample, train: Sample, ours: Entries, theirs: Entries, levels: int = LEVELS, sd: float = 1.0) -> tuple[Draws, Draws]:
     """Kolmogorov-Smirnov and Wasserstein distance (in units of `sd`) of some values of both sets, both [1 + B]; NaN if one has none."""
     if min(len(ours[1]), len(theirs[1])) == 0:
         undefined = np.full(len(sample.weights), np.nan)

@@ -20,8 +20,8 @@ def observed_rate_by_step(sample: Sample) -> Array:
 
 def never_charted(sample: Sample) -> Array:
     """Share of the rows in which each channel is never observed, [1 + B, C]."""
-    never = ~sample.split.mask.any(2)
-    return sample.sums(never.astype(np.float64)) / sample.weights.sum(1, dtype=np.float64)[:, None]
+    never = np.asarray(~sample.split.mask.any(2), np.float64)
+    return sample.sums(never) / sample.weights.sum(1, dtype=np.float64)[:, None]
 
 
 def run_lengths(sample: Sample) -> Array:

@@ -7,7 +7,7 @@ import numpy as np
 
 from tardiff.base.noise import stream
 from tardiff.data.codec import Codec
-from tardiff.data.dataset import Dataset, Manifest
+from tardiff.data.dataset import Manifest, Split
 from tardiff.evaluate.features import summary_features
 from tardiff.evaluate.fidelity import dependence, descriptors, marginals, missingness, resolution, rules
 from tardiff.evaluate.fidelity.distance import Distance, Distances, against_floor
@@ -21,18 +21,13 @@ MAX_PAIRED = 1000  # where every row is compared with every other one
 FLOOR = "held-out"
 
 
-def draw_samples(real: Dataset, synthetic: Mapping[str, Dataset], seed: int) -> dict[str, Sample]:
-    """Equally many rows of every set, so that noise weighs the same in all comparisons.
+def draw_samples(splits: Mapping[str, Split], seed: int) -> dict[str, Sample]:
+    """Equally many rows of every split, so that noise weighs the same in all comparisons.
 
     Args:
-        real: with its three splits.
-        synthetic: data sets by name.
+        splits: by role: `train`, `held-out` (real rows, which are the floor) and `synthetic/NAME`.
         seed: of the rows drawn and the bootstrap.
-
-    Returns:
-        Samples by role: `train`, `held-out` (the real test rows, which are the floor), `synthetic/NAME`.
     """
-    splits = {"train": real.train, FLOOR: real.split("test")} | {f"synthetic/{name}": dataset.train for name, dataset in synthetic.items()}
     rows = min(MAX_ROWS, *map(len, splits.values()))
     return {role: Sample.draw(split, rows, seed, role) for role, split in splits.items()}
 
@@ -162,4 +157,3 @@ def _standardised(rows: Array, train: Array) -> tuple[Array, Array]:
     centre, spread = train.mean(0), train.std(0)
     spread = np.where(spread > 0, spread, 1)
     return (rows - centre) / spread, (train - centre) / spread
-

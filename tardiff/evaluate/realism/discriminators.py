@@ -19,6 +19,7 @@ from tardiff.evaluate.metrics import auroc
 from tardiff.evaluate.pool import Fit
 from tardiff.evaluate.realism.records import Records, RecordSets
 from tardiff.evaluate.realism.summaries import ASPECTS, PLACES
+from tardiff.evaluate.utility import fit_seeds
 from tardiff.settings import ClassifierSettings, EvaluateSettings
 
 FOLDS = 5
@@ -36,15 +37,14 @@ SEES: dict[str, Callable[[Records], NDArray[np.float32]]] = {
 """What each discriminator reads; all but the GRU are boosted trees."""
 
 
-def fits(sets: RecordSets, settings: EvaluateSettings, seeds: list[int]) -> Fits:
+def fits(sets: RecordSets, settings: EvaluateSettings) -> Fits:
     """The discriminators of each set, and of the held-out real rows, from the real training rows.
 
     Args:
         sets: the records.
-        settings: the GRU is among them if it is among the judges.
-        seeds: of folds and fits; the first `FITS` are used.
+        settings: the GRU is among them if it is among the judges; of the seeds of fits the first `FITS` are used.
     """
-    train = sets.rows["train"]
+    train, seeds = sets.rows["train"], fit_seeds(settings)[:FITS]
     names = [name for name in SEES if name != "gru" or "gru" in settings.models]
     if train.descriptors.shape[1] == 1:  # the label alone
         names.remove("descriptors")
@@ -54,7 +54,7 @@ def fits(sets: RecordSets, settings: EvaluateSettings, seeds: list[int]) -> Fits
         return Fit(cross_fitted, (name, role, seed), ("train", role), cost)
 
     roles = [role for role in sets.rows if role != "train"]
-    return {role: {name: [fit(name, role, seed) for seed in seeds[:FITS]] for name in names} for role in roles}
+    return {role: {name: [fit(name, role, seed) for seed in seeds] for name in names} for role in roles}
 
 
 def told_apart(
@@ -117,15 +117,15 @@ Rows = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 def _trees(learn: Rows, stop_on: Rows, seed: int) -> Score:
     """Boosted trees of a fixed number; they learn from the rows to stop on, too."""
-    seen, label = (np.concatenate(pair) for pair in zip(learn, stop_on, strict=True))
-    model = HistGradientBoostingClassifier(learning_rate=0.08, max_iter=150, early_stopping=False, random_state=seed)
+    seen, label = np.concatenate([learn[0], stop_on[0]]), np.concatenate([learn[1], stop_on[1]])
+    model = HistGradientBoostingClassifier(learning_rate=0.1, max_iter=100, max_leaf_nodes=15, early_stopping=False, random_state=seed)
     model.fit(seen, label)
     return lambda rows: model.predict_proba(rows)[:, 1]
 
 
 def _gru(learn: Rows, stop_on: Rows, seed: int) -> Score:
     (seen, label), stop = ((torch.tensor(seen), torch.tensor(label)) for seen, label in (learn, stop_on))
-    settings = ClassifierSettings(architecture="gru", batch_size=BATCH, seed=seed)
+    settings = ClassifierSettings(architecture="gru", batch_size=BATCH, epochs=30, patience=4, seed=seed)
     network = classifier.fit(seen, label, stop, settings, 2).classifier
     return lambda rows: network.probability(torch.tensor(rows))[:, 1]
 

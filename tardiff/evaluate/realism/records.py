@@ -37,7 +37,8 @@ class Records:
     @classmethod
     def of(cls, split: Split, train: Split) -> "Records":
         """Rows of a split; values are standardised by the real training rows."""
-        series = [_standardised(split, train), split.mask, _since(split), *(on_grid(split.values, GRIDS[name]) for name in SHOWN_GRIDS)]
+        grids = (on_grid(split.values, GRIDS[name]).astype(np.float64) for name in SHOWN_GRIDS)
+        series = [_standardised(split, train), split.mask.astype(np.float64), _since(split), *grids]
         descriptors = np.column_stack([split.static, split.label]).astype(np.float32)
         return cls(summaries(split), np.concatenate(series, axis=1).astype(np.float32), descriptors, split.subject_id)
 

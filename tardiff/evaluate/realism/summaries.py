@@ -1,6 +1,6 @@
 """What trees read of a decoded record: summaries of each channel, in physical units."""
 
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ ASPECTS: dict[str, tuple[str, ...]] = {
 """Names of the summaries of a channel, by what they are about."""
 SUMMARIES = tuple(name for names in ASPECTS.values() for name in names)
 _ENDS = list(accumulate(map(len, ASPECTS.values()), initial=0))
-PLACES = {aspect: slice(*ends) for aspect, ends in zip(ASPECTS, zip(_ENDS, _ENDS[1:], strict=False), strict=True)}
+PLACES = {aspect: slice(*ends) for aspect, ends in zip(ASPECTS, pairwise(_ENDS), strict=True)}
 """Where the summaries of an aspect stand."""
 
 
