@@ -1,17 +1,19 @@
 """What gives the records of a set away: what the trees miss most when it is shuffled, in words."""
 
+from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tardiff.data.dataset import Manifest
+from tardiff.evaluate.fidelity import FLOOR
 from tardiff.evaluate.metrics import auroc
 from tardiff.evaluate.realism.records import Records
 from tardiff.evaluate.realism.summaries import ASPECTS, PLACES, SUMMARIES
 
 MOST = 5
-SMALLEST = 1e-3  # rise of the loss below which an aspect is not worth a line
 
 SHARE, HOURS, UNIT = "share", "hours", "unit"
 WORDS: dict[str, tuple[str, str]] = {
@@ -37,43 +39,53 @@ WORDS: dict[str, tuple[str, str]] = {
 }
 
 
-def reasons(train: Records, other: Records, importance: NDArray[np.float64], manifest: Manifest) -> list[dict[str, Any]]:
-    """The `MOST` important aspects of channels, each with the summary of it that tells most by itself.
+Reason = dict[str, Any]
 
-    Summaries of an aspect go together (a whole number is a half, too), so trees that have lost one take another: an aspect is shuffled
-    as a whole.
+
+def reasons(records: Mapping[str, Records], importance: Mapping[str, NDArray[np.float64]], manifest: Manifest) -> dict[str, list[Reason]]:
+    """By synthetic set, at most `MOST` aspects of channels that give its records away, each with the summary of it that tells most.
+
+    Summaries of an aspect go together (a whole number is a half, too), so that trees which have lost one take another: an aspect is
+    shuffled as a whole. First come the aspects that the trees need, by how much they miss them; then those that they could spare because
+    others tell the same, by what they tell alone. What is no larger than the largest of held-out real rows is left out.
 
     Args:
-        train, other: the records that were told apart.
-        importance: rise of the logarithmic loss, [C, aspects].
+        records: by role.
+        importance: rise of the logarithmic loss of unseen rows, by role but `train`, [C, aspects].
         manifest: names and units.
 
     Returns:
-        By falling `importance`: `channel`, `aspect`, `summary`, `alone` (AUROC of the summary by itself, at least 0.5), the means of it
-        over stays, `real` and `synthetic`, and `words`.
+        `channel`, `aspect`, `summary`, `importance`, `alone` (AUROC of the summary by itself, at least 0.5), the means of it over stays,
+        `real` and `synthetic`, and `words`.
     """
-    found = []
-    for place in np.argsort(-importance, axis=None)[:MOST]:
-        c, a = (int(i) for i in np.unravel_index(place, importance.shape))
-        if importance[c, a] < SMALLEST:
-            break
-        aspect = list(ASPECTS)[a]
-        alone = {s: _alone(train.summaries[:, c, s], other.summaries[:, c, s]) for s in range(*PLACES[aspect].indices(len(SUMMARIES)))}
-        s = max(alone, key=lambda summary: alone[summary])
-        real, synthetic = (_mean(rows.summaries[:, c, s]) for rows in (train, other))
-        found.append(
-            {
-                "channel": manifest.channel_names[c],
-                "aspect": aspect,
-                "summary": SUMMARIES[s],
-                "importance": float(importance[c, a]),
-                "alone": alone[s],
-                "real": real,
-                "synthetic": synthetic,
-                "words": in_words(SUMMARIES[s], manifest, c, real, synthetic),
-            }
-        )
+
+    def every(role: str) -> list[Reason]:
+        pairs = product(range(len(manifest.channels)), ASPECTS)
+        return [_reason(records["train"], records[role], importance[role], manifest, c, aspect) for c, aspect in pairs]
+
+    noise = every(FLOOR)
+    needed, telling = (max(reason[key] for reason in noise) for key in ("importance", "alone"))
+    found = {}
+    for role in (role for role in importance if role != FLOOR):
+        worth = [reason for reason in every(role) if reason["importance"] > needed or reason["alone"] > telling]
+        found[role.removeprefix("synthetic/")] = sorted(worth, key=lambda r: (-max(r["importance"], needed), -r["alone"]))[:MOST]
     return found
+
+
+def _reason(train: Records, other: Records, importance: NDArray[np.float64], manifest: Manifest, c: int, aspect: str) -> Reason:
+    alone = {s: _alone(train.summaries[:, c, s], other.summaries[:, c, s]) for s in range(*PLACES[aspect].indices(len(SUMMARIES)))}
+    s = max(alone, key=lambda summary: round(alone[summary], 2))  # of equals the first: whole numbers before halves
+    real, synthetic = (_mean(rows.summaries[:, c, s]) for rows in (train, other))
+    return {
+        "channel": manifest.channel_names[c],
+        "aspect": aspect,
+        "summary": SUMMARIES[s],
+        "importance": float(importance[c, list(ASPECTS).index(aspect)]),
+        "alone": alone[s],
+        "real": real,
+        "synthetic": synthetic,
+        "words": in_words(SUMMARIES[s], manifest, c, real, synthetic),
+    }
 
 
 def in_words(summary: str, manifest: Manifest, channel: int, real: float | None, synthetic: float | None) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tardiff.data.dataset import Manifest
 from tardiff.evaluate.cache import Cache
-from tardiff.evaluate.fidelity import FLOOR, Distances, Sample
+from tardiff.evaluate.fidelity import Distances, Sample
 from tardiff.evaluate.pool import run_fits
 from tardiff.evaluate.realism.clinical import Rule, clinical
 from tardiff.evaluate.realism.discriminators import fits, told_apart
@@ -57,10 +57,8 @@ def realism(samples: Mapping[str, Sample], found: Discriminated, manifest: Manif
     Returns:
         `reasons` by set, the first five things that give its records away; `clinical`; and the profiles of `real`, `floor` and `sets`.
     """
-    rows = found.records.rows
-    sets = {role.removeprefix("synthetic/"): role for role in samples if role not in ("train", FLOOR)}
     return {
-        "reasons": {name: reasons(rows["train"], rows[role], found.importance[role], manifest) for name, role in sets.items()},
+        "reasons": reasons(found.records.rows, found.importance, manifest),
         "clinical": clinical(samples, manifest, rules),
         "profiles": profiles(samples, manifest),
     }
