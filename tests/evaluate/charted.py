@@ -51,7 +51,9 @@ def ward(n: int, seed: int) -> Split:
 
 def ward_data(n: int) -> Dataset:
     """A data set with its three splits."""
-    return Dataset(MANIFEST, {name: ward(rows, seed) for seed, (name, rows) in enumerate((("train", n), ("validation", n), ("test", n)), 1)})
+    return Dataset(
+        MANIFEST, {name: ward(rows, seed) for seed, (name, rows) in enumerate((("train", n), ("validation", n), ("test", n)), 1)}
+    )
 
 
 def with_values(split: Split, values: np.ndarray) -> Split:

@@ -82,7 +82,7 @@ def clinical(samples: Mapping[str, Sample], manifest: Manifest, rules: Mapping[s
     """Every rule in every set, by class.
 
     Returns:
-        `rules`: `name`, `expression`, `kind`, and in `groups` for all rows (`class` null) and each class `real` (training rows), `floor`
+        `rules`: `name`, `expression`, `kind`, and in `groups` for all rows (`group` null) and each class `real` (training rows), `floor`
         (held-out rows) and `sets` by name, estimates; `skipped`: `name` and the channels that it is `missing`.
     """
     missing = {name: [c for c in rule.channels if c not in manifest.channel_names] for name, rule in rules.items()}
@@ -94,7 +94,7 @@ def clinical(samples: Mapping[str, Sample], manifest: Manifest, rules: Mapping[s
                 "expression": rule.expression,
                 "kind": rule.kind,
                 "groups": [
-                    {"class": None if k is None else manifest.task.classes[k]} | _group(rule, samples, manifest, k)
+                    {"group": None if k is None else manifest.task.classes[k]} | _group(rule, samples, manifest, k)
                     for k in (None, *range(len(manifest.task.classes)))
                 ],
             }

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from tardiff.data.dataset import Manifest
 from tardiff.evaluate.cache import Cache
-from tardiff.evaluate.fidelity import Distances, Sample
+from tardiff.evaluate.fidelity import FLOOR, Distances, Sample
+from tardiff.evaluate.fidelity.distance import against_floor
 from tardiff.evaluate.pool import run_fits
 from tardiff.evaluate.realism.clinical import Rule, clinical
 from tardiff.evaluate.realism.discriminators import fits, told_apart
@@ -55,10 +56,15 @@ def realism(samples: Mapping[str, Sample], found: Discriminated, manifest: Manif
     """What stands beside the distances, as JSON.
 
     Returns:
-        `reasons` by set, the first five things that give its records away; `clinical`; and the profiles of `real`, `floor` and `sets`.
+        `reasons` by set, the first five things that give its records away, if trees tell them apart better than held-out real rows;
+        `clinical`; and the `profiles` of `real`, `floor` and `sets`.
     """
+    every = reasons(found.records.rows, found.importance, manifest)
+    told = {
+        name: against_floor(found.distances[f"synthetic/{name}"], found.distances[FLOOR])["told_apart_trees"]["worse"] for name in every
+    }
     return {
-        "reasons": reasons(found.records.rows, found.importance, manifest),
+        "reasons": {name: of if told[name] else [] for name, of in every.items()},
         "clinical": clinical(samples, manifest, rules),
         "profiles": profiles(samples, manifest),
     }
