@@ -431,6 +431,11 @@ class Result(_Record, frozen=True):
         for part in ("forecast", "fidelity", "realism", "privacy"):
             if getattr(self, part).sets.keys() != self.synthetic.keys():
                 raise ValueError(f"`{part}.sets`: other sets than `synthetic` has")
+        by_set: dict[str, dict[str, Any]] = {"fidelity.against_floor": self.fidelity.against_floor, "realism.reasons": self.realism.reasons}
+        by_set |= {f"realism.clinical.{rule.name}": group.sets for rule in self.realism.clinical.rules for group in rule.groups}
+        for name, sets in by_set.items():
+            if sets.keys() != self.synthetic.keys():
+                raise ValueError(f"`{name}`: other sets than `synthetic` has")
         judged = [*self.utility.cells, *self.utility.differences, *(cell for group in self.subgroups for cell in group.judged)]
         compared = [difference.against for difference in self.utility.differences]
         if strange := {cell.synthetic for cell in (*judged, *compared)} - {None, *self.synthetic}:

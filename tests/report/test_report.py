@@ -235,6 +235,8 @@ def test_commands_of_the_report_parse(whole, monkeypatch):
     assert "tardiff prepare mimic-iv --raw RAW --task los_3d --hours 24 --variables hr,sbp --sets a,b" in lines[0]
     assert "--widths 16 16" in lines[1]
     assert "'a name; rm=A-NAME--RM' --bootstrap 50 --quick --out" in lines[-2]
+    result["realism"]["clinical"]["skipped"].append({"name": "my rule", "missing": ["x"]})
+    assert "--rules RULES" in commands(report_input(result, curves))[-2]
 
 
 def test_folders_that_are_no_evaluation(tmp_path, evaluated):
@@ -264,6 +266,8 @@ def remove(tree, *path):
         (lambda r: remove(r, "utility", "cells", 0, "metrics", "auroc"), "missing `auroc` in `metrics`"),
         (lambda r: remove(r, "fidelity", "floor", "mmd", "value"), "missing `value`, or `mean` over channels"),
         (lambda r: remove(r, "forecast", "sets", "guided"), "`forecast.sets`: other sets than `synthetic` has"),
+        (lambda r: remove(r, "realism", "reasons", "guided"), "`realism.reasons`: other sets than `synthetic` has"),
+        (lambda r: remove(r, "fidelity", "against_floor", "guided"), "`fidelity.against_floor`: other sets than `synthetic` has"),
         (lambda r: remove(r, "real", "splits", "train"), "missing `train` in `real.splits`"),
         (lambda r: r["test"].update(positives=10**6), "`positives` must be among the `rows`"),
         (lambda r: r["settings"].update(seeds=0), "--seeds 0: must be at least 1"),
