@@ -5,7 +5,7 @@ from collections.abc import Callable
 from tardiff.commands.demo import demo
 from tardiff.commands.models import fit_classifier, refine, train
 from tardiff.commands.records import audit, export, prepare, simulate, variables
-from tardiff.commands.results import compare, evaluate, report
+from tardiff.commands.results import compare, evaluate, quiz, report
 from tardiff.commands.samples import augment, diagnose, sample
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -22,6 +22,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "refine": refine,
     "evaluate": evaluate,
     "report": report,
+    "quiz": quiz,
     "export": export,
     "demo": demo,
 }

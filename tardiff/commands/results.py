@@ -19,9 +19,10 @@ def evaluate(
     run: Path | None = None,
     classifier: UseAppendAction[tuple[str, ...]] = (),
     cache: Path | None = None,
+    rules: Path | None = None,
     settings: OmitArgPrefixes[EvaluateSettings] = EvaluateSettings(),
 ) -> None:
-    """Measure what synthetic data sets are worth: utility (of subgroups, too), fidelity and privacy, with 95 % intervals.
+    """Measure what synthetic data sets are worth: utility (of subgroups, too), fidelity, what gives records away, and privacy.
 
     Interrupted, the same command goes on from OUT.partial, which keeps what has been fitted.
 
@@ -31,6 +32,7 @@ def evaluate(
       tardiff evaluate --real data/p12 --synthetic data/guided --run runs/p12 --classifier runs/p12-gru --out runs/attacked
       tardiff evaluate --real data/p12 --synthetic mine=mine.csv.gz --synthetic theirs=theirs.npz --out runs/others
       tardiff evaluate --real data/p12 --synthetic data/guided --subgroups age sex --cache runs/fits --out runs/groups
+      tardiff evaluate --real data/p12 --synthetic data/guided --rules ward.yaml --out runs/ruled
 
     Args:
         real: Dataset folder of real records with train, validation and test splits.
@@ -43,7 +45,10 @@ def evaluate(
         run: Pipeline folder of the generator, for membership attacks that see the model (likelihoods take minutes).
         classifier: Classifier folder that guided it, as [NAME=]CLF, for attacks on its guidance rows; repeat for more.
         cache: Folder that keeps what is fitted for later evaluations, instead of OUT.partial, which goes when OUT is there.
+        rules: YAML file of clinical rules that are checked besides the package's own, a line each, for instance
+            "narrow pulse pressure: sbp - dbp < 25"; docs/metrics.md tells more.
     """
+    from data_prep.yaml_files import read_yaml
     from tardiff import evaluate as evaluation
     from tardiff.base.files import refuse_existing
     from tardiff.base.partial import partial_folder
@@ -51,16 +56,18 @@ def evaluate(
     from tardiff.data.dataset import Dataset
     from tardiff.evaluate.cache import Cache
     from tardiff.evaluate.readers import read_synthetic
+    from tardiff.evaluate.realism import rules_of
     from tardiff.model.pipeline import TarDiffPipeline
 
     refuse_existing(out)
+    checked = rules_of(read_yaml(rules), str(rules)) if rules else {}
     named, guides = by_name("--synthetic", synthetic), by_name("--classifier", classifier)
     pipeline = TarDiffPipeline.from_pretrained(run) if run else None
     classifiers = {name: ClassifierFolder.load(path) for name, path in guides.items()}
     real_data = Dataset.load(real)
     sets = {name: read_synthetic(path, real_data) for name, path in named.items()}
     partial = partial_folder(out)
-    result = evaluation.evaluate(real_data, sets, settings, test, cache or partial, pipeline, classifiers)
+    result = evaluation.evaluate(real_data, sets, settings, test, cache or partial, pipeline, classifiers, checked)
     evaluation.write(result, out, real_data, sets)
     if cache is None and main_process():
         Cache(partial).clear()
@@ -93,6 +100,37 @@ def report(
         print(f"{report(evaluation, out)}: open it in a browser")
     if card is not None:
         print(add_evaluation(card, evaluation))
+
+
+def quiz(
+    data: Data,
+    synthetic: Annotated[Positional[Path], arg(metavar="SYN")],
+    out: Annotated[Path, arg(metavar="PATH")],
+    stays: int = 10,
+    seed: int = 0,
+) -> None:
+    """Draw real stays beside synthetic ones, shuffled, on a page on which a person guesses which is which; the answers are folded.
+
+    Real stays come from the test split, or from the training split if there is no other. The page shows single patients: it is for those
+    who may see them.
+
+    For instance:
+      tardiff quiz data/p12 data/guided --out quiz.html
+      tardiff quiz data/p12 mine.csv.gz --stays 5 --seed 1 --out quiz.html
+
+    Args:
+        data: Dataset folder of real records.
+        synthetic: Dataset folder of synthetic records, or a file as `tardiff evaluate` reads it.
+        out: HTML file to write.
+        stays: Stays of each kind.
+        seed: Seed of the stays drawn and their order.
+    """
+    from tardiff.data.dataset import Dataset
+    from tardiff.evaluate.readers import read_synthetic
+    from tardiff.report.quiz import quiz
+
+    real = Dataset.load(data)
+    print(f"{quiz(real, read_synthetic(synthetic, real), out, stays, seed)}: open it in a browser")
 
 
 def compare(

@@ -1,12 +1,12 @@
 """The one pool in which models are fitted: processes of one thread each, and nothing is fitted twice."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Protocol
 
 import joblib
 
@@ -15,11 +15,28 @@ from tardiff.base.progress import bar
 from tardiff.base.threads import one_thread
 from tardiff.errors import TardiffError
 from tardiff.evaluate.cache import Arrays, Cache
-from tardiff.evaluate.row_sets import RowSets
 
 PACKAGES = ("tardiff", "torch", "scikit-learn", "numpy", "scipy", "xgboost", "xgboost-cpu")
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} so far, {remaining} to go"
 """In units of work, so that its ETA knows that a GRU takes longer than a regression."""
+
+
+class Hashed(Protocol):
+    """Rows that know the hash of all that is in them."""
+
+    @property
+    def digest(self) -> str:
+        """The hash."""
+        ...
+
+
+class Sets(Protocol):
+    """Rows by role, as a fit reads them: `row_sets.RowSets`, or `realism.records.RecordSets`."""
+
+    @property
+    def rows(self) -> Mapping[str, Hashed]:
+        """The rows."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -38,12 +55,12 @@ class Fit:
     reads: tuple[str, ...]
     cost: float
 
-    def key(self, sets: RowSets) -> str:
+    def key(self, sets: Sets) -> str:
         """Hash of all that its result depends on: the contents of its rows, what it is told, and the versions in use."""
         parts = [self.work.__module__, self.work.__qualname__, self.told, *(sets.rows[role].digest for role in self.reads), versions()]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
-    def run(self, sets: RowSets) -> Arrays:
+    def run(self, sets: Sets) -> Arrays:
         """What it gives, computed here and now."""
         return self.work(sets, *self.told)
 
@@ -58,7 +75,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def run_fits(fits: Iterable[Fit], sets: RowSets, workers: int, kept: Cache, progress: bool = True) -> dict[Fit, Arrays]:
+def run_fits(fits: Iterable[Fit], sets: Sets, workers: int, kept: Cache, progress: bool = True) -> dict[Fit, Arrays]:
     """The arrays that each fit gives; what occurs twice is fitted once.
 
     Args:
@@ -99,6 +116,6 @@ def _found(kept: Cache, key: str) -> Arrays:
     return arrays
 
 
-def _one(number: int, fit: Fit, sets: RowSets) -> tuple[int, Arrays]:
+def _one(number: int, fit: Fit, sets: Sets) -> tuple[int, Arrays]:
     with one_thread():
         return number, fit.run(sets)

@@ -1,6 +1,6 @@
 """One evaluation from end to end: what each synthetic data set is worth, how real it looks, what it gives away."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -11,20 +11,31 @@ from safetensors.torch import save_file
 
 from tardiff.base.checkpoint import plain
 from tardiff.base.files import new_folder, write_json
+from tardiff.base.progress import bar
 from tardiff.base.threads import one_thread
 from tardiff.classifier.folder import ClassifierFolder
 from tardiff.classifier.networks import State
 from tardiff.data.codec import Codec
-from tardiff.data.dataset import Dataset, Split
+from tardiff.data.dataset import Dataset, Manifest, Split
 from tardiff.errors import TardiffError
 from tardiff.evaluate import forecast, utility
 from tardiff.evaluate.cache import Cache
 from tardiff.evaluate.curves import curves
-from tardiff.evaluate.fidelity import discriminative, embedding, measure_fidelity
+from tardiff.evaluate.fidelity import (
+    FLOOR,
+    Distances,
+    Sample,
+    draw_samples,
+    embedding,
+    fidelity,
+    record_distances,
+    value_distances,
+)
 from tardiff.evaluate.opening import check_classes, check_models, check_real, check_strangers, like_real, opened, opened_synthetic
 from tardiff.evaluate.plots import save_png, trajectories, utility_forest
 from tardiff.evaluate.pool import run_fits, versions
 from tardiff.evaluate.privacy import privacy
+from tardiff.evaluate.realism import Rule, clinical_distance, default_rules, discriminate, realism
 from tardiff.evaluate.row_sets import RowSets, thinned
 from tardiff.evaluate.subgroups import groups, subgroups
 from tardiff.evaluate.table import table
@@ -53,6 +64,7 @@ def evaluate(
     cache: str | Path | None = None,
     pipeline: TarDiffPipeline | None = None,
     classifiers: Mapping[str, ClassifierFolder] | None = None,
+    rules: Mapping[str, Rule] | None = None,
 ) -> Evaluation:
     """Evaluate synthetic data sets against the real one that they imitate.
 
@@ -64,10 +76,11 @@ def evaluate(
         cache: folder in which the results of fits are kept and looked for, so that an interrupted evaluation goes on.
         pipeline: the generator, which privacy attacks look into; it learnt the real training rows.
         classifiers: classifiers of guides by name, which privacy attacks look into; they learnt the real training rows.
+        rules: clinical rules that are checked besides the package's own, which one of the same name replaces.
 
     Returns:
         A JSON-able dict: `real`, `synthetic` and `test` (what was read), `settings`, `versions`, `utility`, `forecast`, `subgroups`,
-        `fidelity`, `privacy`. It depends on the data and the settings, never on the number of workers or the cache.
+        `fidelity`, `realism`, `privacy`. It depends on the data and the settings, never on the number of workers or the cache.
 
     Raises:
         TardiffError: a data set lacks a split, a class, or has other channels, steps or classes than the real one; a generator
@@ -89,13 +102,17 @@ def evaluate(
         codec = Codec.fit(real_data.train, real_data.manifest)
         fewer = {name: _thinned(dataset, settings) for name, dataset in synthetic_data.items()}
         sets = RowSets.of(_thinned(real_data, settings), fewer, test_split, codec)
-    cells, forecasters, discriminators = utility.fits(sets, settings), forecast.fits(sets, settings), discriminative.fits(sets, settings)
-    encoder = embedding.fit_of(sets, settings)
-    told_apart = chain.from_iterable(by_model.values() for by_model in discriminators.values())
-    fits = [*chain(*cells.values(), *forecasters.values(), *told_apart), encoder]
-    done = run_fits(fits, sets, settings.workers, Cache(Path(cache) if cache else None))
+        splits = {"train": real_data.train, FLOOR: real_data.split("test")}
+        samples = draw_samples(splits | {f"synthetic/{name}": dataset.train for name, dataset in synthetic_data.items()}, settings.seed)
+    cells, forecasters, encoder = utility.fits(sets, settings), forecast.fits(sets, settings), embedding.fit_of(sets, settings)
+    kept = Cache(Path(cache) if cache else None)
+    done = run_fits([*chain(*cells.values(), *forecasters.values()), encoder], sets, settings.workers, kept)
+    found_apart = discriminate(samples, settings, kept)
     with one_thread():
         score = utility.scores(cells, done)
+        weights: State = {name: torch.from_numpy(array.copy()) for name, array in done[encoder].items()}
+        checked = default_rules() | dict(rules or {})
+        fitted = found_apart.distances, embedding.frechet(sets, weights, settings)
         result = Evaluation(
             real=_describe(real_data),
             synthetic={name: _describe(dataset) for name, dataset in synthetic_data.items()},
@@ -105,20 +122,31 @@ def evaluate(
             utility=utility.utility(sets, score, settings),
             forecast=forecast.forecast(sets, forecasters, done, settings),
             subgroups=subgroups(found, sets, score, settings),
-            fidelity=measure_fidelity(real_data, synthetic_data, settings.seed),
+            fidelity=fidelity(distances(samples, codec, real_data.manifest, checked, settings.seed, fitted)),
+            realism=realism(samples, found_apart, real_data.manifest, checked),
             privacy=privacy(real_data, synthetic_data, codec, settings, pipeline, classifiers),
         )
-        _add(result["fidelity"], discriminative.discriminative(sets, discriminators, done, settings))
-        result.encoder = {name: torch.from_numpy(array.copy()) for name, array in done[encoder].items()}
-        _add(result["fidelity"], embedding.frechet(sets, result.encoder, settings))
+        result.encoder = weights
     return result
 
 
-def _add(looks: dict[str, Any], by_role: Mapping[str, dict[str, Any]]) -> None:
-    """Add numbers that needed a model to those that did not."""
-    looks["floor"] |= by_role["held-out"]
-    for name, numbers in looks["sets"].items():
-        numbers |= by_role[f"synthetic/{name}"]
+def distances(
+    samples: Mapping[str, Sample],
+    codec: Codec,
+    manifest: Manifest,
+    rules: Mapping[str, Rule],
+    seed: int,
+    fitted: Sequence[Mapping[str, Distances]] = (),
+) -> dict[str, Distances]:
+    """Every distance of every role to `train`; those that needed models are handed in, by role."""
+    train = samples["train"]
+    found = {}
+    for role in bar([role for role in samples if role != "train"], desc="comparing records"):
+        found[role] = value_distances(samples[role], train, manifest) | record_distances(samples[role], train, codec, seed)
+        found[role] |= clinical_distance(samples[role], train, manifest, rules)
+        for by_role in fitted:
+            found[role] |= by_role[role]
+    return found
 
 
 def effective(settings: EvaluateSettings) -> EvaluateSettings:

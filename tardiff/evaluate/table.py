@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tardiff.base.estimates import interval
-from tardiff.evaluate.floor import overall, worse_than_floor
 from tardiff.evaluate.lookup import cell, difference, shown_ratio
 
 WIDTH = 118
@@ -15,12 +14,12 @@ Result = Mapping[str, Any]
 
 
 def table(result: Result) -> str:
-    """What a result says in short: utility by judge, differences, groups, forecasts, fidelity, privacy.
+    """What a result says in short: utility by judge, differences, groups, forecasts, fidelity, realism, privacy.
 
     Numbers are `value [95 % interval]`; the result itself holds more.
     """
     parts = [_head(result), *(_utility(result, model) for model in result["settings"]["models"])]
-    parts += [_differences(result), _subgroups(result), _forecast(result), _fidelity(result), _privacy(result)]
+    parts += [_differences(result), _subgroups(result), _forecast(result), _fidelity(result), _realism(result), _privacy(result)]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
@@ -99,19 +98,43 @@ def _forecast(result: Result) -> list[str]:
 def _fidelity(result: Result) -> list[str]:
     floor, others = result["fidelity"]["floor"], result["fidelity"]["sets"]
     sets = {"real held-out (floor)": floor} | others
-    discriminator = next((key for key in floor if key.startswith("discriminative")), "frechet")
-    told = f"told apart by {discriminator.rpartition('_')[2]}" if discriminator != "frechet" else "Fréchet distance"
-    shown = {"ks": "KS distance", "correlation": "correlation, diff.", "autocorrelation_function": "autocorrelation, diff."}
-    shown[discriminator] = told
+    shown = {
+        "ks": "KS distance",
+        "correlation": "correlation, diff.",
+        "autocorrelation_function": "autocorrelation, diff.",
+        "co_observation": "co-observation, diff.",
+    }
     rows = f"{result['fidelity']['rows']:,} rows of each set"
-    lines = [f"Fidelity to the real training rows ({rows}; 0 is identical, but 0.5 where rows are told apart)"]
-    lines.append(_row(["", *shown.values()]))
-    lines += [_row([name, *(interval(overall(numbers[key])) for key in shown)]) for name, numbers in sets.items()]
-    for name, numbers in others.items():
-        worse = worse_than_floor(floor, numbers)
-        said = f"{name}: {len(worse)} of {len(floor)} numbers worse than the floor"
+    lines = [f"Fidelity to the real training rows ({rows}; 0 is identical)", _row(["", *shown.values()])]
+    lines += [_row([name, *(interval(_overall(numbers[key])) for key in shown)]) for name, numbers in sets.items()]
+    for name, metrics in result["fidelity"]["against_floor"].items():
+        worse = [_with_worst(key, found) for key, found in metrics.items() if found["worse"]]
+        said = f"{name}: {len(worse)} of {len(metrics)} numbers worse than the floor"
         lines += textwrap.wrap(": ".join([said, ", ".join(worse)]) if worse else said, WIDTH)
     return lines + list(_rule_lines(sets))
+
+
+def _overall(number: Mapping[str, Any]) -> Mapping[str, Any]:
+    return number["mean"] if "by_channel" in number else number
+
+
+def _with_worst(key: str, found: Mapping[str, Any]) -> str:
+    """A metric, and the channel in which it is surely worse."""
+    worst = found["worst"]
+    return f"{key} ({worst['name']})" if worst and worst["low"] > 0 else key
+
+
+def _realism(result: Result) -> list[str]:
+    sets = {"real held-out (floor)": result["fidelity"]["floor"]} | result["fidelity"]["sets"]
+    keys = [key for key in result["fidelity"]["floor"] if key.startswith("told_apart_")]
+    lines = ["Told from real training rows, decoded (AUROC on unseen patients; 0.5 cannot be told)"]
+    lines.append(_row(["", *(f"by {key.removeprefix('told_apart_')}" for key in keys)]))
+    lines += [_row([name, *(interval(numbers[key]) for key in keys)]) for name, numbers in sets.items()]
+    for name, reasons in result["realism"]["reasons"].items():
+        lines.append(f"What gives {name} away, synthetic against real:" if reasons else f"{name}: nothing gives it away")
+        for reason in reasons:
+            lines += textwrap.wrap(reason["words"], WIDTH, initial_indent="  ", subsequent_indent="    ")
+    return lines
 
 
 def _rule_lines(sets: Mapping[str, Any]) -> Iterator[str]:

@@ -20,7 +20,13 @@ NAMES = {
     "ordering_violations": "values in an impossible order, share",
     "out_of_limits": "values outside their limits, share",
     "mmd": "maximum mean discrepancy",
-    "nmi": "normalised mutual information",
+    "told_apart_trees": "told apart by trees",
+    "told_apart_gru": "told apart by a GRU",
+    "told_apart_charting": "told apart by charting alone",
+    "told_apart_descriptors": "told apart by descriptors and label alone",
+    "change": "change to the next value, difference (sd)",
+    "resolution": "values on each grid, difference",
+    "clinical": "clinical rules, difference (sd)",
 }
 
 
@@ -161,7 +167,7 @@ def _observed(evaluation: ReportInput) -> Figure:
 def _numbers(evaluation: ReportInput) -> Iterator[Figure | Table]:
     part = evaluation.result.fidelity
     everyone: dict[str | None, Mapping[str, Measure]] = {None: part.floor, **{name: part.sets[name] for name in evaluation.sets}}
-    metrics = list(dict.fromkeys(metric for numbers in everyone.values() for metric in numbers))
+    metrics = [m for m in dict.fromkeys(metric for numbers in everyone.values() for metric in numbers) if not m.startswith("told_apart_")]
     panels: list[Markup] = []
     for metric in metrics:
         rows = [Row(name or "real held-out", evaluation.colour(name), overall(numbers, metric)) for name, numbers in everyone.items()]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from tardiff.base.files import new_file
@@ -11,12 +11,13 @@ from tardiff.report.guidance import guidance
 from tardiff.report.parts import Figure
 from tardiff.report.privacy import privacy
 from tardiff.report.provenance import SIMULATED, commands, provenance
+from tardiff.report.realism import realism
 from tardiff.report.report_input import ReportInput
 from tardiff.report.utility import subgroups, utility
 from tardiff.report.verdict import verdict
 
 PACKAGE = "tardiff.report"
-CHAPTERS = (utility, fidelity, privacy, subgroups, guidance, provenance)
+CHAPTERS = (utility, fidelity, realism, privacy, subgroups, guidance, provenance)
 
 
 def report(evaluation: str | Path, out: str | Path) -> Path:
@@ -37,21 +38,26 @@ def report(evaluation: str | Path, out: str | Path) -> Path:
 
 def render(evaluation: ReportInput) -> str:
     """The page; a section that has nothing to show is left out."""
-    environment = Environment(
-        loader=PackageLoader(PACKAGE, ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    source, _, _ = environment.loader.get_source(environment, "style.css")  # type: ignore[union-attr]
-    template = environment.get_template("template.html.j2")
+    template, style = template_and_style("template.html.j2")
     return template.render(
         result=evaluation.result,
         sets=evaluation.legend,
         answers=verdict(evaluation),
         sections=[section for chapter in CHAPTERS if (section := chapter(evaluation)) is not None],
         commands=commands(evaluation),
-        style=Markup(source),
+        style=style,
         is_figure=_is_figure,
         simulated=SIMULATED,
     )
+
+
+def template_and_style(name: str) -> tuple[Template, Markup]:
+    """A template of this package, and the style that all pages share."""
+    environment = Environment(
+        loader=PackageLoader(PACKAGE, ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source, _, _ = environment.loader.get_source(environment, "style.css")  # type: ignore[union-attr]
+    return environment.get_template(name), Markup(source)
 
 
 def _is_figure(item: object) -> bool:

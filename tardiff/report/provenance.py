@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from tardiff.evaluate.realism import default_rules
 from tardiff.report.parts import Section, Table
 from tardiff.report.report_input import ReportInput
 from tardiff.report.schema import Described
@@ -56,9 +57,26 @@ def commands(evaluation: ReportInput) -> list[str]:
     chosen = {key: value for key, value in _chosen(result.settings).items() if not (result.settings.quick and key in SET_BY_QUICK)}
     return [
         *lines,
-        _line("evaluate", "--real", "DATA", *sets, *other, *_options(chosen, asdict(EvaluateSettings())), "--out", "EVALUATION"),
+        _line(
+            "evaluate",
+            "--real",
+            "DATA",
+            *sets,
+            *other,
+            *_rules(evaluation),
+            *_options(chosen, asdict(EvaluateSettings())),
+            "--out",
+            "EVALUATION",
+        ),
         _line("report", "EVALUATION", "--out", "report.html"),
     ]
+
+
+def _rules(evaluation: ReportInput) -> list[str]:
+    """The option for rules that are not the package's own."""
+    found, usual = evaluation.result.realism.clinical, default_rules()
+    own = [rule.name for rule in found.rules if rule.name not in usual or rule.expression != usual[rule.name].expression]
+    return ["--rules", "RULES"] if own or {rule.name for rule in found.skipped} - usual.keys() else []
 
 
 def folder(name: str) -> str:

@@ -137,12 +137,127 @@ class Group(_Record, frozen=True):
         return [Judged(c.model, c.protocol, c.synthetic, c.ratio, c.metrics) for c in self.cells if c.metrics is not None]
 
 
+class Worst(_Record, frozen=True):
+    """The channel, descriptor or rule in which a set is most surely worse than the floor."""
+
+    name: str
+    value: Number
+    low: Number
+
+
+class AgainstFloor(_Record, frozen=True):
+    """How much farther than real held-out rows a set lies from real training rows, paired."""
+
+    mean: Estimate
+    worst: Worst | None
+    worse: bool
+
+
 class Fidelity(_Record, frozen=True):
     """How far the sets, and real held-out rows (`floor`), lie from real training rows, by metric."""
 
     rows: Count
     floor: dict[str, Measure]
     sets: dict[str, dict[str, Measure]]
+    against_floor: dict[str, dict[str, AgainstFloor]]
+
+
+class Reason(_Record, frozen=True):
+    """Something that gives the records of a set away, in words: synthetic against real."""
+
+    words: str
+    importance: Number
+    alone: Share
+
+
+class RuleGroup(_Record, frozen=True):
+    """A clinical rule in a class, or in all rows (None)."""
+
+    group: str | None
+    real: Estimate
+    floor: Estimate
+    sets: dict[str, Estimate]
+
+
+class Rule(_Record, frozen=True):
+    """A clinical rule."""
+
+    name: str
+    expression: str
+    kind: Literal["share", "mean"]
+    groups: list[RuleGroup]
+
+
+class Skipped(_Record, frozen=True):
+    """A rule whose channels a data set lacks."""
+
+    name: str
+    missing: list[str]
+
+
+class Clinical(_Record, frozen=True):
+    """Rules that clinicians check."""
+
+    rules: list[Rule]
+    skipped: list[Skipped]
+
+
+class Pair(_Record, frozen=True):
+    """How two descriptors go together."""
+
+    first: str
+    second: str
+    measure: str
+    value: Number | None
+
+
+class Slope(_Record, frozen=True):
+    """How the mean of a channel depends on a descriptor."""
+
+    channel: str
+    descriptor: str
+    slope: Number | None
+    standard_error: Number | None
+
+
+class DescriptorProfile(_Record, frozen=True):
+    """A descriptor alone: `mean` and `sd` of a number, or `shares` of categories."""
+
+    missing: Share
+    mean: Number | None = None
+    sd: Number | None = None
+    shares: dict[str, Share | None] = {}
+
+
+class Profile(_Record, frozen=True):
+    """What is charted of a set, and how; `charting` and `resolution` by channel."""
+
+    charting: dict[str, dict[str, Number | None]]
+    resolution: dict[str, dict[str, Number | None]]
+    descriptors: dict[str, DescriptorProfile]
+    pairs: list[Pair]
+    slopes: list[Slope]
+
+
+class Profiles(_Record, frozen=True):
+    """Profiles of real training rows, real held-out rows and the sets."""
+
+    real: Profile
+    floor: Profile
+    sets: dict[str, Profile]
+
+
+class Realism(_Record, frozen=True):
+    """What gives the records of each set away."""
+
+    reasons: dict[str, list[Reason]]
+    clinical: Clinical
+    profiles: Profiles
+
+    @property
+    def sets(self) -> dict[str, Profile]:
+        """The profiles of the sets."""
+        return self.profiles.sets
 
 
 class Roc(_Record, frozen=True):
@@ -306,14 +421,20 @@ class Result(_Record, frozen=True):
     forecast: Forecast
     subgroups: list[Group]
     fidelity: Fidelity
+    realism: Realism
     privacy: Privacy
 
     def __post_init__(self) -> None:
         if "train" not in self.real.splits:
             raise ValueError("missing `train` in `real.splits`")
-        for part in ("forecast", "fidelity", "privacy"):
+        for part in ("forecast", "fidelity", "realism", "privacy"):
             if getattr(self, part).sets.keys() != self.synthetic.keys():
                 raise ValueError(f"`{part}.sets`: other sets than `synthetic` has")
+        by_set: dict[str, dict[str, Any]] = {"fidelity.against_floor": self.fidelity.against_floor, "realism.reasons": self.realism.reasons}
+        by_set |= {f"realism.clinical.{rule.name}": group.sets for rule in self.realism.clinical.rules for group in rule.groups}
+        for name, sets in by_set.items():
+            if sets.keys() != self.synthetic.keys():
+                raise ValueError(f"`{name}`: other sets than `synthetic` has")
         judged = [*self.utility.cells, *self.utility.differences, *(cell for group in self.subgroups for cell in group.judged)]
         compared = [difference.against for difference in self.utility.differences]
         if strange := {cell.synthetic for cell in (*judged, *compared)} - {None, *self.synthetic}:

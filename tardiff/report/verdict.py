@@ -1,7 +1,7 @@
 """The verdict: what the numbers say, in words that follow from them by fixed rules.
 
 A difference is called one only where its 95 % interval leaves zero out; a leak only where the interval lies above guessing; a set
-is called further away than real data only where its interval lies above the floor's.
+is called further away than real data only where a paired test says so, by the mean over channels or by the worst channel.
 """
 
 from collections.abc import Iterator, Mapping
@@ -115,15 +115,18 @@ def _guided(evaluation: ReportInput) -> bool:
 
 
 def _looks(evaluation: ReportInput) -> Iterator[Sentence]:
-    floor = evaluation.result.fidelity.floor
-    for name, numbers in evaluation.result.fidelity.sets.items():
+    fidelity = evaluation.result.fidelity
+    floor = fidelity.floor
+    for name, numbers in fidelity.sets.items():
+        yield from _told_apart(evaluation, name)
         near: list[str] = []
         far: list[str] = []
         for metric in DISTANCES:
-            ours, theirs = overall(numbers, metric), overall(floor, metric)
-            if ours and theirs and ours.low is not None and theirs.high is not None:
-                said = f"{fidelity_name(metric)} {shown(ours)} against {shown(theirs)}"
-                (far if ours.low > theirs.high else near).append(said)
+            ours, theirs, paired = overall(numbers, metric), overall(floor, metric), fidelity.against_floor[name].get(metric)
+            if ours and theirs and paired:
+                worst = f", worst in {paired.worst.name}" if paired.worst and paired.worst.low > 0 else ""
+                said = f"{fidelity_name(metric)} {shown(ours)} against {shown(theirs)}{worst}"
+                (far if paired.worse else near).append(said)
         if far:
             yield Sentence("bad", f"{name} lies further from the training rows than real held-out patients do: {'; '.join(far)}.")
         if near:
@@ -136,6 +139,20 @@ def _looks(evaluation: ReportInput) -> Iterator[Sentence]:
                     f"{name} has more {fidelity_name(metric).replace(', share', '')} than real data: {shown(ours)} against "
                     f"{shown(theirs)}.",
                 )
+
+
+def _told_apart(evaluation: ReportInput, name: str) -> Iterator[Sentence]:
+    """How well trees tell decoded records from real ones, and by what first."""
+    metric, fidelity = "told_apart_trees", evaluation.result.fidelity
+    ours, theirs = overall(fidelity.sets[name], metric), overall(fidelity.floor, metric)
+    if ours is None or theirs is None:
+        return
+    worse = fidelity.against_floor[name][metric].worse
+    first = "".join(f"; first by {reason.words}" for reason in evaluation.result.realism.reasons[name][:1])
+    end = f"{first}." if worse else ": no better than chance tells real rows."
+    yield Sentence(
+        "bad" if worse else "good", f"{name} is told from real rows by trees with AUROC {shown(ours)} (real held-out {shown(theirs)}){end}"
+    )
 
 
 def _leaks(evaluation: ReportInput) -> Iterator[Sentence]:

@@ -125,7 +125,7 @@ def test_quick_is_spelt_out():
 
 def test_every_number_has_real_data_beside_it(result):
     floor = result["fidelity"]["floor"]
-    assert {"ks", "mmd", "alpha_precision", "discriminative_trees", "frechet"} < floor.keys()
+    assert {"ks", "mmd", "alpha_precision", "told_apart_trees", "frechet"} < floor.keys()
     for numbers in result["fidelity"]["sets"].values():
         assert numbers.keys() == floor.keys()
     assert floor["mmd"]["p_value"] > 0.01

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 from tardiff.base.noise import stream
-from tardiff.data.dataset import Dataset
+from tardiff.data.codec import Codec
 from tardiff.evaluate.bootstrap import row_weights
-from tardiff.evaluate.fidelity import RESAMPLES, Sample, measure_fidelity, value_distances
+from tardiff.evaluate.fidelity import RESAMPLES, Sample, draw_samples, fidelity, value_distances
+from tardiff.evaluate.realism import default_rules
+from tardiff.evaluate.run import distances
 
-from .toys import MANIFEST, MEAN, real, rows, split, synthetic
+from .toys import MANIFEST, MEAN, real, rows, split
 
 
 def sample(part):
@@ -17,7 +19,14 @@ def sample(part):
 
 
 def against(part, train):
-    return value_distances(sample(part), sample(train), MANIFEST)
+    return {key: distance.written() for key, distance in value_distances(sample(part), sample(train), MANIFEST).items()}
+
+
+def measured(data, sets):
+    """The fidelity part of an evaluation, without what is fitted."""
+    splits = {"train": data.train, "held-out": data.split("test")} | {f"synthetic/{name}": part for name, part in sets.items()}
+    samples = draw_samples(splits, 0)
+    return fidelity(distances(samples, Codec.fit(data.train, data.manifest), data.manifest, default_rules(), 0))
 
 
 def test_identical_sets_differ_by_nothing():
@@ -25,7 +34,7 @@ def test_identical_sets_differ_by_nothing():
     found = against(train, train)
     for key in (
         *("ks", "wasserstein", "dimension_wise", "observed_rate", "observed_rate_by_step"),
-        *("autocorrelation", "autocorrelation_function"),
+        *("autocorrelation", "autocorrelation_function", "never_charted", "run_lengths", "gap_lengths", "resolution", "repeats", "change"),
     ):
         assert found[key]["mean"]["value"] == 0
         assert all(channel["value"] == 0 for channel in found[key]["by_channel"].values())
@@ -101,21 +110,26 @@ def test_broken_rules_are_counted():
     assert found["ordering_violations"]["value"] == pytest.approx(0.1)
     assert found["out_of_limits"]["value"] == pytest.approx(6 / 180)
     plain = msgspec.structs.replace(MANIFEST, orderings=())
-    assert value_distances(sample(rows(50, 2)), sample(rows(50, 1)), plain)["ordering_violations"]["value"] is None
+    assert np.isnan(value_distances(sample(rows(50, 2)), sample(rows(50, 1)), plain)["ordering_violations"].draws).all()
 
 
 def test_the_floor_is_real_against_real_with_as_many_rows():
-    data = real(400)
-    result = measure_fidelity(data, {"same": synthetic(rows(150, 9)), "moved": synthetic(rows(300, 8, shift=60.0))}, seed=0)
+    result = measured(real(400), {"same": rows(150, 9), "moved": rows(300, 8, shift=60.0)})
     assert result["rows"] == 150
     assert result["floor"]["ks"]["mean"]["n"] == 150
     same, moved, floor = (part["ks"]["by_channel"]["hr"] for part in (*result["sets"].values(), result["floor"]))
     assert abs(same["value"] - floor["value"]) < 0.1
     assert moved["low"] > floor["high"]
+    worse = result["against_floor"]["moved"]["ks"]
+    assert worse["worse"]
+    assert worse["worst"]["name"] == "hr"
+    assert worse["worst"]["value"] == pytest.approx(moved["value"] - floor["value"])
+    unlike = [key for key, found in result["against_floor"]["same"].items() if found["worse"]]
+    assert len(unlike) < 4
 
 
 def test_another_set_changes_nothing():
     data, part = real(), rows(200, 9)
-    alone = measure_fidelity(data, {"a": synthetic(part)}, seed=0)["sets"]["a"]
-    beside = measure_fidelity(data, {"b": Dataset(MANIFEST, {"train": rows(250, 8)}), "a": synthetic(part)}, seed=0)["sets"]["a"]
-    assert alone == beside
+    alone, beside = measured(data, {"a": part}), measured(data, {"b": rows(250, 8), "a": part})
+    for key in ("sets", "against_floor"):
+        assert alone[key]["a"] == beside[key]["a"]

@@ -1,6 +1,4 @@
-"""Numbers of whole records: kernel, neighbours, embedding, discriminators."""
-
-from dataclasses import replace
+"""Numbers of whole records: kernel, neighbours, embedding."""
 
 import numpy as np
 import pytest
@@ -9,19 +7,10 @@ from scipy.stats import kstest
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.neighbors import NearestNeighbors
 
-from tardiff.data.codec import Codec
 from tardiff.evaluate.bootstrap import row_weights
-from tardiff.evaluate.cache import Cache
-from tardiff.evaluate.fidelity.discriminative import discriminative, parts
-from tardiff.evaluate.fidelity.discriminative import fits as discriminators
 from tardiff.evaluate.fidelity.embedding import frechet_distance, weighted_moments
 from tardiff.evaluate.fidelity.kernel import discrepancy
 from tardiff.evaluate.fidelity.support import NEIGHBOURS, support
-from tardiff.evaluate.pool import run_fits
-from tardiff.evaluate.row_sets import RowSets
-from tardiff.settings import EvaluateSettings
-
-from .toys import MANIFEST, real, rows, synthetic
 
 
 def normal(n, seed, shift=0.0, d=4):
@@ -120,35 +109,3 @@ def test_frechet_distance_is_scipys_and_in_closed_form():
     plain = weighted_moments(a, np.ones((1, 300)))
     assert frechet_distance(*plain, *plain) == pytest.approx(0, abs=1e-9)
     assert frechet_distance(*plain, *weighted_moments(a + 3, np.ones((1, 300)))) == pytest.approx(4 * 9)
-
-
-@pytest.fixture(scope="module")
-def sets():
-    data = real(300)
-    sets = {"fresh": synthetic(rows(300, 8)), "moved": synthetic(rows(300, 9, shift=60.0))}
-    return RowSets.of(data, sets, data.split("test"), Codec.fit(data.train, MANIFEST))
-
-
-def test_discriminators_tell_what_can_be_told(sets):
-    settings = EvaluateSettings(models=("trees", "logistic"), seeds=2, bootstrap=100)
-    by_role = discriminators(sets, settings)
-    done = run_fits([fit for by_model in by_role.values() for fit in by_model["trees"]], sets, 1, Cache())
-    found = {role: numbers["discriminative_trees"] for role, numbers in discriminative(sets, by_role, done, settings).items()}
-    assert found["held-out"]["low"] < 0.5 < found["held-out"]["high"]
-    assert found["synthetic/fresh"]["low"] < 0.5 < found["synthetic/fresh"]["high"]
-    assert found["synthetic/moved"]["low"] > 0.5 < 0.62 < found["synthetic/moved"]["value"]  # by the four in ten that died
-    assert found["held-out"]["seeds"] == 2
-
-
-def test_no_patient_is_judged_who_taught(sets):
-    twice = {**sets.subject, "train": sets.subject["train"] // 3}  # patients of three rows
-    shared = replace(sets, subject=twice)
-    *pieces, subject = parts(shared, "held-out", seed=0)
-    learn, stop, asked = (shared.take(piece) for piece in pieces)
-    patient = {row.tobytes(): number for row, number in zip(sets.rows["train"].seen, twice["train"], strict=True)}
-    taught, stopped, judged = ({patient[row.tobytes()] for row in piece.seen[piece.label == 0]} for piece in (learn, stop, asked))
-    assert not taught & judged | taught & stopped | stopped & judged
-    assert len(taught | stopped | judged) == len(set(twice["train"]))
-    assert len(subject) == len(asked)
-    assert len(learn) + len(stop) + len(asked) == 600
-    assert 0.15 < len(asked) / 600 < 0.25

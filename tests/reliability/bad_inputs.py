@@ -78,6 +78,7 @@ COMPARE = "compare DATA --out out"
 REFINE = "refine RUN --data DATA --out out"
 EVALUATE = "evaluate --real DATA --synthetic a=GUIDED --out out"
 REPORT = "report EVAL --out out.html"
+QUIZ = "quiz DATA GUIDED --out out.html"
 EXPORT = "export DATA --out out.csv"
 AUDIT = "audit DATA"
 DEMO = "demo --out out"
@@ -93,6 +94,7 @@ TABLE = "prepare table --raw TABLE --variables all --out out"
 LONG = "n" * 300
 
 OPTIONS: Mapping[str, tuple[str, ...]] = {
+    QUIZ: ("--stays 0", "--stays many", "--stays 100000", "--seed -1"),
     SIMULATE: ("--stays 0", "--stays -5", "--stays many", "--seed -1", "--seed 9999999999", "--ballast -1", "--ballast 1001", "--beds 5"),
     MIMIC: (
         "--hours 0",
@@ -308,6 +310,7 @@ def command_lines() -> Iterator[Case]:
         "refine RUN --out out": "--data",
         "evaluate --synthetic a=GUIDED --out out": "--real",
         "report": "EVAL",
+        "quiz DATA --out out.html": "SYN",
         "export DATA": "--out",
         "audit": "DATA",
         "demo": "--out",
@@ -335,6 +338,7 @@ def places() -> Iterator[Case]:
         REFINE: "RUN",
         EVALUATE: "DATA",
         REPORT: "EVAL",
+        QUIZ: "GUIDED",
         EXPORT: "DATA",
         AUDIT: "DATA",
         MIMIC: "MIMIC",
@@ -351,7 +355,7 @@ def places() -> Iterator[Case]:
     yield Case(TRAIN.replace("DATA", "round"), "a link to itself (DATA)", "round", spoil.loop("round"))
     yield Case(SAMPLE.replace("RUN", "round"), "a link to itself (RUN)", "round", spoil.loop("round"))
     yield Case(MIMIC.replace("MIMIC", "round"), "a link to itself (MIMIC)", "round", spoil.loop("round"))
-    for base in (TRAIN, FIT, SAMPLE, DIAGNOSE, AUGMENT, COMPARE, REFINE, EVALUATE, EXPORT, MIMIC, SIMULATE, DEMO, REPORT):
+    for base in (TRAIN, FIT, SAMPLE, DIAGNOSE, AUGMENT, COMPARE, REFINE, EVALUATE, EXPORT, MIMIC, SIMULATE, DEMO, REPORT, QUIZ):
         out = base.split("--out ")[1]
         yield Case(base, "OUT exists", out, spoil.put(out, "mine"))
         inside = base.replace(f"--out {out}", f"--out file/{out}")
@@ -390,7 +394,12 @@ def places() -> Iterator[Case]:
     yield Case(EVALUATE + " --classifier OTHERCLF", "a classifier of another data set", "otherclf")
     yield Case(EVALUATE + " --classifier g=CLF --classifier g=CLF", "two classifiers of one name", "--classifier")
     yield Case(EVALUATE + " --test RUN", "a pipeline folder to test on", "run")
+    yield Case(EVALUATE + " --rules mine.yaml", "no such file of rules", "mine.yaml")
+    yield Case(EVALUATE + " --rules mine.yaml", "a rule that is no expression", "shock", spoil.put("mine.yaml", "shock: hr /"))
+    yield Case(EVALUATE + " --rules mine.yaml", "a rule that calls a function", "open", spoil.put("mine.yaml", "shock: open(hr) > 1"))
+    yield Case(EVALUATE + " --rules mine.yaml", "a list for the rules", "mine.yaml", spoil.put("mine.yaml", "- hr > 90"))
     yield Case(REPORT.replace("EVAL", "DATA"), "a dataset folder for an evaluation", "data")
+    yield Case(QUIZ.replace("GUIDED", "RUN"), "a pipeline folder for synthetic rows", "run")
     yield Case("report EVAL --card CLF", "a classifier folder for the card", "clf")
     yield Case("report EVAL --card POLICY", "a card of another generator", "policy", spoil.field("policy/card.json", "data_hash", "x"))
     yield Case(AUDIT + " --run EVAL", "an evaluation folder for a run", "eval")
@@ -567,6 +576,8 @@ def contents() -> Iterator[Case]:
         (REPORT, "eval/metrics.json", "text for an estimate", "utility.cells.0.metrics.auprc", "high", "metrics[...]"),
         (REPORT, "eval/metrics.json", "a model that learnt from no set", "utility.cells.3.synthetic", "b", "synthetic"),
         (REPORT, "eval/metrics.json", "a number for the fidelity", "fidelity", 3, "fidelity"),
+        (REPORT, "eval/metrics.json", "no realism", "realism", None, "realism"),
+        (REPORT, "eval/metrics.json", "another set's reasons", "realism.profiles.sets", {}, "realism"),
         (REPORT, "eval/metrics.json", "text for the privacy", "privacy.sets", "safe", "privacy.sets"),
         (REPORT, "eval/metrics.json", "another set's privacy", "privacy.sets", {}, "privacy.sets"),
         (REPORT, "eval/metrics.json", "text for a number of rows", "test.rows", "many", "test.rows"),

@@ -58,10 +58,19 @@ def extended(result: dict[str, Any]) -> dict[str, Any]:
         numbers |= {
             "mmd": estimate(0.01 + 0.05 * k, 0.005),
             "alpha_precision": estimate(0.95 - 0.05 * k),
-            "discriminative_gru": estimate(0.5 + 0.1 * k),
+            "told_apart_gru": estimate(0.5 + 0.1 * k),
             "strange_new_metric": {"mean": estimate(0.3), "by_channel": {"hr": estimate(0.3)}},
             "undefined_metric": estimate(None),
         }
+    for k, name in enumerate(names):
+        result["fidelity"]["against_floor"][name]["ks"] = {
+            "mean": estimate(0.05),
+            "worst": {"name": "hr", "value": 0.2, "low": 0.1},
+            "worse": True,
+        }
+        words = "hr: values that are whole numbers 0.3 % against 86.6 %"
+        result["realism"]["reasons"][name] = [{"words": words, "importance": 1.5, "alone": 0.99}] * k
+    result["realism"]["clinical"]["skipped"] = [{"name": "low oxygen", "missing": ["spo2", "resp"]}]
     kept = [cell for cell in cells if cell["protocol"] in ("TRTR", "TSTR", "TSRTR")]
     silent = [cell | {"metrics": None} for cell in kept]
     result["subgroups"] = [

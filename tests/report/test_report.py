@@ -65,6 +65,7 @@ FIGURES = {
     "Correlations of the channels",
     "Observed by hour",
     "Distances to real training rows",
+    "Told from real rows",
     "Distance to the closest record",
     "Membership inference",
     "Attribute inference",
@@ -106,6 +107,12 @@ def test_numbers_are_those_of_the_evaluation(whole):
     for numbers in result["fidelity"]["sets"].values():
         assert words_for(numbers["ks"]["mean"]) in text
         assert words_for(numbers["strange_new_metric"]["by_channel"]["hr"]) in text
+    for rule in result["realism"]["clinical"]["rules"]:
+        assert rule["name"] in text
+        for group in rule["groups"]:
+            assert words_for(group["sets"]["guided"]) in text
+    assert "hr: values that are whole numbers 0.3 % against 86.6 %" in text
+    assert "low oxygen (no spo2, resp)" in text
     assert result["real"]["content_hash"] in text
     assert "fewer than 20 positive rows" in text
     assert "no generator given" in text
@@ -182,17 +189,24 @@ def test_verdict_on_fidelity_and_privacy(whole):
     floor, numbers = result["fidelity"]["floor"], result["fidelity"]["sets"]["guided"]
     floor["ks"]["mean"], numbers["ks"]["mean"] = differing(0.1, 0.2), differing(0.3, 0.4)
     floor["mmd"], numbers["mmd"] = differing(0.1, 0.2), differing(0.15, 0.4)
+    paired = result["fidelity"]["against_floor"]["guided"]
+    for found in paired.values():
+        found |= {"worse": False}
+    paired["ks"] = {"mean": differing(0.15, 0.25), "worst": {"name": "hr", "value": 0.3, "low": 0.2}, "worse": True}
+    floor["told_apart_trees"], numbers["told_apart_trees"] = differing(0.48, 0.52), differing(0.9, 0.98)
+    paired["told_apart_trees"] |= {"worse": True}
     numbers["out_of_limits"] = differing(0.1, 0.2)
     leaks = result["privacy"]["sets"]["guided"]
     leaks["nearer_train"], leaks["copies"]["count"] = differing(0.45, 0.55), 3
     leaks["attacks"][0]["auc"], leaks["attacks"][1]["auc"] = differing(0.4, 0.9), differing(0.6, 0.7)
     answers = {answer.question: answer.sentences for answer in verdict(report_input(result, curves))}
     looks = [(s.mark, s.text) for s in answers["Do they look real?"] if s.text.startswith("guided")]
-    assert looks[0][0] == "bad"
-    assert "Kolmogorov-Smirnov distance 0.350 [0.300, 0.400] against 0.150 [0.100, 0.200]" in looks[0][1]
-    assert "maximum mean discrepancy" in looks[1][1]
-    assert "within reach" in looks[1][1]
-    assert "outside their limits" in looks[2][1]
+    assert [mark for mark, _ in looks] == ["bad", "bad", "even", "bad"]
+    assert "AUROC 0.940 [0.900, 0.980] (real held-out 0.500 [0.480, 0.520]); first by hr: values that are whole numbers" in looks[0][1]
+    assert "Kolmogorov-Smirnov distance 0.350 [0.300, 0.400] against 0.150 [0.100, 0.200], worst in hr" in looks[1][1]
+    assert "maximum mean discrepancy" in looks[2][1]
+    assert "within reach" in looks[2][1]
+    assert "outside their limits" in looks[3][1]
     private = [(s.mark, s.text) for s in answers["Do they give training patients away?"] if s.text.startswith("guided:")]
     assert [mark for mark, _ in private] == ["bad", "good", "bad"]
     assert "3 of" in private[0][1]
@@ -221,6 +235,8 @@ def test_commands_of_the_report_parse(whole, monkeypatch):
     assert "tardiff prepare mimic-iv --raw RAW --task los_3d --hours 24 --variables hr,sbp --sets a,b" in lines[0]
     assert "--widths 16 16" in lines[1]
     assert "'a name; rm=A-NAME--RM' --bootstrap 50 --quick --out" in lines[-2]
+    result["realism"]["clinical"]["skipped"].append({"name": "my rule", "missing": ["x"]})
+    assert "--rules RULES" in commands(report_input(result, curves))[-2]
 
 
 def test_folders_that_are_no_evaluation(tmp_path, evaluated):
@@ -250,6 +266,8 @@ def remove(tree, *path):
         (lambda r: remove(r, "utility", "cells", 0, "metrics", "auroc"), "missing `auroc` in `metrics`"),
         (lambda r: remove(r, "fidelity", "floor", "mmd", "value"), "missing `value`, or `mean` over channels"),
         (lambda r: remove(r, "forecast", "sets", "guided"), "`forecast.sets`: other sets than `synthetic` has"),
+        (lambda r: remove(r, "realism", "reasons", "guided"), "`realism.reasons`: other sets than `synthetic` has"),
+        (lambda r: remove(r, "fidelity", "against_floor", "guided"), "`fidelity.against_floor`: other sets than `synthetic` has"),
         (lambda r: remove(r, "real", "splits", "train"), "missing `train` in `real.splits`"),
         (lambda r: r["test"].update(positives=10**6), "`positives` must be among the `rows`"),
         (lambda r: r["settings"].update(seeds=0), "--seeds 0: must be at least 1"),

@@ -1,7 +1,5 @@
 """Fréchet distance between sets in the embedding of a classifier that learnt from real rows."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,8 +7,9 @@ from numpy.typing import NDArray
 from tardiff.base.noise import stream
 from tardiff.classifier import networks as classifier
 from tardiff.classifier.networks import Classifier, State
-from tardiff.evaluate.bootstrap import Draws, estimate, recentred, row_weights
+from tardiff.evaluate.bootstrap import Draws, row_weights
 from tardiff.evaluate.cache import Arrays
+from tardiff.evaluate.fidelity.distance import Distance, Distances
 from tardiff.evaluate.fidelity.run import MAX_ROWS
 from tardiff.evaluate.fidelity.sample import RESAMPLES, Array
 from tardiff.evaluate.judges import BATCH, COST, Rows
@@ -26,7 +25,7 @@ def fit_of(sets: RowSets, settings: EvaluateSettings) -> Fit:
     return Fit(_fit, (settings.seed,), ("train", "validation"), COST["tcn"] * len(sets.rows["train"]))
 
 
-def frechet(sets: RowSets, weights: State, settings: EvaluateSettings) -> dict[str, dict[str, Any]]:
+def frechet(sets: RowSets, weights: State, settings: EvaluateSettings) -> dict[str, Distances]:
     """Fréchet distance of each set's embeddings to those of the real training rows (Heusel et al., NeurIPS 2017), >= 0; 0 is best.
 
     The same number of rows of every set; its unit is that of the embedding, so it compares sets of one evaluation only.
@@ -50,7 +49,7 @@ def frechet(sets: RowSets, weights: State, settings: EvaluateSettings) -> dict[s
         return weighted_moments(embedded(encoder, sets.rows[role].take(chosen)), row_weights(rows, RESAMPLES, random))
 
     train = moments("train")
-    return {role: {"frechet": estimate(recentred(frechet_distance(*moments(role), *train)), rows)} for role in roles}
+    return {role: {"frechet": Distance(frechet_distance(*moments(role), *train), rows)} for role in roles}
 
 
 @torch.no_grad()

@@ -1,13 +1,13 @@
 """Maximum mean discrepancy: one number for the whole distribution, and whether chance explains it."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from tardiff.evaluate.bootstrap import Draws, estimate
+from tardiff.evaluate.bootstrap import Draws
+from tardiff.evaluate.fidelity.distance import Distance
 from tardiff.evaluate.fidelity.sample import Array
 
 PERMUTATIONS = 500
@@ -25,9 +25,9 @@ class Discrepancy:
     draws: Draws
     p_value: float
 
-    def written(self, n: int) -> dict[str, Any]:
-        """As an estimate."""
-        return estimate(self.draws, n) | {"p_value": self.p_value, "permutations": PERMUTATIONS}
+    def distance(self, n: int) -> Distance:
+        """With its test, of `n` rows of each set."""
+        return Distance(self.draws, n, unbiased=True, more={"p_value": self.p_value, "permutations": PERMUTATIONS})
 
 
 def discrepancy(ours: Array, theirs: Array, weights: NDArray[np.floating], random: np.random.Generator) -> Discrepancy:

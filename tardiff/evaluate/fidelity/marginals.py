@@ -15,7 +15,7 @@ MOST_STEPS = 12  # at which distributions are compared, spread evenly over the w
 def distances(sample: Sample, train: Sample, channel: int) -> tuple[Draws, Draws]:
     """Kolmogorov-Smirnov and Wasserstein distance (real standard deviations) of a channel's observed values, both [1 + B]."""
     ours, theirs = observed(sample.split, channel), observed(train.split, channel)
-    return _distances(sample, train, ours, theirs, LEVELS, _deviation(train, channel))
+    return of_entries(sample, train, ours, theirs, LEVELS, deviation(train, channel))
 
 
 def by_step(sample: Sample, train: Sample, channel: int) -> Draws:
@@ -28,15 +28,17 @@ def by_step(sample: Sample, train: Sample, channel: int) -> Draws:
     draws = []
     for step in np.unique(np.linspace(0, steps - 1, min(MOST_STEPS, steps)).round().astype(int)):
         ours, theirs = (observed(s.split, channel, slice(step, step + 1)) for s in (sample, train))
-        draws.append(_distances(sample, train, ours, theirs, LEVELS_A_STEP, _deviation(train, channel))[1])
+        draws.append(of_entries(sample, train, ours, theirs, LEVELS_A_STEP, deviation(train, channel))[1])
     return mean(np.stack(draws, axis=1))
 
 
-def _deviation(train: Sample, channel: int) -> float:
+def deviation(train: Sample, channel: int) -> float:
+    """Standard deviation of a channel's observed values; 1 if it has none."""
     return float(observed(train.split, channel)[1].std(dtype=np.float64)) or 1.0
 
 
-def _distances(sample: Sample, train: Sample, ours: Entries, theirs: Entries, levels: int, sd: float) -> tuple[Draws, Draws]:
+def of_entries(sample: Sample, train: Sample, ours: Entries, theirs: Entries, levels: int = LEVELS, sd: float = 1.0) -> tuple[Draws, Draws]:
+    """Kolmogorov-Smirnov and Wasserstein distance (in units of `sd`) of some values of both sets, both [1 + B]; NaN if one has none."""
     if min(len(ours[1]), len(theirs[1])) == 0:
         undefined = np.full(len(sample.weights), np.nan)
         return undefined, undefined

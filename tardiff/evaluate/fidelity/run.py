@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 
 from tardiff.base.noise import stream
-from tardiff.base.progress import bar
 from tardiff.data.codec import Codec
-from tardiff.data.dataset import Dataset, Manifest
-from tardiff.evaluate.bootstrap import Draws, estimate, recentred
+from tardiff.data.dataset import Manifest, Split
 from tardiff.evaluate.features import summary_features
-from tardiff.evaluate.fidelity import dependence, marginals, missingness, rules
+from tardiff.evaluate.fidelity import dependence, descriptors, marginals, missingness, resolution, rules
+from tardiff.evaluate.fidelity.distance import Distance, Distances, against_floor
 from tardiff.evaluate.fidelity.kernel import discrepancy
 from tardiff.evaluate.fidelity.sample import RESAMPLES, Array, Sample, mean
 from tardiff.evaluate.fidelity.spectrum import power, spectral_distance
@@ -19,45 +18,54 @@ from tardiff.evaluate.fidelity.support import support
 
 MAX_ROWS = 4000  # of each set: more would not change a decimal that is shown
 MAX_PAIRED = 1000  # where every row is compared with every other one
+FLOOR = "held-out"
 
 
-def measure_fidelity(real: Dataset, synthetic: Mapping[str, Dataset], seed: int) -> dict[str, Any]:
-    """Compare each synthetic set, and the real held-out rows (the floor), with the real training rows.
-
-    The same number of rows is drawn from every set, so that noise weighs the same in all comparisons.
+def draw_samples(splits: Mapping[str, Split], seed: int) -> dict[str, Sample]:
+    """Equally many rows of every split, so that noise weighs the same in all comparisons.
 
     Args:
-        real: with its three splits.
-        synthetic: data sets by name.
-        seed: of the rows drawn, the bootstrap and the permutations.
+        splits: by role: `train`, `held-out` (real rows, which are the floor) and `synthetic/NAME`.
+        seed: of the rows drawn and the bootstrap.
+    """
+    rows = min(MAX_ROWS, *map(len, splits.values()))
+    return {role: Sample.draw(split, rows, seed, role) for role, split in splits.items()}
+
+
+def fidelity(by_role: Mapping[str, Distances]) -> dict[str, Any]:
+    """The distances of every role, as JSON.
 
     Returns:
-        `rows`, `resamples`, `floor` and `sets` (by name), each as `value_distances` and `record_distances` give it.
+        `rows`, `resamples`, `floor` and `sets` (by name): estimates by metric; and `against_floor`: by name, as `against_floor` gives it.
     """
-    others = {"held-out": real.split("test")} | {f"synthetic/{name}": dataset.train for name, dataset in synthetic.items()}
-    rows = min([MAX_ROWS, len(real.train), *map(len, others.values())])
-    train = Sample.draw(real.train, rows, seed, "train")
-    codec = Codec.fit(real.train, real.manifest)
-    compared = {}
-    for name, split in bar(others.items(), desc="comparing records"):
-        sample = Sample.draw(split, rows, seed, name)
-        compared[name] = value_distances(sample, train, real.manifest) | record_distances(sample, train, codec, seed)
+    floor = by_role[FLOOR]
+    sets = {role.removeprefix("synthetic/"): distances for role, distances in by_role.items() if role != FLOOR}
     return {
-        "rows": rows,
+        "rows": floor["ks"].n,
         "resamples": RESAMPLES,
-        "floor": compared["held-out"],
-        "sets": {name: compared[f"synthetic/{name}"] for name in synthetic},
+        "floor": _written(floor),
+        "sets": {name: _written(distances) for name, distances in sets.items()},
+        "against_floor": {name: against_floor(distances, floor) for name, distances in sets.items()},
     }
 
 
-def value_distances(sample: Sample, train: Sample, manifest: Manifest) -> dict[str, Any]:
-    """Numbers of physical values and masks; `mean` is over channels, of magnitudes. Each is 0 for identical sets.
+def _written(distances: Distances) -> dict[str, Any]:
+    return {key: distance.written() for key, distance in distances.items()}
+
+
+def value_distances(sample: Sample, train: Sample, manifest: Manifest) -> Distances:
+    """Numbers of physical values, masks and descriptors; the mean is over channels, of magnitudes. Each is 0 for identical sets.
 
     - `ks`: Kolmogorov-Smirnov distance of the observed values, 0 to 1, 0 is the same distribution.
     - `wasserstein`: earth mover's distance of the observed values, in real standard deviations, >= 0.
     - `dimension_wise`: the same step by step, mean over steps.
     - `observed_rate`: share of steps observed, set minus train, -1 to 1.
     - `observed_rate_by_step`: mean over steps of the absolute difference at that step, 0 to 1.
+    - `never_charted`: share of rows in which the channel is never observed, set minus train, -1 to 1.
+    - `run_lengths`, `gap_lengths`: total variation between the lengths of stretches with and without an observation, 0 to 1.
+    - `resolution`: mean over `resolution.GRIDS` of the absolute difference of the share of values on the grid, 0 to 1.
+    - `repeats`: share of exact repeats among successive values, set minus train, -1 to 1.
+    - `change`: mean absolute change between successive values, set minus train, in real standard deviations.
     - `autocorrelation`: of observed values one step apart, set minus train, -2 to 2.
     - `autocorrelation_function`: mean absolute difference over `dependence.LAGS`, 0 to 2.
     - `correlation`: mean absolute difference of the channels' correlations (steps where both are observed), 0 to 2.
@@ -72,6 +80,8 @@ def value_distances(sample: Sample, train: Sample, manifest: Manifest) -> dict[s
     lags = [_difference(dependence.autocorrelation, sample, train, lag) for lag in dependence.LAGS]
     cross = [_difference(dependence.cross_correlations, sample, train, lag) for lag in dependence.CROSS_LAGS]
     by_step = np.abs(_difference(missingness.observed_rate_by_step, sample, train))
+    grids = np.abs(_difference(resolution.grid_shares, sample, train))
+    deviations = np.array([marginals.deviation(train, c) for c in channels])
     cuts = dependence.quantile_cuts(train)
     n, names = len(sample.split), manifest.channel_names
 
@@ -80,27 +90,35 @@ def value_distances(sample: Sample, train: Sample, manifest: Manifest) -> dict[s
         "wasserstein": np.stack([distance for _, distance in marginal], axis=1),
         "dimension_wise": np.stack([marginals.by_step(sample, train, c) for c in channels], axis=1),
         "observed_rate_by_step": np.stack([mean(by_step[:, c]) for c in channels], axis=1),
+        "run_lengths": missingness.total_variation(missingness.run_lengths(sample), missingness.run_lengths(train)),
+        "gap_lengths": missingness.total_variation(missingness.gap_lengths(sample), missingness.gap_lengths(train)),
+        "resolution": np.stack([mean(grids[:, c]) for c in channels], axis=1),
         "autocorrelation_function": np.stack([mean(np.abs(np.stack([lag[:, c] for lag in lags], 1))) for c in channels], axis=1),
     }
-    signed = {"observed_rate": _difference(missingness.observed_rate, sample, train), "autocorrelation": lags[0]}
+    differences = {
+        "observed_rate": _difference(missingness.observed_rate, sample, train),
+        "never_charted": _difference(missingness.never_charted, sample, train),
+        "repeats": _difference(resolution.repeats, sample, train),
+        "change": _difference(resolution.mean_change, sample, train) / deviations,
+        "autocorrelation": lags[0],
+    }
     pairs = {
         "correlation": _difference(dependence.correlations, sample, train),
         "cross_correlation": np.concatenate(cross, axis=1),
         "mutual_information": _difference(dependence.mutual_information, sample, train, cuts),
         "co_observation": _difference(missingness.co_observation, sample, train),
     }
+    broken = {"ordering_violations": rules.ordering_violations(sample, manifest), "out_of_limits": rules.out_of_limits(sample, manifest)}
     return (
-        {key: _over_channels(draws, names, n, recentred) for key, draws in distances.items()}
-        | {key: _over_channels(draws, names, n, lambda d: d) for key, draws in signed.items()}
-        | {key: estimate(recentred(mean(np.abs(draws))), n) for key, draws in pairs.items()}
-        | {
-            "ordering_violations": estimate(rules.ordering_violations(sample, manifest), n),
-            "out_of_limits": estimate(rules.out_of_limits(sample, manifest), n),
-        }
+        {key: Distance(draws, n, names) for key, draws in distances.items()}
+        | {key: Distance(draws, n, names, unbiased=True) for key, draws in differences.items()}
+        | {key: Distance(mean(np.abs(draws)), n) for key, draws in pairs.items()}
+        | {key: Distance(draws, n, unbiased=True) for key, draws in broken.items()}
+        | descriptors.distances(sample, train, manifest)
     )
 
 
-def record_distances(sample: Sample, train: Sample, codec: Codec, seed: int) -> dict[str, Any]:
+def record_distances(sample: Sample, train: Sample, codec: Codec, seed: int) -> Distances:
     """Numbers of whole records, in the codec's space.
 
     - `spectrum`: mean absolute log10 ratio of power over frequencies, of filled normal scores, >= 0, by channel.
@@ -124,9 +142,9 @@ def record_distances(sample: Sample, train: Sample, codec: Codec, seed: int) -> 
     summaries, train_summaries = _standardised(summary_features(ours[few]), summary_features(theirs[few_of_train]))
     neighbours = support(summaries, train_summaries, weights, train_weights)
     return {
-        "spectrum": _over_channels(spectral_distance(*spectra), tuple(c.name for c in codec.channels), n, recentred),
-        "mmd": mmd.written(len(few)),
-        **{key: estimate(draws, len(few)) for key, draws in neighbours.items()},
+        "spectrum": Distance(spectral_distance(*spectra), n, tuple(c.name for c in codec.channels)),
+        "mmd": mmd.distance(len(few)),
+        **{key: Distance(draws, len(few), unbiased=True) for key, draws in neighbours.items()},
     }
 
 
@@ -139,11 +157,3 @@ def _standardised(rows: Array, train: Array) -> tuple[Array, Array]:
     centre, spread = train.mean(0), train.std(0)
     spread = np.where(spread > 0, spread, 1)
     return (rows - centre) / spread, (train - centre) / spread
-
-
-def _over_channels(draws: Array, names: tuple[str, ...], n: int, settle: Callable[[Draws], Draws]) -> dict[str, Any]:
-    """Draws [1 + B, C] as estimates, by channel and their mean magnitude."""
-    return {
-        "mean": estimate(recentred(mean(np.abs(draws))), n),
-        "by_channel": {name: estimate(settle(draws[:, c]), n) for c, name in enumerate(names)},
-    }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tardiff.base.noise import stream
 from tardiff.data.dataset import Split
-from tardiff.evaluate.bootstrap import Draws, row_weights
+from tardiff.evaluate.bootstrap import Draws, group_weights
 from tardiff.model.pipeline import Samples
 
 RESAMPLES = 200
@@ -31,10 +31,11 @@ class Sample:
 
     @classmethod
     def draw(cls, split: Split, rows: int, seed: int, name: str) -> "Sample":
-        """`rows` of the split, drawn without replacement, and their weights; other sets' names are other draws."""
+        """`rows` of the split, drawn without replacement, and their weights by patient; other sets' names are other draws."""
         random = stream(f"fidelity/{name}", seed)
         chosen = np.sort(random.permutation(len(split))[:rows])
-        return cls(split.take(chosen), row_weights(rows, RESAMPLES, random))
+        taken = split.take(chosen)
+        return cls(taken, group_weights(taken.subject_id, RESAMPLES, random))
 
     def sums(self, by_row: NDArray[np.floating]) -> Array:
         """Weighted sums over rows: [n, ...] to [1 + B, ...]."""

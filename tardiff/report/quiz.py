@@ -1,0 +1,100 @@
+"""A quiz: real stays beside synthetic ones, shuffled, on one page on which a person guesses which is which."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+
+from tardiff.base.files import new_file, refuse_existing
+from tardiff.base.noise import stream
+from tardiff.data.dataset import Dataset, Manifest, Split
+from tardiff.errors import InputError
+from tardiff.evaluate.opening import like_real
+from tardiff.report.page import template_and_style
+from tardiff.report.parts import panel
+from tardiff.report.svg import Numbers, Panel, Scale
+
+MOST = 200
+HOURS = 8  # of a stay that its table shows
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Stay:
+    """A stay as the page shows it.
+
+    Attributes:
+        answer: `real` or `synthetic`.
+        descriptors: names and values.
+        charts: one a channel.
+        hours: the first hours in which anything is charted.
+        rows: each channel's name and its values at these hours, with the decimals that they have.
+    """
+
+    answer: str
+    descriptors: Sequence[tuple[str, str]]
+    charts: Sequence[Markup]
+    hours: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[str]]]
+
+
+def quiz(real: Dataset, synthetic: Dataset, out: str | Path, stays: int = 10, seed: int = 0) -> Path:
+    """Write the page; returns its path.
+
+    Args:
+        real: its test rows, or its training rows if it has no others.
+        synthetic: its training rows; channels and descriptors are matched by name.
+        out: HTML file to write.
+        stays: of each kind.
+        seed: of the stays drawn and their order.
+
+    Raises:
+        TardiffError: the data sets do not match, have too few stays, or `out` exists or cannot be written.
+    """
+    refuse_existing(out)
+    other = like_real("synthetic", synthetic, real).train
+    mine = real.splits.get("test", real.train)
+    for name, split in (("real", mine), ("synthetic", other)):
+        if not 1 <= stays <= min(MOST, len(split)):
+            raise InputError(f"--stays {stays}: must be between 1 and {min(MOST, len(split))} (the {name} set has {len(split)})")
+    random = stream("quiz", seed)
+    drawn = Split.concatenate([split.take(random.permutation(len(split))[:stays]) for split in (mine, other)])
+    order = random.permutation(2 * stays)
+    scales = [Scale.around(map(float, values[np.isfinite(values)])) for values in drawn.values.swapaxes(0, 1)]
+    shown = [_stay(drawn, row, "real" if row < stays else "synthetic", real.manifest, scales) for row in order]
+    template, style = template_and_style("quiz.html.j2")
+    page = template.render(stays=shown, each=stays, manifest=real.manifest, style=style)
+    with new_file(out) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return Path(out)
+
+
+def _stay(split: Split, row: int, answer: str, manifest: Manifest, scales: Sequence[Scale]) -> Stay:
+    values, steps = split.values[row], manifest.steps
+    hours = [manifest.step_hours * step for step in range(steps)]
+    across = Scale(0, hours[-1] or 1)
+    charts = []
+    for channel, series, scale in zip(manifest.channels, values, scales, strict=True):
+        plot = Panel(f"{channel.name} by hour", across, scale)
+        plot.line(hours, _known(series), "other")
+        charts.append(panel(plot.svg(), channel.name, channel.unit))
+    told = np.flatnonzero(np.isfinite(values).any(0))[:HOURS]
+    rows = [(channel.name, [_number(value) for value in series[told]]) for channel, series in zip(manifest.channels, values, strict=True)]
+    return Stay(answer, list(_descriptors(split, row, manifest)), charts, [f"{hours[step]:g} h" for step in told], rows)
+
+
+def _descriptors(split: Split, row: int, manifest: Manifest) -> Iterator[tuple[str, str]]:
+    for static, value in zip(manifest.statics, split.static[row], strict=True):
+        text = static.categories[int(value)] if static.categories and np.isfinite(value) else f"{_number(value)} {static.unit}".rstrip()
+        yield static.name, text
+
+
+def _known(series: np.ndarray) -> Numbers:
+    return [float(value) if np.isfinite(value) else None for value in series]
+
+
+def _number(value: float) -> str:
+    """With as many decimals as it has, three at most."""
+    return f"{value:.3f}".rstrip("0").rstrip(".") if np.isfinite(value) else MISSING
