@@ -5,8 +5,9 @@ grids. The model draws the steps in order and, in a step, the channels in order:
 
     p(chart | label, descriptors) = product over t, c of p(symbol[c, t] | chart[:, < t], chart[< c, t], label, descriptors)
 
-What it reads of the steps before are sums that forget at several rates, the time since each channel was charted, and the gap before
-that, so that it needs no recurrence and every step of a record is learnt at once. Within a step it is a neural autoregressive distribution estimator (NADE, Larochelle & Murray 2011).
+What it reads of the steps before are sums that forget at several rates, the time since each channel was charted, and the gap before that,
+so that it needs no recurrence and every step of a record is learnt at once. Within a step it is a neural autoregressive distribution
+estimator (NADE, Larochelle & Murray 2011).
 """
 
 import math
