@@ -34,7 +34,7 @@ def draw_bodies(rng: np.random.Generator, unit: NDArray[np.int64]) -> Bodies:
     n = len(unit)
     male = rng.random(n) < of_unit(unit, "men")
     years = rng.normal(of_unit(unit, "age"), of_unit(unit, "age_spread")) + WOMEN_OLDER * (0.5 - male)
-    age = np.clip(np.round(years), 18, 91)
+    age: NDArray[np.float64] = np.clip(np.round(years), 18, 91)
     height = rng.normal(np.where(male, HEIGHT_OF_MEN, HEIGHT_OF_WOMEN), HEIGHT_SPREAD)
     mass = BODY_MASS * np.exp(rng.normal(0, BODY_MASS_SPREAD, n) - LEANER * (age - 64))
     return Bodies(male, age, height, np.clip(mass * (height / 100) ** 2, 35, 250))

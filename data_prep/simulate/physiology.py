@@ -48,18 +48,18 @@ class Course(Timeline):
 
 def draw_course(rng: np.random.Generator, stays: Stays) -> Course:
     """Severity around a level of the stay's own, which rises over two days for those who die."""
-    n, died, line = len(stays), stays.died, Timeline.of(stays)
+    n, died, time = len(stays), stays.died, Timeline.of(stays)
     own = rng.normal(0, 0.8, n) + DEATH_LEVEL * died
-    rise = DEATH_RISE * died[line.stay] * np.minimum(line.slot / 96, 1)
-    severity = own[line.stay] + rise + OU_SPREAD * line.wander(rng, OU_HOURS)
+    rise = DEATH_RISE * died[time.stay] * np.minimum(time.slot / 96, 1)
+    severity = own[time.stay] + rise + OU_SPREAD * time.wander(rng, OU_HOURS)
     slow = float(np.exp(-0.5 / LATE_HOURS))
-    late = line.trail((1 - slow) * severity + np.where(line.slot == 0, slow * own[line.stay], 0), slow)
-    level = line.mean(severity)
+    late = time.trail((1 - slow) * severity + np.where(time.slot == 0, slow * own[time.stay], 0), slow)
+    level = time.mean(severity)
     fails = rng.random(n) < sigmoid(-2.2 + 1.0 * level)
     return Course(
-        stay=line.stay,
-        slot=line.slot,
-        start=line.start,
+        stay=time.stay,
+        slot=time.slot,
+        start=time.start,
         severity=severity,
         late=late,
         level=level,

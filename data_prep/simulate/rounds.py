@@ -15,17 +15,17 @@ NEVER_CHARTED = (40, 7)
 """Period and phase of the stays without a chart."""
 INTERVALS = np.array([1, 2, 4])
 """Hours between rounds."""
-HOURLY = 1.7
+HOURLY = 2.1
 """Log odds of hourly rounds at severity 0, without an arterial line; a line adds `LINE`."""
 LINE = 2.0
 TWO_HOURLY = 2 / 3
 """Share of two-hourly rounds where they are not hourly."""
 WORSE = 1.5
 """Above this severity rounds are hourly whatever the stay's interval is."""
-HELD, BETWEEN = 3.8, -2.6
+HELD, BETWEEN = 4.2, -1.9
 """Log odds at severity 0 that a round is not missed, and that there is one on the half hour."""
-AWAY = 1 / 80
-"""Chance that a patient leaves for an examination in a half hour."""
+AWAY, SHORTEST_AWAY, LONGEST_AWAY = 1 / 100, 2, 10
+"""Chance that a patient leaves for an examination in a half hour, and the half hours until the return."""
 LATE, LATEST = 0.15, 9
 """Share of the rounds that are late, and by how many minutes at most."""
 
@@ -62,7 +62,7 @@ def draw_rounds(rng: np.random.Generator, stays: Stays, course: Course) -> Round
     inside = (minute < 60 * stays.hours[stay] - 1) & ~stays.every(*NEVER_CHARTED)[stay]
     due = full_hour & ((clock % _intervals(rng, course)[stay] == 0) | (course.severity > WORSE))
     held = chance(rng, np.where(full_hour, HELD, BETWEEN) + course.severity)
-    away = course.held(rng.random(m) < AWAY, rng.integers(2, 9, m))
+    away = course.held(rng.random(m) < AWAY, rng.integers(SHORTEST_AWAY, LONGEST_AWAY + 1, m))
     first = inside & (slot == (strikes // 30)[stay])
     charted = first | (inside & held & ~away & (due | ~full_hour))
     return Rounds(minute, charted, first, charted & full_hour, clock)

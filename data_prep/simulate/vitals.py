@@ -15,9 +15,9 @@ from data_prep.simulate.units import of_unit
 
 AGE, WEIGHT = 64.0, 81.0
 """Years and kg to which the mean levels belong."""
-HEART_BY_AGE = -0.22
+HEART_BY_AGE = -0.27
 """Beats a minute for every year."""
-SYSTOLIC_BY_AGE, DIASTOLIC_BY_AGE = 0.18, -0.14
+SYSTOLIC_BY_AGE, DIASTOLIC_BY_AGE = 0.25, -0.12
 """mmHg for every year: arteries stiffen."""
 PRESSURE_BY_WEIGHT = 0.12
 """mmHg for every kg, of all three pressures."""
@@ -64,7 +64,7 @@ def draw_vitals(rng: np.random.Generator, stays: Stays, course: Course) -> Vital
 
     cold = (of_unit(stays.unit, "cold") * rng.uniform(0.2, 1.3, n))[stay] * np.exp(-course.slot / 2 / WARMING_HOURS)
     direction = rng.choice([-0.5, 0.35, 0.5], n)[stay]
-    temp = level(36.95, 0.35)[stay] + direction * shock + 0.15 * day + 0.4 * course.wander(rng, 10) - cold
+    temp = level(36.95, 0.35)[stay] + direction * shock + 0.15 * day + 0.45 * course.wander(rng, 10) - cold
     fever = np.maximum(temp - FEVER, 0)
 
     own = level(83, 13) + HEART_BY_AGE * older
