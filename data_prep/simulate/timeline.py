@@ -41,7 +41,8 @@ class Timeline:
         """In each stay, x = `keep` x + push, from 0."""
         across: Floats = lfilter([1.0], [1.0, -keep], pushes)
         carried = np.append(0.0, across[self.start[1:-1] - 1])  # from the stay before
-        return across - carried[self.stay] * keep ** (self.slot + 1.0)
+        alone: Floats = across - carried[self.stay] * keep ** (self.slot + 1.0)
+        return alone
 
     def wander(self, rng: np.random.Generator, hours: float) -> Floats:
         """An Ornstein-Uhlenbeck process of mean 0 and variance 1 in each stay, with this memory."""

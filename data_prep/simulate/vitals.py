@@ -27,8 +27,10 @@ RESTLESS = 0.3
 """Spread of the logarithm of how much a patient's signs move from hour to hour."""
 WARMING_HOURS = 5.0
 """In which those who come cold from the operating room are two thirds warm again."""
-PACES = np.array([60.0, 70.0, 80.0, 90.0])
+PACES, PACE_SHARES = np.array([60.0, 70.0, 80.0, 90.0]), np.array([0.15, 0.2, 0.5, 0.15])
 """Beats a minute that pacemakers are set to."""
+SLOWER = 10.0
+"""Beats a minute by which hearts under a pacemaker would be slower than others."""
 
 
 @dataclass(frozen=True)
@@ -46,48 +48,80 @@ class Vitals:
     """In degrees Celsius."""
 
 
+class _Patients:
+    """What their vital signs have in common: who they are, how sick, how restless, and the time of day."""
+
+    def __init__(self, rng: np.random.Generator, stays: Stays, course: Course) -> None:
+        self.rng, self.stays, self.course = rng, stays, course
+        self.older, self.heavier = stays.age - AGE, stays.weight - WEIGHT
+        self.severity, self.shock = course.severity, np.maximum(course.severity, -1)
+        self.restless: Floats = np.exp(rng.normal(0, RESTLESS, len(stays)))[course.stay]
+        self.hour = course.slot / 2
+        started = (stays.intime - stays.intime.astype("datetime64[D]")).astype(np.int64) / 3600
+        self.day: Floats = np.sin(2 * np.pi * (started[course.stay] + self.hour - 9) / 24)
+
+    def each(self, own: Floats) -> Floats:
+        """A patient's own number [n] in every half hour [m]."""
+        return own[self.course.stay]
+
+    def level(self, mean: float, spread: float) -> Floats:
+        """A level of each patient's own [n]."""
+        return self.rng.normal(mean, spread, len(self.stays))
+
+    def unrest(self, slow: float, hours: float, fast: float) -> Floats:
+        """A wander of this spread and memory, and what is another one in the next half hour [m]."""
+        return slow * self.course.wander(self.rng, hours) + self.rng.normal(0, fast, len(self.severity))
+
+
 def draw_vitals(rng: np.random.Generator, stays: Stays, course: Course) -> Vitals:
     """Vital signs of patients on their course."""
-    stay, severity, n = course.stay, course.severity, len(stays)
-    restless = np.exp(rng.normal(0, RESTLESS, n))[stay]
-    older, heavier = stays.age - AGE, stays.weight - WEIGHT
-
-    def level(mean: float, spread: float) -> Floats:
-        return rng.normal(mean, spread, n)
-
-    def unrest(slow: float, hours: float, fast: float) -> Floats:
-        return slow * course.wander(rng, hours) + rng.normal(0, fast, len(stay))
-
-    started = (stays.intime - stays.intime.astype("datetime64[D]")).astype(np.int64) / 3600
-    day = np.sin(2 * np.pi * (started[stay] + course.slot / 2 - 9) / 24)
-    shock = np.maximum(severity, -1)
-
-    cold = (of_unit(stays.unit, "cold") * rng.uniform(0.2, 1.3, n))[stay] * np.exp(-course.slot / 2 / WARMING_HOURS)
-    direction = rng.choice([-0.5, 0.35, 0.5], n)[stay]
-    temp = level(36.95, 0.35)[stay] + direction * shock + 0.15 * day + 0.45 * course.wander(rng, 10) - cold
-    fever = np.maximum(temp - FEVER, 0)
-
-    own = level(83, 13) + HEART_BY_AGE * older
-    beat = restless * unrest(4.8, 4, 3.2)
-    heart = np.clip(own[stay] + 6.5 * severity + 2 * day + HEART_BY_FEVER * fever + beat, 25, 210)
-    paced = rng.random(n) < of_unit(stays.unit, "paced")
-    pace = rng.choice(PACES, n, p=(0.15, 0.2, 0.5, 0.15))
-    hr = np.where(paced[stay], np.maximum(heart - 10, pace[stay]), heart)
-
-    wave = restless * unrest(5.5, 3, 5)
-    own = level(80, 10) + (SYSTOLIC_BY_AGE + 2 * DIASTOLIC_BY_AGE) / 3 * older + PRESSURE_BY_WEIGHT * heavier
-    mean = np.clip(own[stay] - 5.2 * severity + 2 * day + wave, 25, 160)
-    own = level(57, 14) + (SYSTOLIC_BY_AGE - DIASTOLIC_BY_AGE) * older
-    pulse = np.clip(own[stay] - 2 * severity + 0.4 * wave + restless * unrest(5, 3, 6), 12, 1.5 * mean)
-    shape = np.clip(rng.normal(1 / 3, 0.035, n)[stay] + rng.normal(0, 0.04, len(stay)), 0.2, 0.5)
-    dbp = mean - pulse / 3
-    breath = level(18, 3)[stay] + 1.8 * severity + BREATH_BY_FEVER * fever + 0.1 * beat + restless * unrest(1.8, 4, 2.6)
+    patients = _Patients(rng, stays, course)
+    core = _core_temperature(patients)
+    fever = np.maximum(core - FEVER, 0)
+    beat = patients.restless * patients.unrest(4.8, 4, 3.2)
+    hr = _heart(patients, HEART_BY_FEVER * fever + beat)
+    sbp, dbp, mean = _pressures(patients)
+    breath = patients.each(patients.level(18, 3)) + 1.8 * patients.severity + BREATH_BY_FEVER * fever + 0.1 * beat
+    saturation = patients.each(patients.level(97.5, 1.5)) - 1.0 * patients.shock
     return Vitals(
         hr=hr,
-        sbp=dbp + pulse,
+        sbp=sbp,
         dbp=dbp,
-        map=dbp + shape * pulse,
-        resp=np.clip(breath, 4, 60),
-        spo2=np.clip(level(97.5, 1.5)[stay] - 1.0 * shock + unrest(1.0, 6, 1.2), 60, 100),
-        temp=np.clip(temp + rng.normal(0, 0.08, len(stay)), 31, 42),
+        map=mean,
+        resp=np.clip(breath + patients.restless * patients.unrest(1.8, 4, 2.6), 4, 60),
+        spo2=np.clip(saturation + patients.unrest(1.0, 6, 1.2), 60, 100),
+        temp=np.clip(core + rng.normal(0, 0.08, len(core)), 31, 42),
     )
+
+
+def _core_temperature(patients: _Patients) -> Floats:
+    """Sickness moves it up or down, in each patient its own way; those who come cold warm up."""
+    rng, n = patients.rng, len(patients.stays)
+    cold = of_unit(patients.stays.unit, "cold") * rng.uniform(0.2, 1.3, n)
+    direction = rng.choice([-0.5, 0.35, 0.5], n)
+    moved = patients.each(direction) * patients.shock + 0.15 * patients.day + 0.45 * patients.course.wander(rng, 10)
+    return patients.each(patients.level(36.95, 0.35)) + moved - patients.each(cold) * np.exp(-patients.hour / WARMING_HOURS)
+
+
+def _heart(patients: _Patients, moved: Floats) -> Floats:
+    """The heart's own rate, or the pacemaker's where that is higher."""
+    rng, n = patients.rng, len(patients.stays)
+    own = patients.each(patients.level(83, 13) + HEART_BY_AGE * patients.older)
+    rate = np.clip(own + 6.5 * patients.severity + 2 * patients.day + moved, 25, 210)
+    paced = rng.random(n) < of_unit(patients.stays.unit, "paced")
+    pace = rng.choice(PACES, n, p=PACE_SHARES)
+    return np.where(paced[patients.course.stay], np.maximum(rate - SLOWER, patients.each(pace)), rate)
+
+
+def _pressures(patients: _Patients) -> tuple[Floats, Floats, Floats]:
+    """Systolic, diastolic and mean: a wave of its own mean, height and shape in each patient."""
+    wave = patients.restless * patients.unrest(5.5, 3, 5)
+    stiffer = (SYSTOLIC_BY_AGE + 2 * DIASTOLIC_BY_AGE) / 3 * patients.older
+    own = patients.level(80, 10) + stiffer + PRESSURE_BY_WEIGHT * patients.heavier
+    mean = np.clip(patients.each(own) - 5.2 * patients.severity + 2 * patients.day + wave, 25, 160)
+    own = patients.level(57, 14) + (SYSTOLIC_BY_AGE - DIASTOLIC_BY_AGE) * patients.older
+    height = patients.each(own) - 2 * patients.severity + 0.4 * wave + patients.restless * patients.unrest(5, 3, 6)
+    height = np.clip(height, 12, 1.5 * mean)
+    shape = patients.each(patients.level(1 / 3, 0.035)) + patients.rng.normal(0, 0.04, len(wave))
+    dbp = mean - height / 3
+    return dbp + height, dbp, dbp + np.clip(shape, 0.2, 0.5) * height
