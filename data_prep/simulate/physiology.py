@@ -13,7 +13,7 @@ from data_prep.simulate.patients import Flags, Floats, Integers, Stays
 from data_prep.simulate.timeline import Timeline
 from data_prep.simulate.units import of_unit
 
-DEATH_LEVEL = 0.9
+DEATH_LEVEL = 1.0
 DEATH_RISE = 1.4
 """How much higher the severity of those who die starts, and how much it rises in two days."""
 OU_HOURS = 8.0

@@ -22,7 +22,7 @@ TWO_HOURLY = 2 / 3
 """Share of two-hourly rounds where they are not hourly."""
 WORSE = 1.5
 """Above this severity rounds are hourly whatever the stay's interval is."""
-HELD, BETWEEN = 4.2, -1.9
+HELD, BETWEEN = 4.2, -2.2
 """Log odds at severity 0 that a round is not missed, and that there is one on the half hour."""
 AWAY, SHORTEST_AWAY, LONGEST_AWAY = 1 / 100, 2, 10
 """Chance that a patient leaves for an examination in a half hour, and the half hours until the return."""

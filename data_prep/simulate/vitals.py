@@ -81,8 +81,8 @@ def draw_vitals(rng: np.random.Generator, stays: Stays, course: Course) -> Vital
     beat = patients.restless * patients.unrest(4.8, 4, 3.2)
     hr = _heart(patients, HEART_BY_FEVER * fever + beat)
     sbp, dbp, mean = _pressures(patients)
-    breath = patients.each(patients.level(18, 3)) + 1.8 * patients.severity + BREATH_BY_FEVER * fever + 0.1 * beat
-    saturation = patients.each(patients.level(97.5, 1.5)) - 1.0 * patients.shock
+    breath = patients.each(patients.level(18, 3)) + 2 * patients.severity + BREATH_BY_FEVER * fever + 0.1 * beat
+    saturation = patients.each(patients.level(97.5, 1.5)) - 1.2 * patients.shock
     return Vitals(
         hr=hr,
         sbp=sbp,
@@ -107,7 +107,7 @@ def _heart(patients: _Patients, moved: Floats) -> Floats:
     """The heart's own rate, or the pacemaker's where that is higher."""
     rng, n = patients.rng, len(patients.stays)
     own = patients.each(patients.level(83, 13) + HEART_BY_AGE * patients.older)
-    rate = np.clip(own + 6.5 * patients.severity + 2 * patients.day + moved, 25, 210)
+    rate = np.clip(own + 7 * patients.severity + 2 * patients.day + moved, 25, 210)
     paced = rng.random(n) < of_unit(patients.stays.unit, "paced")
     pace = rng.choice(PACES, n, p=PACE_SHARES)
     return np.where(paced[patients.course.stay], np.maximum(rate - SLOWER, patients.each(pace)), rate)
@@ -118,7 +118,7 @@ def _pressures(patients: _Patients) -> tuple[Floats, Floats, Floats]:
     wave = patients.restless * patients.unrest(5.5, 3, 5)
     stiffer = (SYSTOLIC_BY_AGE + 2 * DIASTOLIC_BY_AGE) / 3 * patients.older
     own = patients.level(80, 10) + stiffer + PRESSURE_BY_WEIGHT * patients.heavier
-    mean = np.clip(patients.each(own) - 5.2 * patients.severity + 2 * patients.day + wave, 25, 160)
+    mean = np.clip(patients.each(own) - 6 * patients.severity + 2 * patients.day + wave, 25, 160)
     own = patients.level(57, 14) + (SYSTOLIC_BY_AGE - DIASTOLIC_BY_AGE) * patients.older
     height = patients.each(own) - 2 * patients.severity + 0.4 * wave + patients.restless * patients.unrest(5, 3, 6)
     height = np.clip(height, 12, 1.5 * mean)
