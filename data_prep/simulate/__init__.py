@@ -1,7 +1,8 @@
 """Raw tables in the shape of MIMIC-IV, of patients who do not exist, with the oddities of the real ones.
 
-Patients come and go (`patients`), get better or worse (`physiology`), and leave entries (`charting`, `laboratory`) of
-known items (`items`), which are written chunk by chunk (`tables`).
+Patients come to care units (`patients`, `bodies`, `units`), get better or worse along a `timeline` (`physiology`, `vitals`), and leave
+entries of known items (`items`): nurses go round (`rounds`) and read devices (`devices`) in the unit's way (`charting`, `outputs`), blood
+is sent away (`laboratory`). What comes of it is gathered (`rows`) and written chunk by chunk (`tables`).
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,10 +13,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from data_prep.simulate.charting import chartevents, outputevents
+from data_prep.simulate.charting import chartevents
 from data_prep.simulate.laboratory import labevents
+from data_prep.simulate.outputs import outputevents
 from data_prep.simulate.patients import admissions, draw_stays, icustays, patients
 from data_prep.simulate.physiology import draw_course
+from data_prep.simulate.rounds import draw_rounds
 from data_prep.simulate.tables import Files, d_items, d_labitems
 from tardiff.base.files import new_folder
 from tardiff.errors import TardiffError
@@ -66,13 +69,14 @@ def _chunk(rng: np.random.Generator, first: int, n: int, ballast: int) -> dict[s
     """The rows of every table about `n` stays."""
     stays = draw_stays(rng, first, n)
     course = draw_course(rng, stays)
+    rounds = draw_rounds(rng, stays, course)
     return {
-        "icu/icustays": icustays(rng, stays),
-        "hosp/patients": patients(rng, stays),
+        "icu/icustays": icustays(stays),
+        "hosp/patients": patients(stays),
         "hosp/admissions": admissions(rng, stays),
         "hosp/labevents": labevents(rng, stays, course),
-        "icu/outputevents": outputevents(rng, stays, course),
-        "icu/chartevents": chartevents(rng, stays, course, ballast),
+        "icu/outputevents": outputevents(rng, stays, course, rounds),
+        "icu/chartevents": chartevents(rng, stays, course, rounds, ballast),
     }
 
 

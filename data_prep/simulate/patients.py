@@ -6,12 +6,16 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.simulate.bodies import draw_bodies
+from data_prep.simulate.units import UNITS, of_unit
+
 LONGEST_HOURS = 336
 SHORTEST_HOURS = 4
 MEDIAN_HOURS = 50
 """Of a stay in the unit; a sixth are shorter than a day, a twentieth longer than a week."""
-DEATH_RATE = 0.15
-"""Of a patient's last stay, at 64 years; earlier stays were survived. About 14 % of all stays end in death."""
+DEATH_RATE, DEATH_BY_AGE = 0.155, 0.03
+"""Of a patient's last stay, at 64 years, and how its logarithm rises with every year; earlier stays were survived. About 14 % of all
+stays end in death."""
 RETURNING = 0.15
 """Stays that belong to the patient of the stay before, a third of them within the same admission to hospital."""
 
@@ -35,8 +39,14 @@ class Stays:
     hours: Floats
     admittime: NDArray[Any]
     dischtime: NDArray[Any]
+    unit: Integers
+    """[n] position in `UNITS`; who returns comes to the same one."""
+    male: Flags
     age: Floats
     """[n] years at the patient's first stay."""
+    height: Floats
+    """[n] in cm; and weight in kg."""
+    weight: Floats
     died: Flags
     """[n] the admission ended in death."""
 
@@ -70,8 +80,9 @@ def draw_stays(rng: np.random.Generator, first: int, n: int) -> Stays:
     within = returns & (rng.random(n) < 1 / 3)
     patient = np.maximum.accumulate(np.where(returns, first, number))
     admission = np.maximum.accumulate(np.where(within, first, number))
-    age = np.clip(np.round(rng.normal(64, 15, n)), 18, 91)[patient - first]
-    died = (rng.random(n) < DEATH_RATE * np.exp(0.02 * (age - 64))) & _last(patient)
+    unit = rng.choice(len(UNITS), n, p=[unit.share for unit in UNITS])[patient - first]
+    male, age, height, weight = (each[patient - first] for each in draw_bodies(rng, unit))
+    died = (rng.random(n) < DEATH_RATE * of_unit(unit, "deaths") * np.exp(DEATH_BY_AGE * (age - 64))) & _last(patient)
     hours = np.clip(MEDIAN_HOURS * np.exp(rng.normal(0, 0.75, n)), SHORTEST_HOURS, LONGEST_HOURS)
     on_the_ward = np.where(died & (rng.random(n) < 0.8), 0, 3600 * rng.exponential(90, n)).astype(np.int64)
     away = np.where(within, 3600 * rng.uniform(6, 72, n), 86_400 * rng.exponential(45, n) + 86_400).astype(np.int64)
@@ -90,19 +101,23 @@ def draw_stays(rng: np.random.Generator, first: int, n: int) -> Stays:
         hours=hours,
         admittime=whole_minutes(intime)[admission - first] - 4 * 3600,
         dischtime=whole_minutes(intime + seconds + on_the_ward)[final],
+        unit=unit,
+        male=male,
         age=age,
+        height=height,
+        weight=weight,
         died=died[final],
     )
 
 
-def icustays(rng: np.random.Generator, stays: Stays) -> dict[str, Any]:
+def icustays(stays: Stays) -> dict[str, Any]:
     """One row a stay in the unit."""
-    unit = np.array(CARE_UNITS)[rng.integers(0, len(CARE_UNITS), len(stays))]
+    unit = np.array([unit.name for unit in UNITS])[stays.unit]
     ids_and_times = {name: stays.column(name) for name in ("subject_id", "hadm_id", "stay_id", "intime", "outtime")}
     return ids_and_times | {"first_careunit": unit, "last_careunit": unit, "los": stays.hours / 24}
 
 
-def patients(rng: np.random.Generator, stays: Stays) -> dict[str, Any]:
+def patients(stays: Stays) -> dict[str, Any]:
     """One row a patient, anchored in the year of the first stay. A date of death may fall on the day before the stay."""
     first, last = stays.patient == stays.number, _last(stays.patient)
     misdated = stays.every(25, 6)[last]
@@ -111,7 +126,7 @@ def patients(rng: np.random.Generator, stays: Stays) -> dict[str, Any]:
     died = stays.died[last]
     return {
         "subject_id": stays.column("subject_id")[first],
-        "gender": np.array(["F", "M"])[rng.integers(0, 2, int(first.sum()))],
+        "gender": np.where(stays.male[first], "M", "F"),
         "anchor_age": stays.age[first].astype(np.int64),
         "anchor_year": stays.intime[first].astype("datetime64[Y]").astype(np.int64) + 1970,
         "anchor_year_group": ["2014 - 2016"] * int(first.sum()),
@@ -138,14 +153,6 @@ def admissions(rng: np.random.Generator, stays: Stays) -> dict[str, Any]:
         "race": ["UNKNOWN"] * n,
         "hospital_expire_flag": died.astype(np.int64),
     }
-
-
-CARE_UNITS = (
-    "Medical Intensive Care Unit (MICU)",
-    "Surgical Intensive Care Unit (SICU)",
-    "Cardiac Vascular Intensive Care Unit (CVICU)",
-    "Coronary Care Unit (CCU)",
-)
 
 
 def whole_minutes(times: NDArray[Any]) -> NDArray[Any]:
