@@ -37,7 +37,7 @@ from data_prep.work import Work, work
 from tardiff.data.dataset import SPLITS, Dataset, Manifest, Split, TableAccount
 from tardiff.errors import TardiffError
 
-SIMULATED_VERSION = "1"
+SIMULATED_VERSION = "2"
 WITHOUT_EFFECT = ("out", "raw", "connection", "concepts", "memory", "threads")
 """Settings that do not change what is made of the same records."""
 COHORT = ("stays_of_patient", "min_age", "max_age", "min_stay_hours", "max_stay_hours", "min_coverage")

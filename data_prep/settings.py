@@ -97,7 +97,7 @@ class SimulateSettings:
     out: PathText
     """The raw folder to make, with hosp and icu in it; it must not exist."""
     stays: int = 3000
-    """How many stays in intensive care; one has about 560 rows of chartevents and 250 of labevents."""
+    """How many stays in intensive care; one has about 520 rows of chartevents and 250 of labevents."""
     seed: int = 0
     """Seed of everything that is drawn."""
     ballast: int = 0

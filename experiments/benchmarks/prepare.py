@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-ROWS_A_STAY, BALLAST = 5050, 8
+ROWS_A_STAY, BALLAST = 4660, 8
 """Of the simulated chartevents: as many rows a stay as the real table has, one in ten of which is a vital sign."""
 FULL = {"chartevents": 432_997_491, "labevents": 158_374_764, "outputevents": 5_359_395}
 """Rows of MIMIC-IV 3.1, as published."""
