@@ -216,7 +216,7 @@ def test_a_prepared_folder_is_byte_identical(tmp_path: Path) -> None:
 
 def test_manifest_and_death_rate(dataset: Dataset) -> None:
     manifest = dataset.manifest
-    assert (manifest.source, manifest.source_version, manifest.settings["stays"]) == ("simulated", "1", 2500)
+    assert (manifest.source, manifest.source_version, manifest.settings["stays"]) == ("simulated", "2", 2500)
     assert manifest.orderings == (("dbp", "map", "sbp"),)
     labels = np.concatenate([split.label for split in dataset.splits.values()])
     assert 0.11 < labels.mean() < 0.17
