@@ -112,7 +112,7 @@ def test_numbers_are_those_of_the_evaluation(whole):
         for group in rule["groups"]:
             assert words_for(group["sets"]["guided"]) in text
     assert "hr: values that are whole numbers 0.3 % against 86.6 %" in text
-    assert "low oxygen (no spo2, resp)" in text
+    assert "low oxygen with fast breathing (no spo2, resp)" in text
     assert result["real"]["content_hash"] in text
     assert "fewer than 20 positive rows" in text
     assert "no generator given" in text

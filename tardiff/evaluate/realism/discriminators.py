@@ -42,9 +42,9 @@ def fits(sets: RecordSets, settings: EvaluateSettings) -> Fits:
 
     Args:
         sets: the records.
-        settings: the GRU is among them if it is among the judges; of the seeds of fits the first `FITS` are used.
+        settings: the GRU is among them if it is among the judges; of the seeds of fits the first `FITS` are used, one for a quick look.
     """
-    train, seeds = sets.rows["train"], fit_seeds(settings)[:FITS]
+    train, seeds = sets.rows["train"], fit_seeds(settings)[: 1 if settings.quick else FITS]
     names = [name for name in SEES if name != "gru" or "gru" in settings.models]
     if train.descriptors.shape[1] == 1:  # the label alone
         names.remove("descriptors")
