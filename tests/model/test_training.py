@@ -91,7 +91,7 @@ def test_existing_run_is_refused_before_work_starts(toy, run):
 
 def test_a_rows_loss_does_not_depend_on_the_batch(toy, run):
     pipeline = run[1]
-    rows = training.NoisyRows(toy[1].train, pipeline.codec, pipeline.statics, TrainSettings())
+    rows = training.NoisyRows(toy[1].train, pipeline.codec, pipeline.statics, tiny_training(TrainSettings))
     with torch.no_grad():
         networks = training.Networks(pipeline.unet, pipeline.charting)
         together = rows.loss(networks, torch.arange(20), 3)
