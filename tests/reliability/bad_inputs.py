@@ -143,8 +143,8 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
         "--widths",
         "--widths 16 x",
         "--blocks 0",
-        "--label-dropout 2",
-        "--fill-weight -1",
+        "--dropout 2",
+        "--ema-decay -1",
         "--ema-decay 1.5",
         "--gradient-clip 0",
         "--accumulate 0",
@@ -410,7 +410,14 @@ def places() -> Iterator[Case]:
 
 JSON_FILES: Mapping[str, tuple[str, ...]] = {
     TRAIN: ("data/manifest.json",),
-    SAMPLE: ("run/codec.json", "run/statics.json", "run/card.json", "run/unet/config.json", "run/scheduler/scheduler_config.json"),
+    SAMPLE: (
+        "run/codec.json",
+        "run/statics.json",
+        "run/card.json",
+        "run/unet/config.json",
+        "run/charting/config.json",
+        "run/scheduler/scheduler_config.json",
+    ),
     GUIDE: ("clf/classifier.json", "clf/codec.json"),
     SAMPLE.replace("RUN", "POLICY"): ("policy/policy.json", "policy/card.json"),
     REPORT: ("eval/metrics.json", "eval/figures.json"),
@@ -419,7 +426,7 @@ JSON_FILES: Mapping[str, tuple[str, ...]] = {
 }
 TENSORS: Mapping[str, tuple[str, ...]] = {
     EXPORT: ("data/train.safetensors", "data/validation.safetensors"),
-    SAMPLE: ("run/unet/diffusion_pytorch_model.safetensors",),
+    SAMPLE: ("run/unet/diffusion_pytorch_model.safetensors", "run/charting/diffusion_pytorch_model.safetensors"),
     GUIDE: ("clf/model.safetensors", "clf/trajectory.safetensors", "clf/guidance.safetensors"),
     SAMPLE.replace("RUN", "POLICY"): ("policy/policy.safetensors",),
 }
@@ -429,7 +436,7 @@ def damaged() -> Iterator[Case]:
     """Files of the package's own that came to harm."""
     for base, files in JSON_FILES.items():
         for file in files:
-            name = _told(Path(file).name)
+            name = _told(Path(file))
             yield Case(base, f"{file} is empty", name, spoil.put(file, ""))
             yield Case(base, f"{file} is truncated", name, spoil.cut(file))
             yield Case(base, f"{file} holds random bytes", name, spoil.noise(file))
@@ -439,7 +446,7 @@ def damaged() -> Iterator[Case]:
                 yield Case(base, f"{file} is a folder", Path(file).parts[0], spoil.a_folder(file))
     for base, files in TENSORS.items():
         for file in files:
-            name = _told(Path(file).name)
+            name = _told(Path(file))
             yield Case(base, f"{file} is missing", name, spoil.removed(file))
             yield Case(base, f"{file} is empty", name, spoil.put(file, ""))
             yield Case(base, f"{file} is truncated", name, spoil.cut(file))
@@ -453,9 +460,10 @@ def damaged() -> Iterator[Case]:
             yield Case(base, f"{file}: an array too many", name, spoil.arrays(file, lambda content: content.update(more=np.zeros(2))))
 
 
-def _told(name: str) -> str:
-    """What a message names: diffusers reads two of the files, by their folders."""
-    return {"config.json": "unet", "scheduler_config.json": "scheduler", "diffusion_pytorch_model.safetensors": "unet"}.get(name, name)
+def _told(file: Path) -> str:
+    """What a message names: diffusers reads its files by their folders."""
+    by_folder = ("config.json", "scheduler_config.json", "diffusion_pytorch_model.safetensors")
+    return file.parent.name if file.name in by_folder else file.name
 
 
 def _overlap(told: dict) -> None:
@@ -540,11 +548,14 @@ def contents() -> Iterator[Case]:
         (SAMPLE, "run/codec.json", "an ordering of an unknown channel", "orderings", [["map", "hr"]], "codec.json"),
         (SAMPLE, "run/codec.json", "a channel fewer", "channels", [], "codec.json"),
         (SAMPLE, "run/codec.json", "text for a number", "symbol_rate.0", "often", "symbol_rate"),
-        (SAMPLE, "run/statics.json", "fewer descriptors than margins", "statics", [], "statics.json"),
-        (SAMPLE, "run/statics.json", "no margins", "margins", [], "statics.json"),
-        (SAMPLE, "run/statics.json", "margins of one class only", "margins.1", [], "statics.json"),
-        (SAMPLE, "run/statics.json", "a correlation that is none", "correlation.0", [[1, 5], [5, 1]], "statics.json"),
-        (SAMPLE, "run/statics.json", "a correlation of another size", "correlation.0", [[1]], "statics.json"),
+        (SAMPLE, "run/statics.json", "fewer descriptors than tables", "statics", [], "statics.json"),
+        (SAMPLE, "run/statics.json", "no tables", "tables", [], "statics.json"),
+        (SAMPLE, "run/statics.json", "a table of one class only", "tables.0.share", [[[1.0]]], "statics.json"),
+        (SAMPLE, "run/statics.json", "a parent that comes later", "tables.0.parent", 1, "statics.json"),
+        (SAMPLE, "run/statics.json", "no numbers", "numbers", [], "statics.json"),
+        (SAMPLE, "run/statics.json", "a covariance that is none", "covariance.0", [-1.0], "statics.json"),
+        (SAMPLE, "run/statics.json", "a covariance of another size", "covariance.0", [1.0, 0.0, 0.0], "statics.json"),
+        (SAMPLE, "run/statics.json", "classes of another task", "classes", 3, "statics.json"),
         (SAMPLE, "run/statics.json", "no scale", "scale", [], "statics.json"),
         (SAMPLE, "run/statics.json", "a scale of 0", "scale.0", 0, "statics.json"),
         (SAMPLE, "run/card.json", "no class", "task.classes", [], "card.json"),
@@ -554,7 +565,9 @@ def contents() -> Iterator[Case]:
         (SAMPLE, "run/card.json", "an unknown field", "colour", "red", "colour"),
         (SAMPLE, "run/unet/config.json", "other widths", "widths", [8], "run"),
         (SAMPLE, "run/unet/config.json", "text for widths", "widths", "wide", "run"),
-        (SAMPLE, "run/unet/config.json", "other channels", "channels", 2, "run"),
+        (SAMPLE, "run/unet/config.json", "other channels", "symbols", [3, 3], "run"),
+        (SAMPLE, "run/charting/config.json", "other symbols", "symbol_rate", [[1.0, 0.0, 0.0]], "run"),
+        (SAMPLE, "run/charting/config.json", "another width", "width", 5, "run"),
         (SAMPLE, "run/unet/config.json", "a billion blocks", "blocks", -1, "run"),
         (SAMPLE, "run/scheduler/scheduler_config.json", "no steps", "num_train_timesteps", 0, "run"),
         (SAMPLE, "run/scheduler/scheduler_config.json", "another prediction", "prediction_type", "magic", "run"),
