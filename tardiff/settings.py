@@ -34,8 +34,8 @@ TINY = 1e-12
 class TrainSettings:
     """How the diffusion model is built and trained."""
 
-    steps: int = 4000
-    """Optimizer steps."""
+    steps: int = 2000
+    """Optimizer steps. On some 3,000 stays the validation loss is least here, and rises again by 4,000."""
     batch_size: int = 128
     """Rows a step."""
     learning_rate: float = 1e-3
