@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 ABSENT, REPEAT, FIRST_GRID = 0, 1, 2
 
-LEADING = (1.0, 2.0, 2.5, 5.0)
-"""A grid's step is one of these times a power of ten, or a whole fraction of the coarsest such step."""
+LEADING = (1.0, 2.0, 2.5, 5.0, 50 / 9)
+"""A grid's step is one of these times a power of ten (the last is Fahrenheit's in Celsius), or a whole fraction of the coarsest such
+step."""
 FRACTIONS = (2, 3, 4, 5, 6, 8, 10, 18, 20, 100)
 COMMON = 0.6
 """Share of values that the coarsest grid holds, at least."""
 RARE = 0.005
 """Share of values below which a grid is not worth a symbol."""
+HEAP = 1.5
+"""How many times as many as by chance are not chance."""
 MOST = 6
 DIGITS = 6
 """Of the largest value, beyond which no step is looked for."""
@@ -70,12 +73,21 @@ def fit_grids(value: NDArray[np.floating]) -> tuple[Grid, ...]:
         return (FREE,)
     grids, fewest = [base], max(1.0, RARE * len(left))
     left = left[~base.holds(left)]
-    for grid in (Grid(base.step / n, decimals) for n in FRACTIONS for decimals in _decimals(base.step / n)):
+    fractions = [Grid(base.step / n, decimals) for n in FRACTIONS for decimals in _decimals(base.step / n)]
+    decimal = list(_coarse(value.astype(np.float64)))
+    for grid in sorted([*fractions, *decimal], key=lambda grid: -grid.step):
         held = grid.holds(left)
-        if held.sum() >= fewest and len(grids) < MOST:
+        if len(grids) < MOST and held.sum() >= fewest and (grid in fractions or _heaped(grid, decimal, left)):
             grids.append(grid)
             left = left[~held]
     return (*grids, FREE) if len(left) else tuple(grids)
+
+
+def _heaped(grid: Grid, decimal: list[Grid], left: Values) -> bool:
+    """Whether more values stand on a decimal grid than would by chance, if a finer one that contains it were theirs."""
+    ratios = [(other, grid.step / other.step) for other in decimal]
+    finer = [(other, ratio) for other, ratio in ratios if 1.5 < ratio < 10.5 and abs(ratio - round(ratio)) < 1e-6]
+    return all(grid.holds(left).sum() * ratio > HEAP * other.holds(left).sum() for other, ratio in finer)
 
 
 def _coarse(value: Values) -> Iterable[Grid]:
@@ -90,9 +102,9 @@ def _coarse(value: Values) -> Iterable[Grid]:
 
 
 def _decimals(step: float) -> tuple[int | None, ...]:
-    """In full, and what software writes of a fraction that has no end."""
+    """In full, and what software writes of a fraction that has no end, if that still tells its multiples apart."""
     ends = abs(step - round(step, 6)) < 1e-12
-    return (None,) if ends else (2, 1, None)
+    return (*(d for d in (2, 1) if not ends and 10.0**-d <= step / 3), None)
 
 
 def grid_of(value: Values, grids: tuple[Grid, ...]) -> NDArray[np.int8]:

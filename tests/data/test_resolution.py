@@ -21,6 +21,9 @@ def test_grids_of_familiar_channels():
     assert steps(np.round(random.normal(37, 0.6, 4000), 1)) == [(0.1, None)]
     thirds = np.where(random.random(4000) < 0.3, np.round(pulse + 1 / 3, 2), pulse)
     assert steps(thirds) == [(1.0, None), (pytest.approx(1 / 3), 2)]
+    fahrenheit = (np.round(random.normal(98.6, 1, 4000), 1) - 32) / 1.8
+    celsius = np.round(random.normal(37, 0.6, 4000), 1)
+    assert steps(np.where(random.random(4000) < 0.2, celsius, np.round(fahrenheit, 6))) == [(pytest.approx(1 / 18), None), (0.1, None)]
     assert steps(random.normal(size=4000)) == [(0.0, None)]
     assert steps(1e-7 * random.normal(size=4000)) == [(0.0, None)]
     assert steps(np.rint(random.normal(50, 10, 4000)) * 1e-7) == [(1e-7, None)]
