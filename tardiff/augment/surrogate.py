@@ -44,7 +44,7 @@ def distil(
     """Train a stand-in of each of `ARCHITECTURES` and keep the one whose held-out cross-entropy to the model is smallest.
 
     Args:
-        learn: rows as `Codec.seen` shows them [N, 2 C, T], and the model's probabilities of them [N, classes].
+        learn: rows as `Codec.encode` shows them [N, 2 C, T], and the model's probabilities of them [N, classes].
         held: the same of rows to stop on and to measure the fit.
         width: hidden units.
         seed: of weights and order.

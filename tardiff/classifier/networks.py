@@ -25,7 +25,7 @@ State = dict[str, Tensor]
 
 
 class Classifier(nn.Module):
-    """A network over what `Codec.seen` shows: [batch, 2 C, time] to class logits.
+    """A network over what `Codec.encode` shows: [batch, 2 C, time] to class logits.
 
     Any module with `embedding` and a linear `head` can take its place.
 
@@ -243,7 +243,7 @@ def fit(
     """Train with early stopping on validation AUPRC.
 
     Args:
-        seen: training rows as `Codec.seen` shows them, [N, 2 C, T].
+        seen: training rows as `Codec.encode` shows them, [N, 2 C, T].
         label: [N].
         validation: the same of the validation rows.
         settings: architecture and optimizer.

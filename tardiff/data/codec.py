@@ -204,24 +204,20 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 differences stay whole); None is the middle.
         """
         value = entries.value if place is None else entries.value + place.double().numpy()[..., None] * entries.width
-        score = np.stack([m.to_score(value[:, c]) for c, m in enumerate(self.maps)], axis=1)
-        return torch.from_numpy(np.where(entries.chart.numpy() == ABSENT, 0.0, score).astype(np.float32))
+        return self._scored(value, entries.chart != ABSENT)
 
     def encode(self, rows: Charted) -> Tensor:
         """Rows in physical units to what classifiers see, float32 [N, 2 C, T]."""
         self._check(rows)
         seen = torch.empty(len(rows.values), 2 * len(self.channels), self.steps)
         for part in parts(len(seen)):
-            score = np.stack([m.to_score(rows.values[part, c].astype(np.float64)) for c, m in enumerate(self.maps)], axis=1)
             mask = torch.from_numpy(rows.mask[part] == 1)
-            filled = self.forward_fill(torch.from_numpy(np.where(rows.mask[part] == 1, score, 0.0).astype(np.float32)), mask)
-            seen[part] = torch.cat([filled, mask.float()], dim=1)
+            seen[part] = self._shown(self._scored(rows.values[part].astype(np.float64), mask), mask)
         return seen
 
     def seen(self, x0: Tensor, chart: Tensor) -> Tensor:
         """What classifiers and guides see of x0 and chart [B, C, T]: filled scores and mask, [B, 2 C, T], differentiable over x0."""
-        mask = chart != ABSENT
-        return torch.cat([self.forward_fill(x0, mask), mask.to(x0)], dim=1)
+        return self._shown(x0, chart != ABSENT)
 
     def decode(self, x0: Tensor, chart: Tensor) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """x0 and chart [N, C, T] to values in physical units (NaN where nothing is charted) and mask, both [N, C, T].
@@ -244,6 +240,15 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for chain in self.orderings:
             _put_in_order(possible, mask, [self._index(name) for name in chain])
         return float((~np.isclose(possible, raw, rtol=1e-6) & mask).sum() / max(1, mask.sum()))
+
+    def _scored(self, value: NDArray[np.float64], mask: Tensor) -> Tensor:
+        """Scores of values [N, C, T], 0 outside the mask."""
+        score = np.stack([m.to_score(value[:, c]) for c, m in enumerate(self.maps)], axis=1)
+        return torch.from_numpy(np.where(mask.numpy(), score, 0.0).astype(np.float32))
+
+    def _shown(self, score: Tensor, mask: Tensor) -> Tensor:
+        """Filled scores and mask, [B, 2 C, T]."""
+        return torch.cat([self.forward_fill(score, mask), mask.to(score)], dim=1)
 
     def _check(self, rows: Charted) -> None:
         if rows.values.shape[1:] != (len(self.channels), self.steps):

@@ -43,7 +43,7 @@ class Forecaster(nn.Module):
         self.head = nn.Linear(WIDTH, channels)
 
     def forward(self, seen: Tensor) -> Tensor:
-        """Rows as `Codec.seen` shows them, [b, 2 C, t], to normal scores of steps 1 .. t - 1, [b, C, t - 1]."""
+        """Rows as `Codec.encode` shows them, [b, 2 C, t], to normal scores of steps 1 .. t - 1, [b, C, t - 1]."""
         past = seen[..., :-1]
         hidden, _ = self.gru(rearrange(past, "b c t -> b t c"))
         return past.chunk(2, dim=1)[0] + rearrange(self.head(hidden), "b t c -> b c t")

@@ -51,7 +51,7 @@ def match_strength(
     """Measure the certainty of some strengths and interpolate to that of the training rows.
 
     Args:
-        draw: samples in model space [N, 2 C, T] and labels [N] of a strength, of the same seeds each time.
+        draw: samples as `Codec.encode` shows them [N, 2 C, T] and labels [N] of a strength, of the same seeds each time.
         folders: the classifiers that guide.
         candidates: ascending, from 0; none is measured beyond the match.
     """
