@@ -1,9 +1,11 @@
 """Random numbers keyed by what they are for, so that no draw depends on batch order, batch size or process count.
 
 Philox is a counter-based generator: (key, counter) names a stream, and streams need no state to be saved or resumed.
+`stream` is numpy's, for everything that is drawn once; `normal` and `uniform` draw for many rows at once, on any device.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from functools import cache
 
@@ -15,6 +17,8 @@ from torch import Tensor
 from tardiff.errors import TardiffError
 from tardiff.settings import MAX_SEED
 
+Device = torch.device | str
+WORD = 2**32 - 1
 USER_ROWS = 2**26
 """A user's samples have the row numbers below."""
 RESERVED = {
@@ -65,11 +69,38 @@ def _number(purpose: str) -> int:
     return int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "little")
 
 
-def normal(purpose: str, seeds: Sequence[int], step: int, shape: tuple[int, ...]) -> Tensor:
-    """Standard normal float32 [len(seeds), *shape]; row i depends on seeds[i] and `step` alone."""
-    return torch.from_numpy(np.stack([stream(purpose, seed, step).standard_normal(shape, dtype=np.float32) for seed in seeds]))
+def normal(purpose: str, seeds: Sequence[int], step: int, shape: tuple[int, ...], device: Device = "cpu") -> Tensor:
+    """Standard normal float32 [len(seeds), *shape]; row i depends on seeds[i] and `step` alone (Box & Muller 1958)."""
+    size = math.prod(shape)
+    half = -(-size // 2)
+    radius, angle = _uniform(purpose, seeds, step, 2 * half, device).chunk(2, dim=1)
+    length, turn = (-2 * radius.log()).sqrt(), 2 * math.pi * angle
+    return torch.cat([length * turn.cos(), length * turn.sin()], dim=1)[:, :size].float().reshape(len(seeds), *shape)
 
 
-def uniform(purpose: str, seeds: Sequence[int], step: int) -> NDArray[np.float64]:
-    """Uniform on [0, 1) [len(seeds)]; row i depends on seeds[i] and `step` alone."""
-    return np.array([stream(purpose, seed, step).random() for seed in seeds])
+def uniform(purpose: str, seeds: Sequence[int], step: int, shape: tuple[int, ...] = (), device: Device = "cpu") -> Tensor:
+    """Uniform between 0 and 1, which it never is, float64 [len(seeds), *shape]; row i depends on seeds[i] and `step` alone."""
+    return _uniform(purpose, seeds, step, math.prod(shape), device).reshape(len(seeds), *shape)
+
+
+def _uniform(purpose: str, seeds: Sequence[int], step: int, count: int, device: Device) -> Tensor:
+    """[len(seeds), count]: one stream a row, of counters (block, step, purpose) under the row's key."""
+    seed = torch.tensor(seeds, dtype=torch.int64, device=device)[:, None]
+    block = torch.arange(-(-count // 4), device=device)[None]
+    name = _number(purpose)
+    words = philox((block, step, name & WORD, name >> 32), (seed & WORD, seed >> 32))
+    return (torch.stack(words, dim=2).flatten(1)[:, :count].double() + 0.5) / 2**32
+
+
+def philox(counter: tuple[Tensor | int, ...], key: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Philox-4x32-10 (Salmon et al., SC 2011): four random 32-bit words for a counter of four and a key of two words.
+
+    Words are int64 tensors that broadcast; torch has no unsigned ones on every device.
+    """
+    a, b, c, d = counter
+    low, high = key
+    for _ in range(10):
+        first, second = 0xD2511F53 * a, 0xCD9E8D57 * c  # a product beyond 2^63 wraps, which keeps its 64 bits
+        a, b, c, d = (second >> 32) & WORD ^ b ^ low, second & WORD, (first >> 32) & WORD ^ d ^ high, first & WORD
+        low, high = (low + 0x9E3779B9) & WORD, (high + 0xBB67AE85) & WORD
+    return tuple(torch.broadcast_tensors(a, b, c, d))

@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
-from scipy.special import ndtr
 from sklearn.metrics import mutual_info_score
 from torch import Tensor
 
 from tardiff.base.files import read_struct, write_struct
-from tardiff.base.noise import stream
+from tardiff.base.noise import normal, uniform
 from tardiff.data.codec import SPREAD, ValueMap
 from tardiff.data.dataset import Manifest, Split, Static
 from tardiff.data.resolution import FREE, Grid, fit_grids, grid_of
@@ -154,8 +153,8 @@ class StaticModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         size, rows = len(self.statics), np.arange(len(label))
         if not size:
             return np.empty((len(label), 0), dtype=np.float32)
-        noise = np.array([stream("static", seed).standard_normal((3, size)) for seed in seeds]).reshape(-1, 3, size)
-        chance, rest, grid = ndtr(noise[:, 0]), noise[:, 1], ndtr(noise[:, 2])
+        chance, grid = (uniform(use, seeds, 0, (size,)).numpy() for use in ("category", "grid"))
+        rest = normal("descriptor", seeds, 0, (size,)).double().numpy()
         discrete = np.zeros((len(label), size), dtype=np.int64)
         for table in self.tables:
             given = 0 if table.parent is None else discrete[:, table.parent]

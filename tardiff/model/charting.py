@@ -5,13 +5,13 @@ grids. The model draws the steps in order and, in a step, the channels in order:
 
     p(chart | label, descriptors) = product over t, c of p(symbol[c, t] | chart[:, < t], chart[< c, t], label, descriptors)
 
-What it reads of the steps before are sums that forget at several rates, the time since each channel was charted, and the gap before that,
-so that it needs no recurrence and every step of a record is learnt at once. Within a step it is a neural autoregressive distribution
-estimator (NADE, Larochelle & Murray 2011).
+What it reads of the steps before are sums that forget at several rates, the time since each channel was charted, and the gap before
+that; and, by causal self-attention, what it read at each step before (Vaswani et al., arXiv 1706.03762), so that every step of a record is
+learnt at once. Within a step, masked weights let a channel read the channels before it alone (MADE, Germain et al., arXiv 1502.03509).
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -20,7 +20,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tardiff.base.noise import normal
+from tardiff.base.noise import uniform
 from tardiff.data.resolution import ABSENT
 from tardiff.model.sampling import in_chunks
 from tardiff.model.unet import PERIODS, positions
@@ -29,6 +29,7 @@ LEAST = -1e3
 """Log-probability of a symbol that training never saw, for a row that has it all the same."""
 KEEP = (0.0, 0.5, 0.8, 0.95)
 """Share of a sum that outlives a step."""
+HEADS = 4
 GAPS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 """Between these, in steps, gaps count as one: what is charted every four hours is charted after four, not three."""
 
@@ -62,13 +63,14 @@ class ChartingModel(ModelMixin, ConfigMixin):
         self.past = nn.Linear((len(KEEP) + 1) * symbols + 2 * (len(GAPS) + 1) * channels + 2 * len(PERIODS), width)
         self.label = nn.Embedding(classes + 1, width)
         self.static = nn.Linear(static_features, width) if static_features else None
+        self.norm = nn.LayerNorm(width)
+        self.query = nn.Linear(width, width)
+        self.memory = nn.Linear(width, 2 * width)
+        self.merge = nn.Linear(width, width)
         self.mix = nn.Linear(width, width)
         self.enter = nn.Linear(width, hidden)
-        self.channel = nn.Embedding(channels, hidden)
-        self.symbol = nn.Embedding(symbols, hidden)
-        self.leave = nn.Conv1d(channels * hidden, channels * max(sizes), 1, groups=channels)  # each channel has its own symbols
-        nn.init.normal_(self.channel.weight, std=0.3)
-        nn.init.normal_(self.symbol.weight, std=0.3)
+        self.within = Within(sizes, hidden)
+        self.leave = ByChannel(channels, hidden, max(sizes))
         first = torch.tensor([0, *sizes]).cumsum(0)[:-1]
         possible = nn.utils.rnn.pad_sequence([torch.tensor(rate) > 0 for rate in symbol_rate], batch_first=True)
         self.register_buffer("first", first, persistent=False)
@@ -83,71 +85,114 @@ class ChartingModel(ModelMixin, ConfigMixin):
             static: [batch, static_features], None where the model has none.
             keep: factors of the units that read the past, [batch, width]: 0 hides one (dropout); None keeps all.
         """
-        number = self._number(chart)
-        with torch.no_grad():
-            past = torch.stack([features for features, _ in self._steps(number)], dim=1)
-        embedded = self.symbol(number.transpose(1, 2))
-        earlier = embedded.cumsum(dim=2) - embedded
-        h = F.silu(self._context(past, label, static, keep)[:, :, None] + earlier + self._channels(len(chart))[:, None])
-        logits = rearrange(self.leave(rearrange(h, "b t c h -> b (c h) t")), "b (c s) t -> b c s t", c=len(self.sizes))
+        symbols = self._one_hot(chart)
+        read = self._read(self._past(chart, symbols, 0), label, static)
+        if keep is not None:
+            read = read * keep[:, None]
+        context = self._context(read, self.memory(self.norm(read)))
+        logits = self.leave(F.silu(context[:, :, None] + self.within(symbols)))
+        logits = rearrange(logits, "b t c s -> b c s t")
         chance = logits.masked_fill(~self.possible[:, :, None], -math.inf).log_softmax(dim=2)
         return -chance.gather(2, chart[:, :, None]).clamp(min=LEAST).mean(dim=(1, 2, 3))
 
     @torch.no_grad()
     def sample(self, label: Tensor, seeds: Sequence[int], steps: int, static: Tensor | None = None) -> Tensor:
         """Draw one chart a seed, int64 [N, C, steps]; chart i depends on label[i], static[i] and seeds[i] alone."""
-        noise = normal("chart", seeds, 0, (len(self.sizes), steps)).to(label.device)
-        (chart,) = in_chunks(lambda *arguments: (self._drawn(*arguments),), label, torch.special.ndtr(noise), static)
+        chance = uniform("chart", seeds, 0, (len(self.sizes), steps)).float().to(label.device)
+        (chart,) = in_chunks(lambda *arguments: (self._drawn(*arguments),), label, chance, static)
         return chart
 
     def _drawn(self, label: Tensor, chance: Tensor, static: Tensor | None) -> Tensor:
         """Charts of one chunk from uniform numbers [batch, C, steps], by the inverse distribution function."""
-        number = torch.zeros(chance.shape, dtype=torch.int64, device=chance.device)
-        weights = self.leave.weight[..., 0].chunk(len(self.sizes))
-        assert self.leave.bias is not None
-        biases = self.leave.bias.chunk(len(self.sizes))
-        channel = self._channels(len(chance))
+        chart = torch.zeros(chance.shape, dtype=torch.int64, device=chance.device)
+        symbols = torch.zeros(len(chance), chance.shape[2], len(self.within.channel), device=chance.device)
+        memory = torch.empty(len(chance), 0, 2 * self.config.width, device=chance.device)
         last = [int(possible.nonzero().max()) for possible in self.possible]
-        for past, t in self._steps(number):
-            state = self._context(past[:, None], label, static)[:, 0]
+        for t in range(chance.shape[2]):
+            read = self._read(self._past(chart[..., : t + 1], symbols[:, : t + 1], t), label, static)
+            memory = torch.cat([memory, self.memory(self.norm(read))], dim=1)
+            context = self._context(read, memory)[:, 0]
             for c in range(len(self.sizes)):
-                logits = F.linear(F.silu(state + channel[:, c]), weights[c], biases[c])
+                logits = self.leave.of(c, F.silu(context + self.within.of(c, symbols[:, t])))
                 above = logits.masked_fill(~self.possible[c], -math.inf).softmax(dim=1).cumsum(dim=1) < chance[:, c, t, None]
-                number[:, c, t] = self.first[c] + above.sum(dim=1).clamp(max=last[c])
-                state = state + self.symbol(number[:, c, t])
-        return number - self.first[:, None]
+                chart[:, c, t] = above.sum(dim=1).clamp(max=last[c])
+                symbols[:, t] += F.one_hot(self.first[c] + chart[:, c, t], symbols.shape[2])
+        return chart
 
-    def _channels(self, rows: int) -> Tensor:
-        """What tells one channel from the other, [rows, C, hidden]."""
-        return self.channel(torch.arange(len(self.sizes), device=self.first.device).expand(rows, -1))
+    def _one_hot(self, chart: Tensor) -> Tensor:
+        """[batch, C, time] to [batch, time, symbols of all channels]."""
+        return F.one_hot(chart + self.first[:, None], len(self.within.channel)).sum(dim=1).float()
 
-    def _number(self, chart: Tensor) -> Tensor:
-        """Symbols numbered over all channels, [batch, C, time]."""
-        return chart + self.first[:, None]
+    @torch.no_grad()
+    def _past(self, chart: Tensor, symbols: Tensor, start: int) -> Tensor:
+        """What is known before each step from `start` on, [batch, time - start, features], of a chart and its symbols."""
+        steps = torch.arange(chart.shape[2], device=chart.device)
+        asked = steps[start:, None]
+        age = (asked - 1 - steps).clamp(min=0)
+        shares = torch.stack([*((1 - keep) * keep**age for keep in KEEP), 1 / asked.clamp(min=1).expand_as(age)]) * (steps < asked)
+        sums = rearrange(torch.einsum("kts,bsn->bktn", shares, symbols), "b k t n -> b t (k n)")
+        last = F.pad(torch.where(chart != ABSENT, steps + 1, 0).cummax(dim=-1).values, (1, -1))
+        since = steps + 1 - last
+        gap = F.pad(since, (1, 0), value=1).gather(-1, last)
+        length = torch.bucketize(torch.stack([since, gap], dim=1)[..., start:].contiguous(), torch.tensor(GAPS, device=chart.device))
+        gaps = rearrange(F.one_hot(length, len(GAPS) + 1), "b two c t n -> b t (two c n)")
+        where = rearrange(positions(len(steps), sums[:, 0, :, None])[..., start:], "b p t -> b t p")
+        return torch.cat([sums, gaps, where], dim=2)
 
-    def _steps(self, number: Tensor) -> Iterator[tuple[Tensor, int]]:
-        """What is known before each step, [batch, features], and the step; `number` may be filled in meanwhile."""
-        batch, channels, steps = number.shape
-        symbols = self.symbol.num_embeddings
-        sums = [torch.zeros(batch, symbols, device=number.device) for _ in range(len(KEEP) + 1)]
-        since = gap = torch.ones(batch, channels, device=number.device)
-        bounds = torch.tensor(GAPS, device=number.device)
-        where = positions(steps, torch.zeros(batch, 1, steps, device=number.device))
-        for t in range(steps):
-            average = sums[-1] / max(t, 1)
-            gaps = F.one_hot(torch.bucketize(torch.cat([since, gap], dim=1), bounds), len(GAPS) + 1).flatten(1)
-            yield torch.cat([*sums[:-1], average, gaps, where[..., t]], dim=1), t
-            now = F.one_hot(number[..., t], symbols).sum(dim=1).float()
-            sums = [keep * of + (1 - keep) * now for keep, of in zip(KEEP, sums[:-1], strict=True)] + [sums[-1] + now]
-            charted = number[..., t] > self.first + ABSENT
-            since, gap = torch.where(charted, 1.0, since + 1), torch.where(charted, since, gap)
-
-    def _context(self, past: Tensor, label: Tensor, static: Tensor | None, keep: Tensor | None = None) -> Tensor:
-        """[batch, time, features] to [batch, time, hidden]."""
+    def _read(self, past: Tensor, label: Tensor, static: Tensor | None) -> Tensor:
+        """[batch, time, features] to [batch, time, width]."""
         condition = self.label(label)
         if self.static is not None:
             condition = condition + self.static(static)
-        h = F.silu(self.past(past) + condition[:, None])
-        if keep is not None:
-            h = h * keep[:, None]
+        return F.silu(self.past(past) + condition[:, None])
+
+    def _context(self, read: Tensor, memory: Tensor) -> Tensor:
+        """What each step takes from those read before it and itself: [batch, time, width] and [batch, steps, 2 width] to [batch, time, hidden]."""
+        heads = (rearrange(x, "b t (h c) -> b h t c", h=HEADS) for x in (self.query(self.norm(read)), *memory.chunk(2, dim=2)))
+        mixed = F.scaled_dot_product_attention(*heads, is_causal=read.shape[1] > 1)
+        h = read + self.merge(rearrange(mixed, "b h t c -> b t (h c)"))
         return self.enter(h + F.silu(self.mix(h)))
+
+
+class Within(nn.Linear):
+    """What the symbols of a step tell each channel: those of the channels before it alone.
+
+    Args:
+        sizes: symbols of each channel.
+        hidden: units of a channel.
+    """
+
+    channel: Tensor
+
+    def __init__(self, sizes: Sequence[int], hidden: int) -> None:
+        super().__init__(sum(sizes), len(sizes) * hidden)
+        self.register_buffer("channel", torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)), persistent=False)
+        self.channels = len(sizes)
+        nn.init.normal_(self.weight, std=0.3)
+
+    def forward(self, symbols: Tensor) -> Tensor:
+        """[batch, time, symbols] to [batch, time, C, hidden]."""
+        allowed = self.channel < torch.arange(self.channels, device=self.channel.device)[:, None]
+        weight = self.weight * allowed.repeat_interleave(self.out_features // self.channels, dim=0)
+        return rearrange(F.linear(symbols, weight, self.bias), "b t (c h) -> b t c h", c=self.channels)
+
+    def of(self, c: int, symbols: Tensor) -> Tensor:
+        """The same for one channel and step: [batch, symbols], of which those before `c` are set, to [batch, hidden]."""
+        return F.linear(symbols, self.weight.chunk(self.channels)[c], self.bias.chunk(self.channels)[c])
+
+
+class ByChannel(nn.Module):
+    """A linear layer for each channel."""
+
+    def __init__(self, channels: int, width_in: int, width_out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(channels, width_in, width_out) / width_in**0.5)
+        self.bias = nn.Parameter(torch.zeros(channels, width_out))
+
+    def forward(self, h: Tensor) -> Tensor:
+        """[batch, time, C, width_in] to [batch, time, C, width_out]."""
+        return torch.einsum("btci,cio->btco", h, self.weight) + self.bias
+
+    def of(self, c: int, h: Tensor) -> Tensor:
+        """The same for one channel and step, [batch, width_in] to [batch, width_out]."""
+        return h @ self.weight[c] + self.bias[c]

@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
@@ -79,17 +78,17 @@ class NoisyRows:
         """v as predicted, v as it is, the chart, all [len(rows), C, T], and the chart's negative log-likelihood [len(rows)]."""
         seeds = [self.seeds[row] for row in rows.tolist()]
         entries = self.entries.take(rows)
-        place = torch.special.ndtr(normal("place", seeds, step, (len(self.codec.channels),))) - 0.5
+        place = uniform("place", seeds, step, (len(self.codec.channels),)).float() - 0.5
         x0 = self.codec.scores(entries, place)
         timestep = training_timesteps(uniform("time", seeds, step))
         x_t, v = diffuse(x0, normal("noise", seeds, step, x0.shape[1:]), self.alpha_bar[timestep])
         # Label and descriptors are dropped independently, so that guidance by the label leaves the descriptors' effect as it is.
-        no_label, no_static = (torch.from_numpy(uniform(use, seeds, step) < self.dropout) for use in ("no label", "no descriptors"))
+        no_label, no_static = (uniform(use, seeds, step) < self.dropout for use in ("no label", "no descriptors"))
         label = torch.where(no_label, self.unconditional, self.label[rows])
         static = self.static[rows].masked_fill(no_static[:, None], 0.0)
         device = next(networks.parameters()).device
         chart = entries.chart.to(device)
-        keep = (torch.special.ndtr(normal("keep", seeds, step, (self.charting_width,))) >= HIDDEN).float() / (1 - HIDDEN)
+        keep = (uniform("keep", seeds, step, (self.charting_width,)) >= HIDDEN).float() / (1 - HIDDEN)
         v_hat, unlikely = networks(x_t.to(device), timestep.to(device), label.to(device), static.to(device), chart, keep.to(device))
         return v_hat, v.to(device), chart, unlikely
 
@@ -101,13 +100,12 @@ class NoisyRows:
         return self.codec.channels[int(off.argmax())].name
 
 
-def training_timesteps(chance: np.ndarray) -> Tensor:
+def training_timesteps(chance: Tensor) -> Tensor:
     """Timesteps from uniform numbers [n]: half of them from everywhere, half from the `LOW_NOISE` share of least noise.
 
     There a record gets its roughness, which a uniform choice learns last.
     """
-    share = np.where(chance < 0.5, 2 * chance, LOW_NOISE * (2 * chance - 1))
-    return torch.from_numpy((share * TIMESTEPS).astype(np.int64))
+    return (torch.where(chance < 0.5, 2 * chance, LOW_NOISE * (2 * chance - 1)) * TIMESTEPS).long()
 
 
 class Steps:
@@ -185,7 +183,7 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
 
     networks = new_networks(codec, statics, settings)
     optimizer = new_optimizer(networks, settings)
-    ema = EMAModel(networks.parameters(), decay=settings.ema_decay, use_ema_warmup=True, power=0.75)
+    ema = EMAModel(networks.parameters(), decay=settings.ema_decay, use_ema_warmup=True, power=0.75, foreach=True)
     checkpoint = Checkpoint(partial_folder(out), Identity(plain(settings), data.manifest.content_hash))
     steps = (Steps if settings.epsilon is None else PrivateSteps)(networks, optimizer, training, settings, checkpoint.folder)
     ema.to(next(networks.parameters()).device)
@@ -250,7 +248,7 @@ def new_networks(codec: Codec, statics: StaticModel, settings: TrainSettings) ->
 def new_optimizer(networks: Networks, settings: TrainSettings) -> torch.optim.Optimizer:
     """AdamW with a group of parameters for each network; `PEAKS` says at which learning rates."""
     groups = [{"params": list(network.parameters())} for network in (networks.unet, networks.charting)]
-    return torch.optim.AdamW(groups, settings.learning_rate, weight_decay=settings.weight_decay)
+    return torch.optim.AdamW(groups, settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
 
 
 def charting_sizes(settings: TrainSettings) -> tuple[int, int]:

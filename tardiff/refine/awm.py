@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -28,8 +27,8 @@ class MatchingGenerator(DiffusionGenerator):
     def sample(self, label: NDArray[np.int64], seeds: Sequence[int]) -> Rollout:
         """Draw one record a seed, and its denoising losses."""
         drawn = super().sample(label, seeds)
-        times = torch.from_numpy(np.stack([uniform("awm time", seeds, k) for k in range(DRAWS)], axis=1))
-        noise = torch.stack([normal("awm noise", seeds, k, tuple(drawn.x0.shape[1:])) for k in range(DRAWS)], dim=1)
+        times = uniform("awm time", seeds, 0, (DRAWS,))
+        noise = normal("awm noise", seeds, 0, (DRAWS, *drawn.x0.shape[1:]))
         state = {"static": drawn.state["static"], "noise": noise, "timestep": (times * len(ALPHA_BAR)).long()}
         rollout = replace(drawn, x0=self.pipeline.codec.clamp(drawn.x0, drawn.chart), log_prob=torch.zeros(len(label), DRAWS), state=state)
         every = torch.arange(len(label) * DRAWS)

@@ -16,7 +16,7 @@ def model(rates=RATES, static_features=2, seed=0):
     network = ChartingModel(rates, 2, static_features, width=16, hidden=8).eval()
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter += 0.3 * torch.randn(parameter.shape)
+            parameter += 0.2 * torch.randn(parameter.shape)
     return network
 
 
