@@ -20,7 +20,7 @@ from torch import Tensor
 
 from tardiff.base.files import read_struct, write_struct
 from tardiff.data.dataset import Channel, Manifest, Split
-from tardiff.data.resolution import ABSENT, FIRST_GRID, WHOLE, Grid, chart_of, fit_grids, grid_of, settle
+from tardiff.data.resolution import ABSENT, FIRST_GRID, WHOLE, Grid, cells_of, chart_of, fit_grids, settle
 from tardiff.errors import TardiffError
 
 KNOTS = 129
@@ -108,8 +108,9 @@ class Entries:
     """Records as they are charted.
 
     Attributes:
-        value: physical units, 0 where nothing is charted, [N, C, T].
-        width: of the grid's interval around each value, 0 where there is none, [N, C, T].
+        value: middle of the cell in which each value stands on its grid (`resolution.Grid`), physical units, 0 where nothing is
+            charted, [N, C, T].
+        width: of the cell, 0 where there is none, [N, C, T].
         chart: symbols, int64 [N, C, T].
     """
 
@@ -154,9 +155,9 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             mask = train.mask[:, c] == 1
             value = np.where(mask, train.values[:, c], 0.0).astype(np.float64)
             of_channel = (WHOLE,) if channel.kind == "ordinal" else fit_grids(value[mask])
-            width = np.array([grid.step for grid in of_channel])[grid_of(value[mask], of_channel)]
             chart = chart_of(value, mask, of_channel)
-            maps.append(ValueMap.fit(value[mask], width))
+            of_channel = tuple(grid.fitted(value[chart == FIRST_GRID + k]) for k, grid in enumerate(of_channel))
+            maps.append(ValueMap.fit(*cells_of(value[mask], of_channel)))
             grids.append(of_channel)
             rates.append(tuple((np.bincount(chart.ravel(), minlength=FIRST_GRID + len(of_channel)) / max(1, chart.size)).tolist()))
         return cls(manifest.channels, manifest.steps, tuple(maps), tuple(grids), tuple(rates), manifest.orderings)
@@ -190,17 +191,16 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         value = np.where(mask, rows.values, 0.0).astype(np.float64)
         width, chart = np.zeros(value.shape), np.zeros(value.shape, np.int64)
         for c, grids in enumerate(self.grids):
-            steps = np.array([grid.step for grid in grids])
-            width[:, c] = np.where(mask[:, c], steps[grid_of(value[:, c], grids)], 0.0)
             chart[:, c] = chart_of(value[:, c], mask[:, c], grids)
-        return Entries(value, width, torch.from_numpy(chart))
+            value[:, c], width[:, c] = cells_of(value[:, c], grids)
+        return Entries(np.where(mask, value, 0.0), np.where(mask, width, 0.0), torch.from_numpy(chart))
 
     def scores(self, entries: Entries, place: Tensor | None = None) -> Tensor:
         """x0 float32 [N, C, T]: scores of what is charted, 0 elsewhere.
 
         Args:
             entries: [N, C, T].
-            place: where in its grid's interval each value stands, -0.5 .. 0.5, [N, C] (one place a record and channel, so that
+            place: where in its cell each value stands, -0.5 .. 0.5, [N, C] (one place a record and channel, so that
                 differences stay whole); None is the middle.
         """
         value = entries.value if place is None else entries.value + place.double().numpy()[..., None] * entries.width

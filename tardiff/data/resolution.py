@@ -26,6 +26,10 @@ HEAP = 1.5
 MOST = 6
 DIGITS = 6
 """Of the largest value, beyond which no step is looked for."""
+PERIOD = 20
+"""Multiples of a grid in a row that are charted as often as the next so many: tenths of Celsius that come from Fahrenheit have five."""
+PRIOR = 10
+"""Values of each digit that are there before any is seen."""
 SIDES = 3
 """Places that are tried on either side of a value, where nearer ones stand on a coarser grid."""
 
@@ -33,32 +37,76 @@ Values = NDArray[np.float64]
 
 
 class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Multiples of `step` (0: any number), written with `decimals` decimals (None: in full)."""
+    """Multiples of `step` (0: any number), written with `decimals` decimals (None: in full).
+
+    Attributes:
+        digits: how often each multiple is charted, of as many in a row as there are numbers, in units of their mean: hands and
+            devices prefer some digits. A preferred multiple fills a wider cell of the line, so that a smooth density over the line is
+            the preferences' when each number is written as the multiple whose cell it is in. Empty: all alike.
+    """
 
     step: float
     decimals: int | None = None
+    digits: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.step < float("inf"):
             raise ValueError("step must be a finite number from 0 on")
-
-    def nearest(self, value: Values) -> Values:
-        """The value on this grid next to each value."""
-        value = np.rint(value / self.step) * self.step if self.step else value
-        return value if self.decimals is None else np.round(value, self.decimals)
+        if self.digits and not (min(self.digits) >= 0 and abs(sum(self.digits) / len(self.digits) - 1) < 1e-6):
+            raise ValueError("digits must be at least 0, and 1 in the mean")
 
     def holds(self, value: Values) -> NDArray[np.bool_]:
         """Whether each value, stored as float32, stands on this grid."""
-        return np.abs(self.nearest(value) - value) <= 3e-7 * np.abs(value) + 2e-6 * self.step
+        return np.abs(self._written(self._number(value)) - value) <= 3e-7 * np.abs(value) + 2e-6 * self.step
 
-    def around(self, value: Values) -> Values:
-        """Values of this grid by their distance from each value, [..., 1 + 2 SIDES]."""
+    def cells(self, value: Values) -> tuple[Values, Values]:
+        """Middle and width of the cell of each value on this grid."""
         if not self.step:
-            return np.repeat(self.nearest(value)[..., None], 1 + 2 * SIDES, axis=-1)
-        place = np.rint(value / self.step)
-        side = np.where(value / self.step >= place, 1.0, -1.0)
+            return value, np.zeros_like(value)
+        block, digit = np.divmod(self._number(value), len(self._ends) - 1)
+        low, high = (self._ends[digit.astype(np.intp) + end] for end in (0, 1))
+        return (block * (len(self._ends) - 1) + (low + high) / 2) * self.step, (high - low) * self.step
+
+    def nearest(self, value: Values) -> Values:
+        """The value on this grid whose cell holds each number."""
+        return self._written(self._number_of_cell(value))
+
+    def around(self, value: Values, limits: tuple[float, float]) -> Values:
+        """Values of this grid by their distance from each number, the first of them within the limits if any is, [..., 1 + 2 SIDES]."""
+        if not self.step:
+            return np.repeat(self._written(np.clip(value, *limits))[..., None], 1 + 2 * SIDES, axis=-1)
+        number = np.clip(self._number_of_cell(value), np.ceil(limits[0] / self.step - 1e-6), np.floor(limits[1] / self.step + 1e-6))
+        side = np.where(value >= self.cells(self._written(number))[0], 1.0, -1.0)
         away = [0.0 * side] + [sign * n * side for n in range(1, SIDES + 1) for sign in (1, -1)]
-        return self.nearest((place[..., None] + np.stack(away, axis=-1)) * self.step)
+        return self._written(number[..., None] + np.stack(away, axis=-1))
+
+    def fitted(self, value: Values) -> "Grid":
+        """This grid with the digits of the values on it [n], if they span them all; few values change little."""
+        number = self._number(value).astype(np.int64)
+        if not self.step or not len(number) or np.ptp(np.quantile(number, (0.05, 0.95))) < PERIOD:
+            return self
+        count = np.bincount(number % PERIOD, minlength=PERIOD) + PRIOR
+        return msgspec.structs.replace(self, digits=tuple((count / count.mean()).tolist()))
+
+    @property
+    def _ends(self) -> Values:
+        """Where the cells of a row of multiples begin and end, in steps from its first multiple."""
+        return np.cumsum([-0.5, *(self.digits or (1.0,))])
+
+    def _number(self, value: Values) -> Values:
+        return np.rint(value / self.step) if self.step else value
+
+    def _number_of_cell(self, value: Values) -> Values:
+        if not self.step:
+            return value
+        ends = self._ends
+        block = np.floor((value / self.step - ends[0]) / (len(ends) - 1))
+        digit = np.searchsorted(ends, value / self.step - block * (len(ends) - 1), side="right") - 1
+        return block * (len(ends) - 1) + np.clip(digit, 0, len(ends) - 2)
+
+    def _written(self, number: Values) -> Values:
+        value = number * self.step if self.step else number
+        return value if self.decimals is None else np.round(value, self.decimals)
 
 
 FREE = Grid(0.0)
@@ -115,6 +163,13 @@ def grid_of(value: Values, grids: tuple[Grid, ...]) -> NDArray[np.int8]:
     return number
 
 
+def cells_of(value: Values, grids: tuple[Grid, ...]) -> tuple[Values, Values]:
+    """Middle and width of the cell of each value, on the first grid that holds it."""
+    number = grid_of(value, grids)
+    middle, width = (np.stack(parts) for parts in zip(*(grid.cells(value) for grid in grids), strict=True))
+    return np.take_along_axis(middle, number[None], 0)[0], np.take_along_axis(width, number[None], 0)[0]
+
+
 def chart_of(value: Values, mask: NDArray[np.bool_], grids: tuple[Grid, ...]) -> NDArray[np.int8]:
     """Symbols of one channel, [N, T]; a value that equals the charted one before is a repeat."""
     chart = np.where(mask, FIRST_GRID + grid_of(np.where(mask, value, 0.0), grids), ABSENT)
@@ -135,11 +190,10 @@ def settle(value: Values, chart: NDArray[np.integer], grids: tuple[Grid, ...], l
     A new value is the nearest within the limits that stands on its grid, on no coarser one, and is not the one before, which would
     be a repeat; the nearest of the grid if there is none. A repeat with nothing before it is a new value on the coarsest grid.
     """
-    value = np.clip(value, *limits)
     number = np.where(chart >= FIRST_GRID, chart - FIRST_GRID, 0)
     near = np.empty((*value.shape, 1 + 2 * SIDES))
     for k, grid in enumerate(grids):
-        places = grid.around(value)
+        places = grid.around(value, limits)
         wrong = (places < limits[0]) | (places > limits[1])
         for coarser in grids[:k]:
             wrong |= coarser.holds(places)

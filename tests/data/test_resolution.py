@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import ks_2samp
 
+from tardiff.data.codec import ValueMap
 from tardiff.data.resolution import ABSENT, FIRST_GRID, FREE, REPEAT, Grid, before, chart_of, fit_grids, grid_of, settle
 
 WIDE = (-1e6, 1e6)
@@ -103,3 +105,39 @@ def test_a_repeat_of_nothing_is_a_new_value():
 def test_a_step_below_zero_is_refused():
     with pytest.raises(ValueError, match="step"):
         Grid(-1.0)
+
+
+DIGITS = (1.6, 0.4, 0.0, 1.2, 1.8)
+
+
+@given(st.integers(-200, 200), st.floats(0.01, 0.99), st.sampled_from([(), DIGITS]))
+def test_cells_tile_the_line_and_lead_back(number, part, digits):
+    grid = Grid(0.5, digits=digits)
+    value = np.array([number, number + 1]) * 0.5
+    middle, width = grid.cells(value)
+    assert middle[0] + width[0] / 2 == pytest.approx(middle[1] - width[1] / 2, abs=1e-9)
+    if width[0]:
+        assert grid.nearest(middle[:1] + (part - 0.5) * width[:1])[0] == value[0]
+    assert width[0] == pytest.approx(0.5 * (digits[number % 5] if digits else 1))
+
+
+def test_a_smooth_density_is_written_with_the_digits_that_were_charted():
+    random = np.random.default_rng(0)
+    rate = np.rint(random.normal(84, 16, 40_000))
+    rate = np.where(random.random(len(rate)) < 0.3, 10 * np.rint(rate / 10), rate)  # a third is rounded to tens
+    fahrenheit = np.round(np.rint(10 * random.normal(98.4, 1.3, 40_000)) / 10, 1)
+    celsius = np.round((fahrenheit - 32) / 1.8, 1)
+    for values, step, often in ((rate, 1.0, 10), (celsius, 0.1, 5)):
+        grid = Grid(step).fitted(values)
+        middle, width = grid.cells(values)
+        value_map = ValueMap.fit(middle, width)
+        drawn = grid.nearest(value_map.to_value(random.standard_normal(40_000)))
+        share, wanted = (np.mean(np.rint(of / step) % often == 0) for of in (drawn, values))
+        assert abs(wanted - 1 / often) > 0.05
+        assert share == pytest.approx(wanted, abs=0.02)
+        assert ks_2samp(drawn.round(3), values.round(3)).statistic < 0.02
+
+
+def test_few_places_have_no_preferred_digits():
+    assert Grid(1.0).fitted(np.repeat(np.arange(3.0, 16.0), 100)).digits == ()
+    assert Grid(1.0).fitted(np.array([])).digits == ()
