@@ -8,6 +8,7 @@ import numpy as np
 from tardiff.data.dataset import Dataset
 from tardiff.data.labels import ranked_labels
 from tardiff.data.resolution import ABSENT
+from tardiff.guidance.build import needs_classifier
 from tardiff.guidance.log import INERT, GuidanceLog, rounded
 from tardiff.model.pipeline import RecordGenerator, Samples
 from tardiff.synthesis.draw import Drawn
@@ -88,7 +89,8 @@ def _relabelled(plan: Plan, samples: Samples) -> Samples:
 def _settings(plan: Plan, match: Match | None, movement: Movement | None, dropped: Dropped | None) -> dict[str, Any]:
     """What the manifest says."""
     card, guidance = plan.generator.card, plan.guidance
-    reads_classifiers = guidance.guidance not in ("none", "classifier-free") or plan.relabel or plan.selection.select != "none"
+    selects = plan.selection.select != "none"
+    reads_classifiers = needs_classifier(guidance) or plan.relabel or selects
     return {
         "n": plan.n,
         "seed": plan.seed,
@@ -99,6 +101,7 @@ def _settings(plan: Plan, match: Match | None, movement: Movement | None, droppe
         "selection": asdict(plan.selection),
         "generator": card.data_hash,
         "classifiers": [folder.card.data_hash for folder in plan.classifiers] if reads_classifiers else [],
+        "serves": [folder.card.serves for folder in plan.classifiers] if guidance.aimed or selects else [],
         "training": {"labels": plan.generator.labelled} | card.settings,
         "strength": asdict(match) if match else None,
         "movement": asdict(movement) if movement else None,
