@@ -198,7 +198,13 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
         "--label-ratio most",
         "--relabel",
         "--sampler euler",
-        "--form cubic",
+        "--objective beauty=1",
+        "--objective cosine",
+        "--objective cosine=-1",
+        "--objective cosine=nan",
+        "--objective label=1,label=2",
+        "--objective ''",
+        "--curvature full",
         "--seed -1",
         "--threads 0",
     ),
@@ -371,6 +377,12 @@ def places() -> Iterator[Case]:
     yield Case(GUIDE.replace("CLF", "OTHERCLF"), "a classifier of another data set", "--classifier")
     yield Case(GUIDE.replace("RUN", "POLICY"), "guidance of a record policy", "--guidance")
     yield Case("sample RUN --n 5 --out out", "guidance without a classifier", "--classifier")
+    yield Case(GUIDE + " --objective entropy=1,repulsion=1", "a matched strength that no label could match", "--objective")
+    aim = GUIDE + " --objective cosine=1 --guidance-data "
+    yield Case(aim + "CLF", "a classifier folder for guidance rows", "clf")
+    yield Case(aim + "DATA --guidance-rows 'age>=500'", "guidance rows that do not exist", "--guidance-rows")
+    yield Case(aim + "DATA --guidance-rows most", "a rule for guidance rows that does not read", "most")
+    yield Case(GUIDE + " --guidance-data DATA", "guidance rows that no objective reads", "--guidance-data")
     yield Case(SAMPLE + " --descriptors RUN", "a pipeline that shall draw descriptors", "--descriptors")
     yield Case(SAMPLE + " --privacy-filter CLF", "a classifier folder to filter by", "clf")
     yield Case(SAMPLE + " --privacy-filter OTHER", "another data set to filter by", "--privacy-filter")
