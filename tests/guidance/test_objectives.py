@@ -69,10 +69,20 @@ class TestContrastive:
                 halves.append(torch.cat([weight, bias[:, None]], dim=1))
             torch.testing.assert_close(v[c], halves[0] - halves[1], atol=1e-6, rtol=1e-4)
 
-    def test_a_class_without_guidance_rows_is_refused(self, clf):
+    def test_a_class_without_guidance_rows_is_refused(self):
         with pytest.raises(TardiffError, match="a class has no guidance row"):
             contrastive_direction(torch.zeros(2, 2, 3), (0, 5))
-        assert len(contrastive(clf[1]).directions) == len(clf[1].card.epochs)
+
+
+def test_influence_is_summed_over_the_first_middle_and_last_checkpoint(clf):
+    folder = clf[1]
+    count = len(folder.trajectory)
+    objective = contrastive(folder)
+    for checkpoint, v, k in zip(objective.classifiers, objective.directions, sorted({0, count // 2, count - 1}), strict=True):
+        assert torch.equal(checkpoint.head.weight, folder.trajectory[k]["head.weight"])
+        assert torch.equal(v, contrastive_direction(folder.gradients[k], folder.card.guidance_counts))
+    one = dataclasses.replace(folder, trajectory=folder.trajectory[-1:], gradients=folder.gradients[-1:])
+    assert len(contrastive(one).classifiers) == 1
 
 
 class TestRepulsion:
