@@ -204,9 +204,19 @@ class GuidanceSettings:
         return named_weights("--objective", "objective", self.objective, OBJECTIVES)
 
     @property
-    def aimed(self) -> bool:
+    def followed(self) -> dict[str, float]:
+        """The `terms` that guidance follows: none without a guide."""
+        return self.terms if self.guidance == "objective" else {}
+
+    @property
+    def reads_classifier(self) -> bool:
+        """Whether an objective reads a classifier."""
+        return bool(self.followed.keys() - {"repulsion"})
+
+    @property
+    def reads_guidance_rows(self) -> bool:
         """Whether an objective reads the guidance rows."""
-        return self.guidance == "objective" and not self.terms.keys().isdisjoint(AIMED)
+        return not self.followed.keys().isdisjoint(AIMED)
 
     @property
     def uses_cfg(self) -> bool:

@@ -60,6 +60,6 @@ def guidance_of(settings: AugmentSettings) -> GuidanceSettings:
     usual = SUBGROUP_GUIDANCE if settings.subgroup else GuidanceSettings()
     strength = usual.strength if settings.strength == "matched" else settings.strength
     chosen = replace(usual, objective=settings.objective or usual.objective, strength=strength)
-    if settings.subgroup and not set(AIMED) & chosen.terms.keys():
+    if settings.subgroup and not chosen.reads_guidance_rows:
         raise TardiffError(f"--objective {chosen.objective} reads no guidance rows; --subgroup needs one of {', '.join(AIMED)}")
     return chosen

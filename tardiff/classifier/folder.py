@@ -142,9 +142,7 @@ class ClassifierFolder:
         Raises:
             TardiffError: the split is missing or holds test rows, or no row is chosen.
         """
-        if split == "test":
-            raise TardiffError("--guidance-set test: guidance must never see test rows; use train or validation")
-        guidance, counts = data.split(split), np.array(self.card.class_counts)
+        guidance, counts = _guidance_split(data, split), np.array(self.card.class_counts)
         probability = Classifier.probability(self.classifier, self.codec.encode(guidance)) if rows == "wrong" else np.empty(0)
         chosen = guidance_rows(guidance, data.manifest, rows, probability, counts / counts.sum())
         data.refuse_changed()
@@ -194,12 +192,10 @@ def fit_classifier(
     Raises:
         TardiffError: a split is missing, guidance would use test rows, or no rows are left to guide by.
     """
-    if guidance_set == "test":
-        raise TardiffError("--guidance-set test: guidance must never see test rows; use train or validation")
     codec = codec or Codec.fit(data.train, data.manifest)
     classes = len(data.manifest.task.classes)
     counts = torch.bincount(torch.from_numpy(data.train.label), minlength=classes)
-    guidance, share = data.split(guidance_set), (counts / counts.sum()).double().numpy()
+    guidance, share = _guidance_split(data, guidance_set), (counts / counts.sum()).double().numpy()
     if rows != "wrong":  # which a trained classifier alone can tell; the others are refused before the work
         guidance_rows(guidance, data.manifest, rows, np.empty(0), share)
     validation = _rows(codec, data.split("validation"))
@@ -221,6 +217,17 @@ def fit_classifier(
     )
     hessian = last_layer_hessian(result.classifier, training[0])
     return ClassifierFolder(card, codec, result.classifier, result.trajectory, [], hessian).aimed(data, guidance_set, rows)
+
+
+def _guidance_split(data: Dataset, name: str) -> Split:
+    """The split that guidance serves.
+
+    Raises:
+        TardiffError: it is missing, or holds test rows.
+    """
+    if name == "test":
+        raise TardiffError("--guidance-set test: guidance must never see test rows; use train or validation")
+    return data.split(name)
 
 
 def guide_seeds(seed: int, count: int) -> list[int]:

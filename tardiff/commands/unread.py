@@ -67,16 +67,12 @@ def _diffusion(given: Given) -> bool:
     return not (Path(given["run"]) / "policy.json").is_file()
 
 
-def _terms(given: Given) -> dict[str, float]:
-    return given["guidance"].terms if _steered(given) else {}
-
-
 def _reads_guidance_rows(given: Given) -> bool:
-    return given["guidance"].aimed or given["selection"].select != "none"
+    return given["guidance"].reads_guidance_rows or given["selection"].select != "none"
 
 
 def _reads_classifier(given: Given) -> bool:
-    return bool(_terms(given).keys() - {"repulsion"}) or given["relabel"] or given["selection"].select != "none" or not _labelled(given)
+    return given["guidance"].reads_classifier or given["relabel"] or given["selection"].select != "none" or not _labelled(given)
 
 
 def _makes_rows(given: Given) -> bool:
@@ -114,14 +110,14 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule(("sampler", "steps", "eta", "project", "batch-size"), _diffusion, "a diffusion pipeline; RUN is a record policy"),
         Rule(("eta",), lambda given: given["sampler"].sampler != "ode", "--sampler dpm or ddim"),
         Rule(("objective", "strength", "clip", "through-denoiser"), _steered, "--guidance objective"),
-        Rule(("curvature",), lambda given: "raw" in _terms(given), "raw in --objective"),
+        Rule(("curvature",), lambda given: "raw" in given["guidance"].followed, "raw in --objective"),
         Rule(("guidance-data",), _reads_guidance_rows, "cosine, raw or contrastive in --objective, or --select influence"),
         Rule(("guidance-rows",), lambda given: given["guidance_data"] is not None, "--guidance-data"),
         Rule(("cfg-scale",), _labelled, "a generator that learnt with labels"),
         Rule(("window", "cfg-scale", "clip", "through-denoiser"), _acts, "a guide that acts (--guidance none and --strength 0 do nothing)"),
         Rule(
             ("pilot",),
-            lambda given: _steered(given) and (given["guidance"].strength == "matched" or "repulsion" in _terms(given)),
+            lambda given: _steered(given) and (given["guidance"].strength == "matched" or "repulsion" in given["guidance"].followed),
             "--strength matched, which is the default of --guidance objective, or repulsion in --objective",
         ),
         Rule(("select-from",), lambda given: given["selection"].select != "none", "--select"),

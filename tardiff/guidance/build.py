@@ -43,7 +43,7 @@ def build_guide(
         raise TardiffError(f"--guidance {guidance.guidance}: a record policy has no reverse steps to guide; use --guidance none")
     if guidance.guidance == "classifier-free":
         return UNGUIDED
-    if needs_classifier(guidance) and not classifiers:
+    if guidance.reads_classifier and not classifiers:
         raise TardiffError(
             f"--objective {guidance.objective} needs --classifier (make one with `tardiff fit-classifier`, or use --guidance none)"
         )
@@ -62,11 +62,6 @@ def build_guide(
         parts["repulsion"] = repulsion
     weighted = tuple((weight, parts[name]) for name, weight in guidance.terms.items())
     return GradientGuide(weighted, pipeline.codec.seen, strength, guidance.window, guidance.clip, guidance.through_denoiser)
-
-
-def needs_classifier(guidance: GuidanceSettings) -> bool:
-    """Whether an objective reads a classifier."""
-    return guidance.guidance == "objective" and guidance.terms.keys() != {"repulsion"}
 
 
 def served_task(pipeline: RecordGenerator, classifiers: Sequence[ClassifierFolder]) -> Task:

@@ -8,7 +8,6 @@ import numpy as np
 from tardiff.data.dataset import Dataset
 from tardiff.data.labels import ranked_labels
 from tardiff.data.resolution import ABSENT
-from tardiff.guidance.build import needs_classifier
 from tardiff.guidance.log import INERT, GuidanceLog, rounded
 from tardiff.model.pipeline import RecordGenerator, Samples
 from tardiff.synthesis.draw import Drawn
@@ -90,7 +89,7 @@ def _settings(plan: Plan, match: Match | None, movement: Movement | None, droppe
     """What the manifest says."""
     card, guidance = plan.generator.card, plan.guidance
     selects = plan.selection.select != "none"
-    reads_classifiers = needs_classifier(guidance) or plan.relabel or selects
+    reads_classifiers = guidance.reads_classifier or plan.relabel or selects
     return {
         "n": plan.n,
         "seed": plan.seed,
@@ -101,7 +100,7 @@ def _settings(plan: Plan, match: Match | None, movement: Movement | None, droppe
         "selection": asdict(plan.selection),
         "generator": card.data_hash,
         "classifiers": [folder.card.data_hash for folder in plan.classifiers] if reads_classifiers else [],
-        "serves": [folder.card.serves for folder in plan.classifiers] if guidance.aimed or selects else [],
+        "serves": [folder.card.serves for folder in plan.classifiers] if guidance.reads_guidance_rows or selects else [],
         "training": {"labels": plan.generator.labelled} | card.settings,
         "strength": asdict(match) if match else None,
         "movement": asdict(movement) if movement else None,

@@ -38,7 +38,7 @@ def steer(plan: Plan, progress: bool) -> Steering:
     generator = plan.generator.with_cfg(settings.cfg_scale, settings.window) if settings.uses_cfg else plan.generator
     matched = settings.strength == "matched"
     repulsion = None
-    if settings.guidance == "objective" and "repulsion" in settings.terms and generator.guidable:
+    if "repulsion" in settings.followed and generator.guidable:
         repulsion = Repulsion(*pilot_samples(plan, generator, UNGUIDED, progress, "repulsion"))
     guide = build_guide(generator, plan.classifiers, settings, 1.0 if settings.strength == "matched" else settings.strength, repulsion)
     if not (matched and isinstance(guide, GradientGuide)):

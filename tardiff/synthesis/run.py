@@ -67,7 +67,7 @@ def synthesise(
     folders = [classifier] if isinstance(classifier, ClassifierFolder) else list(classifier)
     guidance, selection = guidance or GuidanceSettings(), selection or SelectionSettings()
     if guidance_data is not None:
-        if not (guidance.aimed or selection.select != "none"):
+        if not (guidance.reads_guidance_rows or selection.select != "none"):
             raise TardiffError(
                 "--guidance-data would not be read; it needs cosine, raw or contrastive in --objective, or --select influence"
             )

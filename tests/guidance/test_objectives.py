@@ -16,7 +16,7 @@ from tardiff.guidance.influence import contrastive, contrastive_direction
 from tardiff.guidance.objectives import entropy
 from tardiff.guidance.repulsion import Repulsion
 from tardiff.model.sampling import Step
-from tardiff.settings import GuidanceSettings, SamplerSettings
+from tardiff.settings import OBJECTIVES, GuidanceSettings, SamplerSettings
 from tardiff.synthesis import synthesise
 
 STEP = Step(index=0, count=10, timestep=900.0, alpha=0.3, sigma=0.95)
@@ -185,5 +185,7 @@ def test_an_objective_that_does_not_read_is_one_line(text, message):
 def test_the_grammar():
     assert GuidanceSettings(objective=" cosine = 1, contrastive=0.5").terms == {"cosine": 1.0, "contrastive": 0.5}
     assert GuidanceSettings().terms == {"label": 1.0}
-    assert not GuidanceSettings(guidance="none", objective="raw=1").aimed
-    assert dataclasses.replace(GuidanceSettings(), objective="raw=1").aimed
+    assert not GuidanceSettings(guidance="none", objective="raw=1").followed
+    read = {name: GuidanceSettings(objective=f"{name}=1", strength=0.1) for name in OBJECTIVES}
+    assert [name for name, settings in read.items() if settings.reads_guidance_rows] == ["cosine", "raw", "contrastive"]
+    assert [name for name, settings in read.items() if not settings.reads_classifier] == ["repulsion"]

@@ -791,6 +791,11 @@ def yaml_files() -> Iterator[Case]:
             task.format(label="{column: died, equals: 1}") + task.format(label="{column: died, equals: 1}").replace("mine:", "b:", 1),
         ),
         ("one class", "classes", "mine: {rule: mine, classes: [well], label: {column: died, equals: 1}}\n"),
+        ("a channel that nobody charts", "blood", task.format(label="{channel: blood, below: 1, to: 6 h}")),
+        ("a channel that is a sum of others", "gcs", task.format(label="{channel: gcs, below: 9, to: 6 h}")),
+        ("a channel without an end", "label", task.format(label="{channel: hr, below: 40}")),
+        ("text for the limit of a channel", "label.below", task.format(label="{channel: hr, below: few, to: 6 h}")),
+        ("a time that is longer than the look ahead", "label", task.format(label="{channel: hr, below: 40, for: 6 h, to: 6 h}")),
     ):
         yield Case(f"{MIMIC} --task own.yaml", f"own.yaml: {wrong}", names, spoil.put("own.yaml", content))
     for wrong, names, content in (
