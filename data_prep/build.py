@@ -19,12 +19,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from data_prep.account import FAULTS, UNLISTED, accounts, check, fates, warnings
+from data_prep.ahead import ahead
 from data_prep.cohort import check_columns, eligible
 from data_prep.concept_files import load_concepts
 from data_prep.concepts import Concepts, Descriptor
 from data_prep.engine import check_fits, database_errors, engine, limits_error
 from data_prep.grid import LOOK_BACK, Grid, first_values, plausible, to_arrays
-from data_prep.kidney import HISTORY, kidney, variables_of
+from data_prep.kidney import HISTORY, VARIABLES, kidney, variables_of
 from data_prep.labels import chosen_labels, class_codes, readable, shown
 from data_prep.onsets import read_onsets
 from data_prep.origins import origins
@@ -200,7 +201,9 @@ def _events(
     if grid.first:
         before = max(before, LOOK_BACK)
     if needed:
-        last, before = last + named.task.horizon_minutes + 1, max(before, HISTORY)
+        last += named.task.reach_minutes + 1
+    if named.task.columns & VARIABLES.keys():
+        before = max(before, HISTORY)
     names = tuple(dict.fromkeys([*grid.channels, *needed]))
     events = source.events(concepts.places(source.name, names), last, before, partial)
     check_units(events, concepts, source.name, names)
@@ -263,7 +266,9 @@ def _computed(
         of_part = events.semi_join(ibis.memtable(part.select(["stay_id"])), "stay_id")
         entries = plausible(of_part, concepts, source.name, needed).to_pandas()
         entries["variable"] = pd.Categorical.from_codes(entries["channel"], needed)
-        columns.append(kidney(stays.iloc[part["row"].to_numpy()], entries, named.task.horizon_minutes))
+        those, horizon = stays.iloc[part["row"].to_numpy()], named.task.horizon_minutes
+        seen = {condition.key: ahead(condition, those, entries, horizon) for condition in named.task.ahead}
+        columns.append(kidney(those, entries, horizon).assign(**seen))
     return pd.concat(columns)
 
 

@@ -30,13 +30,20 @@ FINE = 1e6
 
 
 def variables_of(named: NamedTask, concepts: Concepts, source: str) -> tuple[str, ...]:
-    """The variables that must be read for the columns of a task; none if it has none of these columns.
+    """The variables that must be read for a task: those of the columns computed here, and the channels that it looks at ahead.
 
     Raises:
-        TardiffError: naming the task, the variable and the source that does not have it.
+        TardiffError: naming the task, the variable and the source that does not have it, or has it as a sum of others.
     """
     columns = sorted(named.task.columns & set(VARIABLES))
-    needed = tuple(dict.fromkeys(name for column in columns for name in VARIABLES[column]))
+    channels = [leaf.channel for leaf in named.task.ahead if leaf.channel is not None]
+    for name in channels:
+        if name in concepts.variables and source in concepts.variables[name].sum_of:
+            parts = ", ".join(concepts.variables[name].sum_of[source])
+            raise TardiffError(
+                f"task {named.name}: the channel {name} is a sum of {parts} in {source}; look at one that is charted as such"
+            )
+    needed = tuple(dict.fromkeys([*(name for column in columns for name in VARIABLES[column]), *channels]))
     for name in needed:
         if name not in concepts.variables or source not in concepts.variables[name].found:
             other = "; aki_creatinine needs creatinine alone" if named.name == "aki" and name != "creatinine" else ""

@@ -37,9 +37,16 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 class Condition(_Entry, frozen=True):
-    """A comparison of one column with limits (all that are given must hold), or conditions joined by `all` or `any`."""
+    """A comparison of a column, or of a channel after the prediction, with limits, all of which must hold; or several conditions."""
 
     column: str | None = None
+    channel: str | None = None
+    for_: str | None = msgspec.field(default=None, name="for")
+    """How long a channel keeps beyond its limits."""
+    from_: str | None = msgspec.field(default=None, name="from")
+    """`origin`, or how long after it a channel is first looked at."""
+    to: str | None = None
+    """How long after the origin a channel is looked at no more, or `horizon`."""
     since: str | None = None
     """`origin` or a column, which is subtracted first."""
     at_least: float | str | None = None
@@ -57,12 +64,23 @@ class Condition(_Entry, frozen=True):
         given = {name: getattr(self, name) for name in ORDER}
         return {name: limit for name, limit in given.items() if limit is not None}
 
+    @property
+    def span(self) -> tuple[str, str, str]:
+        """`from`, `to` and `for` of a channel."""
+        assert self.to is not None  # _problems saw to it
+        return self.from_ or "origin", self.to, self.for_ or "0 min"
+
+    @property
+    def key(self) -> str:
+        """The column that holds the truth of a condition on a channel."""
+        return msgspec.json.encode(self).decode()
+
     def leaves(self) -> Iterator["Condition"]:
         """The comparisons inside."""
         for joined in (self.all, self.any):
             for condition in joined or ():
                 yield from condition.leaves()
-        if self.column is not None:
+        if self.column is not None or self.channel is not None:
             yield self
 
 
@@ -92,10 +110,25 @@ class Task(_Entry, frozen=True):
     @property
     def columns(self) -> frozenset[str]:
         """Every column that a condition reads."""
-        leaves = [leaf for condition in self.conditions for leaf in condition.leaves()]
-        named = {leaf.column for leaf in leaves} | {leaf.since for leaf in leaves}
+        named = {leaf.column for leaf in self.leaves} | {leaf.since for leaf in self.leaves}
         given = {"given"} if self.label == "given" else set()
         return frozenset(name for name in named | given if name not in (None, "origin"))
+
+    @property
+    def leaves(self) -> tuple[Condition, ...]:
+        """Every comparison."""
+        return tuple(leaf for condition in self.conditions for leaf in condition.leaves())
+
+    @property
+    def ahead(self) -> tuple[Condition, ...]:
+        """The conditions on channels after the prediction."""
+        return tuple(leaf for leaf in self.leaves if leaf.channel is not None)
+
+    @property
+    def reach_minutes(self) -> float:
+        """How far beyond the prediction entries are read."""
+        horizon = self.horizon_minutes
+        return max([horizon, *(minutes_of(leaf.span[1], {"horizon": horizon}) for leaf in self.ahead)])
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -191,7 +224,7 @@ def truth(condition: Condition, stays: pd.DataFrame, lengths: Mapping[str, float
     """Whether a condition holds for each stay: 1 true, 0 false, 0.5 unknown, [N].
 
     Args:
-        condition: whose columns `stays` has.
+        condition: whose columns `stays` has; of a channel the one named by its `key`.
         stays: one row a stay, with origin_minute.
         lengths: minutes of `window` and `horizon`.
     """
@@ -199,6 +232,8 @@ def truth(condition: Condition, stays: pd.DataFrame, lengths: Mapping[str, float
         return np.min([truth(part, stays, lengths) for part in condition.all], axis=0)
     if condition.any is not None:
         return np.max([truth(part, stays, lengths) for part in condition.any], axis=0)
+    if condition.channel is not None:
+        return stays[condition.key].to_numpy(np.float64)
     assert condition.column is not None  # _problems saw to it
     column = stays[condition.column]
     truths = []
@@ -257,14 +292,22 @@ def _problems(task: Task) -> Iterator[tuple[str, str]]:
     for i, rule in enumerate(task.keep):
         for leaf in rule.when.leaves():
             if not rule.looks_ahead and _is_ahead(leaf):
-                yield f"keep[{i}]", f"says looks_ahead: false, but {leaf.column} is known only after the prediction; say true"
+                yield (
+                    f"keep[{i}]",
+                    f"says looks_ahead: false, but {leaf.column or leaf.channel} is known only after the prediction; say true",
+                )
 
 
 def _ill_formed(condition: Condition, where: str, task: Task) -> Iterator[tuple[str, str]]:
-    kinds = [kind for kind in ("column", "all", "any") if getattr(condition, kind) is not None]
+    kinds = [kind for kind in ("column", "channel", "all", "any") if getattr(condition, kind) is not None]
     if len(kinds) != 1:
-        yield where, "a condition has exactly one of column, all and any"
+        yield where, "a condition has exactly one of column, channel, all and any"
         return
+    if kinds == ["channel"]:
+        yield from _ill_ahead(condition, where, task)
+        return
+    if any(text is not None for text in (condition.for_, condition.from_, condition.to)):
+        yield where, "for, from and to are those of a channel"
     compared = bool(condition.limits) or condition.equals is not None or condition.is_missing is not None
     if kinds != ["column"]:
         inside = condition.all if condition.all is not None else condition.any
@@ -284,8 +327,32 @@ def _ill_formed(condition: Condition, where: str, task: Task) -> Iterator[tuple[
         yield where, "a text cannot be compared since something"
 
 
+def _ill_ahead(condition: Condition, where: str, task: Task) -> Iterator[tuple[str, str]]:
+    if condition.since is not None or condition.equals is not None or condition.is_missing is not None:
+        yield where, f"the channel {condition.channel} takes at_least, above, at_most, below, for, from and to"
+    if not condition.limits:
+        yield where, f"{condition.channel} is compared with nothing; give at_least, above, at_most or below"
+    for name, limit in condition.limits.items():
+        if isinstance(limit, str) or not np.isfinite(limit):
+            yield f"{where}.{name}", f"a channel is compared with a number, not with {limit!r}"
+    if condition.to is None:
+        yield where, f"says not how far it looks; give to, as in to: {task.horizon or '6 h'}"
+        return
+    words = {"from": ("origin",), "to": ("horizon",) if task.horizon is not None else (), "for": ()}
+    for (name, known), text in zip(words.items(), condition.span, strict=False):
+        if text not in known and not DURATION.fullmatch(text):
+            also = {"from": ", nor origin", "to": ", nor the horizon of the task" if text == "horizon" else ""}.get(name, "")
+            yield f"{where}.{name}", f"{text!r} is no duration (30 min, 24 h, 3 d){also}"
+            return
+    begin, end, least = (minutes_of(text, {"origin": 0.0, "horizon": task.horizon_minutes}) for text in condition.span)
+    if begin + least >= end:
+        yield where, "has no time to come true: from and for leave nothing before to"
+
+
 def _is_ahead(leaf: Condition) -> bool:
     """Whether a comparison needs what the prediction cannot know. That an event has not come yet is known."""
+    if leaf.channel is not None:
+        return True
     columns = {leaf.column, leaf.since} - {None, "origin", "origin_minute"}
     if not any(name in AHEAD or str(name).endswith("_minute") for name in columns):
         return False

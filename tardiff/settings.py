@@ -1,5 +1,7 @@
 """Settings of every command, as frozen dataclasses. Nothing heavy is imported here, so that `--help` is quick."""
 
+import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +24,34 @@ def check_range(settings: Any, low: float, high: float, *fields: str) -> None:
                 bound = f"at least {low:.10g}" if high == float("inf") else f"between {low:.10g} and {high:.10g}"
                 bound = "finite" if number == float("inf") else bound
                 raise TardiffError(f"--{field.replace('_', '-')} {number}: must be {bound}")
+
+
+def named_weights(option: str, what: str, text: str, known: Collection[str]) -> dict[str, float]:
+    """`discriminator=1,influence=0.5` as a dict.
+
+    Args:
+        option: that holds the text, for messages.
+        what: the names are of, for messages.
+        text: NAME=WEIGHT,NAME=WEIGHT.
+        known: the names that there are.
+
+    Raises:
+        TardiffError: an unknown or repeated name, or a weight that is not a number above 0.
+    """
+    weights: dict[str, float] = {}
+    for item in text.split(","):
+        name, _, number = (part.strip() for part in item.partition("="))
+        if name not in known:
+            raise TardiffError(f"{option}: unknown {what} {name!r} (known: {', '.join(known)})")
+        if name in weights:
+            raise TardiffError(f"{option}: {name} is named twice")
+        try:
+            weights[name] = float(number)
+        except ValueError:
+            weights[name] = math.nan
+        if not 0 < weights[name] < math.inf:
+            raise TardiffError(f"{option} {item.strip()}: the weight must be a number above 0, as in {name}=0.5")
+    return weights
 
 
 ANY = float("inf")
@@ -115,16 +145,26 @@ class ClassifierSettings:
             raise TardiffError(f"--width {self.width}: give a multiple of 4")
 
 
+AIMED = ("cosine", "raw", "contrastive")
+"""Objectives that read the guidance rows."""
+OBJECTIVES = ("label", *AIMED, "entropy", "repulsion")
+
+
 @dataclass(frozen=True)
 class GuidanceSettings:
-    """Which guide steers the sampler, and how strongly."""
+    """What steers the sampler, and how strongly."""
 
-    guidance: Literal["none", "classifier-free", "classifier", "influence"] = "classifier"
-    """`classifier-free` exaggerates what the label changes (--cfg-scale); `classifier` also follows the log-probability of the
-    label by a classifier; `influence` follows the influence of a sample on the classifier's loss on the guidance set."""
-    form: Literal["cosine", "raw"] = "cosine"
-    """Influence objective, of a sample's gradient and the guidance set's, summed over checkpoints along the classifier's training:
-    their `cosine`, or their product (`raw`, the published formula)."""
+    guidance: Literal["none", "classifier-free", "objective"] = "objective"
+    """`classifier-free` exaggerates what the label changes (--cfg-scale); `objective` also ascends --objective."""
+    objective: str = "label=1"
+    """What is ascended, as NAME=WEIGHT,NAME=WEIGHT: label (its log-probability by the classifier); cosine (of the sample's loss gradient
+    and the guidance rows', along the classifier's training); raw (their product: the influence on the guidance rows' loss, the published
+    formula); contrastive (cosine with the gradient of the same class's guidance rows minus that of the others); entropy (of the
+    classifier: samples that it is unsure of); repulsion (distance from the nearest of --pilot samples of the class). Each gradient is
+    scaled to the same size before it is weighted, and only the proportions of the weights matter."""
+    curvature: Literal["none", "last-layer"] = "none"
+    """Of `raw`: `last-layer` is the influence function (H + lambda I)^-1 g at the final weights, with the Hessian H of the classifier's
+    training loss over its last layer and lambda a tenth of H's mean eigenvalue; `none` sums over the training, without H."""
     through_denoiser: bool = False
     """Take the gradient through the denoiser as well (two to three times the time of a guided step)."""
     strength: float | Literal["matched"] = "matched"
@@ -139,15 +179,44 @@ class GuidanceSettings:
     clip: float = 3.0
     """Largest change of one entry, in units of strength * sigma."""
     pilot: int = 1024
-    """Samples on which a strength is matched."""
+    """Samples on which a strength is matched, and from which `repulsion` keeps away."""
 
     def __post_init__(self) -> None:
+        terms = self.terms
+        if self.strength == "matched" and self.guidance == "objective" and not {"label", *AIMED} & terms.keys():
+            raise TardiffError(
+                f"--objective {self.objective}: no strength of it makes a label surer, so none can be matched; give --strength"
+            )
         if not isinstance(self.strength, str):
             check_range(self, 0, ANY, "strength")
         check_range(self, 0, 1, "window")
         check_range(self, 0, ANY, "cfg_scale")
         check_range(self, TINY, ANY, "clip")
         check_range(self, 32, 2**20, "pilot")
+
+    @property
+    def terms(self) -> dict[str, float]:
+        """The weight of each objective by its name.
+
+        Raises:
+            TardiffError: as `named_weights`.
+        """
+        return named_weights("--objective", "objective", self.objective, OBJECTIVES)
+
+    @property
+    def followed(self) -> dict[str, float]:
+        """The `terms` that guidance follows: none without a guide."""
+        return self.terms if self.guidance == "objective" else {}
+
+    @property
+    def reads_classifier(self) -> bool:
+        """Whether an objective reads a classifier."""
+        return bool(self.followed.keys() - {"repulsion"})
+
+    @property
+    def reads_guidance_rows(self) -> bool:
+        """Whether an objective reads the guidance rows."""
+        return not self.followed.keys().isdisjoint(AIMED)
 
     @property
     def uses_cfg(self) -> bool:
@@ -238,11 +307,12 @@ class AugmentSettings:
     """Of each class, the share of what it lacks to the most frequent one that is made up: 1 balances the classes."""
     both: bool = False
     """Add as many synthetic rows of the most frequent class as of the others together, so that being synthetic says less of the label."""
-    guidance: Literal["auto", "none", "classifier", "influence"] = "auto"
-    """`classifier` follows the label's log-probability, `influence` the cosine influence on the guidance rows; `auto` is
-    `classifier`, or `influence` with --subgroup."""
+    guidance: Literal["none", "objective"] = "objective"
+    """Whether samples are steered."""
+    objective: str | None = None
+    """What is ascended, as in `tardiff sample`; by default label=1, or cosine=1 with --subgroup."""
     strength: float | Literal["matched"] = "matched"
-    """Strength of guidance, as in `tardiff sample`."""
+    """Strength of guidance, as in `tardiff sample`; `matched` is 0.3 with --subgroup."""
     subgroup: str | None = None
     """Training rows that guidance serves, by a descriptor: "sex=female", "age>=65"."""
     budget_minutes: float = 2.0

@@ -37,8 +37,8 @@ WAYS: dict[str, GuidanceSettings] = {
     "default": GuidanceSettings(),
     "classifier-free": GuidanceSettings(guidance="classifier-free"),
     "classifier": CLASSIFIER,
-    "raw, last layer": replace(CLASSIFIER, guidance="influence", form="raw"),
-    "cosine, last layer": replace(CLASSIFIER, guidance="influence", form="cosine"),
+    "raw, last layer": replace(CLASSIFIER, objective="raw=1"),
+    "cosine, last layer": replace(CLASSIFIER, objective="cosine=1"),
 }
 SIZES = (128, 256, 512, 1024)
 

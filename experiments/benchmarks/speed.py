@@ -40,7 +40,7 @@ from tardiff.data.labels import draw_labels
 from tardiff.data.statics import StaticModel
 from tardiff.evaluate import evaluate
 from tardiff.guidance.build import build_guide
-from tardiff.guidance.objectives import guidance_directions
+from tardiff.guidance.influence import guidance_direction
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.model.sampling import CHUNK, UNGUIDED, Guide
 from tardiff.model.training import Networks, NoisyRows, Steps, new_optimizer
@@ -65,7 +65,7 @@ KINDS = {
 
 WAYS = {
     "classifier guide": GuidanceSettings(strength=0.1),
-    "raw influence, last layer": GuidanceSettings(guidance="influence", form="raw", strength=0.1),
+    "raw influence, last layer": GuidanceSettings(objective="raw=1", strength=0.1),
 }
 
 
@@ -250,7 +250,7 @@ def draw(pipeline: TarDiffPipeline, guide: Guide, rows: int, settings: SamplerSe
 
 def whole_direction(folder: ClassifierFolder) -> dict[str, Tensor]:
     """v of all guidance rows at the final weights, by parameter: that of the last layer, 0 elsewhere. It costs as much as any other."""
-    last = guidance_directions(folder.gradients[-1:], folder.card.guidance_counts)[0][0]
+    last = guidance_direction(folder.gradients[-1], folder.card.guidance_counts)[0]
     v = {name: torch.zeros_like(parameter) for name, parameter in folder.classifier.named_parameters()}
     return v | {"head.weight": last[:, :-1], "head.bias": last[:, -1]}
 

@@ -20,7 +20,8 @@ from tardiff.evaluate.judges import Rows
 from tardiff.evaluate.plots import save_png
 from tardiff.evaluate.row_sets import Part, RowSets
 from tardiff.evaluate.train_and_judge import judge_fit
-from tardiff.guidance.objectives import Objective, influence, log_probability
+from tardiff.guidance.influence import cosine, raw
+from tardiff.guidance.objectives import Objective, log_probability
 from tardiff.synthesis.diagnosis import rank_correlation
 from tardiff.synthesis.selection import influence_scores
 
@@ -38,8 +39,11 @@ def main() -> None:
     pool, stop_on = samples(lab, [GROUPS * rows for rows in ROWS], FIRST_ROW), samples(lab, STOP_ON, 2 * FIRST_ROW)
     sets = RowSets({"pool": pool, "stop on": stop_on, "guidance": lab.sets.rows["train"]})
     folder = lab.classifiers("committee")[0]
-    forms: dict[str, Objective] = {form: influence(folder, form) for form in ("raw", "cosine")}
-    forms["log-probability of the label"] = log_probability(folder.classifier)
+    forms: dict[str, Objective] = {
+        "raw": raw(folder),
+        "cosine": cosine(folder),
+        "log-probability of the label": log_probability(folder.classifier),
+    }
     result = {}
     for form, objective in forms.items():
         predicted = influence_scores(objective, torch.tensor(pool.seen), torch.tensor(pool.label))

@@ -19,9 +19,9 @@ from tardiff.settings import GuidanceSettings
 
 HERE = Path(__file__).parent
 
-CLASSIFIER = GuidanceSettings(guidance="classifier", strength=0.3, cfg_scale=1.0)
+CLASSIFIER = GuidanceSettings(strength=0.3, cfg_scale=1.0)
 MATCHED = replace(CLASSIFIER, strength="matched", pilot=512)
-COSINE = replace(CLASSIFIER, guidance="influence", form="cosine")
+COSINE = replace(CLASSIFIER, objective="cosine=1")
 
 
 def classifier_free(scale: float, window: float = 0.4) -> GuidanceSettings:
@@ -54,7 +54,7 @@ RECIPES: dict[str, Recipe] = {
     "classifier 0.6": Recipe(replace(CLASSIFIER, strength=0.6), guide="four"),
     "classifier 1.0": Recipe(replace(CLASSIFIER, strength=1.0), guide="four"),
     "cosine 0.3": Recipe(COSINE, guide="four"),
-    "raw 0.3": Recipe(replace(COSINE, form="raw")),
+    "raw 0.3": Recipe(replace(COSINE, objective="raw=1")),
 }
 PSEUDO = {
     "pseudo-labels": Recipe(pseudo=True),

@@ -24,7 +24,7 @@ GUIDES = {
     "classifier-free": GuidanceSettings(guidance="classifier-free"),
     "classifier": CLASSIFIER,
     "cosine": COSINE,
-    "raw": replace(COSINE, form="raw"),
+    "raw": replace(COSINE, objective="raw=1"),
 }
 WINDOWS = {"first 40 %": 0.4, "all steps": 1.0}
 

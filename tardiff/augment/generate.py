@@ -23,8 +23,8 @@ from tardiff.settings import GuidanceSettings, SamplerSettings, TrainSettings
 from tardiff.synthesis import synthesise
 from tardiff.synthesis.finish import Movement
 
-SUBGROUP_GUIDANCE = GuidanceSettings(guidance="influence", form="cosine", strength=0.3)
-"""Influence, for a guidance set of its own: classifier guidance has none, and how sure of labels it is says nothing of a subgroup."""
+SUBGROUP_GUIDANCE = GuidanceSettings(objective="cosine=1", strength=0.3)
+"""For guidance rows of its own: the label's probability reads none, and how sure of labels it is says nothing of a subgroup."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def generate(
         label: class of each synthetic row, [n].
         model: what the rows shall serve, see `guides.fit_guides`.
         features: what an estimator reads.
-        guidance: None is classifier guidance, or influence guidance if there are guidance rows.
+        guidance: None ascends the label's probability, or cosine influence if there are guidance rows.
         guidance_rows: which of the training rows guidance serves, [N]; None is all.
         pipeline: a trained generator or its folder; None trains one.
         meaning: what the rows say of themselves, by which they are matched with a `pipeline`; None is all, as a data set does.

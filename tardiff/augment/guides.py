@@ -16,6 +16,7 @@ from torch import nn
 from tardiff.augment.features import RecordSummary
 from tardiff.augment.surrogate import SurrogateFit, distil
 from tardiff.base.threads import one_thread
+from tardiff.classifier.curvature import last_layer_hessian
 from tardiff.classifier.folder import GUIDE_WIDTH, ClassifierCard, ClassifierFolder, certainty, fit_classifier, fit_guide, guide_seeds
 from tardiff.classifier.networks import ENCODERS, auprc
 from tardiff.data.codec import Codec
@@ -106,7 +107,7 @@ def _stand_in(estimator: Any, data: Dataset, codec: Codec, seed: int, features: 
     card = ClassifierCard(
         asdict(settings), data.manifest.task, data.manifest.content_hash, counts, sure, "train", "all", (), (1,), score, ()
     )
-    folder = ClassifierFolder(card, codec, classifier, [classifier.state_dict()], [])
+    folder = ClassifierFolder(card, codec, classifier, [classifier.state_dict()], [], last_layer_hessian(classifier, seen[0]))
     return folder.serving(learn, "train"), fit
 
 

@@ -13,7 +13,7 @@ from tardiff.data.labels import labels_to_add
 from tardiff.data.subgroups import subgroup
 from tardiff.errors import TardiffError
 from tardiff.model.pipeline import TarDiffPipeline
-from tardiff.settings import AugmentSettings, GuidanceSettings
+from tardiff.settings import AIMED, AugmentSettings, GuidanceSettings
 
 
 def augment(
@@ -53,12 +53,13 @@ def guidance_of(settings: AugmentSettings) -> GuidanceSettings:
     """The guide that the settings ask for.
 
     Raises:
-        TardiffError: classifier guidance has no guidance rows that could be a subgroup.
+        TardiffError: the objective reads no guidance rows that could be a subgroup.
     """
-    if settings.guidance == "classifier" and settings.subgroup:
-        raise TardiffError("--guidance classifier has no guidance rows; --subgroup needs --guidance influence")
     if settings.guidance == "none":
         return GuidanceSettings(guidance="none")
-    influence = settings.guidance == "influence" or settings.subgroup is not None
-    chosen = SUBGROUP_GUIDANCE if influence else GuidanceSettings()
-    return chosen if settings.strength == "matched" else replace(chosen, strength=settings.strength)
+    usual = SUBGROUP_GUIDANCE if settings.subgroup else GuidanceSettings()
+    strength = usual.strength if settings.strength == "matched" else settings.strength
+    chosen = replace(usual, objective=settings.objective or usual.objective, strength=strength)
+    if settings.subgroup and not chosen.reads_guidance_rows:
+        raise TardiffError(f"--objective {chosen.objective} reads no guidance rows; --subgroup needs one of {', '.join(AIMED)}")
+    return chosen

@@ -41,7 +41,7 @@ class TarDiffSampler(OneToOneFeatureMixin, BaseEstimator):
             `loss(seen, label) -> [B]`, `logits`, `embedding` and a linear `head` over [B, 2 C, T] (it is trained afresh in the fold), a
             scikit-learn estimator (a stand-in that has learnt its probabilities guides), a classifier folder, or a list of these.
         features: what an estimator reads: "summary" (seven numbers a channel, without gaps) or "record" ([n, C, T] with NaN).
-        guidance: which guide; None is classifier guidance, or influence guidance towards `guidance_rows`.
+        guidance: which guide; None ascends the label's probability, or cosine influence on `guidance_rows`.
         guidance_rows: the rows that guidance serves (a subgroup): a mask [n], or a function of X that gives one (in a pipeline,
             where the rows change from fold to fold).
         pipeline: a generator trained elsewhere, or its folder; None trains one on the rows.

@@ -26,6 +26,7 @@ RESERVED = {
     "discriminator warm-up": 2**27,
     "refinement": 2**28,
     "matched strength": 2**29,
+    "repulsion": 2**30,
 }
 """First row number of each use that no user's sample may share its noise with; the rows up to its double are its own."""
 

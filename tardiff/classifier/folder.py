@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tardiff.base.files import new_folder, read_struct, write_struct
 from tardiff.base.noise import stream
+from tardiff.classifier.curvature import last_layer_hessian
 from tardiff.classifier.guidance_rows import guidance_rows
 from tardiff.classifier.influence import at_checkpoints, class_gradients
 from tardiff.classifier.networks import Classifier, State, auprc, build, fit
@@ -42,6 +43,21 @@ class ClassifierCard(msgspec.Struct, frozen=True):
     epochs: tuple[int, ...]
     validation_auprc: float
     history: tuple[dict[str, float], ...]
+    guidance_source: str = ""
+    guidance_hash: str = ""
+    """Content hash of the data set that the guidance rows are of."""
+
+    @property
+    def serves(self) -> dict[str, Any]:
+        """Whom guidance serves, as the manifest of samples says it."""
+        rows = dict(zip(self.task.classes, self.guidance_counts, strict=True))
+        return {
+            "source": self.guidance_source,
+            "data": self.guidance_hash or self.data_hash,
+            "split": self.guidance_set,
+            "rule": self.guidance_rows,
+            "rows": rows,
+        }
 
 
 @dataclass(frozen=True)
@@ -54,6 +70,8 @@ class ClassifierFolder:
         classifier: at its best epoch, in evaluation mode.
         trajectory: weights at `card.epochs`, early to best.
         gradients: for each of them, mean last-layer loss gradient of the guidance rows of each class, [classes, outputs, width + 1].
+        hessian: of the training rows' mean loss over the last layer of `classifier`; None where it is too large to keep, or the folder
+            is older.
     """
 
     card: ClassifierCard
@@ -61,6 +79,7 @@ class ClassifierFolder:
     classifier: Classifier
     trajectory: list[State]
     gradients: list[Tensor]
+    hessian: Tensor | None = None
 
     def save(self, path: str | Path) -> None:
         """Write the folder, whole or not at all.
@@ -74,6 +93,8 @@ class ClassifierFolder:
             save_file(self.classifier.state_dict(), folder / "model.safetensors")
             save_file(_numbered(self.trajectory), folder / "trajectory.safetensors")
             save_file(_numbered([{HEAD[0]: g[..., :-1], HEAD[1]: g[..., -1]} for g in self.gradients]), folder / "guidance.safetensors")
+            if self.hessian is not None:
+                save_file({"hessian": self.hessian}, folder / "curvature.safetensors")
 
     @classmethod
     def load(cls, path: str | Path) -> "ClassifierFolder":
@@ -103,11 +124,31 @@ class ClassifierFolder:
         trajectory = _listed(path / "trajectory.safetensors", len(card.epochs), shapes)
         by_class = {name: torch.Size((classes, *shapes[name])) for name in HEAD}
         heads = _listed(path / "guidance.safetensors", len(card.epochs), by_class)
-        return cls(card, codec, classifier, trajectory, [torch.cat([g[HEAD[0]], g[HEAD[1]][..., None]], dim=-1) for g in heads])
+        gradients = [torch.cat([g[HEAD[0]], g[HEAD[1]][..., None]], dim=-1) for g in heads]
+        return cls(card, codec, classifier, trajectory, gradients, _hessian(path / "curvature.safetensors", gradients[0][0].numel()))
 
     def checkpoints(self) -> list[Classifier]:
         """The classifier along its trajectory."""
         return at_checkpoints(self.classifier, self.trajectory)
+
+    def aimed(self, data: Dataset, split: str = "train", rows: str = "all") -> "ClassifierFolder":
+        """The same classifier, for guidance that serves rows of a data set, whoever's.
+
+        Args:
+            data: whose channels, steps and classes are those of the classifier, in the same order (`arranged`).
+            split: whose rows are read.
+            rows: which of them, as `guidance_rows.guidance_rows` reads it.
+
+        Raises:
+            TardiffError: the split is missing or holds test rows, or no row is chosen.
+        """
+        guidance, counts = _guidance_split(data, split), np.array(self.card.class_counts)
+        probability = Classifier.probability(self.classifier, self.codec.encode(guidance)) if rows == "wrong" else np.empty(0)
+        chosen = guidance_rows(guidance, data.manifest, rows, probability, counts / counts.sum())
+        data.refuse_changed()
+        folder = self.serving(guidance.take(chosen), split, rows)
+        of = {"guidance_source": data.manifest.source, "guidance_hash": data.manifest.content_hash}
+        return replace(folder, card=msgspec.structs.replace(folder.card, **of))
 
     def serving(self, guidance: Split, name: str, rows: str = "all") -> "ClassifierFolder":
         """The same classifier, for guidance that serves other rows.
@@ -151,19 +192,15 @@ def fit_classifier(
     Raises:
         TardiffError: a split is missing, guidance would use test rows, or no rows are left to guide by.
     """
-    if guidance_set == "test":
-        raise TardiffError("--guidance-set test: guidance must never see test rows; use train or validation")
     codec = codec or Codec.fit(data.train, data.manifest)
     classes = len(data.manifest.task.classes)
     counts = torch.bincount(torch.from_numpy(data.train.label), minlength=classes)
-    guidance, share = data.split(guidance_set), (counts / counts.sum()).double().numpy()
+    guidance, share = _guidance_split(data, guidance_set), (counts / counts.sum()).double().numpy()
     if rows != "wrong":  # which a trained classifier alone can tell; the others are refused before the work
         guidance_rows(guidance, data.manifest, rows, np.empty(0), share)
     validation = _rows(codec, data.split("validation"))
     training = _rows(codec, data.train)
     result = fit(*training, validation, settings, classes, on_epoch, classifier)
-    probability = Classifier.probability(result.classifier, _rows(codec, guidance)[0])
-    chosen = guidance_rows(guidance, data.manifest, rows, probability, share)
     data.refuse_changed()
     card = ClassifierCard(
         settings=asdict(settings),
@@ -178,7 +215,19 @@ def fit_classifier(
         validation_auprc=auprc(validation[1].numpy(), Classifier.probability(result.classifier, validation[0])),
         history=tuple(result.history),
     )
-    return ClassifierFolder(card, codec, result.classifier, result.trajectory, []).serving(guidance.take(chosen), guidance_set, rows)
+    hessian = last_layer_hessian(result.classifier, training[0])
+    return ClassifierFolder(card, codec, result.classifier, result.trajectory, [], hessian).aimed(data, guidance_set, rows)
+
+
+def _guidance_split(data: Dataset, name: str) -> Split:
+    """The split that guidance serves.
+
+    Raises:
+        TardiffError: it is missing, or holds test rows.
+    """
+    if name == "test":
+        raise TardiffError("--guidance-set test: guidance must never see test rows; use train or validation")
+    return data.split(name)
 
 
 def guide_seeds(seed: int, count: int) -> list[int]:
@@ -221,6 +270,16 @@ def _listed(path: Path, count: int, shapes: dict[str, torch.Size]) -> list[State
     if numbers != set(map(str, range(count))) or any(n not in tensors or tensors[n].shape != shape for n, shape in wanted.items()):
         raise TardiffError(f"{path}: does not fit classifier.json; fit the classifier again")
     return [{name: tensors[f"{k}/{name}"] for name in shapes} for k in range(count)]
+
+
+def _hessian(path: Path, size: int) -> Tensor | None:
+    """The Hessian in a file; None if there is no file."""
+    if not path.exists():
+        return None
+    hessian = _read(path).get("hessian")
+    if hessian is None or hessian.shape != (size, size):
+        raise TardiffError(f"{path}: does not fit classifier.json; fit the classifier again")
+    return hessian
 
 
 def _read(path: Path) -> State:

@@ -19,6 +19,8 @@ def sample(
     label_ratio: str = "train",
     relabel: bool = False,
     guidance: OmitArgPrefixes[GuidanceSettings] = GuidanceSettings(),
+    guidance_data: Path | None = None,
+    guidance_rows: str = "all",
     sampler: OmitArgPrefixes[SamplerSettings] = SamplerSettings(),
     selection: OmitArgPrefixes[SelectionSettings] = SelectionSettings(),
     privacy_filter: Path | None = None,
@@ -34,12 +36,16 @@ def sample(
       tardiff sample runs/p12 --classifier runs/p12-gru --n 3200 --out data/guided
       tardiff sample runs/p12 --guidance none --n 3200 --label-ratio balanced --out data/unguided
       tardiff sample runs/p12 --guidance none --n 3200 --privacy-filter data/p12 --out data/filtered
+      tardiff sample runs/p12 --classifier runs/p12-gru --objective cosine=1 --guidance-data data/local --n 3200 --out data/aimed
 
     Args:
         run: Pipeline folder, or the folder of a record policy.
         out: Dataset folder to write; it has a training split only.
         n: Rows.
         classifier: Classifier folder that guidance serves; repeat for an ensemble.
+        guidance_data: Dataset folder, of another hospital say, whose training rows the objectives cosine, raw and contrastive serve in
+            place of those that CLASSIFIER was fitted with.
+        guidance_rows: Which of them: all, minority, wrong, or a subgroup (age>=65), as `tardiff fit-classifier` reads it.
         label_ratio: train (as in training), balanced, or the share of the last class (0.5).
         relabel: Let the classifiers say which samples get which label, as many of each as asked for; best for a generator that
             learnt without labels.
@@ -61,7 +67,8 @@ def sample(
     refuse_existing(out)
     asked = {"n": n, "seed": seed, "label_ratio": label_ratio, "guidance": asdict(guidance), "selection": asdict(selection)}
     asked |= {"sampler": asdict(replace(sampler, batch_size=1))}  # which changes no sample
-    asked |= {"made by": [digest(path) for path in (run, *classifier, descriptors) if path is not None]}
+    asked |= {"made by": [digest(path) for path in (run, *classifier, descriptors, guidance_data) if path is not None]}
+    asked |= {"guidance_rows": guidance_rows}
     store = SampleStore(partial_folder(out), asked)
     generator = load_generator(run)
     result = synthesise(
@@ -69,6 +76,8 @@ def sample(
         n,
         classifier=[ClassifierFolder.load(path) for path in classifier],
         guidance=guidance,
+        guidance_data=Dataset.load(guidance_data) if guidance_data else None,
+        guidance_rows=guidance_rows,
         sampler=sampler,
         selection=selection,
         privacy_filter=Dataset.load(privacy_filter) if privacy_filter else None,

@@ -48,7 +48,7 @@ def refuse_unread(command: str, given: Given, arguments: Sequence[str]) -> None:
 
 
 def _steered(given: Given) -> bool:
-    return given["guidance"].guidance in ("classifier", "influence")
+    return given["guidance"].guidance == "objective"
 
 
 def _acts(given: Given) -> bool:
@@ -67,8 +67,12 @@ def _diffusion(given: Given) -> bool:
     return not (Path(given["run"]) / "policy.json").is_file()
 
 
+def _reads_guidance_rows(given: Given) -> bool:
+    return given["guidance"].reads_guidance_rows or given["selection"].select != "none"
+
+
 def _reads_classifier(given: Given) -> bool:
-    return _steered(given) or given["relabel"] or given["selection"].select != "none" or not _labelled(given)
+    return given["guidance"].reads_classifier or given["relabel"] or given["selection"].select != "none" or not _labelled(given)
 
 
 def _makes_rows(given: Given) -> bool:
@@ -105,24 +109,26 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "sample": (
         Rule(("sampler", "steps", "eta", "project", "batch-size"), _diffusion, "a diffusion pipeline; RUN is a record policy"),
         Rule(("eta",), lambda given: given["sampler"].sampler != "ode", "--sampler dpm or ddim"),
-        Rule(("form",), lambda given: given["guidance"].guidance == "influence", "--guidance influence"),
-        Rule(("strength", "clip", "through-denoiser"), _steered, "--guidance classifier or influence"),
+        Rule(("objective", "strength", "clip", "through-denoiser"), _steered, "--guidance objective"),
+        Rule(("curvature",), lambda given: "raw" in given["guidance"].followed, "raw in --objective"),
+        Rule(("guidance-data",), _reads_guidance_rows, "cosine, raw or contrastive in --objective, or --select influence"),
+        Rule(("guidance-rows",), lambda given: given["guidance_data"] is not None, "--guidance-data"),
         Rule(("cfg-scale",), _labelled, "a generator that learnt with labels"),
         Rule(("window", "cfg-scale", "clip", "through-denoiser"), _acts, "a guide that acts (--guidance none and --strength 0 do nothing)"),
         Rule(
             ("pilot",),
-            lambda given: _steered(given) and given["guidance"].strength == "matched",
-            "--strength matched, which is the default of --guidance classifier and influence",
+            lambda given: _steered(given) and (given["guidance"].strength == "matched" or "repulsion" in given["guidance"].followed),
+            "--strength matched, which is the default of --guidance objective, or repulsion in --objective",
         ),
         Rule(("select-from",), lambda given: given["selection"].select != "none", "--select"),
         Rule(
             ("classifier",),
             _reads_classifier,
-            "--guidance classifier or influence, --relabel, --select, or a RUN that learnt without labels",
+            "an objective that reads it (all but repulsion), --relabel, --select, or a RUN that learnt without labels",
         ),
     ),
     "augment": (
-        Rule(("strength", "subgroup", "classifier"), lambda given: given["settings"].guidance != "none", "guidance"),
+        Rule(("objective", "strength", "subgroup", "classifier"), lambda given: given["settings"].guidance != "none", "guidance"),
         Rule(("budget-minutes",), lambda given: given["run"] is None, "a generator that is trained here, without --run"),
     ),
     "compare": (

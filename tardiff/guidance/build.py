@@ -1,30 +1,41 @@
 """From settings, a generator and classifiers to the guide that they describe."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from tardiff.classifier.folder import ClassifierFolder
 from tardiff.data.dataset import Task
 from tardiff.errors import TardiffError
 from tardiff.guidance.gradient_guide import GradientGuide
-from tardiff.guidance.objectives import influence, log_probability, mean_of
+from tardiff.guidance.influence import contrastive, cosine, raw
+from tardiff.guidance.objectives import Objective, entropy, log_probability, mean_of
+from tardiff.guidance.repulsion import Repulsion
 from tardiff.model.pipeline import RecordGenerator
 from tardiff.model.sampling import UNGUIDED, Guide
 from tardiff.settings import GuidanceSettings
 
 
-def build_guide(pipeline: RecordGenerator, classifiers: Sequence[ClassifierFolder], guidance: GuidanceSettings, strength: float) -> Guide:
+def build_guide(
+    pipeline: RecordGenerator,
+    classifiers: Sequence[ClassifierFolder],
+    guidance: GuidanceSettings,
+    strength: float,
+    repulsion: Repulsion | None = None,
+) -> Guide:
     """The guide that the settings describe; `UNGUIDED` where they ask for none (classifier-free guidance works inside the denoiser).
 
-    Several classifiers guide together: the mean of their objectives is followed.
+    Several classifiers guide together: the mean of each objective over them is followed.
 
     Args:
         pipeline: the generator that is steered.
         classifiers: whose objectives are followed.
-        guidance: objective, window and clip.
+        guidance: objectives, window and clip.
         strength: of the guide; the settings may leave it open.
+        repulsion: from what to keep away, if it is among the objectives.
 
     Raises:
-        TardiffError: no classifier to guide with, or one that reads another space or serves another task.
+        TardiffError: no classifier to guide with, one that reads another space or serves another task, or one that lacks what an
+            objective reads.
     """
     if guidance.guidance == "none":
         return UNGUIDED
@@ -32,16 +43,25 @@ def build_guide(pipeline: RecordGenerator, classifiers: Sequence[ClassifierFolde
         raise TardiffError(f"--guidance {guidance.guidance}: a record policy has no reverse steps to guide; use --guidance none")
     if guidance.guidance == "classifier-free":
         return UNGUIDED
-    if not classifiers:
+    if guidance.reads_classifier and not classifiers:
         raise TardiffError(
-            f"--guidance {guidance.guidance} needs --classifier (make one with `tardiff fit-classifier`, or use --guidance none)"
+            f"--objective {guidance.objective} needs --classifier (make one with `tardiff fit-classifier`, or use --guidance none)"
         )
     served_task(pipeline, classifiers)
-    if guidance.guidance == "classifier":
-        objectives = [log_probability(folder.classifier) for folder in classifiers]
-    else:
-        objectives = [influence(folder, guidance.form) for folder in classifiers]
-    return GradientGuide(mean_of(objectives), pipeline.codec.seen, strength, guidance.window, guidance.clip, guidance.through_denoiser)
+    made: dict[str, Callable[[ClassifierFolder], Objective]] = {
+        "label": lambda folder: log_probability(folder.classifier),
+        "cosine": cosine,
+        "raw": partial(raw, curvature=guidance.curvature),
+        "contrastive": contrastive,
+        "entropy": lambda folder: entropy(folder.classifier),
+    }
+    parts = {name: mean_of([made[name](folder) for folder in classifiers]) for name in guidance.terms if name != "repulsion"}
+    if "repulsion" in guidance.terms:
+        if repulsion is None:
+            raise TardiffError("--objective repulsion: there are no rows to keep away from; give some")
+        parts["repulsion"] = repulsion
+    weighted = tuple((weight, parts[name]) for name, weight in guidance.terms.items())
+    return GradientGuide(weighted, pipeline.codec.seen, strength, guidance.window, guidance.clip, guidance.through_denoiser)
 
 
 def served_task(pipeline: RecordGenerator, classifiers: Sequence[ClassifierFolder]) -> Task:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from tardiff.data.codec import Z_LIMIT, Charted, Codec
 from tardiff.errors import TardiffError
 from tardiff.evaluate.privacy.closest import closest
-from tardiff.guidance import objectives
+from tardiff.guidance.influence import cosine
 from tardiff.model.pipeline import Samples
 from tardiff.refine.discriminator import DiscriminatorRows
 from tardiff.refine.knn_shapley import knn_shapley
@@ -37,7 +37,7 @@ def discriminator(context: Context) -> Reward:
 @factory("influence")
 def influence(context: Context) -> Reward:
     """How far training on it lowers the classifier's loss on guidance rows (cosine form, along the classifier's training)."""
-    objective, codec = objectives.influence(context.needed("influence")), context.codec
+    objective, codec = cosine(context.needed("influence")), context.codec
     return lambda samples: influence_scores(objective, codec.encode(samples), torch.from_numpy(samples.label))
 
 

@@ -1,6 +1,5 @@
 """Rewards behind one interface, by name; each is standardised within its class before they are weighted."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -16,6 +15,7 @@ from tardiff.errors import TardiffError
 from tardiff.model.pipeline import Samples
 from tardiff.refine.discriminator import DiscriminatorTrainer
 from tardiff.refine.ppo import whiten_by_class
+from tardiff.settings import named_weights
 
 
 class Reward(Protocol):
@@ -82,22 +82,9 @@ def parse_weights(text: str) -> dict[str, float]:
     """`discriminator=1,influence=0.5` as a dict.
 
     Raises:
-        TardiffError: an unknown or repeated name, or a weight that is not a number above 0.
+        TardiffError: as `named_weights`.
     """
-    weights: dict[str, float] = {}
-    for item in text.split(","):
-        name, _, number = (part.strip() for part in item.partition("="))
-        if name not in FACTORIES:
-            raise TardiffError(f"--rewards: unknown reward {name!r} (known: {', '.join(FACTORIES)})")
-        if name in weights:
-            raise TardiffError(f"--rewards: {name} is named twice")
-        try:
-            weights[name] = float(number)
-        except ValueError:
-            weights[name] = math.nan
-        if not 0 < weights[name] < math.inf:
-            raise TardiffError(f"--rewards {item.strip()}: the weight must be a number above 0, as in {name}=0.5")
-    return weights
+    return named_weights("--rewards", "reward", text, FACTORIES)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 from tardiff.evaluate.realism import default_rules
 from tardiff.report.parts import Section, Table
 from tardiff.report.report_input import ReportInput
-from tardiff.report.schema import Described
+from tardiff.report.schema import Described, Origin
 from tardiff.settings import EvaluateSettings, GuidanceSettings, SamplerSettings, SelectionSettings, TrainSettings
 
 SIMULATED = "simulated"  # source of `tardiff prepare simulate`
@@ -103,8 +103,15 @@ def _sampling(name: str, described: Described, runs: list[str]) -> Iterator[str]
         *_options(made.sampler, asdict(SamplerSettings())),
         *_options(made.selection, asdict(SelectionSettings())),
         *_options({key: described.made_by.get(key) for key in USUAL}, USUAL),
+        *_served(made),
     ]
     yield _line("sample", "RUN", *classifiers, "--n", str(made.n), *options, "--out", folder(name))
+
+
+def _served(made: Origin) -> list[str]:
+    """The options for guidance rows of another data set than the classifier's."""
+    elsewhere = [served for served, own in zip(made.serves, made.classifiers, strict=False) if served.data != own]
+    return ["--guidance-data", "LOCAL", "--guidance-rows", elsewhere[0].rule] if elsewhere else []
 
 
 def _options(chosen: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:

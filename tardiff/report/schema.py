@@ -352,6 +352,13 @@ class TaskName(_Record, frozen=True):
     name: str
 
 
+class Served(_Record, frozen=True):
+    """Whom guidance serves: rows of a data set, by a rule."""
+
+    data: str
+    rule: str
+
+
 class Origin(_Record, frozen=True):
     """What the manifest of a data set says of how it was made: `task` by `tardiff prepare`, the rest by `tardiff sample`."""
 
@@ -362,6 +369,7 @@ class Origin(_Record, frozen=True):
     selection: dict[str, Any] = {}
     training: dict[str, Any] = {}
     classifiers: list[Any] = []
+    serves: list[Served] = []
     generator: str | None = None
     movement: Movement | None = None
 

@@ -27,7 +27,7 @@ from tardiff.evaluate.bootstrap import TAILS, row_weights
 from tardiff.evaluate.judges import Rows
 from tardiff.evaluate.metrics import auroc
 from tardiff.guidance.build import served_task
-from tardiff.guidance.objectives import InfluenceObjective, guidance_directions, raw_influence
+from tardiff.guidance.influence import InfluenceObjective, guidance_direction, raw_influence
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.settings import SamplerSettings
 
@@ -143,9 +143,9 @@ def influence_agreement(folder: ClassifierFolder, guidance: tuple[Tensor, Tensor
     """
     classifier = copy.deepcopy(folder.classifier).double()
     watched, watched_label = guidance[0].double(), guidance[1]
-    v = guidance_directions(folder.gradients[-1:], folder.card.guidance_counts)
+    v = guidance_direction(folder.gradients[-1], folder.card.guidance_counts)
     with torch.no_grad():
-        predicted = InfluenceObjective([folder.classifier], v, raw_influence)(seen, label).double().numpy()
+        predicted = InfluenceObjective([folder.classifier], [v], raw_influence)(seen, label).double().numpy()
         before = float(classifier.loss(watched, watched_label).mean())
     realised = []
     for row in range(len(label)):

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tardiff.guidance.influence import cosine
 from tardiff.guidance.log import GuidanceLog
-from tardiff.guidance.objectives import influence
 from tardiff.model.pipeline import Samples
 from tardiff.synthesis.guide import Steering
 from tardiff.synthesis.plan import Plan
@@ -69,5 +69,5 @@ def draw(plan: Plan, steering: Steering, store: SampleStore | None, progress: bo
 def _selected(plan: Plan, samples: Samples) -> NDArray[np.intp]:
     """Rows to keep: of each class those of most influence, as many as are wanted."""
     seen = plan.generator.codec.encode(samples)
-    score = influence_scores(influence(plan.classifiers[0]), seen, torch.from_numpy(samples.label))
+    score = influence_scores(cosine(plan.classifiers[0]), seen, torch.from_numpy(samples.label))
     return best_of_each_class(score, samples.label, plan.kept)

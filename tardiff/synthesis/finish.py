@@ -88,7 +88,8 @@ def _relabelled(plan: Plan, samples: Samples) -> Samples:
 def _settings(plan: Plan, match: Match | None, movement: Movement | None, dropped: Dropped | None) -> dict[str, Any]:
     """What the manifest says."""
     card, guidance = plan.generator.card, plan.guidance
-    reads_classifiers = guidance.guidance not in ("none", "classifier-free") or plan.relabel or plan.selection.select != "none"
+    selects = plan.selection.select != "none"
+    reads_classifiers = guidance.reads_classifier or plan.relabel or selects
     return {
         "n": plan.n,
         "seed": plan.seed,
@@ -99,6 +100,7 @@ def _settings(plan: Plan, match: Match | None, movement: Movement | None, droppe
         "selection": asdict(plan.selection),
         "generator": card.data_hash,
         "classifiers": [folder.card.data_hash for folder in plan.classifiers] if reads_classifiers else [],
+        "serves": [folder.card.serves for folder in plan.classifiers] if guidance.reads_guidance_rows or selects else [],
         "training": {"labels": plan.generator.labelled} | card.settings,
         "strength": asdict(match) if match else None,
         "movement": asdict(movement) if movement else None,

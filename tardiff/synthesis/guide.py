@@ -6,6 +6,7 @@ from torch import Tensor
 
 from tardiff.guidance.build import build_guide
 from tardiff.guidance.gradient_guide import GradientGuide
+from tardiff.guidance.repulsion import Repulsion
 from tardiff.model.pipeline import RecordGenerator
 from tardiff.model.sampling import UNGUIDED, Guide
 from tardiff.synthesis.matched_strength import Match, match_strength, pilot_samples
@@ -36,7 +37,10 @@ def steer(plan: Plan, progress: bool) -> Steering:
     settings = plan.guidance
     generator = plan.generator.with_cfg(settings.cfg_scale, settings.window) if settings.uses_cfg else plan.generator
     matched = settings.strength == "matched"
-    guide = build_guide(generator, plan.classifiers, settings, 1.0 if settings.strength == "matched" else settings.strength)
+    repulsion = None
+    if "repulsion" in settings.followed and generator.guidable:
+        repulsion = Repulsion(*pilot_samples(plan, generator, UNGUIDED, progress, "repulsion"))
+    guide = build_guide(generator, plan.classifiers, settings, 1.0 if settings.strength == "matched" else settings.strength, repulsion)
     if not (matched and isinstance(guide, GradientGuide)):
         return Steering(generator, guide)
 

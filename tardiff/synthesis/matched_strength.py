@@ -68,16 +68,19 @@ def match_strength(
     return Match(round(match, 2), round(target, 3), strengths, tuple(round(c, 3) for c in measured))
 
 
-def pilot_samples(plan: Plan, generator: RecordGenerator, guide: Guide, progress: bool) -> tuple[Tensor, Tensor]:
+def pilot_samples(
+    plan: Plan, generator: RecordGenerator, guide: Guide, progress: bool, use: str = "matched strength"
+) -> tuple[Tensor, Tensor]:
     """Samples in model space [N, 2 C, T], each class as often as the others, and their labels [N].
 
     Args:
-        plan: the job that a strength is wanted for.
+        plan: the job that they are wanted for.
         generator: what draws, with classifier-free guidance if the job has it.
         guide: what steers.
         progress: show a progress bar.
+        use: in `RESERVED`, whose seeds are no other sample's.
     """
-    label = draw_labels("balanced", plan.classifiers[0].card.class_counts, plan.guidance.pilot, plan.seed)
-    seeds = row_seeds(plan.seed, reserved_rows("matched strength", len(label)))
+    label = draw_labels("balanced", [1] * len(plan.task.classes), plan.guidance.pilot, plan.seed)
+    seeds = row_seeds(plan.seed, reserved_rows(use, len(label)))
     samples = generator(label, seeds, plan.sampler, guide, progress="pilot" if progress else None)
     return generator.codec.encode(samples), torch.from_numpy(label)

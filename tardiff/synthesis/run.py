@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardiff.classifier.folder import ClassifierFolder
+from tardiff.data.contract import Form, arranged
 from tardiff.data.dataset import Dataset
+from tardiff.errors import TardiffError
 from tardiff.model.pipeline import RecordGenerator
 from tardiff.settings import GuidanceSettings, SamplerSettings, SelectionSettings
 from tardiff.synthesis.draw import draw
@@ -22,6 +24,8 @@ def synthesise(
     *,
     classifier: ClassifierFolder | Sequence[ClassifierFolder] = (),
     guidance: GuidanceSettings | None = None,
+    guidance_data: Dataset | None = None,
+    guidance_rows: str = "all",
     sampler: SamplerSettings | None = None,
     selection: SelectionSettings | None = None,
     label_ratio: str = "train",
@@ -38,7 +42,10 @@ def synthesise(
         pipeline: a trained generator.
         n: rows.
         classifier: what guidance serves, one or several (their mean is followed); not needed for `guidance="none"`.
-        guidance: objective, window and strength; the default settings if None.
+        guidance: objectives, window and strength; the default settings if None.
+        guidance_data: real records whose training rows guidance serves, of any hospital; None leaves each classifier those that it
+            was fitted with.
+        guidance_rows: which of them (`classifier.guidance_rows`).
         sampler: solver and steps.
         selection: whether to choose among more samples; the default settings (no) if None.
         label_ratio: "train", "balanced", or the share of the last class as a number. For a generator that learnt without
@@ -53,17 +60,25 @@ def synthesise(
         progress: show progress bars.
 
     Raises:
-        TardiffError: no classifier to guide with, one fitted on other data, a label ratio that makes no sense, more rows than there are
+        TardiffError: no classifier to guide with, one fitted on other data, guidance rows of other channels, steps or classes, or which
+            nothing reads, a label ratio that makes no sense, more rows than there are
             numbers for, no data to filter by, or a generator that draws nothing which the filter lets pass.
     """
     folders = [classifier] if isinstance(classifier, ClassifierFolder) else list(classifier)
+    guidance, selection = guidance or GuidanceSettings(), selection or SelectionSettings()
+    if guidance_data is not None:
+        if not (guidance.reads_guidance_rows or selection.select != "none"):
+            raise TardiffError(
+                "--guidance-data would not be read; it needs cosine, raw or contrastive in --objective, or --select influence"
+            )
+        folders = [aimed(folder, pipeline, guidance_data, guidance_rows) for folder in folders]
     plan = make_plan(
         pipeline,
         n,
         folders,
-        guidance or GuidanceSettings(),
+        guidance,
         sampler or SamplerSettings(),
-        selection or SelectionSettings(),
+        selection,
         label_ratio,
         label,
         relabel,
@@ -72,3 +87,19 @@ def synthesise(
     )
     steering = steer(plan, progress)
     return finish(plan, steering, draw(plan, steering, store, progress))
+
+
+def aimed(folder: ClassifierFolder, pipeline: RecordGenerator, data: Dataset, rows: str = "all") -> ClassifierFolder:
+    """A classifier for guidance that serves training rows of another data set, which it reads in its own space.
+
+    Args:
+        folder: the classifier.
+        pipeline: what is steered; it knows the width of a step.
+        data: real records, channels and classes in any order.
+        rows: which of its training rows.
+
+    Raises:
+        TardiffError: channels, steps, task or classes are others, or no row is chosen.
+    """
+    form = Form.of(folder.codec.channels, folder.codec.steps, pipeline.card.step_hours, None, folder.card.task)
+    return folder.aimed(arranged(data, form, "--guidance-data", "--classifier"), "train", rows)

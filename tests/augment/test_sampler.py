@@ -135,7 +135,7 @@ class TestModels:
 
     def test_own_network_guides_by_influence(self):
         X, y = records()
-        tool = sampler(model=OwnNetwork(), guidance=GuidanceSettings(form="cosine"))
+        tool = sampler(model=OwnNetwork(), guidance=GuidanceSettings(objective="cosine=1"))
         tool.fit_resample(X, y)
         assert tool.movement_.value > 0
 

@@ -127,7 +127,7 @@ def test_damaged_folder_names_the_file(clf, tmp_path, name):
         ClassifierFolder.load(tmp_path / "clf")
 
 
-@pytest.mark.parametrize("name", ["trajectory.safetensors", "guidance.safetensors"])
+@pytest.mark.parametrize("name", ["trajectory.safetensors", "guidance.safetensors", "curvature.safetensors"])
 def test_tensors_of_another_classifier_are_named(clf, tmp_path, name):
     ClassifierFolder.load(clf[0]).save(tmp_path / "clf")
     save_file({"0/head.weight": torch.zeros(2, 3)}, tmp_path / "clf" / name)

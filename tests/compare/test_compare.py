@@ -173,8 +173,8 @@ class TestAugment:
         assert not np.array_equal(women.values, men.values, equal_nan=True)
 
     def test_a_subgroup_needs_guidance_rows(self, toy, tmp_path, capsys):
-        call("augment", toy[0], "--guidance", "classifier", "--subgroup", "sex=female", "--out", tmp_path / "x")
-        assert "--subgroup needs --guidance influence" in capsys.readouterr().err
+        call("augment", toy[0], "--objective", "label=1", "--subgroup", "sex=female", "--out", tmp_path / "x")
+        assert "--subgroup needs one of cosine, raw, contrastive" in capsys.readouterr().err
 
     def test_bad_numbers(self):
         with pytest.raises(TardiffError, match="--ratio 0"):

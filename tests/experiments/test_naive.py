@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from experiments.benchmarks import convolution, naive
 from tardiff.classifier.networks import build
 from tardiff.guidance.gradient_guide import GradientGuide, gradient_over_x
-from tardiff.guidance.objectives import InfluenceObjective, raw_influence
+from tardiff.guidance.influence import InfluenceObjective, raw_influence
 from tardiff.model.sampling import Step
 from tardiff.model.unet import conv
 from tardiff.settings import ClassifierSettings
@@ -93,7 +93,7 @@ def test_change_of_the_clean_estimate_is_the_packages(task, monkeypatch):
     for options in ({}, {"guidance": guidance, "strength": 0.1}):
         torch.manual_seed(4)
         drawn.append(naive.reverse(Linear(), label, x.shape[1:], steps=1, **options))
-    guide = GradientGuide(objective(classifier, v), lambda x, chart: see(x), strength=0.1, window=1.0, clip=3.0)
+    guide = GradientGuide(((1.0, objective(classifier, v)),), lambda x, chart: see(x), strength=0.1, window=1.0, clip=3.0)
     change = guide(drawn[0], drawn[0], label, step, drawn[0])  # the last step is noiseless, so it ends in the clean estimate
     torch.testing.assert_close(drawn[1] - drawn[0], change, rtol=1e-3, atol=1e-4)
 

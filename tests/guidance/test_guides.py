@@ -26,7 +26,7 @@ from tardiff.synthesis import synthesise
 from tests.conftest import tiny_training
 
 STEP = Step(index=0, count=10, timestep=900.0, alpha=0.3, sigma=0.95)
-CLASSIFIER = GuidanceSettings(guidance="classifier", strength=1.0, window=1.0, cfg_scale=1.0)
+CLASSIFIER = GuidanceSettings(strength=1.0, window=1.0, cfg_scale=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ class TestEnsemble:
 
     def test_several_classifiers_guide_and_any_batch_gives_the_same_sample(self, run, clf, toy):
         other = fit_classifier(toy[1], ClassifierSettings(architecture="summary", epochs=4))
-        guidance = GuidanceSettings(guidance="influence", form="cosine", strength=0.3)
+        guidance = GuidanceSettings(objective="cosine=1", strength=0.3)
         guide = build_guide(run[1], [clf[1], other], guidance, 0.3)
         label, seeds = np.arange(70) % 2, row_seeds(0, range(70))
         whole = run[1](label, seeds, SamplerSettings(steps=5), guide).x0

@@ -9,8 +9,9 @@ from torch.nn import functional as F
 from tardiff.classifier.influence import class_gradients, sample_gradient
 from tardiff.classifier.networks import Classifier, build
 from tardiff.guidance.gradient_guide import GradientGuide, gradient_over_x, root_mean_square
+from tardiff.guidance.influence import InfluenceObjective, cosine_influence, guidance_direction, raw_influence
 from tardiff.guidance.log import GuidanceLog
-from tardiff.guidance.objectives import InfluenceObjective, cosine_influence, guidance_directions, log_probability, raw_influence
+from tardiff.guidance.objectives import log_probability
 from tardiff.model.sampling import Step
 from tardiff.settings import ClassifierSettings
 
@@ -92,9 +93,9 @@ def test_predicted_influence_is_the_realised_change_of_the_guidance_loss(toy, cl
     seen, label = folder.codec.encode(data.train), torch.from_numpy(data.train.label)
     guide = data.splits["validation"]
     guide_seen, guide_label = folder.codec.encode(guide), torch.from_numpy(guide.label)
-    v = guidance_directions([folder.gradients[-1]], torch.bincount(guide_label).tolist())
+    v = guidance_direction(folder.gradients[-1], torch.bincount(guide_label).tolist())
     with torch.no_grad():
-        predicted = InfluenceObjective([folder.classifier], v, raw_influence)(seen[:40], label[:40])
+        predicted = InfluenceObjective([folder.classifier], [v], raw_influence)(seen[:40], label[:40])
 
     def guidance_loss(step):
         trained = copy.deepcopy(folder.classifier)
@@ -114,7 +115,7 @@ def test_guidance_direction_weighs_classes_by_their_rows(classifier, batch):
     seen, label = batch[0][:30], batch[1][:30].clone()
     label[:20] = 0
     gradients = class_gradients(classifier, seen, label, 2)
-    v = guidance_directions([gradients], torch.bincount(label).tolist())[0]
+    v = guidance_direction(gradients, torch.bincount(label).tolist())
     by_hand = torch.stack([head_gradient(classifier, s, y) for s, y in zip(seen, label, strict=True)]).mean(0)
     torch.testing.assert_close(v[0], by_hand)
     torch.testing.assert_close(v[1], by_hand)
@@ -122,7 +123,7 @@ def test_guidance_direction_weighs_classes_by_their_rows(classifier, batch):
 
 def guide(classifier, **changes):
     options = {"strength": 0.2, "window": 0.5, "clip": 3.0, **changes}
-    return GradientGuide(log_probability(classifier), lambda x, chart: x, **options)
+    return GradientGuide(((1.0, log_probability(classifier)),), lambda x, chart: x, **options)
 
 
 def test_strength_0_and_steps_beyond_the_window_change_nothing(classifier, batch):

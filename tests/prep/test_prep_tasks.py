@@ -257,7 +257,7 @@ def test_a_users_task(tmp_path: Path) -> None:
         ("at_most: 12 h", "at_most: 12 hours", ("quick_death.label.at_most", "'12 hours'")),
         ("at_most: 12 h", "at_most: horizon", ("quick_death.label.at_most", "names no horizon")),
         (", at_most: 12 h", "", ("quick_death.label", "compared with nothing")),
-        ("column: death_minute, ", "", ("quick_death.label", "exactly one of column, all and any")),
+        ("column: death_minute, ", "", ("quick_death.label", "exactly one of column, channel, all and any")),
         ("{column: gender, equals: M}", "{any: []}", ("quick_death.keep[0].when", "any takes a list")),
         ("{column: gender, equals: M}", "{all: [{column: age, under: 3}]}", ("quick_death", "under", "when.all[0]")),
         ("{column: gender, equals: M}", "died == 1", ("quick_death", "keep[0].when", "object")),

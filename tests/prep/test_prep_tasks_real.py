@@ -126,6 +126,41 @@ def test_mimic_kidney_injury_by_creatinine(demo: Path, stays: pd.DataFrame, tmp_
     assert sum(found.values()) > 5
 
 
+HYPOTENSION = """
+hypotension:
+  rule: 1 if the mean arterial pressure keeps below 65 mmHg for an hour within 6 h
+  classes: [stable, hypotension]
+  label: {channel: map, below: 65, for: 1 h, from: origin, to: 6 h}
+"""
+
+
+def test_mimic_hypotension_ahead(demo: Path, stays: pd.DataFrame, tmp_path: Path) -> None:
+    """Invasive and cuff pressures alike; a stay without one in the six hours is left out."""
+    (tmp_path / "task.yaml").write_text(HYPOTENSION)
+    charted = pd.read_csv(
+        demo / "icu/chartevents.csv.gz", usecols=["stay_id", "charttime", "itemid", "valuenum"], parse_dates=["charttime"]
+    )
+    charted = charted[charted["itemid"].isin([220052, 220181, 225312]) & charted["valuenum"].between(1, 250)]
+    expected = {}
+    for stay_id, own in charted.groupby("stay_id"):
+        minute = (own["charttime"] - stays.loc[stay_id, "intime"]) / pd.Timedelta(minutes=1)
+        later = sorted(own.assign(minute=minute)[(minute >= 1440) & (minute < 1800)].groupby("minute")["valuenum"].max().items())
+        runs: list[list[float]] = [[]]
+        for at, highest in later:
+            if highest < 65:
+                runs[-1].append(at)
+            else:
+                runs.append([])
+        if later:
+            expected[stay_id] = int(any(run and run[-1] - run[0] >= 60 for run in runs))
+    data = prepared(tmp_path / "task.yaml", demo, tmp_path)
+    found = labels(data)
+    assert found == {stay: label for stay, label in expected.items() if stay in found}
+    account = {step.rule: step.stays for step in data.manifest.attrition}
+    assert account["the outcome is known"] == len(expected)
+    assert 5 < sum(found.values()) < len(found)
+
+
 def test_physionet2012_kidney_injury(real_data: Path, tmp_path: Path) -> None:
     raw = real_data / "physionet2012"
     data = prepare(PrepareSettings("physionet2012", tmp_path / "out", raw, task="aki_creatinine", variables="hr,sbp", sets="a"))

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
+import tardiff.refine.reward_terms  # noqa: F401 (it registers the rewards)
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset
 from tardiff.data.statics import StaticModel

@@ -198,7 +198,13 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
         "--label-ratio most",
         "--relabel",
         "--sampler euler",
-        "--form cubic",
+        "--objective beauty=1",
+        "--objective cosine",
+        "--objective cosine=-1",
+        "--objective cosine=nan",
+        "--objective label=1,label=2",
+        "--objective ''",
+        "--curvature full",
         "--seed -1",
         "--threads 0",
     ),
@@ -371,6 +377,12 @@ def places() -> Iterator[Case]:
     yield Case(GUIDE.replace("CLF", "OTHERCLF"), "a classifier of another data set", "--classifier")
     yield Case(GUIDE.replace("RUN", "POLICY"), "guidance of a record policy", "--guidance")
     yield Case("sample RUN --n 5 --out out", "guidance without a classifier", "--classifier")
+    yield Case(GUIDE + " --objective entropy=1,repulsion=1", "a matched strength that no label could match", "--objective")
+    aim = GUIDE + " --objective cosine=1 --guidance-data "
+    yield Case(aim + "CLF", "a classifier folder for guidance rows", "clf")
+    yield Case(aim + "DATA --guidance-rows 'age>=500'", "guidance rows that do not exist", "--guidance-rows")
+    yield Case(aim + "DATA --guidance-rows most", "a rule for guidance rows that does not read", "most")
+    yield Case(GUIDE + " --guidance-data DATA", "guidance rows that no objective reads", "--guidance-data")
     yield Case(SAMPLE + " --descriptors RUN", "a pipeline that shall draw descriptors", "--descriptors")
     yield Case(SAMPLE + " --privacy-filter CLF", "a classifier folder to filter by", "clf")
     yield Case(SAMPLE + " --privacy-filter OTHER", "another data set to filter by", "--privacy-filter")
@@ -779,6 +791,11 @@ def yaml_files() -> Iterator[Case]:
             task.format(label="{column: died, equals: 1}") + task.format(label="{column: died, equals: 1}").replace("mine:", "b:", 1),
         ),
         ("one class", "classes", "mine: {rule: mine, classes: [well], label: {column: died, equals: 1}}\n"),
+        ("a channel that nobody charts", "blood", task.format(label="{channel: blood, below: 1, to: 6 h}")),
+        ("a channel that is a sum of others", "gcs", task.format(label="{channel: gcs, below: 9, to: 6 h}")),
+        ("a channel without an end", "label", task.format(label="{channel: hr, below: 40}")),
+        ("text for the limit of a channel", "label.below", task.format(label="{channel: hr, below: few, to: 6 h}")),
+        ("a time that is longer than the look ahead", "label", task.format(label="{channel: hr, below: 40, for: 6 h, to: 6 h}")),
     ):
         yield Case(f"{MIMIC} --task own.yaml", f"own.yaml: {wrong}", names, spoil.put("own.yaml", content))
     for wrong, names, content in (

@@ -8,7 +8,7 @@ from tardiff.synthesis.run import synthesise
 @pytest.fixture(scope="session")
 def drawn(run, clf):
     """An unguided and a guided set of the pipeline."""
-    pipeline, guided = run[1], GuidanceSettings(guidance="influence", form="raw", strength=2.0)
+    pipeline, guided = run[1], GuidanceSettings(objective="raw=1", strength=2.0)
     settings = {"unguided": (GuidanceSettings(guidance="none"), ()), "guided": (guided, clf[1])}
     return {
         name: synthesise(pipeline, 120, guidance=guidance, classifier=classifier, sampler=SamplerSettings(steps=5), progress=False).dataset

@@ -234,9 +234,13 @@ def test_commands_of_the_report_parse(whole, monkeypatch):
     assert called == ["prepare", "train", "sample", "fit-classifier", "sample", "evaluate", "report"]
     assert "tardiff prepare mimic-iv --raw RAW --task los_3d --hours 24 --variables hr,sbp --sets a,b" in lines[0]
     assert "--widths 16 16" in lines[1]
+    assert "--objective raw=1" in lines[4]
+    assert "--guidance-data" not in lines[4]
     assert "'a name; rm=A-NAME--RM' --bootstrap 50 --quick --out" in lines[-2]
     result["realism"]["clinical"]["skipped"].append({"name": "my rule", "missing": ["x"]})
     assert "--rules RULES" in commands(report_input(result, curves))[-2]
+    result["synthetic"]["a name; rm"]["made_by"]["serves"][0] |= {"data": "sha256:another", "rule": "age>=65"}
+    assert "--guidance-data LOCAL --guidance-rows 'age>=65'" in commands(report_input(result, curves))[4]
 
 
 def test_folders_that_are_no_evaluation(tmp_path, evaluated):

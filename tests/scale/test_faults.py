@@ -155,7 +155,7 @@ def test_odd_channels_train_and_sample(tmp_path):
     data = Dataset(msgspec.structs.replace(data.manifest, steps=7), splits).completed()
     pipeline = train(data, tmp_path / "run", tiny_training(TrainSettings, steps=8, widths=(16, 16, 16)), progress=False)
     folder = fit_classifier(data, ClassifierSettings("gru", width=8, epochs=1))
-    guidance = GuidanceSettings(guidance="classifier", strength=0.3)
+    guidance = GuidanceSettings(strength=0.3)
     made = synthesise(pipeline, 40, classifier=folder, guidance=guidance, label_ratio="balanced", progress=False).dataset.train
     assert np.isfinite(made.values[made.mask == 1]).all()
     assert np.allclose(made.values[:, 0][made.mask[:, 0] == 1], 80.0, atol=0.01)

@@ -12,7 +12,7 @@ from tardiff.settings import GuidanceSettings, SamplerSettings, SelectionSetting
 from tardiff.synthesis.diagnosis import RATE, diagnose, influence_agreement, label_traces
 from tardiff.synthesis.run import synthesise
 
-GUIDE = GuidanceSettings(guidance="classifier", strength=0.5)
+GUIDE = GuidanceSettings(strength=0.5)
 STEPS = SamplerSettings(steps=10)
 
 

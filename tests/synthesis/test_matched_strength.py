@@ -13,7 +13,7 @@ from tardiff.settings import GuidanceSettings, SamplerSettings
 from tardiff.synthesis.matched_strength import CANDIDATES, match_strength
 from tardiff.synthesis.run import synthesise
 
-MATCHED = GuidanceSettings(guidance="classifier", pilot=64, cfg_scale=1.0)
+MATCHED = GuidanceSettings(pilot=64, cfg_scale=1.0)
 
 
 class Surer:

@@ -12,7 +12,7 @@ from tardiff.settings import GuidanceSettings, SamplerSettings
 from tardiff.synthesis import sample_store, synthesise
 from tardiff.synthesis.sample_store import SampleStore
 
-GUIDANCE = GuidanceSettings(guidance="classifier", strength=0.3)
+GUIDANCE = GuidanceSettings(strength=0.3)
 
 
 @pytest.fixture

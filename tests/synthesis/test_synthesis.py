@@ -8,8 +8,9 @@ from tardiff.base.noise import row_seeds
 from tardiff.data.dataset import Dataset
 from tardiff.data.labels import draw_labels
 from tardiff.errors import TardiffError
-from tardiff.guidance.build import build_guide
-from tardiff.settings import ClassifierSettings, GuidanceSettings, SamplerSettings
+from tardiff.settings import OBJECTIVES, ClassifierSettings, GuidanceSettings, SamplerSettings, SelectionSettings
+from tardiff.synthesis.guide import steer
+from tardiff.synthesis.plan import make_plan
 from tardiff.synthesis.run import synthesise
 
 NONE = GuidanceSettings(guidance="none")
@@ -21,14 +22,19 @@ def draw(run, clf, guidance, sampler=SamplerSettings(steps=10), **options):
 
 
 def settings_of(**changes):
-    return GuidanceSettings(**{"guidance": "influence", "pilot": 64, "strength": 0.3, "cfg_scale": 1.0, **changes})
+    return GuidanceSettings(**{"objective": "raw=1", "pilot": 64, "strength": 0.3, "cfg_scale": 1.0, **changes})
 
 
 ALL = [
-    settings_of(guidance="classifier"),
-    *(settings_of(form=form) for form in ("raw", "cosine")),
-    settings_of(form="raw", through_denoiser=True),
+    *(settings_of(objective=f"{name}=1") for name in OBJECTIVES),
+    settings_of(curvature="last-layer"),
+    settings_of(objective="cosine=1,label=0.5,repulsion=0.2", through_denoiser=True),
 ]
+
+
+def guide_of(run, clf, guidance):
+    plan = make_plan(run[1], 1, [clf[1]], guidance, SamplerSettings(steps=5), SelectionSettings(), "train", None, False, 0, None)
+    return steer(plan, progress=False).guide
 
 
 def test_strength_0_is_unguided_whatever_else_the_default_does(run, clf):
@@ -38,7 +44,9 @@ def test_strength_0_is_unguided_whatever_else_the_default_does(run, clf):
     assert draw(run, clf, GuidanceSettings(strength=0.001)).movement.value > 0.01  # classifier-free guidance acts beside it
 
 
-@pytest.mark.parametrize("guidance", ALL, ids=lambda g: f"{g.guidance}-{g.form}{'-through' * g.through_denoiser}")
+@pytest.mark.parametrize(
+    "guidance", ALL, ids=lambda g: f"{g.objective}{'-curved' * (g.curvature != 'none')}{'-through' * g.through_denoiser}"
+)
 class TestEveryGuide:
     def test_strength_0_is_unguided_bit_for_bit(self, guidance, run, clf):
         zero = draw(run, clf, dataclasses.replace(guidance, strength=0.0))
@@ -62,7 +70,7 @@ class TestEveryGuide:
         assert strong > 1.5 * weak
 
     def test_a_guided_sample_does_not_depend_on_the_batch(self, guidance, run, clf):
-        guide = build_guide(run[1], [clf[1]], guidance, guidance.strength)
+        guide = guide_of(run, clf, guidance)
         label, seeds = np.arange(100) % 2, row_seeds(0, range(100))
         whole = run[1](label, seeds, SamplerSettings(steps=5), guide).x0
         assert torch.equal(run[1](label, seeds, SamplerSettings(steps=5, batch_size=40), guide).x0, whole)
@@ -80,7 +88,7 @@ def test_classifier_guidance_makes_samples_more_typical_of_their_label(run, clf)
         seen = run[1].codec.encode(split)
         return float(clf[1].classifier.loss(seen, torch.from_numpy(split.label)).detach().mean())
 
-    assert surprise(settings_of(guidance="classifier", strength=0.5, window=1.0)) < surprise(NONE)
+    assert surprise(settings_of(objective="label=1", strength=0.5, window=1.0)) < surprise(NONE)
 
 
 def test_synthetic_folder_is_a_dataset_folder(run, clf, tmp_path):
