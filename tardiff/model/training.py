@@ -37,6 +37,9 @@ EXPLODED = 100.0  # v has about unit variance: a network that knows nothing lose
 LOW_NOISE = 0.4
 PEAKS = (1.0, 3.0)
 """Peak learning rates of the U-Net and of the charting model, in units of the setting: the second is shallow and learns more slowly."""
+SHIFT, STRETCH = 0.07, 0.05
+"""How far a training row's channel is moved, in scores, and stretched, on a log scale: enough that no row is known by heart, too little to
+be seen in the samples (variances grow by half a percent)."""
 HIDDEN = 0.1
 """Share of the charting model's units that a row does not see in training."""
 
@@ -79,7 +82,8 @@ class NoisyRows:
         seeds = [self.seeds[row] for row in rows.tolist()]
         entries = self.entries.take(rows)
         place = uniform("place", seeds, step, (len(self.codec.channels),)).float() - 0.5
-        x0 = self.codec.scores(entries, place)
+        moved = normal("jitter", seeds, step, (len(self.codec.channels), 2))[..., None]
+        x0 = self.codec.scores(entries, place) * (STRETCH * moved[:, :, 0]).exp() + SHIFT * moved[:, :, 1]
         timestep = training_timesteps(uniform("time", seeds, step))
         x_t, v = diffuse(x0, normal("noise", seeds, step, x0.shape[1:]), self.alpha_bar[timestep])
         # Label and descriptors are dropped independently, so that guidance by the label leaves the descriptors' effect as it is.
@@ -231,7 +235,7 @@ def _fault(loss: float, step: int, channel: str, checkpoint: Checkpoint) -> str:
 
 
 def new_networks(codec: Codec, statics: StaticModel, settings: TrainSettings) -> Networks:
-    """Untrained networks for this data, their weights drawn from `settings.seed`; attention at every level but the finest."""
+    """Untrained networks for this data, their weights drawn from `settings.seed`."""
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         unet = TemporalUNet(
@@ -240,7 +244,6 @@ def new_networks(codec: Codec, statics: StaticModel, settings: TrainSettings) ->
             static_features=statics.features,
             widths=settings.widths,
             blocks=settings.blocks,
-            attention=tuple(range(1, len(settings.widths))),
         )
         return Networks(unet, ChartingModel(codec.symbol_rate, statics.classes, statics.features, *charting_sizes(settings)))
 

@@ -14,6 +14,8 @@ from tardiff.data.resolution import ABSENT
 from tardiff.model.sinusoids import sinusoids
 
 NORM_GROUPS = 8
+SMALL = 1e-4
+"""A variance, in squared scores, below which records are alike."""
 PERIODS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
 
@@ -32,8 +34,7 @@ class TemporalUNet(ModelMixin, ConfigMixin):
         static_features: width of the encoded static descriptors, 0 for none.
         widths: channels of each level; every level after the first halves the time axis.
         blocks: residual blocks a level, in each direction.
-        attention: levels (0 = finest) with self-attention.
-        heads: attention heads.
+        heads: of the self-attention after each block.
     """
 
     @register_to_config
@@ -44,7 +45,6 @@ class TemporalUNet(ModelMixin, ConfigMixin):
         static_features: int = 0,
         widths: tuple[int, ...] = (64, 128, 128),
         blocks: int = 1,
-        attention: tuple[int, ...] = (1, 2),
         heads: int = 4,
     ) -> None:
         super().__init__()
@@ -53,13 +53,14 @@ class TemporalUNet(ModelMixin, ConfigMixin):
         self.time = nn.Sequential(nn.Linear(width, features), nn.SiLU(), nn.Linear(features, features))
         self.label = nn.Embedding(classes + 1, features)
         self.static = nn.Linear(static_features, features) if static_features else None
+        self.character = nn.Linear(3 * channels, features)
         self.enter = conv(5 * channels + sum(symbols) + 2 * len(PERIODS), width)
 
         self.down, self.shrink = nn.ModuleList(), nn.ModuleList()
         skips = []
         for level, out in enumerate(widths):
             for _ in range(blocks):
-                self.down.append(Block(width, out, features, heads if level in attention else 0))
+                self.down.append(Block(width, out, features, heads))
                 width = out
                 skips.append(width)
             if level < len(widths) - 1:
@@ -68,7 +69,7 @@ class TemporalUNet(ModelMixin, ConfigMixin):
         self.up, self.grow = nn.ModuleList(), nn.ModuleList()
         for level, out in reversed(list(enumerate(widths))):
             for _ in range(blocks):
-                self.up.append(Block(width + skips.pop(), out, features, heads if level in attention else 0))
+                self.up.append(Block(width + skips.pop(), out, features, heads))
                 width = out
             if level > 0:
                 self.grow.append(conv(width, width))
@@ -92,13 +93,12 @@ class TemporalUNet(ModelMixin, ConfigMixin):
         context = self.time(sinusoids(timestep, self.config.widths[0])) + self.label(label)
         if self.static is not None:
             context = context + self.static(static)
-        context = F.silu(context)
-
         levels, blocks = len(self.config.widths), self.config.blocks
         charted = chart != ABSENT
         x_t = x_t * charted
-        neighbours = (before(x_t, charted), before(x_t.flip(-1), charted.flip(-1)).flip(-1))
-        h = torch.cat([x_t, *neighbours, *self._charted(chart), positions(length, x_t)], dim=1)
+        earlier, later = before(x_t, charted), before(x_t.flip(-1), charted.flip(-1)).flip(-1)
+        context = F.silu(context + self.character(character(x_t, earlier, charted)))
+        h = torch.cat([x_t, earlier, later, *self._charted(chart), positions(length, x_t)], dim=1)
         h = F.pad(h, (0, -length % 2 ** (levels - 1)), mode="replicate")
         h = self.enter(rearrange(h, "b c t -> b c 1 t").contiguous(memory_format=torch.channels_last))
         skips = []
@@ -130,6 +130,24 @@ def before(x_t: Tensor, charted: Tensor) -> Tensor:
     return F.pad(x_t, (1, 0)).gather(-1, F.pad(last, (1, -1)))
 
 
+def character(x_t: Tensor, earlier: Tensor, charted: Tensor) -> Tensor:
+    """What kind of record it is: of each channel the mean, the log of the variance, and that of the squared change, [b, 3 C].
+
+    Convolutions see a part of the record, and normalisation takes its scale away; stays differ in how restless they are.
+
+    Args:
+        x_t: 0 where nothing is charted, [b, C, t].
+        earlier: the charted entry before each step (`before`).
+        charted: [b, C, t].
+    """
+    count = charted.sum(-1).clamp(min=1)
+    mean = x_t.sum(-1) / count
+    variance = ((x_t - mean[..., None]).square() * charted).sum(-1) / count
+    both = charted & (charted.cumsum(-1) > 1)
+    change = ((x_t - earlier).square() * both).sum(-1) / both.sum(-1).clamp(min=1)
+    return torch.cat([mean, (variance + SMALL).log(), (change + SMALL).log()], dim=1)
+
+
 def distance_to_charted(chart: Tensor) -> Tensor:
     """Log of the steps since the last charted one before each step, [b, C, t]; before the first one, since one step ahead of the record."""
     step = torch.arange(1, chart.shape[-1] + 1, device=chart.device)
@@ -138,7 +156,7 @@ def distance_to_charted(chart: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """Residual block modulated by step, label and statics, with self-attention over time where `heads` > 0."""
+    """Residual block modulated by step, label, statics and the record's character, then self-attention over time."""
 
     def __init__(self, width_in: int, width_out: int, features: int, heads: int) -> None:
         super().__init__()
@@ -148,7 +166,7 @@ class Block(nn.Module):
         self.norm_out = nn.GroupNorm(NORM_GROUPS, width_out)
         self.conv_out = zeroed(conv(width_out, width_out))
         self.shortcut = nn.Conv2d(width_in, width_out, 1) if width_in != width_out else nn.Identity()
-        self.attention = Attention(width_out, heads) if heads else None
+        self.attention = Attention(width_out, heads)
 
     def forward(self, h: Tensor, context: Tensor) -> Tensor:
         """[b, width_in, 1, t] and [b, features] to [b, width_out, 1, t]."""
@@ -156,7 +174,7 @@ class Block(nn.Module):
         inner = self.conv_in(F.silu(self.norm_in(h)))
         inner = self.conv_out(F.silu(self.norm_out(inner) * (1 + scale) + shift))
         h = self.shortcut(h) + inner
-        return h if self.attention is None else h + self.attention(h)
+        return h + self.attention(h)
 
 
 class Attention(nn.Module):

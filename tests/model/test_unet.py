@@ -2,14 +2,14 @@ import pytest
 import torch
 
 from tardiff.data.resolution import ABSENT, FIRST_GRID
-from tardiff.model.unet import TemporalUNet, before, distance_to_charted
+from tardiff.model.unet import SMALL, TemporalUNet, before, character, distance_to_charted
 
 SYMBOLS = 4
 
 
-def network(channels=6, classes=2, static_features=3, widths=(16, 24, 24), attention=(1, 2)):
+def network(channels=6, classes=2, static_features=3, widths=(16, 24, 24)):
     torch.manual_seed(0)
-    unet = TemporalUNet((SYMBOLS,) * channels, classes, static_features, widths=widths, attention=attention).eval()
+    unet = TemporalUNet((SYMBOLS,) * channels, classes, static_features, widths=widths).eval()
     for parameter in unet.parameters():  # new blocks are the identity; a test needs them awake
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.1)
@@ -83,8 +83,8 @@ def test_a_new_network_predicts_zero_and_every_weight_gets_a_gradient():
     assert [name for name, p in awake.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
-def test_without_statics_or_attention():
-    unet = network(static_features=0, attention=())
+def test_without_statics():
+    unet = network(static_features=0)
     assert unet(*arguments(3, static_features=0)).shape == (3, 6, 24)
 
 
@@ -94,3 +94,13 @@ def test_saved_and_loaded_is_the_same(tmp_path):
     loaded = TemporalUNet.from_pretrained(tmp_path).to(memory_format=torch.channels_last).eval()
     with torch.no_grad():
         assert torch.equal(loaded(*arguments(64)), unet(*arguments(64)))
+
+
+def test_the_character_of_a_record_is_its_mean_spread_and_restlessness():
+    x = torch.tensor([[[1.0, 0.0, 3.0, 0.0, 2.0], [0.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 5.0, 0.0]]])
+    charted = torch.tensor([[[1, 0, 1, 0, 1], [0, 0, 0, 0, 0], [0, 0, 0, 1, 0]]]).bool()
+    found = character(x, before(x, charted), charted).reshape(3, 3)
+    torch.testing.assert_close(found[0], torch.tensor([2.0, 0.0, 5.0]))
+    variance, change = torch.tensor([2 / 3, 0.0, 0.0]), torch.tensor([(2**2 + 1**2) / 2, 0.0, 0.0])
+    torch.testing.assert_close(found[1], (variance + SMALL).log())
+    torch.testing.assert_close(found[2], (change + SMALL).log())
