@@ -35,7 +35,7 @@ from tardiff.settings import TrainSettings
 WARM_UP = 0.05
 EXPLODED = 100.0  # v has about unit variance: a network that knows nothing loses 1
 LOW_NOISE = 0.4
-PEAKS = (1.0, 3.0)
+PEAKS = (1.0, 1.5)
 """Peak learning rates of the U-Net and of the charting model, in units of the setting: the second is shallow and learns more slowly."""
 SHIFT, STRETCH = 0.07, 0.05
 """How far a training row's channel is moved, in scores, and stretched, on a log scale: enough that no row is known by heart, too little to
