@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from experiments.tables import Interval, difference, markdown
+from experiments.tables import difference, markdown, section
 from tardiff.base.estimates import shown
 from tardiff.base.ledger import Ledger
 from tardiff.evaluate.bootstrap import unpacked
+from tardiff.evaluate.intervals import Interval
 
 TIED = 0.03
 """So wide may an interval that holds 0 be for a tie; a wider one says nothing."""
@@ -26,9 +27,12 @@ def main() -> None:
     """Print a summary, then one table for each split that judged, imbalance and model."""
     found = tables(Path(sys.argv[1]))
     for judged_on in sorted({key[0] for key in found}):
-        print(f"\n### AUPRC on {judged_on} rows\n\n{summary({key[1:]: cells for key, cells in found.items() if key[0] == judged_on})}")
+        chosen = {key[1:]: cells for key, cells in found.items() if key[0] == judged_on}
+        seeds = [len(by_seed) for cells in chosen.values() for by_seed in cells.values()]
+        print(section(f"AUPRC on {judged_on} rows", seeds, summary(chosen)))
     for (judged_on, imbalance, model), cells in found.items():
-        print(f"\n### {model}, deaths: {imbalance}, on {judged_on} rows\n\n{table(cells)}\n\nGuided rows are {verdict(cells)}.")
+        said = f"{table(cells)}\n\nGuided rows are {verdict(cells)}."
+        print(section(f"{model}, deaths: {imbalance}, on {judged_on} rows", map(len, cells.values()), said))
 
 
 def tables(results: Path) -> dict[tuple[str, str, str], Cells]:

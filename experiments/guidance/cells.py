@@ -116,7 +116,7 @@ class Lab:
     @cached_property
     def resamples(self) -> Resamples:
         """Of the patients outside, the same in every cell, so that cells pair."""
-        return Resamples.draw(self.regime.outside.subject_id, 1, RESAMPLES, stream("judges", 0))
+        return Resamples.draw(self.regime.outside.subject_id, RESAMPLES, stream("judges", 0))
 
     def synthetic(self, recipe: Recipe) -> tuple[Rows, dict[str, Any]]:
         """The synthetic rows of a recipe, of the same noise for every recipe, and what guidance did."""
@@ -153,7 +153,7 @@ class Lab:
         """By judge AUPRC, AUROC and Brier score of the rows outside, and the AUPRC of every resample of their patients."""
         done, label, found = self.run(fits.values(), sets), sets.rows["outside"].label, {}
         for judge, fit in fits.items():
-            draws = judged(label, done[fit]["outside"][None], self.resamples, METRICS)
+            draws = {name: d[:, 0] for name, d in judged(label, done[fit]["outside"][None], self.resamples, METRICS).items()}
             found[judge] = {name: round(float(d[0]), 5) for name, d in draws.items()} | {"draws": packed(draws["auprc"])}
         return found
 

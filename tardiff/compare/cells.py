@@ -73,7 +73,7 @@ class Comparison:
     @cached_property
     def resamples(self) -> Resamples:
         """Of the judged patients, the same in every cell, so that cells pair."""
-        return Resamples.draw(self.judged.subject_id, 1, self.settings.bootstrap, stream("compared patients", self.settings.seed))
+        return Resamples.draw(self.judged.subject_id, self.settings.bootstrap, stream("compared patients", self.settings.seed))
 
     def cell(self, method: str, seed: int) -> dict[str, Any]:
         """Train one way with one seed: figures of the judged rows, and what was chosen on validation rows."""
@@ -153,7 +153,7 @@ class Comparison:
     def _figures(self, rows: NDArray[np.bool_], score: NDArray[np.float64]) -> dict[str, Any]:
         """Size of a group and, by metric, the value in every resample (the first one is the rows as they are)."""
         label = self.judged.label[rows]
-        draws = judged(label, score[None, rows], self.resamples.within(rows), METRICS)
+        draws = {name: d[:, 0] for name, d in judged(label, score[None, rows], self.resamples.within(rows), METRICS).items()}
         return {
             "n": int(rows.sum()),
             "positives": int(label.sum()),

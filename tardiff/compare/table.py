@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tardiff.base.estimates import interval
+from tardiff.base.estimates import ONE_DRAW, interval
 from tardiff.compare.metrics import NAMES
 
 WIDTH = 23
@@ -13,8 +13,9 @@ SHORT = NAMES | {"sensitivity": "sens. at 90 % spec.", "slope": "calibration slo
 def table(result: Mapping[str, Any]) -> str:
     """The figures of every method and group, the differences in AUPRC to doing nothing, and the verdict."""
     judged, train, settings = result["judged"], result["train"], result["settings"]
+    begun = ONE_DRAW if len(result["seeds"]) == 1 else ""
     parts = [
-        f"{settings['model']}, trained in several ways to predict {result['task']}: {train['rows']:,} real training rows "
+        f"{begun}{settings['model']}, trained in several ways to predict {result['task']}: {train['rows']:,} real training rows "
         f"({train['positives']:,} positive),\njudged on {judged['rows']:,} real {judged['split']} rows ({judged['positives']:,} positive); "
         f"{len(result['seeds'])} seeds.\nIn brackets: 95 % intervals over judged patients and seeds ({settings['bootstrap']:,} resamples)."
     ]

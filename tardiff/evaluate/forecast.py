@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tardiff.base.noise import stream
-from tardiff.evaluate.bootstrap import Draws, Resamples, estimate
+from tardiff.evaluate.bootstrap import Draws, Resamples
 from tardiff.evaluate.cache import Arrays
+from tardiff.evaluate.intervals import estimate
 from tardiff.evaluate.judges import BATCH, Rows
 from tardiff.evaluate.pool import Fit
 from tardiff.evaluate.row_sets import Part, Parts, RowSets
@@ -73,12 +74,12 @@ def forecast(sets: RowSets, by_role: Mapping[str, list[Fit]], done: Mapping[Fit,
     Returns:
         `real`, `sets` by name, and `carried_forward`, which forecasts that nothing changes.
     """
-    test, seeds = sets.rows["test"], len(by_role[REAL])
-    resamples = Resamples.draw(sets.subject["test"], seeds, settings.bootstrap, stream("test patients", settings.seed))
+    test = sets.rows["test"]
+    resamples = Resamples.draw(sets.subject["test"], settings.bootstrap, stream("test patients", settings.seed))
 
     def score(role: str) -> dict[str, Any]:
         draws = np.stack([_error(resamples.rows, done[fit]) for fit in by_role[role]], axis=1)
-        return estimate((draws * resamples.fits).sum(1), len(test), seeds)
+        return estimate(draws, len(test))
 
     still = absolute_errors(_carried_forward, test)
     return {

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardiff.data.holdout import held_out
-from tardiff.evaluate.bootstrap import Draws, Resamples, recentred
+from tardiff.evaluate.bootstrap import Draws, Resamples
 from tardiff.evaluate.cache import Arrays
 from tardiff.evaluate.judges import COST, fit_judge
-from tardiff.evaluate.metrics import DISTANCES, METRICS, Metric, auprc, positive_score
+from tardiff.evaluate.metrics import METRICS, Metric, auprc, positive_score
 from tardiff.evaluate.pool import Fit
 from tardiff.evaluate.row_sets import Part, Parts, RowSets
 
@@ -58,16 +58,15 @@ def held_apart(role: str, seed: int, sets: RowSets) -> tuple[Parts, Parts]:
 def judged(
     label: NDArray[np.int64], score: NDArray[np.float64], resamples: Resamples, metrics: Mapping[str, Metric] = METRICS
 ) -> dict[str, Draws]:
-    """Draws of every metric of one cell, [1 + B] each; cells that share resamples pair.
+    """Draws of every metric of one cell, [1 + B, S] each; cells that share resamples pair.
 
     Args:
         label: [n].
         score: probabilities of class 1, [S, n].
-        resamples: of the same rows and fits.
+        resamples: of the same rows.
         metrics: by name.
     """
-    draws = {name: resamples.mean_over_fits(metric, label, score) for name, metric in metrics.items()}
-    return draws | {name: recentred(draws[name]) for name in DISTANCES if name in draws}
+    return {name: resamples.by_fit(metric, label, score) for name, metric in metrics.items()}
 
 
 def best_of(candidates: Sequence[Sequence[Fit]], done: Mapping[Fit, Arrays], label: NDArray[np.int64]) -> int:

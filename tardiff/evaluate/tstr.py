@@ -10,16 +10,16 @@ from tardiff.evaluate.row_sets import Part, RowSets
 from tardiff.evaluate.train_and_judge import held_apart, judge_fit, judged
 
 QUICK = ("logistic", "trees")
-FITS = 2
+FITS = 3
 
 
 def tstr(rows: Rows, real: Rows, resamples: Resamples, seed: int) -> Draws:
-    """AUPRC on real rows of `QUICK` trained on synthetic ones, their mean, [1 + B].
+    """AUPRC on real rows of `QUICK` trained on synthetic ones, their mean, [1 + B, `FITS`].
 
     Args:
         rows: synthetic rows; a fifth of each class stops the fits.
         real: rows to predict.
-        resamples: of the real rows' patients and of `FITS` fits.
+        resamples: of the real rows' patients.
         seed: of the fits.
     """
     sets = RowSets({"samples": rows, "real": real})

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from tardiff.base.noise import stream
 from tardiff.base.progress import bar
-from tardiff.evaluate.bootstrap import Draws, Resamples, estimates
+from tardiff.evaluate.bootstrap import Draws, Resamples
 from tardiff.evaluate.cache import Arrays
+from tardiff.evaluate.intervals import estimates
 from tardiff.evaluate.metrics import METRICS
 from tardiff.evaluate.pool import Fit
 from tardiff.evaluate.row_sets import Part, Parts, RowSets
@@ -107,12 +108,12 @@ def utility(sets: RowSets, score: Scores, settings: EvaluateSettings) -> dict[st
     """
     seeds = fit_seeds(settings)
     draws = _draws(sets, score, settings)
-    rows = len(sets.rows["test"])
+    test = sets.rows["test"].label
     return {
         "seeds": seeds,
-        "cells": [_describe(cell, sets) | {"metrics": estimates(d, score[cell].shape[1], len(seeds))} for cell, d in draws.items()],
+        "cells": [_describe(cell, sets) | {"metrics": estimates(d, sets.rows[cell.asked].label)} for cell, d in draws.items()],
         "differences": [
-            asdict(a) | {"against": asdict(b), "metrics": estimates({m: draws[a][m] - draws[b][m] for m in METRICS}, rows, len(seeds))}
+            asdict(a) | {"against": asdict(b), "metrics": estimates({m: draws[a][m] - draws[b][m] for m in METRICS}, test, shares=())}
             for a, b in _comparisons(list(score), tuple(sets.synthetic))
         ],
     }
@@ -122,7 +123,7 @@ def _draws(sets: RowSets, score: Scores, settings: EvaluateSettings) -> dict[Cel
     """Draws of every metric by cell; all cells that predict the same rows share their resamples."""
 
     def drawn(group: NDArray[np.int64], purpose: str) -> Resamples:
-        return Resamples.draw(group, settings.seeds, settings.bootstrap, stream(purpose, settings.seed))
+        return Resamples.draw(group, settings.bootstrap, stream(purpose, settings.seed))
 
     resamples = {"test": drawn(sets.subject["test"], "test patients")}
     resamples |= {role: drawn(np.arange(len(sets.rows[role])), f"rows/{name}") for name, role in sets.synthetic.items()}

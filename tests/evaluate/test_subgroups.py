@@ -11,7 +11,7 @@ from tardiff.evaluate.subgroups import FEWEST, groups
 from tardiff.settings import EvaluateSettings
 from tests.conftest import make_dataset
 
-SETTINGS = EvaluateSettings(models=("logistic",), seeds=2, ratios=(), bootstrap=50, workers=1)
+SETTINGS = EvaluateSettings(models=("logistic",), seeds=3, ratios=(), bootstrap=50, workers=1)
 
 
 @pytest.fixture(scope="module")
