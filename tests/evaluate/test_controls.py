@@ -23,7 +23,7 @@ def told(train, held, other, settings=THREE_FITS):
     samples = samples_of(train, held, other)
     found = discriminate(samples, settings)
     words = [reason["words"] for reason in realism(samples, found, MANIFEST, default_rules())["reasons"]["x"]]
-    return {name.removeprefix("told_apart_"): d.draws[0] for name, d in found.distances["synthetic/x"].items()}, words
+    return {name.removeprefix("told_apart_"): d.draws[0].mean() for name, d in found.distances["synthetic/x"].items()}, words
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_controls_on_real_rows(halves):
     }
     samples = draw_samples({"train": train} | {f"synthetic/{name}": split for name, split in sets.items()}, 0)
     found = discriminate(samples, EvaluateSettings(models=("trees",), seeds=3))
-    auroc = {name: {key: d.draws[0] for key, d in found.distances[f"synthetic/{name}"].items()} for name in sets}
+    auroc = {name: {key: d.draws[0].mean() for key, d in found.distances[f"synthetic/{name}"].items()} for name in sets}
     assert list(auroc["real"].values()) == pytest.approx([0.5] * 3, abs=0.03)
     for name, key, least in (
         ("continuous", "trees", 0.99),

@@ -98,13 +98,14 @@ def test_a_rate_at_a_false_positive_rate(apart):
     assert width <= MOST_WIDER * 2 * 1.96 * np.std([value for value, _, _ in found])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fits", [3, 5, 10])
 def test_a_paired_difference_of_two_models(fits):
     """Models read the same patients; each fit of a model has noise of its own and a better or worse day."""
     random = np.random.default_rng(fits)
     label = np.repeat([0, 1], [340, 60])
     found, values = [], []
-    for k in range(300):
+    for k in range(600):
         if k % 25 == 0:
             resamples = Resamples.draw(np.arange(400), 100, random)
         seen, skill = random.normal(label, 1), random.normal(1, 0.3, (2, fits, 1))
