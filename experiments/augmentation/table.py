@@ -55,13 +55,13 @@ def summary(found: dict[tuple[str, str], Cells]) -> str:
 
 def table(cells: Cells) -> str:
     """Means over seeds; AUPRC against doing nothing and class weights of the same seeds, with 95 % intervals over stays and seeds."""
-    lines = [["method", "seeds", "AUPRC", "- none", "- class weights", "AUROC", "Brier", "slope", "sens. at 90 % spec.", "ratio"]]
+    lines = [["method", "seeds", "AUPRC", "- none", "- class weights", "AUROC", "Brier", "slope", "sens. at 90 % spec.", "chosen"]]
     for method, by_seed in cells.items():
         values = [cell["values"] for cell in by_seed.values()]
-        ratios = " ".join(f"{cell['ratio']:g}{'b' if cell['both'] else ''}" for cell in by_seed.values() if "ratio" in cell)
+        chosen = " ".join("/".join(f"{value:g}" for value in cell["chosen"].values()) for cell in by_seed.values())
         differences = [gain(by_seed, cells[other]) if other in cells else "" for other in ("none", "class_weight")]
         means = [f"{np.mean([v[m] for v in values if v[m] is not None]):.3f}" for m in ("auprc", *OTHERS)]
-        lines.append([method, str(len(by_seed)), means[0], *differences, *means[1:], ratios])
+        lines.append([method, str(len(by_seed)), means[0], *differences, *means[1:], chosen])
     return markdown(lines)
 
 

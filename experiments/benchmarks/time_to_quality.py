@@ -43,7 +43,7 @@ from tardiff.settings import SamplerSettings, TrainSettings
 
 SPLITS = ("validation", "test")
 JUDGES = ("trees", "logistic")
-FITS, RESAMPLES, HELD_OUT, MARGIN = 3, 500, 0.2, 0.01
+FITS, RESAMPLES, MARGIN = 3, 500, 0.01
 SIZES: dict[str, dict[str, Any]] = {
     "small": {"batch_size": 64, "widths": (32, 64), "blocks": 1, "ema_decay": 0.998},
     "default": {},
@@ -57,10 +57,7 @@ def tstr(rows: Rows, asked: RowSets, resamples: dict[str, Resamples]) -> dict[st
     for judge in JUDGES:
         answers = []
         for seed in range(FITS):
-            order = stream("stop on", seed).permutation(len(rows))
-            cut = round(HELD_OUT * len(rows))
-            learn, stop_on = (Part.of("learnt", order[cut:]),), (Part.of("learnt", order[:cut]),)
-            answers.append(judge_fit(judge, learn, stop_on, ask, seed, sets).run(sets))
+            answers.append(judge_fit(judge, (Part("learnt"),), ask, seed, sets).run(sets))
         for split in SPLITS:
             score = np.stack([answer[split] for answer in answers])
             found[split][judge] = judged(sets.rows[split].label, score, resamples[split], {"auprc": auprc})["auprc"]

@@ -39,7 +39,7 @@ def mask_alone(trap: str, data: Dataset, seed: int) -> Finding:
     train, validation = Rows.of(data.train, codec), Rows.of(data.split("validation"), codec)
     scores = {}
     for name in ("mask-only", "logistic", "trees"):
-        probability = fit_judge(name, train, validation, seed)(validation)[:, 1]
+        probability = fit_judge(name, train, seed)(validation)[:, 1]
         scores[name] = _judged(probability, data.split("validation"), seed)
     mask, whole = scores["mask-only"], max(scores["logistic"], scores["trees"], key=lambda score: score["auroc"]["value"])
     said = f"mask alone {_said(mask)}; whole record {_said(whole)}"

@@ -15,7 +15,6 @@ from tardiff.base.noise import stream
 from tardiff.base.partial import claim, partial_folder
 from tardiff.compare.cells import Comparison
 from tardiff.compare.figure import forest
-from tardiff.compare.metrics import METRICS
 from tardiff.compare.table import table
 from tardiff.compare.verdict import reference, verdict
 from tardiff.data.contract import arranged
@@ -118,6 +117,7 @@ def summarise(cells: Cells, methods: list[str], comparison: Comparison) -> dict[
     """
     settings, label, train = comparison.settings, comparison.judged.label, comparison.data.train.label
     seeds = sorted({seed for _, seed in cells})
+    metrics = list(cells["none", seeds[0]]["groups"]["all"]["draws"])
     labels = {group: label[rule(comparison.judged)] for group, rule in comparison.groups.items()}
 
     def of_seeds(method: str) -> list[dict[str, Any]]:
@@ -127,12 +127,12 @@ def summarise(cells: Cells, methods: list[str], comparison: Comparison) -> dict[
         return np.stack([unpacked(cell["groups"][group]["draws"][metric]) for cell in of_seeds(method)], axis=1)
 
     def figures(method: str, group: str) -> dict[str, dict[str, Any]]:
-        own = {metric: draws(method, group, metric) for metric in METRICS}
+        own = {metric: draws(method, group, metric) for metric in metrics}
         found = {"value": estimates(own, labels[group])}
         for name, other in (("none", "none"), ("reference", best)):
-            changes = {metric: own[metric] - draws(other, group, metric) for metric in METRICS}
+            changes = {metric: own[metric] - draws(other, group, metric) for metric in metrics}
             found[f"against_{name}"] = estimates(changes, labels[group], shares=())
-        return {metric: {key: numbers[metric] for key, numbers in found.items()} for metric in METRICS}
+        return {metric: {key: numbers[metric] for key, numbers in found.items()} for metric in metrics}
 
     validation = {method: float(np.mean([cell["validation_auprc"] for cell in of_seeds(method)])) for method in methods}
     best = reference(validation)
@@ -147,7 +147,8 @@ def summarise(cells: Cells, methods: list[str], comparison: Comparison) -> dict[
             method: {
                 "validation_auprc": validation[method],
                 "groups": {group: figures(method, group) for group in labels},
-                "chosen": [{key: cell[key] for key in ("ratio", "both")} for cell in of_seeds(method) if "ratio" in cell],
+                "candidates": cells[method, seeds[0]]["candidates"],
+                "chosen": [cell["chosen"] for cell in of_seeds(method)],
             }
             for method in methods
         },

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tardiff.base.estimates import ONE_DRAW, interval
-from tardiff.compare.metrics import NAMES
+from tardiff.compare.metrics import CALIBRATED, NAMES
 
-WIDTH = 23
+WIDTH = 22
 SHORT = NAMES | {"sensitivity": "sens. at 90 % spec.", "slope": "calibration slope"}
 
 
@@ -21,7 +21,7 @@ def table(result: Mapping[str, Any]) -> str:
     ]
     for group in result["methods"]["none"]["groups"]:
         parts.append(_group(result, group))
-    parts.append(_choices(result))
+    parts += [_recalibrated(result), _choices(result)]
     return "\n\n".join([*(part for part in parts if part), *result["remarks"], result["verdict"]]) + "\n"
 
 
@@ -36,14 +36,23 @@ def _group(result: Mapping[str, Any], group: str) -> str:
 
 
 def _choices(result: Mapping[str, Any]) -> str:
-    lines = []
+    lines = ["Chosen on validation rows, seed by seed"]
     for method, figures in result["methods"].items():
-        if figures["chosen"]:
-            shares = ", ".join(f"{one['ratio']:g}{' of both' if one['both'] else ''}" for one in figures["chosen"])
-            lines.append(f"{method}: validation rows chose, seed by seed, {shares} of what the rare class lacks")
+        if figures["candidates"] > 1:
+            chosen = "; ".join(" ".join(f"{key} {value:g}" for key, value in one.items()) for one in figures["chosen"])
+            lines.append(f"{method} (of {figures['candidates']}): {chosen}")
+    return "\n".join(lines) if len(lines) > 1 else ""
+
+
+def _recalibrated(result: Mapping[str, Any]) -> str:
+    """Brier score and calibration slope as they are and after recalibration on validation rows."""
+    keys = [f"{metric}{ending}" for metric in CALIBRATED for ending in ("", "_platt", "_isotonic")]
+    lines = ["Recalibrated on validation rows", _row(["method", *(SHORT.get(key, key.replace("_", ", ")) for key in keys)])]
+    for method, figures in result["methods"].items():
+        lines.append(_row([method, *(interval(figures["groups"]["all"][key]["value"]) for key in keys)]))
     return "\n".join(lines)
 
 
 def _row(cells: list[str]) -> str:
     name, *rest = cells
-    return (f"{name:<13}" + "".join(f" {text:<{WIDTH}}" for text in rest)).rstrip()
+    return (f"{name:<16}" + "".join(f" {text:<{WIDTH}}" for text in rest)).rstrip()

@@ -7,11 +7,17 @@ from tardiff.base.estimates import interval, shown
 
 WORDS = {
     "none": "doing nothing",
+    "tuned": "a tuned model",
     "class_weight": "class weights",
     "oversample": "random oversampling",
+    "undersample": "random undersampling",
     "smote": "SMOTE",
+    "borderline_smote": "borderline SMOTE",
+    "svm_smote": "SVM SMOTE",
+    "smote_enn": "SMOTE with edited neighbours",
     "jitter": "jitter",
     "warp": "time warp",
+    "mixup": "mixup",
     "unguided": "unguided augmentation",
     "guided": "guided augmentation",
     "refined": "augmentation from the refined generator",

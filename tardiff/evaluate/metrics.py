@@ -70,7 +70,7 @@ METRICS: dict[str, Metric] = {
     "calibration_intercept": calibration_intercept,
     "calibration_error": calibration_error,
 }
-SHARES = ("auprc", "auroc", "brier", "calibration_error", "sensitivity")
+SHARES = ("auprc", "auroc", "brier", "brier_platt", "brier_isotonic", "calibration_error", "sensitivity")
 """Metrics that lie between 0 and 1."""
 
 
