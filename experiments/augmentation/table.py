@@ -16,8 +16,6 @@ from tardiff.base.ledger import Ledger
 from tardiff.evaluate.bootstrap import unpacked
 from tardiff.evaluate.intervals import Interval
 
-TIED = 0.03
-"""So wide may an interval that holds 0 be for a tie; a wider one says nothing."""
 OTHERS = ("auroc", "brier", "slope", "sensitivity")
 Cells = dict[str, dict[int, dict[str, Any]]]
 """By method, by seed."""
@@ -58,7 +56,7 @@ def table(cells: Cells) -> str:
     lines = [["method", "seeds", "AUPRC", "- none", "- class weights", "AUROC", "Brier", "slope", "sens. at 90 % spec.", "chosen"]]
     for method, by_seed in cells.items():
         values = [cell["values"] for cell in by_seed.values()]
-        chosen = " ".join("/".join(f"{value:g}" for value in cell["chosen"].values()) for cell in by_seed.values())
+        chosen = " ".join("/".join(f"{value:g}" for value in cell.get("chosen", {}).values()) for cell in by_seed.values())
         differences = [gain(by_seed, cells[other]) if other in cells else "" for other in ("none", "class_weight")]
         means = [f"{np.mean([v[m] for v in values if v[m] is not None]):.3f}" for m in ("auprc", *OTHERS)]
         lines.append([method, str(len(by_seed)), means[0], *differences, *means[1:], chosen])
@@ -73,8 +71,7 @@ def verdict(cells: Cells) -> str:
         return ""
     rival = max(means, key=lambda method: means[method])
     value, low, high = gained(cells["guided"], cells[rival])
-    tied = low <= 0 <= high and high - low < TIED
-    word = "best" if value > 0 else "tied for best" if tied else "not best"
+    word = "better" if low > 0 else "worse" if high < 0 else "not told apart"
     return f"{word}: {shown(value, low, high, signed=True)} to {rival}"
 
 
