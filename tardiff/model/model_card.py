@@ -134,7 +134,8 @@ def _privacy(facts: Mapping[str, float]) -> str:
         f"{facts['gradient_clip']:g}, Renyi accountant). **Not covered**: the quantiles, grids and symbol shares in `codec.json` "
         "and the descriptors' distribution, the class counts, the number of training rows (which the sampling rate tells), and the hash of "
         "the data set (who knows all rows but one can test the last), which come from the training rows as they are; "
-        "any classifier that guides, its guidance directions, and samples that it has steered; the discriminator and rewards of a refinement; choices made by looking at the data."
+        "any classifier that guides, its guidance directions, and samples that it has steered; the discriminator and rewards of a "
+        "refinement; choices made by looking at the data."
     )
 
 
