@@ -1,13 +1,12 @@
 """What the tables of the experiments share: paired differences of recorded cells, and Markdown."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from tardiff.evaluate.bootstrap import TAILS, Draws
-
-Interval = tuple[float, float, float]
-"""A number and the ends of its 95 % interval."""
+from tardiff.base.estimates import ONE_DRAW
+from tardiff.evaluate.bootstrap import Draws
+from tardiff.evaluate.intervals import Interval, interval
 
 
 def markdown(lines: list[list[str]]) -> str:
@@ -16,14 +15,21 @@ def markdown(lines: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rest])
 
 
-def difference(ours: Mapping[int, Draws], theirs: Mapping[int, Draws]) -> Interval:
-    """Paired difference of a figure over the seeds that both have: stays' resamples are shared, seeds are drawn again.
+def section(title: str, seeds: Iterable[int], text: str) -> str:
+    """A heading and what stands under it, which begins with a warning where a row rests on one seed.
 
     Args:
-        ours, theirs: by seed, [1 + B]; the first draw is the rows as they are.
+        title: the heading.
+        seeds: how many each row rests on.
+        text: tables and sentences.
     """
-    draws = np.stack([ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())])
-    chosen = np.random.default_rng(0).integers(len(draws), size=(draws.shape[1] - 1, len(draws)))
-    means = draws[chosen, np.arange(1, draws.shape[1])[:, None]].mean(axis=1)
-    low, high = np.quantile(means, TAILS)
-    return float(draws[:, 0].mean()), float(low), float(high)
+    return f"\n### {title}\n\n{f'{ONE_DRAW}{chr(10) * 2}' if min(seeds) == 1 else ''}{text}"
+
+
+def difference(ours: Mapping[int, Draws], theirs: Mapping[int, Draws]) -> Interval:
+    """Paired difference of a figure over the seeds that both have, and over stays, whose resamples are shared.
+
+    Args:
+        ours, theirs: by seed, [1 + B]; the first draw is the rows as they are, and may be the only one.
+    """
+    return interval(np.stack([ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())], axis=1))

@@ -284,7 +284,7 @@ class EvaluateSettings:
     max_rows: int = 20000
     """Most rows of a split that judges learn from or predict; larger splits are thinned out by the seed. 0 takes all."""
     quick: bool = False
-    """Two seeds, the ratio 1.0 only, trees and logistic regression, at most 4,000 rows, 500 attacked: a first look in under two minutes."""
+    """Three seeds, ratio 1.0 only, trees and logistic regression, at most 4,000 rows, 500 attacked: a first look in under two minutes."""
     workers: int = 0
     """Processes that fit models side by side, each with one thread; 0 means as many as there are free cores."""
 
@@ -328,24 +328,27 @@ class AugmentSettings:
         check_range(self, 0, MAX_SEED, "seed")
 
 
-METHODS = ("none", "class_weight", "oversample", "smote", "jitter", "warp", "unguided", "guided", "refined")
+METHODS = (
+    *("none", "tuned", "class_weight", "oversample", "undersample", "smote", "borderline_smote", "svm_smote", "smote_enn"),
+    *("jitter", "warp", "mixup", "unguided", "guided", "refined"),
+)
 
 
 @dataclass(frozen=True)
 class CompareSettings:
     """Which ways of training on imbalanced rows are compared, and how often."""
 
-    model: Literal["gru", "trees", "logistic", "xgboost"] = "gru"
-    """The model that is trained in every way: the package's GRU, or gradient-boosted trees, logistic regression or XGBoost on
-    summary features."""
+    model: Literal["gru", "trees", "logistic", "xgboost", "lightgbm"] = "gru"
+    """The model that is trained in every way: the package's GRU, or gradient-boosted trees, logistic regression, XGBoost or
+    LightGBM on summary features."""
     methods: str = ",".join(METHODS)
-    """Ways, with commas between: nothing, class weights, random oversampling, SMOTE, jitter, time warp, unguided and guided
-    synthetic rows, rows of a refined generator (--refined)."""
+    """Ways, with commas between: nothing, the model's own settings tuned, class weights, random over- and undersampling, SMOTE and its
+    relatives, jitter, time warp, mixup, unguided and guided synthetic rows, rows of a refined generator (--refined)."""
     seeds: int = 5
     """Fits of each way; each has its own generator, guides, samples and draws."""
     ratios: tuple[float, ...] = (0.25, 0.5, 1.0)
     """Synthetic rows that validation rows choose from, as shares of what the rare class lacks to balance; each is tried with
-    and without as many rows of the other class."""
+    and without as many rows of the other class. Every other way but none chooses among as many settings of its own."""
     on: Literal["test", "validation"] = "test"
     """Split that judges. With `validation`, a fifth of the training patients takes its place in choosing."""
     by: tuple[str, ...] = ()

@@ -32,7 +32,7 @@ def main() -> None:
 
 def draw(axes: Axes, cells: Cells) -> None:
     """Every way but doing nothing, from top to bottom."""
-    ways = [way for way in WAYS if way != "none"]
+    ways = [way for way in WAYS if way != "none" and way in cells]
     for y, way in enumerate(ways):
         value, low, high = gained(cells[way], cells["none"])
         colour = GUIDED if way == "guided" else OTHER

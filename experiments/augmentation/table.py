@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from experiments.tables import Interval, difference, markdown
+from experiments.tables import difference, markdown, section
 from tardiff.base.estimates import shown
 from tardiff.base.ledger import Ledger
 from tardiff.evaluate.bootstrap import unpacked
+from tardiff.evaluate.intervals import Interval
 
-TIED = 0.03
-"""So wide may an interval that holds 0 be for a tie; a wider one says nothing."""
 OTHERS = ("auroc", "brier", "slope", "sensitivity")
 Cells = dict[str, dict[int, dict[str, Any]]]
 """By method, by seed."""
@@ -26,9 +25,12 @@ def main() -> None:
     """Print a summary, then one table for each split that judged, imbalance and model."""
     found = tables(Path(sys.argv[1]))
     for judged_on in sorted({key[0] for key in found}):
-        print(f"\n### AUPRC on {judged_on} rows\n\n{summary({key[1:]: cells for key, cells in found.items() if key[0] == judged_on})}")
+        chosen = {key[1:]: cells for key, cells in found.items() if key[0] == judged_on}
+        seeds = [len(by_seed) for cells in chosen.values() for by_seed in cells.values()]
+        print(section(f"AUPRC on {judged_on} rows", seeds, summary(chosen)))
     for (judged_on, imbalance, model), cells in found.items():
-        print(f"\n### {model}, deaths: {imbalance}, on {judged_on} rows\n\n{table(cells)}\n\nGuided rows are {verdict(cells)}.")
+        said = f"{table(cells)}\n\nGuided rows are {verdict(cells)}."
+        print(section(f"{model}, deaths: {imbalance}, on {judged_on} rows", map(len, cells.values()), said))
 
 
 def tables(results: Path) -> dict[tuple[str, str, str], Cells]:
@@ -51,13 +53,13 @@ def summary(found: dict[tuple[str, str], Cells]) -> str:
 
 def table(cells: Cells) -> str:
     """Means over seeds; AUPRC against doing nothing and class weights of the same seeds, with 95 % intervals over stays and seeds."""
-    lines = [["method", "seeds", "AUPRC", "- none", "- class weights", "AUROC", "Brier", "slope", "sens. at 90 % spec.", "ratio"]]
+    lines = [["method", "seeds", "AUPRC", "- none", "- class weights", "AUROC", "Brier", "slope", "sens. at 90 % spec.", "chosen"]]
     for method, by_seed in cells.items():
         values = [cell["values"] for cell in by_seed.values()]
-        ratios = " ".join(f"{cell['ratio']:g}{'b' if cell['both'] else ''}" for cell in by_seed.values() if "ratio" in cell)
+        chosen = " ".join("/".join(f"{value:g}" for value in cell.get("chosen", {}).values()) for cell in by_seed.values())
         differences = [gain(by_seed, cells[other]) if other in cells else "" for other in ("none", "class_weight")]
         means = [f"{np.mean([v[m] for v in values if v[m] is not None]):.3f}" for m in ("auprc", *OTHERS)]
-        lines.append([method, str(len(by_seed)), means[0], *differences, *means[1:], ratios])
+        lines.append([method, str(len(by_seed)), means[0], *differences, *means[1:], chosen])
     return markdown(lines)
 
 
@@ -69,8 +71,7 @@ def verdict(cells: Cells) -> str:
         return ""
     rival = max(means, key=lambda method: means[method])
     value, low, high = gained(cells["guided"], cells[rival])
-    tied = low <= 0 <= high and high - low < TIED
-    word = "best" if value > 0 else "tied for best" if tied else "not best"
+    word = "better" if low > 0 else "worse" if high < 0 else "not told apart"
     return f"{word}: {shown(value, low, high, signed=True)} to {rival}"
 
 

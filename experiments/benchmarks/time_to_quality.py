@@ -31,7 +31,8 @@ from tardiff.base.noise import row_seeds, stream
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset
 from tardiff.data.labels import draw_labels
-from tardiff.evaluate.bootstrap import TAILS, Draws, Resamples
+from tardiff.evaluate.bootstrap import Draws, Resamples
+from tardiff.evaluate.intervals import interval
 from tardiff.evaluate.judges import Rows
 from tardiff.evaluate.metrics import auprc
 from tardiff.evaluate.row_sets import Part, RowSets
@@ -42,7 +43,7 @@ from tardiff.settings import SamplerSettings, TrainSettings
 
 SPLITS = ("validation", "test")
 JUDGES = ("trees", "logistic")
-FITS, RESAMPLES, HELD_OUT, MARGIN = 3, 500, 0.2, 0.01
+FITS, RESAMPLES, MARGIN = 3, 500, 0.01
 SIZES: dict[str, dict[str, Any]] = {
     "small": {"batch_size": 64, "widths": (32, 64), "blocks": 1, "ema_decay": 0.998},
     "default": {},
@@ -50,19 +51,16 @@ SIZES: dict[str, dict[str, Any]] = {
 
 
 def tstr(rows: Rows, asked: RowSets, resamples: dict[str, Resamples]) -> dict[str, dict[str, Draws]]:
-    """AUPRC of judges trained on some rows, mean of `FITS` fits, by split that is asked about and judge, [1 + B]."""
+    """AUPRC of judges trained on some rows by split that is asked about and judge, [1 + B, `FITS`]."""
     sets, ask = asked.adding(learnt=rows), {split: (Part(split),) for split in SPLITS}
     found: dict[str, dict[str, Draws]] = {split: {} for split in SPLITS}
     for judge in JUDGES:
         answers = []
         for seed in range(FITS):
-            order = stream("stop on", seed).permutation(len(rows))
-            cut = round(HELD_OUT * len(rows))
-            learn, stop_on = (Part.of("learnt", order[cut:]),), (Part.of("learnt", order[:cut]),)
-            answers.append(judge_fit(judge, learn, stop_on, ask, seed, sets).run(sets))
+            answers.append(judge_fit(judge, (Part("learnt"),), ask, seed, sets).run(sets))
         for split in SPLITS:
-            by_fit = [judged(sets.rows[split].label, a[split][None], resamples[split], {"auprc": auprc})["auprc"] for a in answers]
-            found[split][judge] = np.mean(by_fit, axis=0)
+            score = np.stack([answer[split] for answer in answers])
+            found[split][judge] = judged(sets.rows[split].label, score, resamples[split], {"auprc": auprc})["auprc"]
     return found
 
 
@@ -70,9 +68,9 @@ def compared(synthetic: dict[str, Draws], real: dict[str, Draws]) -> dict[str, d
     """By judge: AUPRC, and its difference to real rows with the paired 95 % interval."""
     result = {}
     for judge in JUDGES:
-        difference = synthetic[judge] - real[judge]
-        low, high = np.quantile(difference[1:], TAILS)
-        numbers = {"tstr": synthetic[judge][0], "real": real[judge][0], "difference": difference[0], "low": low, "high": high}
+        difference, low, high = interval(synthetic[judge] - real[judge])
+        means = {"tstr": synthetic[judge][0].mean(), "real": real[judge][0].mean()}
+        numbers = means | {"difference": difference, "low": low, "high": high}
         result[judge] = {name: round(float(number), 4) for name, number in numbers.items()}
     return result
 
@@ -135,7 +133,7 @@ def main() -> None:
     codec = Codec.fit(data.train, data.manifest)
     clock, training = NaiveClock(data, codec), Rows.of(data.train, codec)
     asked = RowSets({split: Rows.of(data.split(split), codec) for split in SPLITS})
-    resamples = {split: Resamples.draw(data.split(split).subject_id, 1, RESAMPLES, stream("judges", 0)) for split in SPLITS}
+    resamples = {split: Resamples.draw(data.split(split).subject_id, RESAMPLES, stream("judges", 0)) for split in SPLITS}
     real = tstr(training, asked, resamples)
 
     runs = []

@@ -20,7 +20,7 @@ from tardiff.data.dataset import Dataset, Split
 from tardiff.data.labels import draw_labels
 from tardiff.evaluate.bootstrap import Resamples, packed
 from tardiff.evaluate.cache import Arrays, Cache
-from tardiff.evaluate.judges import Rows
+from tardiff.evaluate.judges import Rows, Variant
 from tardiff.evaluate.metrics import auprc, auroc, brier
 from tardiff.evaluate.pool import Fit, run_fits
 from tardiff.evaluate.row_sets import Part, Parts, RowSets
@@ -34,9 +34,7 @@ JUDGES = ("gru", "trees", "logistic")
 QUICK = ("trees", "logistic")
 METRICS = {"auprc": auprc, "auroc": auroc, "brier": brier}
 RESAMPLES = 200
-HELD_OUT = 0.2
 RATIOS = (0.5, 1.0, 5.0)
-VALIDATION = (Part("validation"),)
 STEPS = {
     "all": 2500,
     "half": 2500,
@@ -116,7 +114,7 @@ class Lab:
     @cached_property
     def resamples(self) -> Resamples:
         """Of the patients outside, the same in every cell, so that cells pair."""
-        return Resamples.draw(self.regime.outside.subject_id, 1, RESAMPLES, stream("judges", 0))
+        return Resamples.draw(self.regime.outside.subject_id, RESAMPLES, stream("judges", 0))
 
     def synthetic(self, recipe: Recipe) -> tuple[Rows, dict[str, Any]]:
         """The synthetic rows of a recipe, of the same noise for every recipe, and what guidance did."""
@@ -144,16 +142,16 @@ class Lab:
         """What fits give, one after the other; it is kept in the folder."""
         return run_fits(fits, sets, 1, Cache(self.work / "fits"), progress=False)
 
-    def fits(self, judges: Sequence[str], learn: Parts, stop_on: Parts, sets: RowSets, *, balanced: bool = False) -> dict[str, Fit]:
+    def fits(self, judges: Sequence[str], learn: Parts, sets: RowSets, *, balanced: bool = False) -> dict[str, Fit]:
         """Judges, by name, that are asked about the validation rows and those outside."""
         ask = {role: (Part(role),) for role in ("validation", "outside")}
-        return {judge: judge_fit(judge, learn, stop_on, ask, self.seed, sets, balanced=balanced) for judge in judges}
+        return {judge: judge_fit(judge, learn, ask, self.seed, sets, Variant(float(balanced))) for judge in judges}
 
     def figures(self, fits: Mapping[str, Fit], sets: RowSets) -> dict[str, dict[str, Any]]:
         """By judge AUPRC, AUROC and Brier score of the rows outside, and the AUPRC of every resample of their patients."""
         done, label, found = self.run(fits.values(), sets), sets.rows["outside"].label, {}
         for judge, fit in fits.items():
-            draws = judged(label, done[fit]["outside"][None], self.resamples, METRICS)
+            draws = {name: d[:, 0] for name, d in judged(label, done[fit]["outside"][None], self.resamples, METRICS).items()}
             found[judge] = {name: round(float(d[0]), 5) for name, d in draws.items()} | {"draws": packed(draws["auprc"])}
         return found
 
@@ -189,7 +187,7 @@ def run_cell(lab: Lab, recipe: Recipe | str, judges: Sequence[str]) -> dict[str,
     if isinstance(recipe, str):
         rows, balanced = BASELINES[recipe](lab.sets.rows["train"], lab.generator.codec, lab.seed)
         sets = lab.sets.adding(learnt=rows)
-        fits = lab.fits(judges, (Part("learnt"),), VALIDATION, sets, balanced=balanced)
+        fits = lab.fits(judges, (Part("learnt"),), sets, balanced=balanced)
         return {"tsrtr": lab.figures(fits, sets), "seconds": time.perf_counter() - start}
     rows, moved = lab.synthetic(recipe)
     made = time.perf_counter() - start
@@ -201,13 +199,13 @@ def run_cell(lab: Lab, recipe: Recipe | str, judges: Sequence[str]) -> dict[str,
         return Part("train"), Part.of("synthetic", np.arange(min(len(rows), round(ratio * real))))
 
     possible = [ratio for ratio in RATIOS if round(ratio * real) <= len(rows)]
-    candidates = [list(lab.fits(QUICK, added(ratio), VALIDATION, sets).values()) for ratio in possible]
+    candidates = [list(lab.fits(QUICK, added(ratio), sets).values()) for ratio in possible]
     done = lab.run([fit for fits in candidates for fit in fits], sets)
     ratio = possible[best_of(candidates, done, sets.rows["validation"].label)]
     return {
-        "tstr": lab.figures(lab.fits(judges, *apart("synthetic", lab.seed, sets), sets), sets),
-        "tsrtr": without_draws(lab.figures(lab.fits(judges, added(1.0), VALIDATION, sets), sets)),
-        "tsrtr_best": lab.figures(lab.fits(judges, added(ratio), VALIDATION, sets), sets),
+        "tstr": lab.figures(lab.fits(judges, (Part("synthetic"),), sets), sets),
+        "tsrtr": without_draws(lab.figures(lab.fits(judges, added(1.0), sets), sets)),
+        "tsrtr_best": lab.figures(lab.fits(judges, added(ratio), sets), sets),
         "ratio": ratio,
         "sampling_seconds": round(made, 1),
         "seconds": round(time.perf_counter() - start, 1),
@@ -218,10 +216,3 @@ def run_cell(lab: Lab, recipe: Recipe | str, judges: Sequence[str]) -> dict[str,
 def without_draws(by_judge: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Figures that no table compares, in less room."""
     return {judge: {name: value for name, value in figures.items() if name != "draws"} for judge, figures in by_judge.items()}
-
-
-def apart(role: str, seed: int, sets: RowSets) -> tuple[Parts, Parts]:
-    """Synthetic rows to learn from and to stop on."""
-    order = stream("stop on", seed).permutation(len(sets.rows[role]))
-    cut = round(HELD_OUT * len(order))
-    return (Part.of(role, np.sort(order[cut:])),), (Part.of(role, np.sort(order[:cut])),)

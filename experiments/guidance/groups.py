@@ -27,7 +27,6 @@ from tardiff.synthesis.selection import influence_scores
 
 GROUPS = 30
 ROWS = (75, 25)  # of each class in a group
-STOP_ON = (150, 50)
 FITS = 3
 JUDGES = ("gru", "logistic")
 FIRST_ROW = 2**20  # row numbers that no other sample of the experiment has
@@ -36,8 +35,8 @@ FIRST_ROW = 2**20  # row numbers that no other sample of the experiment has
 def main() -> None:
     """Compare, write numbers and picture."""
     lab, out = asked_for(__doc__, "name of the JSON and PNG file to write")
-    pool, stop_on = samples(lab, [GROUPS * rows for rows in ROWS], FIRST_ROW), samples(lab, STOP_ON, 2 * FIRST_ROW)
-    sets = RowSets({"pool": pool, "stop on": stop_on, "guidance": lab.sets.rows["train"]})
+    pool = samples(lab, [GROUPS * rows for rows in ROWS], FIRST_ROW)
+    sets = RowSets({"pool": pool, "guidance": lab.sets.rows["train"]})
     folder = lab.classifiers("committee")[0]
     forms: dict[str, Objective] = {
         "raw": raw(folder),
@@ -75,7 +74,7 @@ def sorted_groups(score: NDArray[np.float64], label: NDArray[np.int64]) -> list[
 def falls(lab: Lab, judge: str, groups: list[NDArray[np.intp]], sets: RowSets) -> NDArray[np.float64]:
     """How far below the loss of the class shares alone a judge trained on each group brings the guidance loss, [groups]."""
     ask, label = {"guidance": (Part("guidance"),)}, sets.rows["guidance"].label
-    fits = [[judge_fit(judge, (Part.of("pool", rows),), (Part("stop on"),), ask, seed, sets) for seed in range(FITS)] for rows in groups]
+    fits = [[judge_fit(judge, (Part.of("pool", rows),), ask, seed, sets) for seed in range(FITS)] for rows in groups]
     done = lab.run([fit for of_group in fits for fit in of_group], sets)
     died = np.array([[done[fit]["guidance"] for fit in of_group] for of_group in fits])
     loss = -np.log(np.maximum(np.where(label == 1, died, 1 - died), 1e-6)).mean(axis=(1, 2))

@@ -9,7 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from experiments.guidance.pairs import MEAN, BySeed, figure, place
-from experiments.tables import markdown
+from experiments.tables import markdown, section
 from tardiff.base.ledger import Ledger
 
 CONTROL = {"few-labels": "pseudo-labels"}  # elsewhere: unguided
@@ -31,7 +31,7 @@ def main() -> None:
     for (data, regime), rows in tables.items():
         control = options.control or CONTROL.get(regime, "unguided")
         if control in rows:
-            print(f"\n### {data}, {regime}\n\n{table(rows, control, options.columns, options.metric)}")
+            print(section(f"{data}, {regime}", map(len, rows.values()), table(rows, control, options.columns, options.metric)))
 
 
 def table(rows: dict[str, BySeed], control: str, columns: tuple[str, ...], metric: str) -> str:

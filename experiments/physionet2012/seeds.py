@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from tardiff.base.estimates import shown
+from tardiff.evaluate.intervals import interval
 from tardiff.evaluate.lookup import cell
 
 
 def main(path: str) -> None:
-    """Print a line for each judge, protocol and metric: both means, and the mean difference with its standard error."""
+    """Print a line for each judge, protocol and metric: both means, and the mean difference with its 95 % interval over seeds."""
     result = json.loads(Path(path).read_text())
     seeds = sorted(name.removeprefix("guided-") for name in result["synthetic"] if name.startswith("guided-"))
     print(f"{len(seeds)} sampling seeds\n")
@@ -27,9 +29,8 @@ def main(path: str) -> None:
                     for kind in ("unguided", "guided")
                 }
                 difference = values["guided"] - values["unguided"]
-                error = difference.std(ddof=1) / np.sqrt(len(seeds))
                 means = " | ".join(f"{v.mean():.3f}" for v in values.values())
-                print(f"| {model} | {text} | {metric.upper()} | {means} | {difference.mean():+.3f} ({error:.3f}) |")
+                print(f"| {model} | {text} | {metric.upper()} | {means} | {shown(*interval(difference[None]), signed=True)} |")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from experiments.guidance.pairs import MEAN, draws_of
 from experiments.refinement.run import REGIMES, ROWS
 from experiments.refinement.table import Cells, further, tables
-from experiments.tables import Interval, difference
+from experiments.tables import difference
+from tardiff.evaluate.intervals import FEWEST_FITS, Interval
 from tardiff.evaluate.plots import save_png
 
 PANELS = {
@@ -51,7 +52,7 @@ def draw(axes: Axes, cells: Cells, rows: list[str], column: str) -> None:
     """One column of one regime's table, from top to bottom."""
     for y, row in enumerate(rows):
         shared = cells[row].keys() & cells["base"].keys() if row in cells else ()
-        if len(shared) < 2:
+        if len(shared) < FEWEST_FITS:
             continue
         value, low, high = change(cells, row, column)
         colour = REFINED if row.startswith(("ppo", "awm")) else OTHER

@@ -14,13 +14,14 @@ from typing import Any
 
 import torch
 
-from experiments.guidance.cells import QUICK, SMALL, STEPS, Lab, apart
+from experiments.guidance.cells import QUICK, SMALL, STEPS, Lab
 from experiments.guidance.regimes import build
 from experiments.refinement.columns import discriminator_auc, marginals, membership_auc
 from experiments.refinement.gan import train_gan
 from experiments.refinement.static import collapse
 from tardiff.base.ledger import Ledger
 from tardiff.data.dataset import Dataset, Split
+from tardiff.evaluate.row_sets import Part
 from tardiff.model.pipeline import RecordGenerator
 from tardiff.model.training import train
 from tardiff.refine import PolicySettings, RefineSettings, refine, train_policy
@@ -99,7 +100,7 @@ def run_cell(lab: RefinementLab, row: str) -> dict[str, Any]:
     strangers, codec = lab.regime.outside, lab.generator.codec
     sets = lab.sets.adding(synthetic=lab.rows(drawn))
     return {
-        "tstr": lab.figures(lab.fits(QUICK, *apart("synthetic", lab.seed, sets), sets), sets),
+        "tstr": lab.figures(lab.fits(QUICK, (Part("synthetic"),), sets), sets),
         "discriminator_auc": round(discriminator_auc(drawn, strangers, codec, lab.seed), 5),
         **marginals(drawn, strangers, codec),
         "membership_auc": round(membership_auc(drawn, lab.members, strangers, codec), 5),

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 
 from experiments.guidance.pairs import MEAN, figure
-from experiments.tables import Interval, markdown
+from experiments.tables import difference, markdown, section
 from tardiff.base.estimates import shown
 from tardiff.base.ledger import Ledger
+from tardiff.evaluate.intervals import Interval
 
 COLUMNS = ("discriminator_auc", "ks", "rate_rmse", "mean_rmse", "nmi", "membership_auc")
 
@@ -25,7 +25,7 @@ Cells = dict[str, dict[int, dict[str, Any]]]
 def main() -> None:
     """Print one table for each split that judged and each regime."""
     for (judged_on, regime, iterations), cells in tables(Path(sys.argv[1])).items():
-        print(f"\n### {regime}, {iterations} iterations, judged on {judged_on} rows\n\n{table(cells)}")
+        print(section(f"{regime}, {iterations} iterations, judged on {judged_on} rows", map(len, cells.values()), table(cells)))
 
 
 def tables(results: Path) -> dict[tuple[str, str, int], Cells]:
@@ -50,17 +50,16 @@ def table(cells: Cells) -> str:
 
 def _mean(by_seed: dict[int, Any], base: dict[int, Any], column: str) -> str:
     value = f"{np.mean([cell[column] for cell in by_seed.values()]):.3f}"
-    if by_seed is base or len(by_seed.keys() & base.keys()) < 2:
+    if by_seed is base or not by_seed.keys() & base.keys():
         return value
     return f"{value} ({shown(*further(by_seed, base, column), signed=True)})"
 
 
 def further(by_seed: dict[int, Any], base: dict[int, Any], column: str) -> Interval:
-    """How much further from its best a column is than the base's of the same seeds, with Student's 95 % interval over seeds."""
+    """How much further from its best a column is than the base's of the same seeds, with its interval over seeds."""
     best = 0.5 if column.endswith("_auc") else 0.0
-    gaps = np.array([abs(by_seed[seed][column] - best) - abs(base[seed][column] - best) for seed in sorted(by_seed.keys() & base.keys())])
-    half = student.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / len(gaps) ** 0.5
-    return float(gaps.mean()), float(gaps.mean() - half), float(gaps.mean() + half)
+    gaps = ({seed: np.array([abs(cell[column] - best)]) for seed, cell in cells.items()} for cells in (by_seed, base))
+    return difference(*gaps)
 
 
 if __name__ == "__main__":

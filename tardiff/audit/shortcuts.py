@@ -14,7 +14,8 @@ from tardiff.base.estimates import interval
 from tardiff.base.noise import stream
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split
-from tardiff.evaluate.bootstrap import Resamples, estimates
+from tardiff.evaluate.bootstrap import Resamples
+from tardiff.evaluate.intervals import estimates
 from tardiff.evaluate.judges import Rows, fit_judge
 from tardiff.evaluate.metrics import auprc, auroc
 from tardiff.evaluate.train_and_judge import judged
@@ -38,7 +39,7 @@ def mask_alone(trap: str, data: Dataset, seed: int) -> Finding:
     train, validation = Rows.of(data.train, codec), Rows.of(data.split("validation"), codec)
     scores = {}
     for name in ("mask-only", "logistic", "trees"):
-        probability = fit_judge(name, train, validation, seed)(validation)[:, 1]
+        probability = fit_judge(name, train, seed)(validation)[:, 1]
         scores[name] = _judged(probability, data.split("validation"), seed)
     mask, whole = scores["mask-only"], max(scores["logistic"], scores["trees"], key=lambda score: score["auroc"]["value"])
     said = f"mask alone {_said(mask)}; whole record {_said(whole)}"
@@ -138,8 +139,8 @@ def _fitted(train: NDArray[np.float64], label: NDArray[np.int64], asked: NDArray
 
 
 def _judged(probability: NDArray[np.float64], split: Split, seed: int) -> Scores:
-    resamples = Resamples.draw(split.subject_id, 1, RESAMPLES, stream("audit", seed))
-    return estimates(judged(split.label, probability[None], resamples, METRICS), len(split))
+    draws = judged(split.label, probability[None], Resamples.draw(split.subject_id, RESAMPLES, stream("audit", seed)), METRICS)
+    return estimates({name: of_one_fit[:, 0] for name, of_one_fit in draws.items()}, split.label)
 
 
 def _said(score: Scores) -> str:

@@ -220,7 +220,7 @@ class Fit:
 
     Attributes:
         classifier: at its best epoch, in evaluation mode.
-        trajectory: its weights at a few epochs from early to best.
+        trajectory: its weights at a few epochs from early to best; none without validation rows.
         epochs: the epoch of each of them.
         history: training loss and validation AUPRC by epoch.
     """
@@ -234,30 +234,33 @@ class Fit:
 def fit(
     seen: Tensor,
     label: Tensor,
-    validation: tuple[Tensor, Tensor],
+    validation: tuple[Tensor, Tensor] | None,
     settings: ClassifierSettings,
     classes: int,
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
     classifier: Classifier | None = None,
+    balance: float | None = None,
 ) -> Fit:
-    """Train with early stopping on validation AUPRC.
+    """Train with early stopping on validation AUPRC, or for all epochs where there are no validation rows.
 
     Args:
         seen: training rows as `Codec.encode` shows them, [N, 2 C, T].
         label: [N].
-        validation: the same of the validation rows.
+        validation: the same of the validation rows; None trains for all of the settings' epochs and keeps the last.
         settings: architecture and optimizer.
         classes: number of labels.
         on_epoch: called with each epoch's history entry.
         classifier: the network to train; None builds the settings' architecture.
+        balance: power of a class's inverse frequency by which its rows weigh in the loss; None is 1 or 0, as the settings say.
 
     Raises:
         TardiffError: the validation rows lack a class, so that nothing can be stopped on, or the loss is no longer finite.
     """
-    if len(torch.unique(validation[1])) < 2:
+    if validation is not None and len(torch.unique(validation[1])) < 2:
         raise TardiffError("the validation rows have one class only; AUPRC needs both (use a larger validation split)")
     classifier = build(settings, seen.shape[1], classes) if classifier is None else classifier
-    weight = len(label) / (classes * torch.bincount(label, minlength=classes).clamp(min=1)) if settings.class_weights else None
+    power = float(settings.class_weights) if balance is None else balance
+    weight = (len(label) / (classes * torch.bincount(label, minlength=classes).clamp(min=1))) ** power if power else None
     optimizer = torch.optim.AdamW(classifier.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     states: dict[int, State] = {}
     history: list[dict[str, float]] = []
@@ -268,8 +271,12 @@ def fit(
             loss = _epoch(classifier, optimizer, seen, label, weight, settings.batch_size)
             if not math.isfinite(loss):
                 raise TardiffError(f"classifier: the loss is {loss} in epoch {epoch}; start again with a smaller --learning-rate")
+            history.append({"epoch": epoch, "loss": loss})
+            if validation is None:
+                best_epoch = epoch
+                continue
             score = auprc(validation[1].numpy(), Classifier.probability(classifier, validation[0]))
-            history.append({"epoch": epoch, "loss": loss, "validation_auprc": score})
+            history[-1]["validation_auprc"] = score
             if on_epoch:
                 on_epoch(history[-1])
             if best_epoch == 0 or score > history[best_epoch - 1]["validation_auprc"]:
@@ -278,6 +285,8 @@ def fit(
                 states[epoch] = copy.deepcopy(classifier.state_dict())
             if epoch - best_epoch >= settings.patience:
                 break
+    if validation is None:
+        return Fit(classifier.eval(), [], [], history)
     kept = sorted({e for e in EPOCHS_KEPT if e < best_epoch} | {best_epoch})
     classifier.load_state_dict(states[best_epoch])
     return Fit(classifier.eval(), [states[e] for e in kept], kept, history)

@@ -54,7 +54,8 @@ def train(
 
     pipeline = train(dataset, out, settings)
     last = pipeline.card.history[-1]
-    print(f"{out}: {settings.steps} steps, " + ", ".join(f"{name.replace('_', ' ')} {last[name]:.3f}" for name in last if name != "step"))
+    losses = [f"{name.replace('_', ' ')} {value:.3f}" for name, value in last.items() if name != "step"]
+    print(f"{out}: " + ", ".join([f"{settings.steps} steps", *losses]))
 
 
 def _read_policy_settings(file: Path | None) -> PolicySettings:

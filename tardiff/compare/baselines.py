@@ -1,6 +1,7 @@
 """What people do today about scarce or rare labels: real rows only, changed or weighed."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,60 +11,86 @@ from torch import Tensor
 from tardiff.base.extras import needs
 from tardiff.base.noise import stream
 from tardiff.data.codec import Codec
+from tardiff.errors import TardiffError
 from tardiff.evaluate.features import summary_features
 from tardiff.evaluate.judges import Rows
 
-Baseline = Callable[[Rows, Codec, int], tuple[Rows, bool]]
-"""(real rows, codec, seed) to the rows to learn from, and whether the model shall weigh the classes equally."""
+Baseline = Callable[[Rows, Codec, float, int], Rows]
+"""(real rows, codec, strength, seed) to the rows to learn from; a strength of 1 goes all the way, 0 does nothing."""
 
-JITTER = 0.1  # standard deviations
-WARP = 0.2  # of the speed of time
-
-
-def real_only(real: Rows, codec: Codec, seed: int) -> tuple[Rows, bool]:
-    """The rows as they are."""
-    return real, False
+NEIGHBOURS = 5
+JITTER = 0.2  # standard deviations at full strength
+WARP = 0.4  # of the speed of time at full strength
+MIXUP = 0.4  # both parameters of the beta distribution at full strength
 
 
-def class_weights(real: Rows, codec: Codec, seed: int) -> tuple[Rows, bool]:
-    """The model weighs the classes equally."""
-    return real, True
+def drawn_again(sampler: str) -> Baseline:
+    """Whole rows of the classes left out or taken again by a sampler of imbalanced-learn."""
+
+    def baseline(real: Rows, codec: Codec, strength: float, seed: int) -> Rows:
+        return real.take(_balanced(sampler, np.arange(len(real))[:, None], real.label, strength, seed)[0][:, 0])
+
+    return baseline
 
 
-def oversampled(real: Rows, codec: Codec, seed: int) -> tuple[Rows, bool]:
-    """Rows of the rarer classes again, until all are as frequent."""
-    index = np.arange(len(real))[:, None]
-    chosen, _ = needs("imblearn.over_sampling").RandomOverSampler(random_state=seed).fit_resample(index, real.label)
-    return real.take(chosen[:, 0]), False
+def interpolated(sampler: str, **options: int) -> Baseline:
+    """SMOTE (Chawla et al. 2002) or a relative of it in imbalanced-learn, on the flattened record that classifiers see."""
+
+    def baseline(real: Rows, codec: Codec, strength: float, seed: int) -> Rows:
+        flat = real.seen.reshape(len(real), -1)
+        fewer = {name: min(most, int(np.bincount(real.label).min()) - 1) for name, most in options.items()}
+        mixed, label = _balanced(sampler, flat, real.label, strength, seed, **fewer)
+        return _rows(torch.tensor(mixed, dtype=torch.float32).reshape(-1, *real.seen.shape[1:]), label)
+
+    return baseline
 
 
-def smote(real: Rows, codec: Codec, seed: int) -> tuple[Rows, bool]:
-    """SMOTE (Chawla et al. 2002) on the flattened record that classifiers see, until all classes are as frequent."""
-    flat = real.seen.reshape(len(real), -1)
-    counts = np.bincount(real.label)
-    neighbours = min(5, int(counts[counts > 0].min()) - 1)
-    mixed, label = needs("imblearn.over_sampling").SMOTE(random_state=seed, k_neighbors=neighbours).fit_resample(flat, real.label)
-    return _rows(torch.tensor(mixed, dtype=torch.float32).reshape(-1, *real.seen.shape[1:]), label), False
+def _balanced(
+    sampler: str, x: NDArray[Any], label: NDArray[np.int64], strength: float, seed: int, **options: int
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """What a sampler makes of rows x [N, F]; strength is the share of the gap between the classes that it closes.
+
+    Raises:
+        TardiffError: imbalanced-learn is not installed, or the sampler cannot work on these rows.
+    """
+    package, name = sampler.split(".")
+    few, most = sorted(np.bincount(label, minlength=2))
+    chosen = getattr(needs(f"imblearn.{package}"), name)
+    try:
+        return chosen(sampling_strategy=few / most + strength * (1 - few / most), random_state=seed, **options).fit_resample(x, label)
+    except ValueError as error:
+        raise TardiffError(f"{name}: {error}; leave it out of --methods") from error
 
 
-def jitter(real: Rows, codec: Codec, seed: int) -> tuple[Rows, bool]:
+def jitter(real: Rows, codec: Codec, strength: float, seed: int) -> Rows:
     """Each row again, with noise on its values (Um et al. 2017)."""
     seen = torch.tensor(real.seen)
     noise = torch.from_numpy(stream("jitter", seed).standard_normal(seen[:, : len(codec.channels)].shape, dtype=np.float32))
-    seen[:, : len(codec.channels)] += JITTER * noise
-    return real.join(_rows(seen, real.label)), False
+    seen[:, : len(codec.channels)] += strength * JITTER * noise
+    return real.join(_rows(seen, real.label))
 
 
-def time_warp(real: Rows, codec: Codec, seed: int) -> tuple[Rows, bool]:
+def time_warp(real: Rows, codec: Codec, strength: float, seed: int) -> Rows:
     """Each row again, with time running faster and slower (Um et al. 2017)."""
     random = stream("warp", seed)
     steps = real.seen.shape[-1]
-    speed = np.exp(WARP * random.standard_normal((len(real), 4)))
+    speed = np.exp(strength * WARP * random.standard_normal((len(real), 4)))
     speed = np.stack([np.interp(np.linspace(0, 3, steps), np.arange(4), s) for s in speed])
     passed = np.cumsum(speed, axis=1) - speed[:, :1]
     place = np.rint(passed / passed[:, -1:] * (steps - 1)).astype(int)
     warped = np.take_along_axis(real.seen, np.broadcast_to(place[:, None], real.seen.shape), axis=2)
-    return real.join(_rows(torch.tensor(warped), real.label)), False
+    return real.join(_rows(torch.tensor(warped), real.label))
+
+
+def mixup(real: Rows, codec: Codec, strength: float, seed: int) -> Rows:
+    """Each row again, mixed with another row of its class (Zhang et al., ICLR 2018; within classes, so that labels stay whole)."""
+    random = stream("mixup", seed)
+    partner = np.arange(len(real))
+    for c in np.unique(real.label):
+        partner[real.label == c] = random.permutation(partner[real.label == c])
+    share = random.beta(strength * MIXUP, strength * MIXUP, size=(len(real), 1, 1)).astype(np.float32)
+    share = np.maximum(share, 1 - share)
+    return real.join(_rows(torch.tensor(share * real.seen + (1 - share) * real.seen[partner]), real.label))
 
 
 def _rows(seen: Tensor, label: NDArray[np.int64]) -> Rows:
@@ -72,10 +99,13 @@ def _rows(seen: Tensor, label: NDArray[np.int64]) -> Rows:
 
 
 BASELINES: dict[str, Baseline] = {
-    "none": real_only,
-    "class_weight": class_weights,
-    "oversample": oversampled,
-    "smote": smote,
+    "oversample": drawn_again("over_sampling.RandomOverSampler"),
+    "undersample": drawn_again("under_sampling.RandomUnderSampler"),
+    "smote": interpolated("over_sampling.SMOTE", k_neighbors=NEIGHBOURS),
+    "borderline_smote": interpolated("over_sampling.BorderlineSMOTE", k_neighbors=NEIGHBOURS),
+    "svm_smote": interpolated("over_sampling.SVMSMOTE", k_neighbors=NEIGHBOURS),
+    "smote_enn": interpolated("combine.SMOTEENN"),
     "jitter": jitter,
     "warp": time_warp,
+    "mixup": mixup,
 }

@@ -1,6 +1,7 @@
 """One cell of a comparison: one way of training with one seed, from the generator to the figures of the judged rows."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -14,16 +15,17 @@ from tardiff.base.noise import stream
 from tardiff.base.threads import one_thread
 from tardiff.classifier.folder import fit_guide, guide_seeds
 from tardiff.compare.baselines import BASELINES
-from tardiff.compare.metrics import METRICS
+from tardiff.compare.metrics import CALIBRATED, METRICS
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split
 from tardiff.data.labels import labels_to_add
 from tardiff.data.subgroups import Rule
-from tardiff.evaluate.bootstrap import Resamples, packed
+from tardiff.evaluate.bootstrap import Draws, Resamples, packed
 from tardiff.evaluate.cache import Arrays, Cache
-from tardiff.evaluate.judges import Rows
+from tardiff.evaluate.judges import PLAIN, Rows, Variant
 from tardiff.evaluate.metrics import auprc
 from tardiff.evaluate.pool import Fit, run_fits
+from tardiff.evaluate.recalibration import RECALIBRATIONS
 from tardiff.evaluate.row_sets import Part, Parts, RowSets
 from tardiff.evaluate.train_and_judge import best_of, judge_fit, judged
 from tardiff.model.budget import training_settings
@@ -36,12 +38,21 @@ CHOOSERS = {"gru": ("trees", "logistic")}
 """Judges that stand for a slow one where a number of synthetic rows is chosen; every other one chooses for itself."""
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """Rows and settings that a method may train with; `told` says which they are."""
+
+    learn: Parts
+    variant: Variant = PLAIN
+    told: dict[str, Any] = field(default_factory=dict)
+
+
 @dataclass
 class Comparison:
     """What every cell of a comparison reads.
 
     Attributes:
-        data: `train` to learn from and `validation` to stop on and to choose by.
+        data: `train` to learn from and `validation` to choose by.
         judged: the rows that judge; nothing is fitted on them or chosen by them.
         settings: models, ways and ratios.
         work: folder that keeps generators and fits while the comparison is in progress.
@@ -66,51 +77,64 @@ class Comparison:
 
     @cached_property
     def sets(self) -> RowSets:
-        """Rows to learn from, to stop on and to judge, as models read them."""
+        """Rows to learn from, to choose by and to judge, as models read them."""
         splits = {"train": self.data.train, "validation": self.data.split("validation"), "judged": self.judged}
         return RowSets({role: Rows.of(split, self.codec) for role, split in splits.items()})
 
     @cached_property
     def resamples(self) -> Resamples:
         """Of the judged patients, the same in every cell, so that cells pair."""
-        return Resamples.draw(self.judged.subject_id, 1, self.settings.bootstrap, stream("compared patients", self.settings.seed))
+        return Resamples.draw(self.judged.subject_id, self.settings.bootstrap, stream("compared patients", self.settings.seed))
 
     def cell(self, method: str, seed: int) -> dict[str, Any]:
-        """Train one way with one seed: figures of the judged rows, and what was chosen on validation rows."""
+        """Train one way with one seed, as validation rows choose: figures of the judged rows, and what was chosen."""
         start = time.perf_counter()
-        learn: Parts = (Part("learnt"),)
-        chosen: dict[str, Any] = {}
         with one_thread():
-            if method in BASELINES:
-                rows, balanced = BASELINES[method](self.sets.rows["train"], self.codec, seed)
-                sets = self.sets.adding(learnt=rows)
-            else:
-                sets, learn, chosen = self.augmented(method, seed)
-                balanced = False
-            fit = self._fit(self.settings.model, learn, seed, sets, balanced)
+            sets, candidates = self.candidates(method, seed)
+            chosen = candidates[self._best(candidates, seed, sets)] if len(candidates) > 1 else candidates[0]
+            fit = self._fit(self.settings.model, chosen, seed, sets)
             probability = self._run([fit], sets)[fit]["both"]
-        validation = sets.rows["validation"].label
-        plain = auprc(validation, probability[: len(validation)], np.ones((1, len(validation)), np.float32))
+        label = sets.rows["validation"].label
+        validation, judged_on = probability[: len(label)], probability[len(label) :]
+        scores = {"": judged_on} | {f"_{name}": recalibrate(label, validation, judged_on) for name, recalibrate in RECALIBRATIONS.items()}
         return {
-            "validation_auprc": float(plain[0]),
-            "rows": sets.count(learn),
-            **chosen,
-            "groups": {name: self._figures(rule(self.judged), probability[len(validation) :]) for name, rule in self.groups.items()},
+            "validation_auprc": float(auprc(label, validation, np.ones((1, len(label)), np.float32))[0]),
+            "rows": sets.count(chosen.learn),
+            "candidates": len(candidates),
+            "chosen": chosen.told,
+            "groups": {name: self._figures(rule(self.judged), scores) for name, rule in self.groups.items()},
             "seconds": round(time.perf_counter() - start, 1),
         }
 
-    def augmented(self, method: str, seed: int) -> tuple[RowSets, Parts, dict[str, Any]]:
-        """Real rows with the number of synthetic ones at which the model does best on validation rows."""
+    def candidates(self, method: str, seed: int) -> tuple[RowSets, list[Candidate]]:
+        """The rows and settings that validation rows choose from; every method but `none` has as many."""
+        choices = list(product(self.settings.ratios, (False, True)))
+        train: Parts = (Part("train"),)
+        if method == "none":
+            return self.sets, [Candidate(train)]
+        if method == "tuned":
+            return self.sets, [Candidate(train, Variant(tuned=k), {"settings": k}) for k in range(len(choices))]
+        strengths = [(k + 1) / len(choices) for k in range(len(choices))]
+        if method == "class_weight":
+            return self.sets, [Candidate(train, Variant(balance=strength), {"strength": strength}) for strength in strengths]
+        if method in BASELINES:
+            real = self.sets.rows["train"]
+            made = {f"learnt-{k}": BASELINES[method](real, self.codec, strength, seed) for k, strength in enumerate(strengths)}
+            found = zip(made, strengths, strict=True)
+            return self.sets.adding(**made), [Candidate((Part(role),), told={"strength": strength}) for role, strength in found]
         counts = np.bincount(self.data.train.label, minlength=2)
         pool = self.pool(method, seed, labels_to_add(counts, max(self.settings.ratios), both=True))
-        sets = self.sets.adding(pool=pool)
-        choices = list(product(self.settings.ratios, (False, True)))
-        learns = [(Part("train"), Part.of("pool", first_of(pool.label, labels_to_add(counts, *choice)))) for choice in choices]
-        judges = CHOOSERS.get(self.settings.model, (self.settings.model,))
-        candidates = [[self._fit(judge, learn, seed, sets) for judge in judges] for learn in learns]
-        done = self._run([fit for fits in candidates for fit in fits], sets)
-        best = best_of(candidates, done, sets.rows["validation"].label)
-        return sets, learns[best], dict(zip(("ratio", "both"), choices[best], strict=True))
+        added = [(Part("train"), Part.of("pool", first_of(pool.label, labels_to_add(counts, *choice)))) for choice in choices]
+        told = [dict(zip(("ratio", "both"), choice, strict=True)) for choice in choices]
+        return self.sets.adding(pool=pool), [Candidate(learn, told=of_it) for learn, of_it in zip(added, told, strict=True)]
+
+    def _best(self, candidates: list[Candidate], seed: int, sets: RowSets) -> int:
+        """Number of the candidate that does best on validation rows; a slow judge's own settings are tried with itself alone."""
+        own = (self.settings.model,)
+        judges = own if candidates[0].variant != candidates[1].variant else CHOOSERS.get(self.settings.model, own)
+        fits = [[self._fit(judge, candidate, seed, sets) for judge in judges] for candidate in candidates]
+        done = self._run([fit for of_one in fits for fit in of_one], sets)
+        return best_of(fits, done, sets.rows["validation"].label)
 
     def pool(self, method: str, seed: int, label: NDArray[np.int64]) -> Rows:
         """Synthetic rows of the given labels; the same noise for every method."""
@@ -142,18 +166,26 @@ class Comparison:
         settings = training_settings(len(data.train), data.manifest.steps, self.settings.budget_minutes, seed)
         return train(data, path, settings, progress=False)
 
-    def _fit(self, judge: str, learn: Parts, seed: int, sets: RowSets, balanced: bool = False) -> Fit:
+    def _fit(self, judge: str, candidate: Candidate, seed: int, sets: RowSets) -> Fit:
         validation = (Part("validation"),)
         ask = {"validation": validation, "both": (*validation, Part("judged"))}
-        return judge_fit(judge, learn, validation, ask, seed, sets, balanced=balanced)
+        return judge_fit(judge, candidate.learn, ask, seed, sets, candidate.variant)
 
     def _run(self, fits: list[Fit], sets: RowSets) -> dict[Fit, Arrays]:
         return run_fits(fits, sets, self.settings.workers, Cache(self.work / "fits"), progress=False)
 
-    def _figures(self, rows: NDArray[np.bool_], score: NDArray[np.float64]) -> dict[str, Any]:
-        """Size of a group and, by metric, the value in every resample (the first one is the rows as they are)."""
-        label = self.judged.label[rows]
-        draws = judged(label, score[None, rows], self.resamples.within(rows), METRICS)
+    def _figures(self, rows: NDArray[np.bool_], scores: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
+        """Size of a group and, by metric, the value in every resample (the first one is the rows as they are).
+
+        Args:
+            rows: the group, [n].
+            scores: by the ending of the metrics' names; "" as the model gives them, others after recalibration.
+        """
+        label, resamples = self.judged.label[rows], self.resamples.within(rows)
+        draws: dict[str, Draws] = {}
+        for ending, score in scores.items():
+            found = judged(label, score[None, rows], resamples, {name: METRICS[name] for name in (CALIBRATED if ending else METRICS)})
+            draws |= {f"{name}{ending}": of_one_fit[:, 0] for name, of_one_fit in found.items()}
         return {
             "n": int(rows.sum()),
             "positives": int(label.sum()),

@@ -12,6 +12,8 @@ METRICS: dict[str, Metric] = {
     "slope": calibration_slope,
     "sensitivity": partial(true_positive_rate, false_positive_rate=0.1),
 }
+CALIBRATED = ("brier", "slope")
+"""Metrics that are also given after recalibration on validation rows."""
 NAMES = {
     "auprc": "AUPRC",
     "auroc": "AUROC",

@@ -15,7 +15,6 @@ from tardiff.base.noise import stream
 from tardiff.base.partial import claim, partial_folder
 from tardiff.compare.cells import Comparison
 from tardiff.compare.figure import forest
-from tardiff.compare.metrics import METRICS
 from tardiff.compare.table import table
 from tardiff.compare.verdict import reference, verdict
 from tardiff.data.contract import arranged
@@ -23,7 +22,8 @@ from tardiff.data.dataset import Dataset
 from tardiff.data.holdout import with_held_out
 from tardiff.data.subgroups import Rule, groups
 from tardiff.errors import TardiffError
-from tardiff.evaluate.bootstrap import Draws, estimates, row_weights, unpacked
+from tardiff.evaluate.bootstrap import Draws, unpacked
+from tardiff.evaluate.intervals import estimates
 from tardiff.evaluate.opening import check_classes
 from tardiff.evaluate.plots import save_png
 from tardiff.model.pipeline import TarDiffPipeline
@@ -117,20 +117,22 @@ def summarise(cells: Cells, methods: list[str], comparison: Comparison) -> dict[
     """
     settings, label, train = comparison.settings, comparison.judged.label, comparison.data.train.label
     seeds = sorted({seed for _, seed in cells})
-    shares = row_weights(len(seeds), settings.bootstrap, stream("compared fits", settings.seed)) / len(seeds)
-    sizes = {group: figures["n"] for group, figures in cells["none", seeds[0]]["groups"].items()}
+    metrics = list(cells["none", seeds[0]]["groups"]["all"]["draws"])
+    labels = {group: label[rule(comparison.judged)] for group, rule in comparison.groups.items()}
 
     def of_seeds(method: str) -> list[dict[str, Any]]:
         return [cells[method, seed] for seed in seeds]
 
     def draws(method: str, group: str, metric: str) -> Draws:
-        by_seed = [unpacked(cell["groups"][group]["draws"][metric]) for cell in of_seeds(method)]
-        return (np.stack(by_seed, axis=1) * shares).sum(1)
+        return np.stack([unpacked(cell["groups"][group]["draws"][metric]) for cell in of_seeds(method)], axis=1)
 
-    def figures(method: str, group: str, metric: str) -> dict[str, Any]:
-        own, against = draws(method, group, metric), {"none": "none", "reference": best}
-        changes = {f"against_{name}": own - draws(other, group, metric) for name, other in against.items()}
-        return estimates({"value": own, **changes}, sizes[group], len(seeds))
+    def figures(method: str, group: str) -> dict[str, dict[str, Any]]:
+        own = {metric: draws(method, group, metric) for metric in metrics}
+        found = {"value": estimates(own, labels[group])}
+        for name, other in (("none", "none"), ("reference", best)):
+            changes = {metric: own[metric] - draws(other, group, metric) for metric in metrics}
+            found[f"against_{name}"] = estimates(changes, labels[group], shares=())
+        return {metric: {key: numbers[metric] for key, numbers in found.items()} for metric in metrics}
 
     validation = {method: float(np.mean([cell["validation_auprc"] for cell in of_seeds(method)])) for method in methods}
     best = reference(validation)
@@ -144,8 +146,9 @@ def summarise(cells: Cells, methods: list[str], comparison: Comparison) -> dict[
         "methods": {
             method: {
                 "validation_auprc": validation[method],
-                "groups": {group: {metric: figures(method, group, metric) for metric in METRICS} for group in sizes},
-                "chosen": [{key: cell[key] for key in ("ratio", "both")} for cell in of_seeds(method) if "ratio" in cell],
+                "groups": {group: figures(method, group) for group in labels},
+                "candidates": cells[method, seeds[0]]["candidates"],
+                "chosen": [cell["chosen"] for cell in of_seeds(method)],
             }
             for method in methods
         },

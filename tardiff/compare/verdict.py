@@ -7,11 +7,17 @@ from tardiff.base.estimates import interval, shown
 
 WORDS = {
     "none": "doing nothing",
+    "tuned": "a tuned model",
     "class_weight": "class weights",
     "oversample": "random oversampling",
+    "undersample": "random undersampling",
     "smote": "SMOTE",
+    "borderline_smote": "borderline SMOTE",
+    "svm_smote": "SVM SMOTE",
+    "smote_enn": "SMOTE with edited neighbours",
     "jitter": "jitter",
     "warp": "time warp",
+    "mixup": "mixup",
     "unguided": "unguided augmentation",
     "guided": "guided augmentation",
     "refined": "augmentation from the refined generator",
@@ -34,11 +40,9 @@ def verdict(result: Mapping[str, Any]) -> str:
     A gain (loss) is an interval that lies above (below) 0.
     """
     best, methods = result["reference"], result["methods"]
-    lines = []
-    for method in SYNTHETIC:
-        if method in methods:
-            lines.append(_sentence(method, best, methods[method]["groups"]["all"]["auprc"]["against_reference"]))
-    if not any("gains" in line for line in lines):
+    changes = {method: methods[method]["groups"]["all"]["auprc"]["against_reference"] for method in SYNTHETIC if method in methods}
+    lines = [_sentence(method, best, change) for method, change in changes.items()]
+    if all(change["low"] is not None and change["low"] <= 0 for change in changes.values()):
         lines.insert(0, f"Nothing beats {WORDS[best]} here.")
     if best != "none":
         lines.append(_sentence(best, "none", methods[best]["groups"]["all"]["auprc"]["against_none"]))
@@ -47,8 +51,10 @@ def verdict(result: Mapping[str, Any]) -> str:
 
 def _sentence(method: str, other: str, change: Mapping[str, Any]) -> str:
     name, against = WORDS[method], WORDS[other]
-    if change["value"] is None or change["low"] is None:
+    if change["value"] is None:
         return f"On these data, AUPRC is undefined for {name}."
+    if change["low"] is None:
+        return f"There are too few seeds to tell {name} and {against} apart: {interval(change, signed=True)} AUPRC."
     low, high = change["low"], change["high"]
     if low > 0:
         return f"On these data, {name} gains {interval(change)} AUPRC over {against}."

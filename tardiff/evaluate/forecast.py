@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tardiff.base.noise import stream
-from tardiff.evaluate.bootstrap import Draws, Resamples, estimate
+from tardiff.data.holdout import held_out
+from tardiff.evaluate.bootstrap import Draws, Resamples
 from tardiff.evaluate.cache import Arrays
+from tardiff.evaluate.intervals import estimate
 from tardiff.evaluate.judges import BATCH, Rows
 from tardiff.evaluate.pool import Fit
 from tardiff.evaluate.row_sets import Part, Parts, RowSets
-from tardiff.evaluate.train_and_judge import held_apart
 from tardiff.evaluate.utility import fit_seeds
 from tardiff.settings import EvaluateSettings
 
@@ -61,6 +62,16 @@ def fits(sets: RowSets, settings: EvaluateSettings) -> dict[str, list[Fit]]:
     return {role: [fit(role, seed) for seed in fit_seeds(settings)] for role in (REAL, *sets.synthetic.values())}
 
 
+def held_apart(role: str, seed: int, sets: RowSets) -> tuple[Parts, Parts]:
+    """Rows of a role to learn from and, held out of them, rows to stop on: what learns from synthetic rows may see no real one.
+
+    They are drawn by labels and seed alone: of two synthetic sets whose rows correspond (same noise, another guide) the same
+    ones are held out, so they compare like with like.
+    """
+    held = held_out(sets.rows[role].label, seed)
+    return (Part.of(role, ~held),), (Part.of(role, held),)
+
+
 def forecast(sets: RowSets, by_role: Mapping[str, list[Fit]], done: Mapping[Fit, Arrays], settings: EvaluateSettings) -> dict[str, Any]:
     """Mean absolute error over the observed values of the test rows, in normal scores; lower is better, real rows are the floor.
 
@@ -73,12 +84,12 @@ def forecast(sets: RowSets, by_role: Mapping[str, list[Fit]], done: Mapping[Fit,
     Returns:
         `real`, `sets` by name, and `carried_forward`, which forecasts that nothing changes.
     """
-    test, seeds = sets.rows["test"], len(by_role[REAL])
-    resamples = Resamples.draw(sets.subject["test"], seeds, settings.bootstrap, stream("test patients", settings.seed))
+    test = sets.rows["test"]
+    resamples = Resamples.draw(sets.subject["test"], settings.bootstrap, stream("test patients", settings.seed))
 
     def score(role: str) -> dict[str, Any]:
         draws = np.stack([_error(resamples.rows, done[fit]) for fit in by_role[role]], axis=1)
-        return estimate((draws * resamples.fits).sum(1), len(test), seeds)
+        return estimate(draws, len(test))
 
     still = absolute_errors(_carried_forward, test)
     return {

@@ -70,8 +70,8 @@ METRICS: dict[str, Metric] = {
     "calibration_intercept": calibration_intercept,
     "calibration_error": calibration_error,
 }
-DISTANCES = ("calibration_error",)
-"""Metrics that sampling noise can only raise."""
+SHARES = ("auprc", "auroc", "brier", "brier_platt", "brier_isotonic", "calibration_error", "sensitivity")
+"""Metrics that lie between 0 and 1."""
 
 
 def positive_score(probability: NDArray[np.float64]) -> NDArray[np.float64]:

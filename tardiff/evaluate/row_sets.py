@@ -54,7 +54,7 @@ class RowSets:
     def of(cls, real: Dataset, synthetic: Mapping[str, Dataset], test: Split, codec: Codec) -> "RowSets":
         """Rows of an evaluation, through a codec that was fitted on real training rows.
 
-        Roles are `train`, `validation` (to stop on), `held-out` (the real test split), `test` (what is predicted), `synthetic/NAME`.
+        Roles are `train`, `validation`, `held-out` (the real test split), `test` (what is predicted), `synthetic/NAME`.
         """
         splits = {"train": real.train, "validation": real.split("validation"), "held-out": real.split("test"), "test": test}
         splits |= {f"synthetic/{name}": dataset.train for name, dataset in synthetic.items()}

@@ -155,7 +155,7 @@ def effective(settings: EvaluateSettings) -> EvaluateSettings:
         return settings
     rows = min(settings.max_rows or QUICK_ROWS, QUICK_ROWS)
     attack_rows = min(settings.attack_rows, QUICK_ATTACK_ROWS)
-    return replace(settings, models=("trees", "logistic"), seeds=2, ratios=(1.0,), max_rows=rows, attack_rows=attack_rows)
+    return replace(settings, models=("trees", "logistic"), seeds=3, ratios=(1.0,), max_rows=rows, attack_rows=attack_rows)
 
 
 def write(result: Mapping[str, Any], out: str | Path, real: Data, synthetic: Mapping[str, Data]) -> None:

@@ -12,7 +12,8 @@ from tardiff.base.noise import stream
 from tardiff.base.progress import bar
 from tardiff.data.dataset import Dataset, Manifest, Split, Static
 from tardiff.errors import TardiffError
-from tardiff.evaluate.bootstrap import Resamples, estimates
+from tardiff.evaluate.bootstrap import Resamples
+from tardiff.evaluate.intervals import estimates
 from tardiff.evaluate.row_sets import RowSets
 from tardiff.evaluate.train_and_judge import judged
 from tardiff.evaluate.utility import Scores
@@ -66,7 +67,7 @@ def subgroups(found: list[Group], sets: RowSets, score: Scores, settings: Evalua
         positives or negatives the metrics are None and `reason` says so.
     """
     count = min(settings.bootstrap, RESAMPLES)
-    patients = Resamples.draw(sets.subject["test"], settings.seeds, count, stream("test patients", settings.seed))
+    patients = Resamples.draw(sets.subject["test"], count, stream("test patients", settings.seed))
     on_test = {cell: s for cell, s in score.items() if cell.protocol != "TRTS"}
     result = []
     for group in bar(found, bool(found), desc="judging groups"):
@@ -90,7 +91,7 @@ def subgroups(found: list[Group], sets: RowSets, score: Scores, settings: Evalua
 
 
 def _metrics(label: NDArray[np.int64], score: NDArray[np.float64], within: Resamples) -> dict[str, Any]:
-    return estimates(judged(label, score, within), len(label), len(score))
+    return estimates(judged(label, score, within), label)
 
 
 def _chosen(manifest: Manifest, wanted: tuple[str, ...]) -> list[int]:

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tardiff.base.estimates import interval
+from tardiff.base.estimates import ONE_DRAW, interval
 from tardiff.evaluate.lookup import cell, difference, shown_ratio
 
 WIDTH = 118
@@ -25,11 +25,12 @@ def table(result: Result) -> str:
 
 def _head(result: Result) -> list[str]:
     test, settings, mask = result["test"], result["settings"], cell(result, "mask-only", "mask-only")["metrics"]
+    begun = ONE_DRAW if settings["seeds"] == 1 else ""
     return [
-        f"Predicting {test['task']} of {test['rows']:,} real {test['split']} rows ({test['positives']:,} {test['classes'][1]}), "
+        f"{begun}Predicting {test['task']} of {test['rows']:,} real {test['split']} rows ({test['positives']:,} {test['classes'][1]}), "
         f"{settings['seeds']} fits a cell.",
         f"In brackets: 95 % intervals over test patients and fits ({settings['bootstrap']:,} resamples, the same for every cell);",
-        "they do not cover another training or sampling seed of the generator.",
+        "each synthetic set is one draw of its generator: they do not cover another training or sampling seed.",
         f"Chance: AUPRC {test['positives'] / test['rows']:.3f}, AUROC 0.500. "
         f"From the mask alone: AUPRC {interval(mask['auprc'])}, AUROC {interval(mask['auroc'])}.",
     ]

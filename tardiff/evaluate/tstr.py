@@ -7,26 +7,25 @@ from tardiff.evaluate.bootstrap import Draws, Resamples
 from tardiff.evaluate.judges import Rows
 from tardiff.evaluate.metrics import auprc
 from tardiff.evaluate.row_sets import Part, RowSets
-from tardiff.evaluate.train_and_judge import held_apart, judge_fit, judged
+from tardiff.evaluate.train_and_judge import judge_fit, judged
 
 QUICK = ("logistic", "trees")
-FITS = 2
+FITS = 3
 
 
 def tstr(rows: Rows, real: Rows, resamples: Resamples, seed: int) -> Draws:
-    """AUPRC on real rows of `QUICK` trained on synthetic ones, their mean, [1 + B].
+    """AUPRC on real rows of `QUICK` trained on synthetic ones, their mean, [1 + B, `FITS`].
 
     Args:
-        rows: synthetic rows; a fifth of each class stops the fits.
+        rows: synthetic rows.
         real: rows to predict.
-        resamples: of the real rows' patients and of `FITS` fits.
+        resamples: of the real rows' patients.
         seed: of the fits.
     """
     sets = RowSets({"samples": rows, "real": real})
-    learn, stop_on = held_apart("samples", seed, sets)
 
     def scores(judge: str) -> NDArray[np.float64]:
-        fits = [judge_fit(judge, learn, stop_on, {"real": (Part("real"),)}, seed + k, sets) for k in range(FITS)]
+        fits = [judge_fit(judge, (Part("samples"),), {"real": (Part("real"),)}, seed + k, sets) for k in range(FITS)]
         return np.stack([fit.run(sets)["real"] for fit in fits])
 
     return np.mean([judged(real.label, scores(judge), resamples, {"auprc": auprc})["auprc"] for judge in QUICK], axis=0)

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from tardiff.base.noise import stream
 from tardiff.base.progress import bar
-from tardiff.evaluate.bootstrap import Draws, Resamples, estimates
+from tardiff.evaluate.bootstrap import Draws, Resamples
 from tardiff.evaluate.cache import Arrays
+from tardiff.evaluate.intervals import estimates
 from tardiff.evaluate.metrics import METRICS
 from tardiff.evaluate.pool import Fit
 from tardiff.evaluate.row_sets import Part, Parts, RowSets
-from tardiff.evaluate.train_and_judge import held_apart, judge_fit, judged
+from tardiff.evaluate.train_and_judge import judge_fit, judged
 from tardiff.settings import EvaluateSettings
 
 Scores = dict["Cell", NDArray[np.float64]]
@@ -64,17 +65,17 @@ def fits(sets: RowSets, settings: EvaluateSettings) -> dict[Cell, list[Fit]]:
     Of synthetic rows that are added to real ones, those drawn follow from the seed alone: two synthetic sets whose rows
     correspond (same noise, another guide) give the same selection, so they compare like with like.
     """
-    real, stop_on, test = (Part("train"),), (Part("validation"),), {"test": (Part("test"),)}
+    real, test = (Part("train"),), {"test": (Part("test"),)}
 
     @cache  # for models that learn from the same rows
-    def learnt(synthetic: str | None, ratio: float | None, seed: int) -> tuple[Parts, Parts]:
+    def learnt(synthetic: str | None, ratio: float | None, seed: int) -> Parts:
         if synthetic is None:
-            return real, stop_on
+            return real
         role = sets.synthetic[synthetic]
         if ratio is None:
-            return held_apart(role, seed, sets)
+            return (Part(role),)
         order = stream("rows drawn", seed).permutation(len(sets.rows[role]))
-        return (*real, Part.of(role, order[: _wanted(ratio, sets)])), stop_on
+        return (*real, Part.of(role, order[: _wanted(ratio, sets)]))
 
     found: dict[Cell, list[Fit]] = {}
     for cell in plan(tuple(sets.synthetic), settings):
@@ -82,7 +83,7 @@ def fits(sets: RowSets, settings: EvaluateSettings) -> dict[Cell, list[Fit]]:
             found[cell] = found[Cell(cell.model, "TRTR")]
             continue
         ask = test | ({role: (Part(role),) for role in sets.synthetic.values()} if cell.protocol == "TRTR" else {})
-        found[cell] = [judge_fit(cell.model, *learnt(cell.synthetic, cell.ratio, seed), ask, seed, sets) for seed in fit_seeds(settings)]
+        found[cell] = [judge_fit(cell.model, learnt(cell.synthetic, cell.ratio, seed), ask, seed, sets) for seed in fit_seeds(settings)]
     return found
 
 
@@ -107,12 +108,12 @@ def utility(sets: RowSets, score: Scores, settings: EvaluateSettings) -> dict[st
     """
     seeds = fit_seeds(settings)
     draws = _draws(sets, score, settings)
-    rows = len(sets.rows["test"])
+    test = sets.rows["test"].label
     return {
         "seeds": seeds,
-        "cells": [_describe(cell, sets) | {"metrics": estimates(d, score[cell].shape[1], len(seeds))} for cell, d in draws.items()],
+        "cells": [_describe(cell, sets) | {"metrics": estimates(d, sets.rows[cell.asked].label)} for cell, d in draws.items()],
         "differences": [
-            asdict(a) | {"against": asdict(b), "metrics": estimates({m: draws[a][m] - draws[b][m] for m in METRICS}, rows, len(seeds))}
+            asdict(a) | {"against": asdict(b), "metrics": estimates({m: draws[a][m] - draws[b][m] for m in METRICS}, test, shares=())}
             for a, b in _comparisons(list(score), tuple(sets.synthetic))
         ],
     }
@@ -122,7 +123,7 @@ def _draws(sets: RowSets, score: Scores, settings: EvaluateSettings) -> dict[Cel
     """Draws of every metric by cell; all cells that predict the same rows share their resamples."""
 
     def drawn(group: NDArray[np.int64], purpose: str) -> Resamples:
-        return Resamples.draw(group, settings.seeds, settings.bootstrap, stream(purpose, settings.seed))
+        return Resamples.draw(group, settings.bootstrap, stream(purpose, settings.seed))
 
     resamples = {"test": drawn(sets.subject["test"], "test patients")}
     resamples |= {role: drawn(np.arange(len(sets.rows[role])), f"rows/{name}") for name, role in sets.synthetic.items()}

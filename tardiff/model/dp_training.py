@@ -2,8 +2,9 @@
 
 What they protect: the weights of the denoiser and of the charting model. One training row more or less changes the odds of any set of
 weights by at most e^epsilon (and delta). What they do not: the codec's quantiles, the shares of what is observed, the distribution of the
-descriptors and the class counts, which are taken from the training rows as they are; a classifier that guides, with its guidance
-directions; and the discriminator and rewards of a refinement. A row is a stay: a patient with k stays has k times the loss of privacy.
+descriptors, the class counts, the number of rows and the data set's hash, which are taken from the training rows as they are; a classifier
+that guides, with its guidance directions; and the discriminator and rewards of a refinement. The losses of training rows are kept in no
+folder. A row is a stay: a patient with k stays has k times the loss of privacy.
 """
 
 import secrets

@@ -132,8 +132,10 @@ def _privacy(facts: Mapping[str, float]) -> str:
         f"The weights of both networks were trained by DP-SGD: epsilon {facts['epsilon']:g} at delta {facts['delta']:g} for each stay "
         f"(noise multiplier {facts['noise_multiplier']:g}, sampling rate {facts['sample_rate']:g}, gradients clipped to "
         f"{facts['gradient_clip']:g}, Renyi accountant). **Not covered**: the quantiles, grids and symbol shares in `codec.json` "
-        "and the descriptors' distribution, which come from the training rows as they are; any classifier that guides, its guidance "
-        "directions, and samples that it has steered; the discriminator and rewards of a refinement; choices made by looking at the data."
+        "and the descriptors' distribution, the class counts, the number of training rows (which the sampling rate tells), and the hash of "
+        "the data set (who knows all rows but one can test the last), which come from the training rows as they are; "
+        "any classifier that guides, its guidance directions, and samples that it has steered; the discriminator and rewards of a "
+        "refinement; choices made by looking at the data."
     )
 
 

@@ -218,6 +218,8 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
 
     ema.copy_to(networks.parameters())
     networks = networks.cpu().eval()
+    if settings.epsilon is not None:  # losses of training rows carry no noise
+        history = [{name: value for name, value in entry.items() if name != "loss"} for entry in history]
     card = training_card(data, settings, history, steps.finish())
     pipeline = TarDiffPipeline(networks.unet, networks.charting, noise_schedule(), codec, statics, card)
     pipeline.save_pretrained(out)

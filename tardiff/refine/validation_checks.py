@@ -13,8 +13,10 @@ from tardiff.data.dataset import Dataset
 from tardiff.evaluate.bootstrap import Draws, Resamples, row_weights
 from tardiff.evaluate.features import summary_features
 from tardiff.evaluate.fidelity.sample import mean, observed, ratio
+from tardiff.evaluate.intervals import interval as bounds
+from tardiff.evaluate.intervals import standard_error
 from tardiff.evaluate.judges import Rows
-from tardiff.evaluate.tstr import FITS, tstr
+from tardiff.evaluate.tstr import tstr
 from tardiff.model.pipeline import Samples
 
 RESAMPLES = 200
@@ -24,7 +26,7 @@ LEAST_UNIT = 1e-3  # of a figure: smaller differences are not worth a decision
 
 @dataclass(frozen=True)
 class CheckFigures:
-    """Figures of a generator on validation rows, each with its resamples, [1 + B].
+    """Figures of a generator on validation rows, each with its resamples, [1 + B] or, of utility, [1 + B, S].
 
     Attributes:
         utility: AUPRC of models trained on its samples (`tstr`); empty if the task has not two classes, or samples have hardly
@@ -48,12 +50,9 @@ class Difference:
 
     @classmethod
     def of(cls, draws: Draws) -> "Difference | None":
-        """From its resamples, [1 + B]; those that lack a class say nothing. None if all do."""
-        known = draws[1:][np.isfinite(draws[1:])]
-        if not len(known):
-            return None
-        low, high = np.quantile(known, (0.025, 0.975))
-        return cls(float(draws[0]), float(low), float(high))
+        """From its resamples; None where it is undefined."""
+        found = bounds(draws)
+        return cls(*found) if np.isfinite(found).all() else None
 
     def __str__(self) -> str:
         return interval(vars(self), signed=True)
@@ -77,12 +76,10 @@ class CheckResult:
 
     @classmethod
     def of(cls, figures: CheckFigures, base: CheckFigures) -> "CheckResult":
-        """From the figures of both.
-
-        A resampled distance holds the sampling noise twice, which hides a part of a change, so resamples of the change are shifted to have
-        the change itself as their mean (as `bootstrap.recentred` does).
-        """
-        distance, marginal = (_recentred(getattr(figures, name) - getattr(base, name)) for name in ("distance", "marginal"))
+        """From the figures of both."""
+        distance, marginal = (Difference.of(getattr(figures, name) - getattr(base, name)) for name in ("distance", "marginal"))
+        assert distance is not None  # some resamples hold rows of both sides
+        assert marginal is not None
         score = -distance.value / unit(base.distance) - marginal.value / unit(base.marginal)
         both = len(figures.utility) and len(base.utility)
         utility = Difference.of(figures.utility - base.utility) if both else None
@@ -118,7 +115,7 @@ class ValidationCheck:
         validation = data.split("validation")
         self.real = Rows.of(validation, codec)
         self.validation = validation
-        self.resamples = Resamples.draw(validation.subject_id, FITS, RESAMPLES, stream("refine validation", seed))
+        self.resamples = Resamples.draw(validation.subject_id, RESAMPLES, stream("refine validation", seed))
         self.two_classes = len(data.manifest.task.classes) == 2 and len(np.unique(validation.label)) == 2
 
     def __call__(self, samples: Samples) -> CheckFigures:
@@ -143,16 +140,9 @@ class ValidationCheck:
         return mean(np.stack(draws, axis=1)) if draws else np.zeros(1 + RESAMPLES)
 
 
-def _recentred(change: Draws) -> Difference:
-    change[1:] += change[0] - np.nanmean(change[1:])
-    difference = Difference.of(change)
-    assert difference is not None  # some resamples hold rows of both sides
-    return difference
-
-
 def unit(draws: Draws) -> float:
-    """Standard error of a figure, from its resamples, [1 + B]; those that lack a class say nothing."""
-    return max(float(np.nanstd(draws[1:])), LEAST_UNIT)
+    """Standard error of a figure, from its resamples."""
+    return max(standard_error(draws), LEAST_UNIT)
 
 
 def ks_distance(

@@ -60,7 +60,7 @@ def shown(estimate: Estimate | None, signed: bool = False) -> str:
     if estimate is None or estimate.value is None:
         return "–"
     value, low, high = (_plain(end, "+.3f" if signed else ".3f") for end in (estimate.value, estimate.low, estimate.high))
-    return f"{value} [{low}, {high}]" if low and high else value
+    return f"{value} [{low}, {high}]" if low and high else f"{value} [too few]"
 
 
 def _plain(number: float | None, shape: str) -> str:

@@ -23,7 +23,8 @@ from tardiff.classifier.folder import ClassifierFolder
 from tardiff.data.contract import arranged
 from tardiff.data.dataset import Dataset
 from tardiff.errors import TardiffError
-from tardiff.evaluate.bootstrap import TAILS, row_weights
+from tardiff.evaluate.bootstrap import row_weights
+from tardiff.evaluate.intervals import Interval, interval
 from tardiff.evaluate.judges import Rows
 from tardiff.evaluate.metrics import auroc
 from tardiff.guidance.build import served_task
@@ -37,9 +38,6 @@ GUIDANCE_ROWS = 1000
 TRACED = 1024
 HIGH_VARIANCE = 0.95  # share of the natural variance that the leading components hold; the rest is where shortcuts hide
 RESAMPLES = 500
-
-Interval = tuple[float, float, float]
-"""A number and the ends of its 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -162,8 +160,8 @@ def rank_correlation(a: NDArray[np.float64], b: NDArray[np.float64], seed: int) 
     """Spearman's correlation of two arrays [N] and its 95 % interval by resampling pairs."""
     random = stream("rank correlation", seed)
     draws = [spearmanr(a[rows], b[rows]).statistic for rows in random.integers(len(a), size=(RESAMPLES, len(a)))]
-    low, high = np.nanquantile(draws, TAILS)
-    return float(spearmanr(a, b).statistic), float(low), float(high)
+    value, low, high = interval((np.array([spearmanr(a, b).statistic, *draws]) + 1) / 2, len(a), share=True)  # Fisher's z
+    return 2 * value - 1, 2 * low - 1, 2 * high - 1
 
 
 def label_traces(guided: NDArray[np.float64], unguided: NDArray[np.float64], label: NDArray[np.int64], seed: int) -> tuple[Trace, ...]:
@@ -199,8 +197,7 @@ def _readable(x: NDArray[np.float64], label: NDArray[np.int64], seed: int) -> In
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
     score = cross_val_predict(LogisticRegression(C=0.01, max_iter=2000), x / x.std(), label, cv=folds, method="predict_proba")[:, 1]
     draws = auroc(label, score, row_weights(len(label), RESAMPLES, stream("trace", seed)))
-    low, high = np.quantile(draws[1:], TAILS)
-    return float(draws[0]), float(low), float(high)
+    return interval(draws, int(np.bincount(label).min()), share=True)
 
 
 def _drawn_apart(change: NDArray[np.float64], label: NDArray[np.int64]) -> float:

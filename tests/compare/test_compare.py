@@ -44,13 +44,16 @@ class TestCompare:
         assert call("compare", toy[0], "--model", "logistic", "--run", run[0], *options, "--out", out) == 0
         printed = capsys.readouterr().out
         assert "refined was left out" in printed
-        assert "Nothing beats" in printed or "gains" in printed
+        assert printed.startswith("One draw") or "\nOne draw" in printed
+        assert "too few seeds to tell guided augmentation" in printed
+        assert "Nothing beats" not in printed
         assert {f.name for f in out.iterdir()} == {"metrics.json", "results.jsonl", "table.txt", "verdict.txt", "forest.png"}
         result = json.loads((out / "metrics.json").read_text())
-        assert list(result["methods"]) == [*BASELINES, "unguided", "guided"]
+        assert list(result["methods"]) == ["none", "tuned", "class_weight", *BASELINES, "unguided", "guided"]
         assert list(result["methods"]["guided"]["groups"]) == ["all", "sex=female", "sex=male"]
         assert result["methods"]["none"]["groups"]["all"]["auprc"]["against_none"]["value"] == 0
         assert result["methods"]["guided"]["chosen"][0]["ratio"] == 0.5
+        assert {found["candidates"] for name, found in result["methods"].items() if name != "none"} == {2}
         assert not (tmp_path / "out.partial").exists()
 
     @pytest.mark.slow
@@ -85,7 +88,7 @@ class TestCompare:
         comparisons = [compare.opened(d, FEW, tmp_path / str(i)) for i, d in enumerate((data, other))]
         first, second = (c.cell("guided", 7) for c in comparisons)
         assert first["groups"]["all"]["values"] != second["groups"]["all"]["values"]
-        for field in ("validation_auprc", "ratio", "both", "rows"):
+        for field in ("validation_auprc", "chosen", "rows"):
             assert first[field] == second[field]
 
     def test_validation_rows_that_judge_choose_nothing_either(self, toy, tmp_path):

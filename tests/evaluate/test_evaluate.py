@@ -19,7 +19,7 @@ from tardiff.settings import EvaluateSettings
 
 from .toys import CHANNELS, MANIFEST, real, rows, synthetic
 
-SETTINGS = EvaluateSettings(models=("logistic", "trees"), seeds=2, ratios=(0.5,), bootstrap=100, workers=1)
+SETTINGS = EvaluateSettings(models=("logistic", "trees"), seeds=3, ratios=(0.5,), bootstrap=100, workers=1)
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,8 @@ def test_every_number_says_what_it_rests_on(result):
     for item in result["utility"]["cells"] + result["utility"]["differences"]:
         for number in item["metrics"].values():
             assert number["low"] <= number["value"] <= number["high"]
-            assert (number["n"], number["seeds"]) == (rows[item["synthetic"]] if item["protocol"] == "TRTS" else 240, 2)
-    assert len(result["utility"]["seeds"]) == 2
+            assert (number["n"], number["seeds"]) == (rows[item["synthetic"]] if item["protocol"] == "TRTS" else 240, 3)
+    assert len(result["utility"]["seeds"]) == 3
     assert set(result["versions"]) > {"tardiff", "torch"}
 
 
@@ -120,7 +120,7 @@ def test_gru_and_another_test_set(sets):
 
 def test_quick_is_spelt_out():
     quick = effective(EvaluateSettings(quick=True))
-    assert (quick.models, quick.seeds, quick.ratios, quick.max_rows) == (("trees", "logistic"), 2, (1.0,), 4000)
+    assert (quick.models, quick.seeds, quick.ratios, quick.max_rows) == (("trees", "logistic"), 3, (1.0,), 4000)
 
 
 def test_every_number_has_real_data_beside_it(result):

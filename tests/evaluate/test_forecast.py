@@ -34,7 +34,7 @@ def swinging(n, seed, shuffled=False):
 def found():
     data = Dataset(MANIFEST, {name: swinging(600, seed) for seed, name in enumerate(("train", "validation", "test"), start=1)})
     sets = {"alike": synthetic(swinging(600, 8)), "shuffled": synthetic(swinging(600, 9, shuffled=True))}
-    settings = EvaluateSettings(seeds=2, bootstrap=100)
+    settings = EvaluateSettings(seeds=3, bootstrap=100)
     row_sets = RowSets.of(data, sets, data.split("test"), Codec.fit(data.train, MANIFEST))
     forecasters = forecasts(row_sets, settings)
     return forecast(row_sets, forecasters, run_fits(chain(*forecasters.values()), row_sets, 1, Cache()), settings)

@@ -6,7 +6,8 @@ from hypothesis.extra import numpy as arrays
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from tardiff.errors import TardiffError
-from tardiff.evaluate.bootstrap import Resamples, estimate, group_weights, recentred
+from tardiff.evaluate.bootstrap import group_weights
+from tardiff.evaluate.intervals import estimate
 from tardiff.evaluate.metrics import auprc, auroc, brier, positive_score
 
 
@@ -56,34 +57,3 @@ def test_patients_are_drawn_whole():
     assert (weights[:, 0] == weights[:, 2]).all()
     assert (weights[1:, [0, 3, 5]].sum(1) == 3).all()  # as many patients as there are
     assert len(np.unique(weights[1:], axis=0)) > 5
-
-
-def test_intervals_cover_the_truth():
-    """Of 120 experiments with AUROC Phi(1 / sqrt 2) = 0.7602, about 95 % of the intervals hold it."""
-    covered = 0
-    for experiment in range(120):
-        random = np.random.default_rng(experiment)
-        label = np.repeat([0, 1], [150, 60])
-        score = random.normal(label, 1)
-        resamples = Resamples.draw(np.arange(210), 1, 200, random)
-        found = estimate(resamples.mean_over_fits(auroc, label, score[None]), 210, 1)
-        covered += found["low"] <= 0.76025 <= found["high"]
-    assert 106 <= covered <= 119
-
-
-def test_fits_widen_the_interval():
-    random = np.random.default_rng(0)
-    label = random.integers(0, 2, 400)
-    good, bad = label + random.normal(0, 0.5, 400), random.normal(0, 1, 400)
-    alike, apart = (
-        estimate(Resamples.draw(np.arange(400), 2, 300, np.random.default_rng(1)).mean_over_fits(auroc, label, np.stack(pair)), 400, 2)
-        for pair in ((good, good), (good, bad))
-    )
-    assert apart["high"] - apart["low"] > 5 * (alike["high"] - alike["low"])
-
-
-def test_recentred_draws_keep_the_estimate_inside():
-    found = estimate(recentred(np.concatenate([[0.01], np.random.default_rng(0).normal(0.05, 0.002, 500)])), 9)
-    assert found["low"] < found["value"] < found["high"]
-    assert found["high"] == pytest.approx(0.014, abs=0.001)
-    assert recentred(np.array([0.0, 0.3, 0.5])).min() == 0

@@ -29,10 +29,10 @@ def test_summary_features_in_closed_form():
 
 
 def fit_predict(name, train, validation, test, seed, classes=2):
-    return fit_judge(name, train, validation, seed, classes)(test)
+    return fit_judge(name, train, seed, classes)(test)
 
 
-@pytest.mark.parametrize("name", ["gru", "tcn", "trees", "xgboost", "logistic"])
+@pytest.mark.parametrize("name", ["gru", "tcn", "trees", "xgboost", "lightgbm", "logistic"])
 def test_judges_learn_what_can_be_learnt_and_nothing_else(name, parts):
     train, validation, test = parts
     probability = fit_predict(name, train, validation, test, seed=0)
@@ -43,7 +43,7 @@ def test_judges_learn_what_can_be_learnt_and_nothing_else(name, parts):
     assert 0.3 < roc_auc_score(test.label, fit_predict(name, shuffled, validation, test, seed=0)[:, 1]) < 0.75
 
 
-@pytest.mark.parametrize("name", ["gru", "trees", "xgboost"])
+@pytest.mark.parametrize("name", ["gru", "trees", "xgboost", "lightgbm"])
 def test_a_seed_repeats_and_matters(name, parts):
     first, again, other = (fit_predict(name, *parts, seed=seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first, again)

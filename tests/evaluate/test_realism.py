@@ -183,8 +183,8 @@ def test_the_paired_test_names_the_worst_channel_and_finds_nothing_in_noise():
     assert one["worst"]["name"] == "b"
     assert one["worst"]["value"] == pytest.approx(0.6)
     assert 0 < one["worst"]["low"] < 0.6
-    wide = Distance(np.where(np.arange(201) > 0, random.normal(0.8, 0.01, 201), 0.8), 100, unbiased=True)
-    less = Distance(wide.draws - 0.2, 100, unbiased=True)
+    wide = Distance(np.where(np.arange(201) > 0, random.normal(0.8, 0.01, 201), 0.8), 100, signed=True)
+    less = Distance(wide.draws - 0.2, 100, signed=True)
     assert against_floor({"coverage": less}, {"coverage": wide})["coverage"]["worse"]
     assert not against_floor({"coverage": wide}, {"coverage": less})["coverage"]["worse"]
     nothing = Distance(np.full((201, 2), np.nan), 100, ("a", "b"))

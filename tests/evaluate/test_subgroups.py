@@ -11,7 +11,7 @@ from tardiff.evaluate.subgroups import FEWEST, groups
 from tardiff.settings import EvaluateSettings
 from tests.conftest import make_dataset
 
-SETTINGS = EvaluateSettings(models=("logistic",), seeds=2, ratios=(), bootstrap=50, workers=1)
+SETTINGS = EvaluateSettings(models=("logistic",), seeds=3, ratios=(), bootstrap=50, workers=1)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_groups_are_judged_by_their_own_rows(data, result):
             if not few:
                 auroc = judged["metrics"]["auroc"]
                 assert auroc["low"] <= auroc["value"] <= auroc["high"]
-                assert (auroc["n"], auroc["seeds"]) == (group["n"], 2)
+                assert (auroc["n"], auroc["seeds"]) == (group["n"], 3)
         assert {judged["protocol"] for judged in group["cells"]} == {"mask-only", "TRTR", "TSTR"}
     assert any(group["reason"] for group in by_name.values())
     assert "fewer than 10 positives" in {group["reason"] for group in by_name.values()}

@@ -77,6 +77,8 @@ def test_rows_come_and_go_independently(toy, tmp_path):
 def test_a_run_resumes_with_its_secret_and_then_forgets_it(toy, tmp_path, monkeypatch):
     monkeypatch.setattr(private.secrets, "randbits", lambda bits: 776655443322)
     straight = training.train(toy[1], tmp_path / "straight", private_training(), progress=False)
+    assert all(entry.keys() <= {"step", "validation_loss"} for entry in straight.card.history)  # no loss of training rows
+    assert '"loss"' not in (tmp_path / "straight" / "card.json").read_text()
     gradients = PrivateSteps.gradients
 
     def dying(self, step):

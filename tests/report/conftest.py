@@ -20,6 +20,6 @@ def drawn(run, clf):
 def evaluated(toy, drawn, tmp_path_factory):
     """An evaluation folder."""
     path = tmp_path_factory.mktemp("evaluated") / "evaluation"
-    result = evaluate(toy[1], drawn, EvaluateSettings(models=("logistic",), seeds=2, ratios=(0.5, 1.0), bootstrap=50, workers=1))
+    result = evaluate(toy[1], drawn, EvaluateSettings(models=("logistic",), seeds=3, ratios=(0.5, 1.0), bootstrap=50, workers=1))
     write(result, path, toy[1], drawn)
     return path

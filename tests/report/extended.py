@@ -10,7 +10,7 @@ from tardiff.report.report_input import ReportInput
 from tardiff.report.schema import Curves, Result
 
 
-def estimate(value, width=0.02, n=240, seeds=2):
+def estimate(value, width=0.02, n=240, seeds=3):
     return {
         "value": value,
         "low": None if value is None else value - width,

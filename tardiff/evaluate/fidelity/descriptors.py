@@ -52,7 +52,7 @@ def distances(sample: Sample, train: Sample, manifest: Manifest) -> Distances:
     alone = np.stack([_alone(sample, train, s, static) for s, static in enumerate(statics)], axis=1)
     found = {
         "descriptors": Distance(alone, n, names),
-        "descriptors_missing": Distance(missing(sample) - missing(train), n, names, unbiased=True),
+        "descriptors_missing": Distance(missing(sample) - missing(train), n, names, signed=True),
     }
     if len(statics) > 1:
         pairs = list(combinations(range(len(statics)), 2))
@@ -63,7 +63,7 @@ def distances(sample: Sample, train: Sample, manifest: Manifest) -> Distances:
         scale = np.stack([_scale(train, s) for s in numbers])  # [numbers, C]
         gap = np.stack([slopes(sample, s)[0] - slopes(train, s)[0] for s in numbers], axis=1) * scale
         named = tuple(f"{channel} on {names[s]}" for s in numbers for channel in manifest.channel_names)
-        found["descriptor_slopes"] = Distance(gap.reshape(len(gap), -1), n, named, unbiased=True)
+        found["descriptor_slopes"] = Distance(gap.reshape(len(gap), -1), n, named, signed=True)
     return found
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tardiff.evaluate.bootstrap import Draws, estimate, recentred
+from tardiff.evaluate.bootstrap import Draws
 from tardiff.evaluate.fidelity.sample import Array, mean
+from tardiff.evaluate.intervals import estimate
 
 HIGHER_IS_BETTER = ("alpha_precision", "beta_recall", "authenticity", "density", "coverage")
 TAIL = 0.975
@@ -18,33 +19,36 @@ class Distance:
     """One number, or one by name (a channel, a descriptor) and the mean of their magnitudes.
 
     Attributes:
-        draws: [1 + B], or [1 + B, names].
+        draws: [1 + B], [1 + B, S] of S fits, or [1 + B, names].
         n: rows of each set.
         names: what the numbers belong to.
-        unbiased: sampling noise moves the numbers either way; otherwise it can only raise them.
-        seeds: fits behind it.
+        signed: the number may lie below 0; otherwise its interval does not.
+        share: it lies between 0 and 1.
         more: what else is told of it.
     """
 
     draws: Array
     n: int
     names: tuple[str, ...] = ()
-    unbiased: bool = False
-    seeds: int | None = None
+    signed: bool = False
+    share: bool = False
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def overall(self) -> Draws:
-        """The number, or the mean magnitude of those by name, [1 + B]."""
-        return mean(np.abs(self.draws)) if self.draws.ndim == 2 else self.draws
+        """The number, or the mean magnitude of those by name; draws."""
+        return mean(np.abs(self.draws)) if self.names else self.draws
 
     def written(self) -> dict[str, Any]:
         """As JSON: an estimate, or `mean` and `by_channel`."""
-        if self.draws.ndim == 1:
-            return estimate(self.draws if self.unbiased else recentred(self.draws), self.n, self.seeds) | dict(self.more)
-        columns = self.draws.T if self.unbiased else map(recentred, self.draws.T)
-        by_name = {name: estimate(column, self.n) for name, column in zip(self.names, columns, strict=True)}
-        return {"mean": estimate(recentred(self.overall), self.n), "by_channel": by_name}
+        if not self.names:
+            return self._estimate(self.draws, self.signed) | dict(self.more)
+        by_name = {name: self._estimate(column, self.signed) for name, column in zip(self.names, self.draws.T, strict=True)}
+        return {"mean": self._estimate(self.overall, False), "by_channel": by_name}
+
+    def _estimate(self, draws: Draws, signed: bool) -> dict[str, Any]:
+        number = estimate(draws, self.n, share=self.share)
+        return number if signed or number["low"] is None else number | {"low": max(number["low"], 0.0)}
 
 
 Distances = dict[str, Distance]
@@ -63,8 +67,7 @@ def against_floor(ours: Distances, floor: Distances) -> dict[str, Any]:
     result = {}
     for key, theirs in floor.items():
         sign = -1 if key in HIGHER_IS_BETTER else 1
-        excess = _settled(sign * (ours[key].overall - theirs.overall))
-        whole = estimate(excess, theirs.n)
+        whole = estimate(sign * (ours[key].overall - theirs.overall), theirs.n)
         worst = _worst(np.abs(ours[key].draws) - np.abs(theirs.draws), theirs.names) if theirs.names else None
         lows = [number["low"] for number in (whole, worst) if number is not None and number["low"] is not None]
         result[key] = {"mean": whole, "worst": worst, "worse": any(low > 0 for low in lows)}
@@ -82,8 +85,3 @@ def _worst(excess: Array, names: tuple[str, ...]) -> dict[str, Any] | None:
     low = excess[0] - np.quantile(scaled.max(1), TAIL) * spread
     worst = int(low.argmax())
     return {"name": np.array(names)[known][worst].item(), "value": float(excess[0, worst]), "low": float(low[worst])}
-
-
-def _settled(draws: Draws) -> Draws:
-    """Draws moved so that their mean is the point estimate."""
-    return draws if not np.isfinite(draws[1:]).any() else np.append(draws[0], draws[1:] - np.nanmean(draws[1:]) + draws[0])

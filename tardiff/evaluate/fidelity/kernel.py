@@ -27,7 +27,7 @@ class Discrepancy:
 
     def distance(self, n: int) -> Distance:
         """With its test, of `n` rows of each set."""
-        return Distance(self.draws, n, unbiased=True, more={"p_value": self.p_value, "permutations": PERMUTATIONS})
+        return Distance(self.draws, n, signed=True, more={"p_value": self.p_value, "permutations": PERMUTATIONS})
 
 
 def discrepancy(ours: Array, theirs: Array, weights: NDArray[np.floating], random: np.random.Generator) -> Discrepancy:

@@ -111,9 +111,9 @@ def value_distances(sample: Sample, train: Sample, manifest: Manifest) -> Distan
     broken = {"ordering_violations": rules.ordering_violations(sample, manifest), "out_of_limits": rules.out_of_limits(sample, manifest)}
     return (
         {key: Distance(draws, n, names) for key, draws in distances.items()}
-        | {key: Distance(draws, n, names, unbiased=True) for key, draws in differences.items()}
+        | {key: Distance(draws, n, names, signed=True) for key, draws in differences.items()}
         | {key: Distance(mean(np.abs(draws)), n) for key, draws in pairs.items()}
-        | {key: Distance(draws, n, unbiased=True) for key, draws in broken.items()}
+        | {key: Distance(draws, n, signed=True) for key, draws in broken.items()}
         | descriptors.distances(sample, train, manifest)
     )
 
@@ -144,7 +144,7 @@ def record_distances(sample: Sample, train: Sample, codec: Codec, seed: int) -> 
     return {
         "spectrum": Distance(spectral_distance(*spectra), n, tuple(c.name for c in codec.channels)),
         "mmd": mmd.distance(len(few)),
-        **{key: Distance(draws, len(few), unbiased=True) for key, draws in neighbours.items()},
+        **{key: Distance(draws, len(few), signed=True) for key, draws in neighbours.items()},
     }
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from tardiff.evaluate.bootstrap import Draws, recentred
+from tardiff.evaluate.bootstrap import Draws
 from tardiff.evaluate.fidelity.sample import Array
 
 NEIGHBOURS = 5
@@ -59,7 +59,7 @@ def _within(rows: Array, of: Array) -> NDArray[np.bool_]:
 
 def _agreement(curve: Array) -> Draws:
     """1 - 2 x the area between curve and diagonal, [1 + B, shares] to [1 + B]."""
-    return 1 - recentred(2 * np.trapezoid(np.abs(curve - SHARES), SHARES, axis=1))
+    return 1 - 2 * np.trapezoid(np.abs(curve - SHARES), SHARES, axis=1)
 
 
 def _means(weights: NDArray[np.floating], by_row: NDArray[np.generic]) -> Array:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from tardiff.base.noise import stream
 from tardiff.data.dataset import Manifest, Split, Static
-from tardiff.evaluate.bootstrap import estimate, row_weights
+from tardiff.evaluate.bootstrap import row_weights
+from tardiff.evaluate.intervals import estimate
 from tardiff.evaluate.privacy.closest import RESAMPLES, weighted_means
 
 BANDS = 5
@@ -62,7 +63,7 @@ def k_anonymity(synthetic: Split, train: Split, held: Split, bands: Bands, seed:
     for key, combination in (("unique_matches", ours), ("stranger_matches", strangers)):
         match = np.isin(combination, alone)
         draws = weighted_means(row_weights(len(match), RESAMPLES, random), match)
-        result[key] = estimate(draws, len(match)) | {"count": int(match.sum())}
+        result[key] = estimate(draws, len(match), share=True) | {"count": int(match.sum())}
     return result
 
 

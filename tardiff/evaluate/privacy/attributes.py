@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardiff.data.dataset import Split
-from tardiff.evaluate.bootstrap import estimate
+from tardiff.evaluate.intervals import estimate
 from tardiff.evaluate.privacy.anonymity import Bands
 from tardiff.evaluate.privacy.closest import weighted_means
 from tardiff.evaluate.privacy.knowledge import Knowledge, forest
@@ -37,7 +37,7 @@ def attribute_inference(trial: Trial, synthetic: Split, knowledge: Knowledge, ba
         for name, weights in zip(("members", "others"), trial.weights, strict=True):
             rows = known[name]
             draws[name] = weighted_means(weights[:, rows], model.predict(reads[name][rows]) == target[name][rows])
-        numbers = {name: estimate(d, len(known[name])) for name, d in draws.items()}
+        numbers = {name: estimate(d, len(known[name]), share=True) for name, d in draws.items()}
         difference = estimate(draws["members"] - draws["others"], sum(n["n"] for n in numbers.values()))
         found.append({"attribute": attribute, **numbers, "difference": difference})
     return found

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tardiff.base.noise import stream
-from tardiff.evaluate.bootstrap import Draws, estimate, row_weights
+from tardiff.evaluate.bootstrap import Draws, row_weights
+from tardiff.evaluate.intervals import estimate
 from tardiff.evaluate.metrics import auroc
 
 RESAMPLES = 200
@@ -50,8 +51,8 @@ def closest_records(rows: Tensor, train: Tensor, held: Tensor, seed: int) -> dic
     closer = auroc(is_synthetic, -np.concatenate([to_train, stranger]), np.concatenate([ours, theirs], axis=1))
     within = float(np.quantile(stranger, NEAR))
     return {
-        "nearer_train": estimate(weighted_means(ours, nearer), len(rows)) | {"compared_with": size},
-        "closer_than_stranger": estimate(closer, len(rows)),
+        "nearer_train": estimate(weighted_means(ours, nearer), len(rows), share=True) | {"compared_with": size},
+        "closer_than_stranger": estimate(closer, len(rows), share=True),
         "copies": _counted(ours, to_train < SAME),
         "stranger_copies": _counted(theirs, stranger < SAME),
         "near_copies": _counted(ours, to_train < max(within, SAME)) | {"within": within},
@@ -82,4 +83,4 @@ def weighted_means(weights: NDArray[np.float32], by_row: NDArray[Any]) -> Draws:
 
 def _counted(weights: NDArray[np.float32], found: NDArray[np.bool_]) -> dict[str, Any]:
     rows = np.flatnonzero(found).tolist()
-    return estimate(weighted_means(weights, found), len(found)) | {"count": len(rows), "rows": rows}
+    return estimate(weighted_means(weights, found), len(found), share=True) | {"count": len(rows), "rows": rows}

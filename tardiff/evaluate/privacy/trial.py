@@ -11,7 +11,8 @@ from sklearn.metrics import roc_curve
 from tardiff.base.noise import stream
 from tardiff.data.dataset import Dataset, Split
 from tardiff.errors import TardiffError
-from tardiff.evaluate.bootstrap import estimate, group_weights
+from tardiff.evaluate.bootstrap import Draws, group_weights
+from tardiff.evaluate.intervals import estimate, highest_unseen
 from tardiff.evaluate.metrics import auroc, true_positive_rate
 
 RESAMPLES = 200
@@ -90,18 +91,25 @@ class Trial:
         label = np.repeat([1, 0], [len(self.members), len(self.others)])
         weights = np.concatenate(self.weights, axis=1)
         few = [rate for rate in RATES if round(len(self.others) * rate, 6) < FEWEST]
-        tpr = {f"{r:g}": None if r in few else estimate(true_positive_rate(label, score, weights, r), len(self.members)) for r in RATES}
+        tpr = {f"{r:g}": None if r in few else self._found(true_positive_rate(label, score, weights, r), r) for r in RATES}
         return {
             "attack": attack,
             "box": box,
             "members": self.learnt,
             "n_members": len(self.members),
             "n_others": len(self.others),
-            "auc": estimate(auroc(label, score, weights), len(label)),
+            "auc": estimate(auroc(label, score, weights), len(label), len(self.members), share=True),
             "tpr": tpr,
             "reason": _reason(few, len(self.others)),
             "roc": _curve(label, score),
         }
+
+    def _found(self, draws: Draws, rate: float) -> dict[str, Any]:
+        """A true positive rate; it rests on the false alarms that set its threshold, and is never surely 0."""
+        found = estimate(draws, len(self.members), round(len(self.others) * rate))
+        if found["high"] is None:
+            return found
+        return found | {"low": max(found["low"], 0.0), "high": min(max(found["high"], highest_unseen(len(self.members))), 1.0)}
 
 
 def _reason(few: list[float], others: int) -> str | None:

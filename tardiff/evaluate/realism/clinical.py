@@ -13,10 +13,11 @@ import yaml
 
 from tardiff.data.dataset import Manifest, Split
 from tardiff.errors import InputError
-from tardiff.evaluate.bootstrap import Draws, estimate
+from tardiff.evaluate.bootstrap import Draws
 from tardiff.evaluate.fidelity.distance import Distance
 from tardiff.evaluate.fidelity.run import FLOOR
 from tardiff.evaluate.fidelity.sample import Array, Sample, ratio
+from tardiff.evaluate.intervals import estimate
 
 LONGEST = 500  # characters of an expression
 SUMS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -114,7 +115,7 @@ def clinical_distance(sample: Sample, train: Sample, manifest: Manifest, rules: 
         hours = rule.at(train.split, manifest)
         sd = np.nanstd(hours) if np.isfinite(hours).any() else np.nan
         columns.append((_draws(rule, sample, manifest, None) - _draws(rule, train, manifest, None)) / (sd if sd > 0 else 1.0))
-    return {"clinical": Distance(np.stack(columns, axis=1), len(sample.split), tuple(rule.name for rule in kept), unbiased=True)}
+    return {"clinical": Distance(np.stack(columns, axis=1), len(sample.split), tuple(rule.name for rule in kept), signed=True)}
 
 
 def _group(rule: Rule, samples: Mapping[str, Sample], manifest: Manifest, label: int | None) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from sklearn.metrics import log_loss
 
 from tardiff.base.noise import stream
 from tardiff.classifier import networks as classifier
-from tardiff.evaluate.bootstrap import Resamples, row_weights
+from tardiff.evaluate.bootstrap import Resamples
 from tardiff.evaluate.cache import Arrays
 from tardiff.evaluate.fidelity.distance import Distance, Distances
-from tardiff.evaluate.fidelity.sample import RESAMPLES, Sample
+from tardiff.evaluate.fidelity.sample import Sample
 from tardiff.evaluate.judges import BATCH, COST
 from tardiff.evaluate.metrics import auroc
 from tardiff.evaluate.pool import Fit
@@ -42,9 +42,9 @@ def fits(sets: RecordSets, settings: EvaluateSettings) -> Fits:
 
     Args:
         sets: the records.
-        settings: the GRU is among them if it is among the judges; of the seeds of fits the first `FITS` are used, one for a quick look.
+        settings: the GRU is among them if it is among the judges; of the seeds of fits the first `FITS` are used.
     """
-    train, seeds = sets.rows["train"], fit_seeds(settings)[: 1 if settings.quick else FITS]
+    train, seeds = sets.rows["train"], fit_seeds(settings)[:FITS]
     names = [name for name in SEES if name != "gru" or "gru" in settings.models]
     if train.descriptors.shape[1] == 1:  # the label alone
         names.remove("descriptors")
@@ -74,10 +74,8 @@ def told_apart(
         rows = np.concatenate([samples["train"].weights, samples[role].weights], axis=1)
         result[role] = {}
         for name, of_name in by_name.items():
-            drawn = row_weights(len(of_name), RESAMPLES, stream("discriminators", settings.seed)) / np.float32(len(of_name))
             score = np.stack([done[fit]["score"] for fit in of_name])
-            draws = Resamples(rows, drawn).mean_over_fits(auroc, label, score)
-            result[role][f"told_apart_{name}"] = Distance(draws, n, unbiased=True, seeds=len(of_name))
+            result[role][f"told_apart_{name}"] = Distance(Resamples(rows).by_fit(auroc, label, score), n, share=True)
     return result
 
 
