@@ -148,8 +148,9 @@ class ChartingModel(ModelMixin, ConfigMixin):
 
     def _context(self, read: Tensor, memory: Tensor) -> Tensor:
         """What each step takes from those read before it and itself: [batch, time, width] and [batch, steps, 2 width] to [batch, time, hidden]."""
-        heads = (rearrange(x, "b t (h c) -> b h t c", h=HEADS) for x in (self.query(self.norm(read)), *memory.chunk(2, dim=2)))
-        mixed = F.scaled_dot_product_attention(*heads, is_causal=read.shape[1] > 1)
+        parts = (self.query(self.norm(read)), *memory.chunk(2, dim=2))
+        query, key, value = (rearrange(part, "b t (h c) -> b h t c", h=HEADS) for part in parts)
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=read.shape[1] > 1)
         h = read + self.merge(rearrange(mixed, "b h t c -> b t (h c)"))
         return self.enter(h + F.silu(self.mix(h)))
 
