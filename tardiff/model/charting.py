@@ -147,7 +147,7 @@ class ChartingModel(ModelMixin, ConfigMixin):
         return F.silu(self.past(past) + condition[:, None])
 
     def _context(self, read: Tensor, memory: Tensor) -> Tensor:
-        """What each step takes from those read before it and itself: [batch, time, width] and [batch, steps, 2 width] to [batch, time, hidden]."""
+        """What each step takes from itself and those before: [batch, time, width] and [batch, steps, 2 width] to [batch, time, hidden]."""
         parts = (self.query(self.norm(read)), *memory.chunk(2, dim=2))
         query, key, value = (rearrange(part, "b t (h c) -> b h t c", h=HEADS) for part in parts)
         mixed = F.scaled_dot_product_attention(query, key, value, is_causal=read.shape[1] > 1)
