@@ -44,8 +44,10 @@ def pack_adam(prefix: str, module: nn.Module, optimizer: torch.optim.Optimizer) 
 def unpack_adam(prefix: str, tensors: Mapping[str, Tensor], module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Restore what `pack_adam` kept."""
     kept: dict[int, Any] = {}
-    for i, (name, _) in enumerate(module.named_parameters()):
-        moments = {key: tensor.clone() for key, tensor in unpack(f"{prefix}/{name}", tensors).items()}
+    for i, (name, parameter) in enumerate(module.named_parameters()):
+        moments = unpack(f"{prefix}/{name}", tensors)
+        for key, tensor in moments.items():  # fused steps read moments in the parameter's memory layout
+            moments[key] = torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor.clone()
         if moments:
             kept[i] = moments
     optimizer.load_state_dict({"state": kept, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -105,7 +105,7 @@ class ChartingModel(ModelMixin, ConfigMixin):
     def _drawn(self, label: Tensor, chance: Tensor, static: Tensor | None) -> Tensor:
         """Charts of one chunk from uniform numbers [batch, C, steps], by the inverse distribution function."""
         chart = torch.zeros(chance.shape, dtype=torch.int64, device=chance.device)
-        symbols = torch.zeros(len(chance), chance.shape[2], len(self.within.channel), device=chance.device)
+        symbols = torch.zeros(len(chance), chance.shape[2], self.within.in_features, device=chance.device)
         memory = torch.empty(len(chance), 0, 2 * self.config.width, device=chance.device)
         last = [int(possible.nonzero().max()) for possible in self.possible]
         for t in range(chance.shape[2]):
@@ -121,7 +121,7 @@ class ChartingModel(ModelMixin, ConfigMixin):
 
     def _one_hot(self, chart: Tensor) -> Tensor:
         """[batch, C, time] to [batch, time, symbols of all channels]."""
-        return F.one_hot(chart + self.first[:, None], len(self.within.channel)).sum(dim=1).float()
+        return F.one_hot(chart + self.first[:, None], self.within.in_features).sum(dim=1).float()
 
     @torch.no_grad()
     def _past(self, chart: Tensor, symbols: Tensor, start: int) -> Tensor:
@@ -163,17 +163,15 @@ class Within(nn.Linear):
         hidden: units of a channel.
     """
 
-    channel: Tensor
-
     def __init__(self, sizes: Sequence[int], hidden: int) -> None:
         super().__init__(sum(sizes), len(sizes) * hidden)
-        self.register_buffer("channel", torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)), persistent=False)
-        self.channels = len(sizes)
+        self.sizes, self.channels = tuple(sizes), len(sizes)
         nn.init.normal_(self.weight, std=0.3)
 
     def forward(self, symbols: Tensor) -> Tensor:
         """[batch, time, symbols] to [batch, time, C, hidden]."""
-        allowed = self.channel < torch.arange(self.channels, device=self.channel.device)[:, None]
+        channel = torch.arange(self.channels, device=self.weight.device)
+        allowed = channel.repeat_interleave(torch.tensor(self.sizes, device=channel.device)) < channel[:, None]
         weight = self.weight * allowed.repeat_interleave(self.out_features // self.channels, dim=0)
         return rearrange(F.linear(symbols, weight, self.bias), "b t (c h) -> b t c h", c=self.channels)
 

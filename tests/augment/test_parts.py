@@ -14,7 +14,7 @@ from tardiff.data.codec import Codec
 from tardiff.data.subgroups import groups, subgroup
 from tardiff.data.summaries import NAMES
 from tardiff.errors import TardiffError
-from tardiff.evaluate.judges import Rows, fit_judge
+from tardiff.evaluate.judges import Rows, Variant, fit_judge
 from tardiff.model.budget import training_settings
 from tests.conftest import make_dataset
 
@@ -94,26 +94,28 @@ class TestBaselines:
     @pytest.mark.parametrize("name", BASELINES)
     def test_real_rows_come_first_and_labels_fit(self, name, real):
         rows, codec = real
-        learn, weighed = BASELINES[name](rows, codec, 1)
-        counts = np.bincount(learn.label)
-        assert weighed == (name == "class_weight")
-        if name in ("oversample", "smote"):
-            assert counts[0] == counts[1]
+        learn = BASELINES[name](rows, codec, 1.0, 1)
+        counts, before = np.bincount(learn.label), np.bincount(rows.label)
+        if name in ("jitter", "warp", "mixup"):
+            assert (counts == 2 * before).all()
+        elif name in ("borderline_smote", "svm_smote", "smote_enn"):  # add near the border alone, or clean after they have added
+            assert counts[1] / counts[0] > before[1] / before[0]
         else:
-            assert (counts == np.bincount(rows.label) * (2 if name in ("jitter", "warp") else 1)).all()
-        np.testing.assert_allclose(learn.seen[: len(rows)], rows.seen, rtol=1e-6)
+            assert counts[0] == counts[1]
+        if name not in ("undersample", "smote_enn"):
+            np.testing.assert_allclose(learn.seen[: len(rows)], rows.seen, rtol=1e-6)
 
     def test_jitter_moves_values_by_a_tenth_and_no_mask(self, real):
         rows, codec = real
-        moved = BASELINES["jitter"](rows, codec, 1)[0].seen[len(rows) :] - rows.seen
+        moved = BASELINES["jitter"](rows, codec, 0.5, 1).seen[len(rows) :] - rows.seen
         assert moved[:, :4].std() == pytest.approx(0.1, rel=0.05)
         assert not moved[:, 4:].any()
 
-    @pytest.mark.parametrize("balanced", [False, True])
-    def test_xgboost_judges(self, real, balanced):
+    @pytest.mark.parametrize("balance", [0.0, 1.0])
+    def test_xgboost_judges(self, real, balance):
         pytest.importorskip("xgboost")
         rows, _ = real
-        probability = fit_judge("xgboost", rows, rows, 0, balanced=balanced)(rows)
+        probability = fit_judge("xgboost", rows, 0, variant=Variant(balance=balance))(rows)
         assert probability[rows.label == 1, 1].mean() > probability[rows.label == 0, 1].mean() + 0.3
 
 

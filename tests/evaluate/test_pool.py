@@ -81,9 +81,9 @@ def test_a_folder_that_cannot_be_made_is_named(sets, tmp_path):
 
 def test_a_fit_of_a_judge_reads_its_parts_and_nothing_else(sets):
     """The same rows under another order of roles, or told row by row, are predicted alike; keys tell what is read apart."""
-    whole = judge_fit("logistic", (Part("train"),), (Part("validation"),), {"test": (Part("test"),)}, 0, sets)
-    told = judge_fit("logistic", (Part.of("train", np.arange(60)),), (Part("validation"),), {"test": (Part("test"),)}, 0, sets)
-    assert whole.reads == told.reads == ("train", "validation", "test")
+    whole = judge_fit("logistic", (Part("train"),), {"test": (Part("test"),)}, 0, sets)
+    told = judge_fit("logistic", (Part.of("train", np.arange(60)),), {"test": (Part("test"),)}, 0, sets)
+    assert whole.reads == told.reads == ("train", "test")
     assert whole.key(sets) != told.key(sets)
     np.testing.assert_array_equal(whole.run(sets)["test"], told.run(sets)["test"])
     assert sets.count(whole.told[1]) == sets.count(told.told[1]) == 60

@@ -131,7 +131,7 @@ def test_label_and_descriptors_are_dropped_independently(toy, run):
 
 
 def test_half_of_the_timesteps_are_of_little_noise():
-    timestep = training.training_timesteps(np.linspace(0, 1, 10_001)[:-1]).numpy()
+    timestep = training.training_timesteps(torch.linspace(0, 1, 10_001)[:-1]).numpy()
     assert timestep.min() == 0
     assert timestep.max() == 999
     assert (timestep < 400).mean() == pytest.approx(0.7, abs=0.01)
