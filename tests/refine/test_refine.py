@@ -142,7 +142,7 @@ def test_ppo_removes_a_shift_of_one_channel(base, tmp_path):
         shifted.unet.leave[2].bias[0] -= 0.28
     shift = level(shifted) - right
     assert 0.4 < shift < 0.6
-    settings = RefineSettings(iterations=10, rows=128, steps=6, check_rows=512, ema_decay=0.0)
+    settings = RefineSettings(iterations=14, rows=128, steps=6, check_rows=512, ema_decay=0.0)
     ppo = PPOSettings(learning_rate=3e-3, clip_coef=3e-4)
     discriminator = DiscriminatorSettings(width=16, ratio=0.7, batch_size=64, warm_up=60)
     refined = refine(shifted, base[2], tmp_path / "out", settings, ppo, discriminator, progress=False)
