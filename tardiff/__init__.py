@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from tardiff.classifier.folder import ClassifierFolder, fit_classifier
     from tardiff.data.dataset import Dataset
     from tardiff.errors import TardiffError
+    from tardiff.model.adaptation import adapt
     from tardiff.model.pipeline import TarDiffPipeline
     from tardiff.model.training import train
-    from tardiff.settings import ClassifierSettings, EvaluateSettings, GuidanceSettings, SamplerSettings, TrainSettings
+    from tardiff.settings import AdaptSettings, ClassifierSettings, EvaluateSettings, GuidanceSettings, SamplerSettings, TrainSettings
     from tardiff.synthesis.run import synthesise
 
 _HOMES = {
+    "AdaptSettings": "settings",
     "ClassifierFolder": "classifier.folder",
     "ClassifierSettings": "settings",
     "Dataset": "data.dataset",
@@ -25,12 +27,14 @@ _HOMES = {
     "TarDiffPipeline": "model.pipeline",
     "TardiffError": "errors",
     "TrainSettings": "settings",
+    "adapt": "model.adaptation",
     "fit_classifier": "classifier.folder",
     "synthesise": "synthesis",
     "train": "model.training",
 }
 
 __all__ = [
+    "AdaptSettings",
     "ClassifierFolder",
     "ClassifierSettings",
     "Dataset",
@@ -40,6 +44,7 @@ __all__ = [
     "TarDiffPipeline",
     "TardiffError",
     "TrainSettings",
+    "adapt",
     "fit_classifier",
     "synthesise",
     "train",

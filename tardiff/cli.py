@@ -10,7 +10,7 @@ from tardiff.commands import COMMANDS
 from tardiff.commands.parsing import understood
 from tardiff.errors import TardiffError
 
-RESUMED = ("prepare", "train", "sample", "refine", "evaluate", "compare")
+RESUMED = ("prepare", "train", "adapt", "sample", "refine", "evaluate", "compare")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -109,6 +109,35 @@ class TrainSettings:
 
 
 @dataclass(frozen=True)
+class AdaptSettings:
+    """How a trained generator learns the ways of another hospital."""
+
+    steps: int = 1000
+    """Most optimizer steps."""
+    batch_size: int = 64
+    """Rows a step."""
+    learning_rate: float = 2e-3
+    """AdamW's learning rate, after a short warm-up."""
+    weight_decay: float = 0.05
+    """AdamW's weight decay, which draws every weight back to where it was."""
+    rank: int = 4
+    """Of the changes to weight matrices; 0 changes biases and norms alone."""
+    validate_every: int = 50
+    """Steps between validation losses and checkpoints."""
+    patience: int = 4
+    """Stop after this many validation losses without a better one."""
+    seed: int = 0
+    """Seed of changes, order and noise, and of held-out rows where there is no validation split."""
+
+    def __post_init__(self) -> None:
+        check_range(self, 1, ANY, "steps", "batch_size", "validate_every", "patience")
+        check_range(self, TINY, ANY, "learning_rate")
+        check_range(self, 0, ANY, "weight_decay")
+        check_range(self, 0, WIDEST, "rank")
+        check_range(self, 0, MAX_SEED, "seed")
+
+
+@dataclass(frozen=True)
 class ClassifierSettings:
     """How a downstream classifier is built and trained."""
 
@@ -317,10 +346,17 @@ class AugmentSettings:
     """Training rows that guidance serves, by a descriptor: "sex=female", "age>=65"."""
     budget_minutes: float = 2.0
     """What training a generator may take on one core, where no --run is given: it picks a size from a table, no clock is read."""
+    gate: bool = True
+    """Add rows only if they help on held-out training rows by more than chance: six folds, each with a generator (if no --run is given)
+    and guides of its own, so it takes seven times as long."""
+    batches: int = 1
+    """Parts in which rows are added; each must pass the gate, and guides learn from those that have passed. The first that does not is
+    the last."""
     seed: int = 0
     """Seed of generator, guides and samples."""
 
     def __post_init__(self) -> None:
+        check_range(self, 1, 100, "batches")
         check_range(self, TINY, 100, "ratio")
         if not isinstance(self.strength, str):
             check_range(self, 0, ANY, "strength")

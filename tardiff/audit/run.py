@@ -19,6 +19,7 @@ from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split
 from tardiff.data.statics import StaticModel
 from tardiff.errors import TardiffError
+from tardiff.model.card import Card
 
 TRAPS = (shared_patients, duplicated_rows, after_the_cutoff, fitted_on_every_row, look_ahead, class_balance, missingness_drift)
 CARDS = {"card.json": "pipeline", "classifier.json": "classifier"}
@@ -55,6 +56,8 @@ def fitted_on_train(data: Dataset, run: Path) -> Finding:
         data = data.unlabelled()
     if made_from != data.manifest.content_hash:
         raise TardiffError(f"{run}: was made from another data set (data_hash in {card} is not its content_hash)")
+    if card == "card.json" and Card.load(run).adaptation:
+        return Finding(trap, "skip", "adapted from a generator of other data, of which it keeps a part")
     codec = Codec.load(run / "codec.json")
     if codec.digest() == Codec.fit(data.train, data.manifest).digest():
         if card == "card.json" and StaticModel.load(run / "statics.json") != StaticModel.fit(data.train, data.manifest):

@@ -1,6 +1,7 @@
 """From the rows of a fold to synthetic ones: generator, guides, samples."""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from tardiff.errors import InputError
 from tardiff.model.budget import training_settings
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.model.training import train
-from tardiff.settings import GuidanceSettings, SamplerSettings, TrainSettings
+from tardiff.settings import MAX_SEED, GuidanceSettings, SamplerSettings, TrainSettings
 from tardiff.synthesis import synthesise
 from tardiff.synthesis.finish import Movement
 
@@ -69,6 +70,7 @@ def generate(
     epochs: int = 60,
     seed: int = 0,
     n_jobs: int | None = None,
+    earlier: Sequence[Generated] = (),
 ) -> Generated:
     """Sample rows of the given labels for a fold, reading its training rows and nothing else.
 
@@ -89,33 +91,56 @@ def generate(
         epochs: most epochs of the guides.
         seed: of everything.
         n_jobs: guides fitted side by side.
+        earlier: what was made of this fold before: its generator draws again, with other noise, and guides learn from its rows, too.
 
     Raises:
         TardiffError: the rows were augmented before, the pipeline reads other records, or guidance has no rows to serve.
     """
-    if data.train.synthetic is not None and data.train.synthetic.any():
-        raise InputError("the training split holds synthetic rows already; augment the data set that it was made from")
+    refuse_augmented(data)
     guidance = guidance or (SUBGROUP_GUIDANCE if guidance_rows is not None else GuidanceSettings())
     data, meaning = Dataset(data.manifest, {"train": data.train}).completed(), meaning or Meaning()
     with one_thread():
         if pipeline is None:
-            pipeline, fold, meaning = trained_generator(data, training, minutes, seed), data, Meaning()
+            pipeline = earlier[0].pipeline if earlier else trained_generator(data, training, minutes, seed)
+            fold, meaning = data, Meaning()
         else:
             pipeline = pipeline if isinstance(pipeline, TarDiffPipeline) else TarDiffPipeline.from_pretrained(pipeline)
             fold = in_terms_of(pipeline, data, meaning)
         folders: list[ClassifierFolder] = []
         surrogates: list[SurrogateFit] = []
         if guidance.guidance != "none":
-            folders, surrogates = fit_guides(model, with_held_out(fold, seed), pipeline.codec, seed, n_jobs, features, epochs)
+            learn = with_held_out(fold, seed)
+            if earlier:
+                added = [in_terms_of(pipeline, Dataset(data.manifest, {"train": made.rows}), meaning).train for made in earlier]
+                joined = Split.concatenate([learn.train, *added])
+                learn = Dataset(learn.manifest, {**learn.splits, "train": joined}).completed()
+            folders, surrogates = fit_guides(model, learn, pipeline.codec, seed, n_jobs, features, epochs)
             if guidance_rows is not None:
                 served = _served(fold.train, guidance_rows)
                 folders = [folder.serving(served, "rows chosen by the user") for folder in folders]
         code = np.array([pipeline.classes.index(name) for name in meaning.classes or data.manifest.task.classes])
         made = synthesise(
-            pipeline, len(label), classifier=folders, guidance=guidance, sampler=sampler, label=code[label], seed=seed, progress=False
+            pipeline,
+            len(label),
+            classifier=folders,
+            guidance=guidance,
+            sampler=sampler,
+            label=code[label],
+            seed=(seed + len(earlier)) % (MAX_SEED + 1),
+            progress=False,
         )
     rows = as_they_came(made.dataset, data, meaning, pipeline).train
     return Generated(rows, pipeline, folders, surrogates, made.movement)
+
+
+def refuse_augmented(data: Dataset) -> None:
+    """Only real rows are imitated.
+
+    Raises:
+        InputError: the training split holds synthetic ones.
+    """
+    if data.train.synthetic is not None and data.train.synthetic.any():
+        raise InputError("the training split holds synthetic rows already; augment the data set that it was made from")
 
 
 def _served(rows: Split, chosen: NDArray[np.bool_]) -> Split:

@@ -1,5 +1,6 @@
 """`TarDiffSampler`: an over-sampler for records over time, in the manner of imbalanced-learn."""
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from sklearn.utils import check_random_state
 from tardiff.augment.containers import joined_records, joined_targets
 from tardiff.augment.folder import augmented
 from tardiff.augment.frames import dataset_of_frame, joined, stays_and_labels
+from tardiff.augment.gate import gated
 from tardiff.augment.generate import Generated, generate
 from tardiff.augment.meaning import Meaning
 from tardiff.augment.records import checked_array, dataset_of
@@ -56,12 +58,15 @@ class TarDiffSampler(OneToOneFeatureMixin, BaseEstimator):
         step_hours: width of an array's step; None takes the pipeline's, and says so.
         epochs: most passes of a guide over the rows.
         n_jobs: guides fitted side by side.
+        gate: add the rows only if they help models on held-out rows of the call by more than chance (`augment.gate`); otherwise the rows
+            come back as they were, whatever `sampling_strategy` asks for. It takes seven times as long.
         random_state: seed; the same one gives the same rows.
 
     Attributes:
         sampling_strategy_: synthetic rows by class.
         synthetic_: which of the rows returned (of a table: stays) are synthetic, [n_resampled].
         surrogate_fit_: for an estimator, how well its stand-in follows it on held-out rows of the fold (r2, spearman); else None.
+        gate_: what the gate found (`gains`, each with a value, an error and whether it commits); None without a gate.
         pipeline_, guides_, movement_: the generator, the classifiers that guided, and how far they moved the samples.
         n_features_in_, feature_names_in_: how many channels, and their names where they have some; `get_feature_names_out` gives
             them back.
@@ -87,6 +92,7 @@ class TarDiffSampler(OneToOneFeatureMixin, BaseEstimator):
         step_hours: float | None = None,
         epochs: int = 60,
         n_jobs: int | None = None,
+        gate: bool = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.sampling_strategy = sampling_strategy
@@ -106,6 +112,7 @@ class TarDiffSampler(OneToOneFeatureMixin, BaseEstimator):
         self.step_hours = step_hours
         self.epochs = epochs
         self.n_jobs = n_jobs
+        self.gate = gate
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None, **metadata: Any) -> "TarDiffSampler":
@@ -133,8 +140,9 @@ class TarDiffSampler(OneToOneFeatureMixin, BaseEstimator):
         wanted = [(self._code(target, key), n) for key, n in self.sampling_strategy_.items()]
         label = np.repeat([c for c, _ in wanted], [n for _, n in wanted]).astype(np.int64)
         seed = self._seed()
-        synthetic_y = target.synthetic(label, seed)
         rows = self._rows(data, target, label, X, seed)
+        label = label if len(rows) else label[:0]
+        synthetic_y = target.synthetic(label, seed)
         self.synthetic_ = np.repeat([False, True], [len(target.code), len(label)])
         if isinstance(X, (str, Path, Dataset)):
             return augmented(data, rows), joined_targets(target.given, synthetic_y)
@@ -216,28 +224,39 @@ class TarDiffSampler(OneToOneFeatureMixin, BaseEstimator):
 
     def _rows(self, data: Dataset, target: Target, label: NDArray[np.int64], X: Any, seed: int) -> Split:
         """The synthetic rows; none are made, and nothing is trained, if none are wanted."""
-        self.surrogate_fit_ = self.movement_ = self.pipeline_ = None
+        self.surrogate_fit_ = self.movement_ = self.pipeline_ = self.gate_ = None
         self.guides_: list[Any] = []
         imitated = target.code != KEPT
         if not len(label):
             return data.train.take(slice(0, 0))
         fold = Dataset(data.manifest, {"train": data.train.take(imitated)})
-        made: Generated = generate(
-            fold,
-            label,
-            model=self.model,
-            features=self.features,
-            guidance=self.guidance,
-            guidance_rows=None if self.guidance_rows is None else self._mask(X, len(imitated))[imitated],
-            pipeline=self.pipeline,
-            meaning=self._meaning(target, X),
-            training=self.training,
-            sampler=self.sampler,
-            minutes=self.budget_minutes,
-            epochs=self.epochs,
-            seed=seed,
-            n_jobs=self.n_jobs,
-        )
+        served = None if self.guidance_rows is None else self._mask(X, len(imitated))[imitated]
+
+        def make(rows: NDArray[np.bool_], label: NDArray[np.int64], earlier: Sequence[Generated]) -> Generated:
+            return generate(
+                Dataset(fold.manifest, {"train": fold.train.take(rows)}),
+                label,
+                model=self.model,
+                features=self.features,
+                guidance=self.guidance,
+                guidance_rows=None if served is None else served[rows],
+                pipeline=self.pipeline,
+                meaning=self._meaning(target, X),
+                training=self.training,
+                sampler=self.sampler,
+                minutes=self.budget_minutes,
+                epochs=self.epochs,
+                seed=seed,
+                n_jobs=self.n_jobs,
+                earlier=earlier,
+            )
+
+        if self.gate:
+            self.gate_ = gated(fold, label, make, 1, seed, progress=False)
+            if not self.gate_.made:
+                print(self.gate_, file=sys.stderr)
+                return data.train.take(slice(0, 0))
+        made = self.gate_.made[0] if self.gate_ else make(np.ones(len(fold.train), bool), label, ())
         fits = [fit.as_dict() for fit in made.surrogates]
         self.surrogate_fit_ = (fits[0] if len(fits) == 1 else fits) or None
         self.pipeline_, self.guides_, self.movement_ = made.pipeline, made.guides, made.movement

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tardiff.commands.demo import demo
-from tardiff.commands.models import fit_classifier, refine, train
+from tardiff.commands.models import adapt, fit_classifier, refine, train
 from tardiff.commands.records import audit, export, prepare, simulate, variables
 from tardiff.commands.results import compare, evaluate, quiz, report
 from tardiff.commands.samples import augment, diagnose, sample
@@ -14,6 +14,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "prepare": prepare,
     "audit": audit,
     "train": train,
+    "adapt": adapt,
     "fit-classifier": fit_classifier,
     "sample": sample,
     "diagnose": diagnose,

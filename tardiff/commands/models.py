@@ -9,7 +9,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from tardiff.commands.options import Data, Out, Threads, use_threads
 from tardiff.errors import TardiffError
 from tardiff.refine.settings import DiscriminatorSettings, PolicySettings, PPOSettings, RefineSettings
-from tardiff.settings import ClassifierSettings, TrainSettings
+from tardiff.settings import AdaptSettings, ClassifierSettings, TrainSettings
 
 
 def train(
@@ -56,6 +56,46 @@ def train(
     last = pipeline.card.history[-1]
     losses = [f"{name.replace('_', ' ')} {value:.3f}" for name, value in last.items() if name != "step"]
     print(f"{out}: " + ", ".join([f"{settings.steps} steps", *losses]))
+
+
+def adapt(
+    run: Annotated[Positional[Path], arg(metavar="RUN")],
+    data: Path,
+    out: Out,
+    settings: OmitArgPrefixes[AdaptSettings] = AdaptSettings(),
+    threads: Threads = None,
+) -> None:
+    """Adapt a generator that was trained elsewhere to a hospital of 100 to 5,000 stays, and write another pipeline folder.
+
+    Distributions of single variables are fitted anew; small changes to the networks learn how local records run. No label of the
+    local stays is learnt from, so the label's effect stays as RUN has it. What local validation rows do not find better is not written.
+    Interrupted, the same command goes on from OUT.partial and ends in the same weights.
+
+    For instance:
+      tardiff adapt runs/p12 --data data/local --out runs/local
+      tardiff adapt runs/p12 --data data/local --rank 0 --out runs/local-norms
+
+    Args:
+        run: Pipeline folder to start from; it is left as it is.
+        data: Dataset folder of the local stays, with labels or without. What it lacks of RUN's variables is never charted in samples;
+            what RUN does not know is left out.
+        out: Pipeline folder to write.
+    """
+    use_threads(threads)
+    from tardiff.base.files import refuse_existing
+    from tardiff.data.dataset import Dataset
+    from tardiff.model.adaptation import adapt
+    from tardiff.model.pipeline import TarDiffPipeline
+    from tardiff.refine.load import load_generator
+
+    refuse_existing(out)
+    pipeline = load_generator(run)
+    if not isinstance(pipeline, TarDiffPipeline):
+        raise TardiffError(f"{run}: a record policy cannot be adapted; adapt a diffusion pipeline, or train a policy on --data")
+    facts = adapt(pipeline, Dataset.load(data), out, settings).card.adaptation
+    kept = f"networks of step {facts['steps_kept']}" if facts["steps_kept"] else "networks as they were, because no step made them better"
+    maps = ", ".join(facts["new_value_maps"]) or "none"
+    print(f"{out}: {kept}, loss {facts['loss_before']:.3f} before and {facts['loss_after']:.3f} after; new distributions of {maps}")
 
 
 def _read_policy_settings(file: Path | None) -> PolicySettings:

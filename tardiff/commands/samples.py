@@ -158,10 +158,13 @@ def augment(
     settings: OmitArgPrefixes[AugmentSettings] = AugmentSettings(),
     threads: Threads = None,
 ) -> None:
-    """Fill up the rare classes of a training split with synthetic rows, which are marked as such.
+    """Fill up the rare classes of a training split with synthetic rows, which are marked as such, if that helps.
+
+    By default rows must help models on held-out training rows by more than chance; otherwise OUT holds the rows as they were.
 
     For instance:
       tardiff augment data/p12 --ratio 0.5 --out data/p12-augmented
+      tardiff augment data/p12 --no-gate --out data/p12-unchecked
       tardiff augment data/p12 --classifier runs/p12-gru --run runs/p12 --out data/p12-guided
       tardiff augment data/p12 --subgroup "age>=65" --out data/p12-old
 
@@ -180,8 +183,10 @@ def augment(
 
     refuse_existing(out)
     folders = [ClassifierFolder.load(path) for path in classifier]
-    result, made = augment(Dataset.load(data), settings, folders, TarDiffPipeline.from_pretrained(run) if run else None)
-    describe(result.save(out), out)
-    print(f"  {len(made.rows):,} of the training rows are synthetic (array `synthetic` of train.safetensors)")
-    if made.movement is not None:
-        print(f"guidance moved the values by {made.movement.value:.3f} sd")
+    result = augment(Dataset.load(data), settings, folders, TarDiffPipeline.from_pretrained(run) if run else None)
+    describe(result.data.save(out), out)
+    if result.gate is not None:
+        print(result.gate)
+    print(f"  {sum(len(made.rows) for made in result.made):,} of the training rows are synthetic (array `synthetic` of train.safetensors)")
+    for movement in (made.movement for made in result.made if made.movement is not None):
+        print(f"guidance moved the values by {movement.value:.3f} sd")

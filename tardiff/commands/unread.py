@@ -130,6 +130,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "augment": (
         Rule(("objective", "strength", "subgroup", "classifier"), lambda given: given["settings"].guidance != "none", "guidance"),
         Rule(("budget-minutes",), lambda given: given["run"] is None, "a generator that is trained here, without --run"),
+        Rule(("batches",), lambda given: given["settings"].gate, "the gate"),
     ),
     "compare": (
         Rule(("refined",), lambda given: "refined" in given["settings"].ways, "refined among --methods"),

@@ -29,6 +29,9 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of differentially private training: epsilon, delta, noise multiplier, sampling rate, clipping norm; empty without."""
     refinement: dict[str, Any] = {}
     """Of `tardiff refine`: its settings, the weights it began from, the iteration that was kept and how it did; empty without."""
+    adaptation: dict[str, Any] = {}
+    """Of `tardiff adapt`: its settings, the generator it began from, what it changed, losses before and after; empty without. Settings
+    and history are then of the generator it began from, and all else is of the rows it was adapted to."""
 
     def __post_init__(self) -> None:
         if not self.task.classes or len(self.class_counts) != len(self.task.classes):

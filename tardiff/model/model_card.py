@@ -56,7 +56,7 @@ the terms under which the data were given apply to what was learnt from them.
 | {loss_head} |
 |{loss_rule}
 {losses}
-{refinement}
+{adaptation}{refinement}
 ## Intended use
 
 Research and teaching: adding synthetic records to the training set of a model of this task, or trying methods where real records
@@ -118,6 +118,7 @@ def model_card(card: Card, codec: Codec) -> str:
         loss_head=" | ".join(name.replace("_", " ") for name in losses),
         loss_rule="---|" * len(losses),
         losses=lines([[f"{entry[n]:.4g}" if n in entry else "" for n in losses] for entry in card.history]),
+        adaptation=_adaptation(card.adaptation),
         refinement=_refinement(card.refinement),
         evaluation=UNEVALUATED,
         begin=BEGIN,
@@ -137,6 +138,22 @@ def _privacy(facts: Mapping[str, float]) -> str:
         "any classifier that guides, its guidance directions, and samples that it has steered; the discriminator and rewards of a "
         "refinement; choices made by looking at the data."
     )
+
+
+def _adaptation(facts: Mapping[str, Any]) -> str:
+    """A part of its own, for the settings and losses above it are of the generator that was adapted."""
+    if not facts:
+        return ""
+    return f"""
+## Adaptation
+
+It learnt elsewhere, with the settings and losses above, and was then adapted to the training data above (`tardiff adapt`). No label
+was learnt from in the second training, so its effect is that of the first source.
+
+| | |
+|---|---|
+{lines(sorted(facts.items()))}
+"""
 
 
 def _refinement(facts: Mapping[str, Any]) -> str:

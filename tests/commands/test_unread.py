@@ -38,6 +38,7 @@ REFUSED = [
     ("augment DATA --out out --guidance none --objective label=1", "objective"),
     ("augment DATA --out out --guidance none --strength 0.1", "strength"),
     ("augment DATA --out out --run RUN --budget-minutes 1", "budget-minutes"),
+    ("augment DATA --out out --no-gate --batches 2", "batches"),
     (f"{COMPARE} --refined RUN --methods none,smote", "refined"),
     (f"{COMPARE} --run RUN --methods none,smote", "run"),
     (f"{COMPARE} --ratios 0.5 --methods none,smote", "ratios"),

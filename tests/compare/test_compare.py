@@ -151,7 +151,9 @@ def reordered(data):
 
 class TestAugment:
     def test_from_folder_to_folder(self, toy, run, clf, tmp_path, capsys):
-        assert call("augment", toy[0], "--classifier", clf[0], "--run", run[0], "--ratio", 0.5, "--out", tmp_path / "more") == 0
+        assert (
+            call("augment", toy[0], "--classifier", clf[0], "--run", run[0], "--ratio", 0.5, "--no-gate", "--out", tmp_path / "more") == 0
+        )
         printed = capsys.readouterr().out
         assert "guidance moved the values by" in printed
         made, real = Dataset.load(tmp_path / "more"), toy[1]
@@ -169,7 +171,7 @@ class TestAugment:
         assert "was augmented with synthetic rows" in capsys.readouterr().err
 
     def test_for_a_subgroup(self, toy, run, clf, tmp_path):
-        shared = ["augment", toy[0], "--classifier", clf[0], "--run", run[0], "--ratio", 0.5]
+        shared = ["augment", toy[0], "--classifier", clf[0], "--run", run[0], "--ratio", 0.5, "--no-gate"]
         assert call(*shared, "--subgroup", "sex=female", "--out", tmp_path / "women") == 0
         assert call(*shared, "--subgroup", "sex=male", "--out", tmp_path / "men") == 0
         women, men = (Dataset.load(tmp_path / name).train for name in ("women", "men"))

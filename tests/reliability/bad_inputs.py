@@ -75,6 +75,7 @@ GUIDE = "sample RUN --classifier CLF --n 5 --out out"
 DIAGNOSE = "diagnose GUIDED --run RUN --classifier CLF --data DATA --out out"
 AUGMENT = "augment DATA --out out"
 COMPARE = "compare DATA --out out"
+ADAPT = "adapt RUN --data DATA --out out"
 REFINE = "refine RUN --data DATA --out out"
 EVALUATE = "evaluate --real DATA --synthetic a=GUIDED --out out"
 REPORT = "report EVAL --out out.html"
@@ -218,6 +219,21 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
         "--seed -1",
         "--subgroup height",
         "--guidance gap",
+        "--batches 0",
+        "--batches 1000",
+        "--threads 0",
+    ),
+    ADAPT: (
+        "--steps 0",
+        "--batch-size 0",
+        "--learning-rate 0",
+        "--learning-rate inf",
+        "--weight-decay -1",
+        "--rank -1",
+        "--rank 5000",
+        "--validate-every 0",
+        "--patience 0",
+        "--seed -1",
         "--threads 0",
     ),
     COMPARE: (
@@ -313,6 +329,8 @@ def command_lines() -> Iterator[Case]:
         "diagnose GUIDED --out out": "--run",
         "augment DATA": "--out",
         "compare DATA": "--out",
+        "adapt --data DATA --out out": "RUN",
+        "adapt RUN --out out": "--data",
         "refine RUN --out out": "--data",
         "evaluate --synthetic a=GUIDED --out out": "--real",
         "report": "EVAL",
@@ -341,6 +359,7 @@ def places() -> Iterator[Case]:
         DIAGNOSE: "GUIDED",
         AUGMENT: "DATA",
         COMPARE: "DATA",
+        ADAPT: "RUN",
         REFINE: "RUN",
         EVALUATE: "DATA",
         REPORT: "EVAL",
@@ -361,7 +380,7 @@ def places() -> Iterator[Case]:
     yield Case(TRAIN.replace("DATA", "round"), "a link to itself (DATA)", "round", spoil.loop("round"))
     yield Case(SAMPLE.replace("RUN", "round"), "a link to itself (RUN)", "round", spoil.loop("round"))
     yield Case(MIMIC.replace("MIMIC", "round"), "a link to itself (MIMIC)", "round", spoil.loop("round"))
-    for base in (TRAIN, FIT, SAMPLE, DIAGNOSE, AUGMENT, COMPARE, REFINE, EVALUATE, EXPORT, MIMIC, SIMULATE, DEMO, REPORT, QUIZ):
+    for base in (TRAIN, FIT, SAMPLE, DIAGNOSE, AUGMENT, COMPARE, ADAPT, REFINE, EVALUATE, EXPORT, MIMIC, SIMULATE, DEMO, REPORT, QUIZ):
         out = base.split("--out ")[1]
         yield Case(base, "OUT exists", out, spoil.put(out, "mine"))
         inside = base.replace(f"--out {out}", f"--out file/{out}")
@@ -389,6 +408,10 @@ def places() -> Iterator[Case]:
     yield Case(FIT + " --architecture gru --epochs 1 --learning-rate 1e30", "steps that no network survives", "--learning-rate")
     yield Case(FIT + " --run CLF", "a classifier folder for a pipeline", "clf")
     yield Case(TRAIN.replace("DATA", "EVAL"), "an evaluation folder for a data set", "eval")
+    yield Case(ADAPT.replace("RUN", "POLICY"), "a policy folder to adapt", "policy")
+    yield Case(ADAPT.replace("RUN", "CLF"), "a classifier folder to adapt", "clf")
+    yield Case(ADAPT.replace("DATA", "EVAL"), "an evaluation folder to adapt to", "eval")
+    yield Case(ADAPT + " --learning-rate 1e30", "steps that no network survives", "--learning-rate")
     yield Case(REFINE.replace("RUN", "POLICY"), "a policy folder to refine", "policy")
     yield Case(REFINE.replace("DATA", "OTHER"), "another data set than the generator's", "--data")
     yield Case(REFINE + " --rewards influence=1 --classifier OTHERCLF", "a classifier of another data set", "--classifier")
