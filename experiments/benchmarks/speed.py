@@ -31,6 +31,7 @@ from experiments.benchmarks import naive
 from experiments.benchmarks.clock import in_turn, machine
 from experiments.benchmarks.convolution import throughput
 from experiments.benchmarks.made_up import made_up, untrained
+from tardiff.base.device import chunk_rows
 from tardiff.base.files import write_json
 from tardiff.base.noise import row_seeds
 from tardiff.classifier.folder import ClassifierFolder, fit_classifier
@@ -42,10 +43,11 @@ from tardiff.evaluate import evaluate
 from tardiff.guidance.build import build_guide
 from tardiff.guidance.influence import guidance_direction
 from tardiff.model.pipeline import TarDiffPipeline
-from tardiff.model.sampling import CHUNK, UNGUIDED, Guide
+from tardiff.model.sampling import UNGUIDED, Guide
 from tardiff.model.training import Networks, NoisyRows, Steps, new_optimizer
 from tardiff.settings import ClassifierSettings, EvaluateSettings, GuidanceSettings, SamplerSettings, TrainSettings
 
+CHUNK = chunk_rows(torch.device("cpu"))
 ROUNDS = 3
 STARTS = 7
 WORSE = 1.2

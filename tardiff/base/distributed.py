@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from accelerate import PartialState
     from torch import Tensor, nn
 
+from tardiff.base.device import here
+
 T = TypeVar("T")
 
 
@@ -36,10 +38,9 @@ def main_process() -> bool:
 
 def state() -> "PartialState":
     """accelerate's state: meets the other processes, by NCCL on GPUs and gloo on CPUs, and knows this one's device."""
-    import torch
     from accelerate import PartialState
 
-    return PartialState(cpu=not torch.cuda.is_available())
+    return PartialState(cpu=here().type == "cpu")
 
 
 def barrier() -> None:

@@ -95,10 +95,14 @@ def refuse_existing(path: str | Path) -> None:
         raise TardiffError(f"{path}: cannot be written ({ground} is no folder that can be written to); choose another --out")
 
 
+KEPT = "kept"
+"""Folder in a folder for what was measured with it: no part of what it is."""
+
+
 def digest(path: str | Path) -> str:
-    """SHA-256 of all files of a folder, with their names; of a folder that is not there, that of nothing."""
+    """SHA-256 of all files of a folder but those in `KEPT`, with their names; of a folder that is not there, that of nothing."""
     path, total = Path(path), hashlib.sha256()
-    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+    for file in sorted(file for file in path.rglob("*") if file.is_file() and file.parent != path / KEPT):
         total.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
         total.update(file.read_bytes())
     return total.hexdigest()

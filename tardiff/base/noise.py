@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tardiff.base.device import wide
 from tardiff.errors import TardiffError
 from tardiff.settings import MAX_SEED
 
@@ -90,7 +91,7 @@ def _uniform(purpose: str, seeds: Sequence[int], step: int, count: int, device: 
     block = torch.arange(-(-count // 4), device=device)[None]
     name = _number(purpose)
     words = philox((block, step, name & WORD, name >> 32), (seed & WORD, seed >> 32))
-    return (torch.stack(words, dim=2).flatten(1)[:, :count].double() + 0.5) / 2**32
+    return (wide(torch.stack(words, dim=2).flatten(1)[:, :count]) + 0.5) / 2**32
 
 
 def philox(counter: tuple[Tensor | int, ...], key: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -59,9 +59,9 @@ def last_layer_direction(hessian: Tensor, g: Tensor, damping: float = DAMPING) -
     Raises:
         TardiffError: H is 0.
     """
-    matrix = hessian.double()
+    matrix = hessian.cpu().double()
     mean = matrix.trace() / len(matrix)
     if mean <= 0:
         raise TardiffError("--curvature last-layer: the classifier is certain of every row, so its loss has no curvature; use none")
     factor = torch.linalg.cholesky(matrix + damping * mean * torch.eye(len(matrix), dtype=torch.float64))
-    return torch.cholesky_solve(g.double().reshape(-1, 1), factor).reshape(g.shape).to(g)
+    return torch.cholesky_solve(g.cpu().double().reshape(-1, 1), factor).reshape(g.shape).to(g)

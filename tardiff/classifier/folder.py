@@ -1,5 +1,6 @@
 """The classifier folder: a trained classifier with all that guidance needs to know of it."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tardiff.base.device import device_of
 from tardiff.base.files import new_folder, read_struct, write_struct
 from tardiff.base.noise import stream
 from tardiff.classifier.curvature import last_layer_hessian
@@ -127,6 +130,17 @@ class ClassifierFolder:
         gradients = [torch.cat([g[HEAD[0]], g[HEAD[1]][..., None]], dim=-1) for g in heads]
         return cls(card, codec, classifier, trajectory, gradients, _hessian(path / "curvature.safetensors", gradients[0][0].numel()))
 
+    @property
+    def device(self) -> torch.device:
+        """Where its networks compute."""
+        return device_of(self.classifier)
+
+    def to(self, device: torch.device) -> "ClassifierFolder":
+        """The same folder, whose networks and gradients are on a device; the Hessian, which is factored once, stays."""
+        trajectory = [{name: tensor.to(device) for name, tensor in state.items()} for state in self.trajectory]
+        classifier, gradients = copy.deepcopy(self.classifier).to(device), [g.to(device) for g in self.gradients]
+        return replace(self, classifier=classifier, trajectory=trajectory, gradients=gradients)
+
     def checkpoints(self) -> list[Classifier]:
         """The classifier along its trajectory."""
         return at_checkpoints(self.classifier, self.trajectory)
@@ -166,6 +180,7 @@ class ClassifierFolder:
             guidance_rows=rows,
             guidance_counts=tuple(torch.bincount(label, minlength=classes).tolist()),
         )
+        seen, label = seen.to(self.device), label.to(self.device)
         return replace(self, card=card, gradients=[class_gradients(c, seen, label, classes) for c in checkpoints])
 
 
@@ -249,9 +264,20 @@ def certainty(classifier: Classifier, seen: Tensor, label: Tensor) -> float:
         seen: [N, 2 C, T].
         label: [N].
     """
+    return by_class(log_probabilities(classifier, seen, label), label.numpy())[0]
+
+
+def log_probabilities(classifier: Classifier, seen: Tensor, label: Tensor) -> NDArray[np.float64]:
+    """Log-probability of each row's label, [N]; arguments as of `certainty`."""
     probability = Classifier.probability(classifier, seen)[np.arange(len(label)), label.numpy()]
-    logs = np.log(np.maximum(probability, 1e-12))
-    return float(np.mean([logs[label.numpy() == c].mean() for c in np.unique(label.numpy())]))
+    return np.log(np.maximum(probability, 1e-12))
+
+
+def by_class(value: NDArray[np.float64], label: NDArray[np.int64]) -> tuple[float, float]:
+    """Mean of some numbers [N], every class counting alike, and its standard error."""
+    of_class = [value[label == c] for c in np.unique(label)]
+    error = sum(own.var() / len(own) for own in of_class) ** 0.5 / len(of_class)
+    return float(np.mean([own.mean() for own in of_class])), float(error)
 
 
 def _rows(codec: Codec, split: Split) -> tuple[Tensor, Tensor]:

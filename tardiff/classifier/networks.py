@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tardiff.base.device import device_of, here
 from tardiff.data.summaries import SUMMARIES, summary
 from tardiff.errors import TardiffError
 from tardiff.model.sinusoids import sinusoids
@@ -62,7 +64,8 @@ class Classifier(nn.Module):
     def probability(self, seen: Tensor, batch_size: int = 512) -> NDArray[np.float64]:
         """Class probabilities [N, classes], in evaluation mode."""
         self.eval()
-        return torch.cat([self.logits(part).softmax(1) for part in seen.split(batch_size)]).double().numpy()
+        device = device_of(self)
+        return torch.cat([self.logits(part.to(device)).softmax(1).cpu() for part in seen.split(batch_size)]).double().numpy()
 
 
 class GRUEncoder(nn.Module):
@@ -74,8 +77,14 @@ class GRUEncoder(nn.Module):
 
     def forward(self, seen: Tensor) -> Tensor:
         """[b, c, t] to [b, width]."""
-        _, last = self.gru(rearrange(seen, "b c t -> b t c"))
+        _, last = read_by(self.gru, seen)
         return rearrange(last, "direction b h -> b (direction h)")
+
+
+def read_by(network: nn.Module, seen: Tensor) -> Any:
+    """What a recurrent network gives for seen [b, c, t]; for a guide's gradient without cuDNN, which has it in training mode only."""
+    with torch.backends.cudnn.flags(enabled=False) if seen.requires_grad and not network.training else nullcontext():
+        return network(rearrange(seen, "b c t -> b t c"))
 
 
 class LSTMEncoder(nn.Module):
@@ -87,7 +96,7 @@ class LSTMEncoder(nn.Module):
 
     def forward(self, seen: Tensor) -> Tensor:
         """[b, c, t] to [b, width]."""
-        _, (last, _) = self.lstm(rearrange(seen, "b c t -> b t c"))
+        _, (last, _) = read_by(self.lstm, seen)
         return rearrange(last, "direction b h -> b (direction h)")
 
 
@@ -241,7 +250,7 @@ def fit(
     classifier: Classifier | None = None,
     balance: float | None = None,
 ) -> Fit:
-    """Train with early stopping on validation AUPRC, or for all epochs where there are no validation rows.
+    """Train, on the device that was chosen, with early stopping on validation AUPRC, or for all epochs where there are no validation rows.
 
     Args:
         seen: training rows as `Codec.encode` shows them, [N, 2 C, T].
@@ -259,6 +268,8 @@ def fit(
     if validation is not None and len(torch.unique(validation[1])) < 2:
         raise TardiffError("the validation rows have one class only; AUPRC needs both (use a larger validation split)")
     classifier = build(settings, seen.shape[1], classes) if classifier is None else classifier
+    device = here()
+    classifier, seen, label = classifier.to(device), seen.to(device), label.to(device)
     power = float(settings.class_weights) if balance is None else balance
     weight = (len(label) / (classes * torch.bincount(label, minlength=classes).clamp(min=1))) ** power if power else None
     optimizer = torch.optim.AdamW(classifier.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
@@ -286,10 +297,10 @@ def fit(
             if epoch - best_epoch >= settings.patience:
                 break
     if validation is None:
-        return Fit(classifier.eval(), [], [], history)
+        return Fit(classifier.cpu().eval(), [], [], history)
     kept = sorted({e for e in EPOCHS_KEPT if e < best_epoch} | {best_epoch})
     classifier.load_state_dict(states[best_epoch])
-    return Fit(classifier.eval(), [states[e] for e in kept], kept, history)
+    return Fit(classifier.cpu().eval(), [{n: t.cpu() for n, t in states[e].items()} for e in kept], kept, history)
 
 
 def _epoch(
@@ -297,7 +308,7 @@ def _epoch(
 ) -> float:
     classifier.train()
     loss_of = getattr(classifier, "training_loss", classifier.loss)  # a user's own network has a loss only
-    total = 0.0
+    total = torch.zeros((), device=seen.device)
     for rows in torch.randperm(len(label)).split(batch_size):
         loss = loss_of(seen[rows], label[rows])
         if weight is not None:
@@ -306,8 +317,8 @@ def _epoch(
         loss.mean().backward()
         nn.utils.clip_grad_norm_(classifier.parameters(), 1.0)
         optimizer.step()
-        total += float(loss.detach().sum())
-    return total / len(label)
+        total += loss.detach().sum()
+    return float(total) / len(label)
 
 
 def auprc(label: NDArray[np.int64], probability: NDArray[np.float64]) -> float:

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from tardiff.commands.options import Data, Out, Threads, use_threads
+from tardiff.base.device import use_device
+from tardiff.commands.options import Data, Device, Out, Threads, use_threads
 from tardiff.errors import TardiffError
 from tardiff.refine.settings import DiscriminatorSettings, PolicySettings, PPOSettings, RefineSettings
 from tardiff.settings import AdaptSettings, ClassifierSettings, TrainSettings
@@ -19,6 +20,7 @@ def train(
     model: Literal["diffusion", "policy"] = "diffusion",
     settings: OmitArgPrefixes[TrainSettings] = TrainSettings(),
     policy_settings: Annotated[Path | None, arg(metavar="FILE")] = None,
+    device: Device = "auto",
     threads: Threads = None,
 ) -> None:
     """Train a generator on a dataset folder and write a folder to sample from.
@@ -40,6 +42,7 @@ def train(
     """
     policy = _read_policy_settings(policy_settings)
     use_threads(threads)
+    use_device(device)
     from tardiff.data.dataset import Dataset
 
     dataset = Dataset.load(data)
@@ -115,6 +118,7 @@ def fit_classifier(
     guidance_rows: str = "all",
     run: Path | None = None,
     settings: OmitArgPrefixes[ClassifierSettings] = ClassifierSettings(),
+    device: Device = "auto",
     threads: Threads = None,
 ) -> None:
     """Train the clinical model that the synthetic data shall serve.
@@ -136,6 +140,7 @@ def fit_classifier(
         run: Pipeline folder that the classifier shall guide, if it learnt from other rows than DATA's (without labels, say).
     """
     use_threads(threads)
+    use_device(device)
     from tardiff.base.files import refuse_existing
     from tardiff.base.progress import bar
     from tardiff.classifier import folder as classifier_folder
@@ -167,6 +172,7 @@ def refine(
     settings: OmitArgPrefixes[RefineSettings] = RefineSettings(),
     ppo: OmitArgPrefixes[PPOSettings] = PPOSettings(),
     discriminator: DiscriminatorSettings = DiscriminatorSettings(),
+    device: Device = "auto",
     threads: Threads = None,
 ) -> None:
     """Refine a diffusion pipeline by rewards of its samples (PPO on the reverse steps) and write another pipeline folder.
@@ -187,6 +193,7 @@ def refine(
         discriminator: Of the network that tells samples from real rows.
     """
     use_threads(threads)
+    on = use_device(device)
     from tardiff.base.files import refuse_existing
     from tardiff.classifier.folder import ClassifierFolder
     from tardiff.data.dataset import Dataset
@@ -195,12 +202,12 @@ def refine(
     from tardiff.refine.load import load_generator
 
     refuse_existing(out)
-    pipeline = load_generator(run)
+    pipeline = load_generator(run).to(on)
     if not isinstance(pipeline, TarDiffPipeline):
         raise TardiffError(f"{run}: a record policy is trained by rewards already; refine a diffusion pipeline")
     if classifier and not {"influence", "value"} & {term.partition("=")[0].strip() for term in settings.rewards.split(",")}:
         raise TardiffError("--classifier: only the rewards influence and value read it; add influence=0.5, say, to --rewards")
-    folder = ClassifierFolder.load(classifier) if classifier else None
+    folder = ClassifierFolder.load(classifier).to(on) if classifier else None
     refined = refine(pipeline, Dataset.load(data), out, settings, ppo, discriminator, folder)
     warning = "WORSE than its base, " if refined.check.worse else ""
     print(f"{out}: iteration {refined.iteration} of {settings.iterations}, {warning}{refined.check}")

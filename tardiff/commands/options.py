@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
+from tardiff.base.device import DeviceName
 from tardiff.errors import TardiffError
 
 Data = Annotated[Positional[Path], arg(metavar="DATA")]
@@ -13,6 +14,12 @@ Out = Annotated[Path, arg(metavar="PATH")]
 Threads = Annotated[
     int | None,
     arg(metavar="N", help="Threads to compute with (default: the cores that idle now). Trained weights depend on it in their last digits."),
+]
+
+
+Device = Annotated[
+    DeviceName,
+    arg(help="Where networks compute: `auto` is the GPU of CUDA if there is one. Numbers differ between devices in their last digits."),
 ]
 
 

@@ -5,8 +5,9 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
+from tardiff.base.device import use_device
 from tardiff.base.distributed import main_process
-from tardiff.commands.options import Data, Out, Threads, by_name, use_threads
+from tardiff.commands.options import Data, Device, Out, Threads, by_name, use_threads
 from tardiff.errors import TardiffError
 from tardiff.settings import CompareSettings, EvaluateSettings
 
@@ -21,6 +22,7 @@ def evaluate(
     cache: Path | None = None,
     rules: Path | None = None,
     settings: OmitArgPrefixes[EvaluateSettings] = EvaluateSettings(),
+    device: Device = "auto",
 ) -> None:
     """Measure what synthetic data sets are worth: utility (of subgroups, too), fidelity, what gives records away, and privacy.
 
@@ -62,8 +64,9 @@ def evaluate(
     refuse_existing(out)
     checked = rules_of(read_yaml(rules), str(rules)) if rules else {}
     named, guides = by_name("--synthetic", synthetic), by_name("--classifier", classifier)
-    pipeline = TarDiffPipeline.from_pretrained(run) if run else None
-    classifiers = {name: ClassifierFolder.load(path) for name, path in guides.items()}
+    on = use_device(device)
+    pipeline = TarDiffPipeline.from_pretrained(run).to(on) if run else None
+    classifiers = {name: ClassifierFolder.load(path).to(on) for name, path in guides.items()}
     real_data = Dataset.load(real)
     sets = {name: read_synthetic(path, real_data) for name, path in named.items()}
     partial = partial_folder(out)

@@ -1,13 +1,16 @@
 """From models to synthetic records, and what guidance did to them."""
 
+import hashlib
+import json
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
-from tardiff.commands.options import Data, Out, Threads, describe, use_threads
+from tardiff.base.device import use_device
+from tardiff.commands.options import Data, Device, Out, Threads, describe, use_threads
 from tardiff.settings import AugmentSettings, GuidanceSettings, SamplerSettings, SelectionSettings
 
 
@@ -26,6 +29,7 @@ def sample(
     privacy_filter: Path | None = None,
     descriptors: Path | None = None,
     seed: int = 0,
+    device: Device = "auto",
     threads: Threads = None,
 ) -> None:
     """Sample a synthetic data set, steered towards a classifier or not.
@@ -56,7 +60,8 @@ def sample(
             only through the labels.
     """
     use_threads(threads)
-    from tardiff.base.files import digest, refuse_existing
+    on = use_device(device)
+    from tardiff.base.files import KEPT, digest, refuse_existing
     from tardiff.base.partial import partial_folder
     from tardiff.classifier.folder import ClassifierFolder
     from tardiff.data.dataset import Dataset
@@ -65,14 +70,16 @@ def sample(
     from tardiff.synthesis.sample_store import SampleStore
 
     refuse_existing(out)
-    asked = {"n": n, "seed": seed, "label_ratio": label_ratio, "guidance": asdict(guidance), "selection": asdict(selection)}
-    asked |= {"sampler": asdict(replace(sampler, batch_size=1))}  # which changes no sample
-    asked |= {"made by": [digest(path) for path in (run, *classifier, descriptors, guidance_data) if path is not None]}
-    asked |= {"guidance_rows": guidance_rows}
+    steered: dict[str, Any] = {"guidance": asdict(guidance), "guidance_rows": guidance_rows}
+    steered |= {"sampler": asdict(replace(sampler, batch_size=1))}  # which changes no sample
+    steered |= {"made by": [digest(path) for path in (run, *classifier, descriptors, guidance_data) if path is not None]}
+    kept = run / KEPT / f"match-{hashlib.sha256(json.dumps(steered).encode()).hexdigest()[:16]}.json"
+    known = kept.exists()
+    asked = steered | {"n": n, "seed": seed, "label_ratio": label_ratio, "selection": asdict(selection), "device": on.type}
     store = SampleStore(partial_folder(out), asked)
-    generator = load_generator(run)
+    generator = load_generator(run).to(on)
     result = synthesise(
-        described(generator, load_generator(descriptors)) if descriptors else generator,
+        described(generator, load_generator(descriptors).to(on)) if descriptors else generator,
         n,
         classifier=[ClassifierFolder.load(path) for path in classifier],
         guidance=guidance,
@@ -85,11 +92,14 @@ def sample(
         relabel=relabel,
         seed=seed,
         store=store,
+        kept_match=kept,
     )
     describe(result.dataset.save(out), out)
     store.clear()
     if result.match is not None:
         print(result.match)
+        if kept.exists():
+            print(f"({'measured before; read from' if known else 'kept in'} {kept})")
     if result.dropped is not None:
         print(result.dropped)
     moved = result.movement

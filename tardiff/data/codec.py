@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from torch import Tensor
 
+from tardiff.base.device import wide
 from tardiff.base.files import read_struct, write_struct
 from tardiff.data.dataset import Channel, Manifest, Split
 from tardiff.data.resolution import ABSENT, FIRST_GRID, WHOLE, Grid, cells_of, chart_of, fit_grids, settle
@@ -101,6 +102,14 @@ def _interpolate(x: NDArray[np.floating], xs: tuple[float, ...], ys: tuple[float
     low, high = (ys[1] - ys[0]) / (xs[1] - xs[0]), (ys[-1] - ys[-2]) / (xs[-1] - xs[-2])
     result = np.where(x < xs[0], ys[0] + low * (x - xs[0]), result)
     return np.where(x > xs[-1], ys[-1] + high * (x - xs[-1]), result)
+
+
+def _interpolated(x: Tensor, xs: tuple[float, ...], ys: tuple[float, ...]) -> Tensor:
+    """The same on any device, where a record does not leave it."""
+    knots, heights = (torch.tensor(of, dtype=x.dtype, device=x.device) for of in (xs, ys))
+    low = (torch.searchsorted(knots, x.contiguous()) - 1).clamp(0, len(xs) - 2)
+    slope = (heights[1:] - heights[:-1]) / (knots[1:] - knots[:-1])
+    return heights[low] + slope[low] * (x - knots[low])
 
 
 @dataclass(frozen=True)
@@ -304,12 +313,12 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def _in_order(self, score: Tensor, observed: Tensor, members: list[int]) -> Tensor:
         """Scores of a chain, [B, members, T]: what is out of order in physical units changes places; the rest keeps its bits."""
-        maps = [self.maps[c] for c in members]
-        physical = np.stack([m.to_value(score[:, k].double().cpu().numpy()) for k, m in enumerate(maps)], axis=1)
-        target = physical.copy()
-        _put_in_order(target, observed.cpu().numpy(), list(range(len(members))))
-        back = torch.from_numpy(np.stack([m.to_score(target[:, k]) for k, m in enumerate(maps)], axis=1))
-        return torch.where(torch.from_numpy(target != physical).to(score.device), back.to(score), score)
+        maps, wider = [self.maps[c] for c in members], wide(score)
+        physical = torch.stack([_interpolated(wider[:, k], m.score, m.value) for k, m in enumerate(maps)], dim=1)
+        ascending = torch.where(observed, physical, torch.inf).sort(dim=1).values  # observed values first
+        target = torch.where(observed, ascending.gather(1, (observed.cumsum(dim=1) - 1).clamp(min=0)), physical)
+        back = torch.stack([_interpolated(target[:, k], m.value, m.score) for k, m in enumerate(maps)], dim=1)
+        return torch.where(target != physical, back.clamp(-Z_LIMIT, Z_LIMIT).to(score), score)
 
     def _index(self, name: str) -> int:
         return [channel.name for channel in self.channels].index(name)

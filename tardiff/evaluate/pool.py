@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import joblib
 
+from tardiff.base.device import here
 from tardiff.base.distributed import barrier, local_world_size, round_robin
 from tardiff.base.progress import bar
 from tardiff.base.threads import one_thread
@@ -67,12 +68,12 @@ class Fit:
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of what computes the numbers, as far as it is installed."""
+    """Versions of what computes the numbers, as far as it is installed, and the device if it is not the CPU."""
     found = {}
     for package in PACKAGES:
         with suppress(PackageNotFoundError):
             found[package] = version(package)
-    return found
+    return found if here().type == "cpu" else found | {"device": here().type}
 
 
 def run_fits(fits: Iterable[Fit], sets: Sets, workers: int, kept: Cache, progress: bool = True) -> dict[Fit, Arrays]:

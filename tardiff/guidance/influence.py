@@ -108,7 +108,7 @@ def guidance_direction(gradients: Tensor, counts: Sequence[int]) -> Tensor:
         gradients: `class_gradients` of the guidance rows, [classes, outputs, width + 1].
         counts: guidance rows of each class.
     """
-    rows = torch.tensor(counts, dtype=torch.float32)
+    rows = torch.tensor(counts, dtype=torch.float32, device=gradients.device)
     return einsum(rows / rows.sum(), gradients, "c, c k d -> k d").expand_as(gradients)
 
 
@@ -124,6 +124,6 @@ def contrastive_direction(gradients: Tensor, counts: Sequence[int]) -> Tensor:
     """
     if 0 in counts:
         raise TardiffError("--objective contrastive: a class has no guidance row; choose guidance rows of every class")
-    rows = torch.tensor(counts, dtype=torch.float32)
-    others = rows.expand(len(rows), -1) * (1 - torch.eye(len(rows)))
+    rows = torch.tensor(counts, dtype=torch.float32, device=gradients.device)
+    others = rows.expand(len(rows), -1) * (1 - torch.eye(len(rows), device=rows.device))
     return gradients - einsum(others / others.sum(1, keepdim=True), gradients, "c o, o k d -> c k d")

@@ -3,8 +3,10 @@
 import math
 from dataclasses import dataclass, field, fields
 
+import torch
 from torch import Tensor
 
+from tardiff.base.device import wide
 from tardiff.base.distributed import gather_objects
 from tardiff.model.sampling import Step
 
@@ -60,13 +62,13 @@ class GuidanceLog:
 
     def __call__(self, step: Step, x_t: Tensor, x_next: Tensor, change: Tensor) -> None:
         """Add one batch."""
-        sums = self.steps.setdefault(step.index, Sums())
-        sums.change += float(change.double().square().sum())
-        sums.update += float((x_next - x_t).double().square().sum())
-        sums.count += change.numel()
-        if step.index and self.before is not None:  # a batch runs through all its steps before the next one starts
-            sums.before += float(self.before.double().square().sum())
-            sums.along += float((change.double() * self.before.double()).sum())
+        sums = self.steps.get(step.index, Sums())
+        # A batch runs through all its steps before the next one starts.
+        now, moved = wide(change), wide(x_next - x_t)
+        before = wide(self.before) if step.index and self.before is not None else torch.zeros_like(now)
+        products = (now * now, moved * moved, before * before, now * before)
+        squares, updates, befores, along = torch.stack([product.sum() for product in products]).tolist()
+        self.steps[step.index] = sums + Sums(squares, updates, befores, along, change.numel())
         self.before = change
 
     def over_processes(self) -> "GuidanceLog":

@@ -98,7 +98,7 @@ class ChartingModel(ModelMixin, ConfigMixin):
     @torch.no_grad()
     def sample(self, label: Tensor, seeds: Sequence[int], steps: int, static: Tensor | None = None) -> Tensor:
         """Draw one chart a seed, int64 [N, C, steps]; chart i depends on label[i], static[i] and seeds[i] alone."""
-        chance = uniform("chart", seeds, 0, (len(self.sizes), steps)).float().to(label.device)
+        chance = uniform("chart", seeds, 0, (len(self.sizes), steps), label.device).float()
         (chart,) = in_chunks(lambda *arguments: (self._drawn(*arguments),), label, chance, static)
         return chart
 
@@ -107,7 +107,7 @@ class ChartingModel(ModelMixin, ConfigMixin):
         chart = torch.zeros(chance.shape, dtype=torch.int64, device=chance.device)
         symbols = torch.zeros(len(chance), chance.shape[2], self.within.in_features, device=chance.device)
         memory = torch.empty(len(chance), 0, 2 * self.config.width, device=chance.device)
-        last = [int(possible.nonzero().max()) for possible in self.possible]
+        last = [max(symbol for symbol, share in enumerate(rate) if share > 0) for rate in self.config.symbol_rate]
         for t in range(chance.shape[2]):
             read = self._read(self._past(chart[..., : t + 1], symbols[:, : t + 1], t), label, static)
             memory = torch.cat([memory, self.memory(self.norm(read))], dim=1)
@@ -171,7 +171,8 @@ class Within(nn.Linear):
     def forward(self, symbols: Tensor) -> Tensor:
         """[batch, time, symbols] to [batch, time, C, hidden]."""
         channel = torch.arange(self.channels, device=self.weight.device)
-        allowed = channel.repeat_interleave(torch.tensor(self.sizes, device=channel.device)) < channel[:, None]
+        sizes = torch.tensor(self.sizes, device=channel.device)
+        allowed = channel.repeat_interleave(sizes, output_size=self.in_features) < channel[:, None]
         weight = self.weight * allowed.repeat_interleave(self.out_features // self.channels, dim=0)
         return rearrange(F.linear(symbols, weight, self.bias), "b t (c h) -> b t c h", c=self.channels)
 

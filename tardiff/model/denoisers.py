@@ -11,7 +11,7 @@ def with_cfg(denoiser: Denoiser, unconditional: int, cfg_scale: float, window: f
     """Classifier-free guidance (Ho & Salimans, arXiv 2207.12598): a denoiser that exaggerates what the label changes.
 
     v = v(no label, s) + cfg_scale (v(label, s) - v(no label, s)), in the first steps (arXiv 2404.07724 on why not in all). The
-    descriptors s are the same in both, so that their effect is as it was learnt.
+    descriptors s are the same in both, so that their effect is as it was learnt. Both are asked for in one batch.
 
     Args:
         denoiser: trained with labels dropped, whatever else was.
@@ -25,8 +25,14 @@ def with_cfg(denoiser: Denoiser, unconditional: int, cfg_scale: float, window: f
     def guided(x_t: Tensor, timestep: Tensor, label: Tensor, static: Tensor | None, chart: Tensor) -> Tensor:
         if float(timestep[0]) < (1 - window) * TIMESTEPS - 1:
             return denoiser(x_t, timestep, label, static, chart)
-        plain = denoiser(x_t, timestep, torch.full_like(label, unconditional), static, chart)
-        return plain if cfg_scale == 0 else plain + cfg_scale * (denoiser(x_t, timestep, label, static, chart) - plain)
+        none = torch.full_like(label, unconditional)
+        if cfg_scale == 0:
+            return denoiser(x_t, timestep, none, static, chart)
+        pairs = (x_t, x_t), (timestep, timestep), (none, label), (chart, chart)
+        x_t, timestep, label, chart = (torch.cat(pair) for pair in pairs)
+        static = None if static is None else torch.cat([static, static])
+        plain, told = denoiser(x_t, timestep, label, static, chart).chunk(2)
+        return plain + cfg_scale * (told - plain)
 
     return guided
 

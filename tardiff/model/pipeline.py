@@ -13,6 +13,7 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tardiff.base.device import device_of, use_device
 from tardiff.base.distributed import gather, shard
 from tardiff.base.files import new_folder, replace_file, write_struct
 from tardiff.data.codec import Codec
@@ -80,6 +81,19 @@ class RecordGenerator(ABC):
     guidable = True
 
     @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    @abstractmethod
+    def to(self, device: torch.device | str) -> "RecordGenerator":
+        """The same generator, whose networks are and compute on a device; what it draws comes back to the CPU.
+
+        Raises:
+            TardiffError: the machine has no such device.
+        """
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Names of the labels."""
         return self.card.task.classes
@@ -103,6 +117,7 @@ class RecordGenerator(ABC):
         guide: Guide = UNGUIDED,
         callback: Callback | None = None,
         progress: str | None = None,
+        like: Samples | None = None,
     ) -> Samples:
         """Draw one record a seed; record i depends on label[i] and seeds[i] alone."""
 
@@ -172,6 +187,17 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
         """The U-Net as it reads labels, or as it ignores them if it learnt without."""
         return with_cfg(self.unet, len(self.classes), self.cfg_scale, self.window) if self.labelled else label_free(self.unet)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return device_of(self.unet)
+
+    def to(self, device: torch.device | str) -> "TarDiffPipeline":
+        """The same pipeline, whose networks are and compute on a device."""
+        for network in (self.unet, self.charting):
+            network.to(use_device(device) if isinstance(device, str) else device)
+        return self
+
     def with_cfg(self, cfg_scale: float, window: float) -> "TarDiffPipeline":
         """The same generator, whose samples exaggerate what the label changes (see `denoisers.with_cfg`)."""
         guided = TarDiffPipeline(self.unet, self.charting, self.scheduler, self.codec, self.statics, self.card)
@@ -231,6 +257,7 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
         guide: Guide = UNGUIDED,
         callback: Callback | None = None,
         progress: str | None = None,
+        like: Samples | None = None,
     ) -> Samples:
         """Draw one record a seed; record i depends on label[i] and seeds[i] alone.
 
@@ -243,16 +270,21 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
             guide: what steers.
             callback: called after every reverse step.
             progress: title of a progress bar; None shows none.
+            like: samples of the same labels and seeds, however they were steered: their descriptors and charts, which no guide changes, are
+                taken and not drawn again.
 
         Raises:
             TardiffError: the solver broke down (diffusers' stochastic DDIM does with five steps).
         """
         settings = settings or SamplerSettings()
         known = label if self.labelled else np.zeros_like(label)
-        static = self.statics.sample(known, seeds)
+        static = self.statics.sample(known, seeds) if like is None else like.static
         mine = shard(len(label))
         encoded = self.statics.encode(static[mine]).to(self.device)
-        chart = self.charting.sample(torch.from_numpy(known[mine]).to(self.device), seeds[mine], self.codec.steps, encoded)
+        if like is None:
+            chart = self.charting.sample(torch.from_numpy(known[mine]).to(self.device), seeds[mine], self.codec.steps, encoded)
+        else:
+            chart = like.chart[mine].to(self.device)
         scheduler = dpm_solver(settings.eta) if settings.sampler == "dpm" else {"ddim": self.scheduler, "ode": "ode"}[settings.sampler]
         x0 = sample(
             self.denoiser(),

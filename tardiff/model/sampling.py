@@ -3,7 +3,7 @@
     sample                 rows in batches, one start noise a seed; the chart says which entries there are
       _reverse or _flow    the steps of a scheduler, or of the ODE, from pure noise to a record
         Model.velocity     what a solver asks for: v at x_t after guidance and projection
-          in_chunks          always 64 rows at a time
+          in_chunks          always as many rows at a time (`chunk_rows`)
             denoiser           x_t, chart -> v, so x0_hat = alpha x_t - sigma v   (`denoisers.with_cfg` wraps it)
             guide              x0_hat, chart -> a change of x0_hat         (only at steps where `guide.acts`)
           project            x0_hat -> the nearest possible one
@@ -25,13 +25,12 @@ from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultist
 from torch import Tensor
 from torchdiffeq import odeint
 
+from tardiff.base.device import chunk_rows
 from tardiff.base.noise import normal
 from tardiff.base.progress import bar
 from tardiff.data.resolution import ABSENT
 from tardiff.errors import TardiffError
 from tardiff.model.diffusion import PROCESS, noise_schedule
-
-CHUNK = 64
 
 Denoiser = Callable[[Tensor, Tensor, Tensor, Tensor | None, Tensor], Tensor]
 """(x_t [b, c, t], timestep [b], label [b], static [b, s] or None, chart [b, c, t]) -> v [b, c, t]."""
@@ -121,7 +120,7 @@ class Model:
     def _predict(self, step: Step, x: Tensor, chart: Tensor, label: Tensor, static: Tensor | None) -> tuple[Tensor, Tensor]:
         """The clean estimate and its change, of one chunk."""
         acts = self.guide.acts(step)
-        timestep = torch.full((len(x),), step.timestep, device=x.device)
+        timestep = torch.full((len(x),), step.timestep)  # on the CPU, where it costs nothing to look at it
         with torch.set_grad_enabled(acts and self.guide.through_denoiser):
             x = x.detach().requires_grad_(torch.is_grad_enabled())
             x0_hat = step.alpha * x - step.sigma * self.denoiser(x, timestep, label, static, chart)
@@ -130,12 +129,12 @@ class Model:
 
 
 def in_chunks(function: Callable[..., tuple[Tensor, ...]], *arguments: Tensor | None) -> tuple[Tensor, ...]:
-    """Apply a row-wise function in chunks of exactly `CHUNK` rows, the last one padded by repeating its last row."""
+    """Apply a row-wise function in chunks of exactly `chunk_rows` rows, the last one padded by repeating its last row."""
     first = arguments[0]
     assert first is not None
-    rows = len(first)
-    index = torch.arange(-(-rows // CHUNK) * CHUNK, device=first.device).clamp(max=rows - 1)
-    parts = [function(*(None if a is None else a[part] for a in arguments)) for part in index.split(CHUNK)]
+    rows, chunk = len(first), chunk_rows(first.device)
+    index = torch.arange(-(-rows // chunk) * chunk, device=first.device).clamp(max=rows - 1)
+    parts = [function(*(None if a is None else a[part] for a in arguments)) for part in index.split(chunk)]
     return tuple(torch.cat(part)[:rows] for part in zip(*parts, strict=True))
 
 
@@ -168,7 +167,7 @@ def sample(
         eta: fresh noise of DDIM, 0 .. 1; schedulers without it ignore it.
         guide: what steers.
         project: what keeps the clean estimate possible; None leaves it as it is.
-        batch_size: rows carried together; it bounds memory and never changes a sample.
+        batch_size: rows carried together, in whole chunks; it bounds memory and never changes a sample.
         callback: called after every step of every batch.
         progress: title of a progress bar; None shows none.
 
@@ -181,6 +180,8 @@ def sample(
     if not len(label):
         return torch.empty(chart.shape)
     parts = []
+    chunk = chunk_rows(chart.device)
+    batch_size = -(-batch_size // chunk) * chunk
     with bar(shown=progress is not None, total=len(label) * steps, desc=progress, unit="step", unit_scale=True) as moved:
 
         def report(step: Step, x_t: Tensor, x_next: Tensor, change: Tensor) -> None:
@@ -191,7 +192,7 @@ def sample(
         for start in range(0, len(label), batch_size):
             rows = slice(start, start + batch_size)
             model = Model(denoiser, chart[rows], label[rows], None if static is None else static[rows], guide, project)
-            x = normal("start", seeds[rows], 0, tuple(chart.shape[1:])).to(label.device)
+            x = normal("start", seeds[rows], 0, tuple(chart.shape[1:]), chart.device)
             if scheduler == "ode":
                 parts.append(_flow(model, x, steps, report))
             else:
@@ -210,15 +211,20 @@ def _reverse(model: Model, scheduler: Any, x: Tensor, steps: int, eta: float, se
     accepted = inspect.signature(scheduler.step).parameters
     for index, timestep in enumerate(scheduler.timesteps):
         step = _step_at(float(timestep), index, len(scheduler.timesteps))
-        offered = {"eta": eta, "variance_noise": normal("step", seeds, index, x.shape[1:]).to(x.device)}
+        offered = {"eta": eta, "variance_noise": normal("step", seeds, index, tuple(x.shape[1:]), x.device)}
         v, change = model.velocity(scheduler.scale_model_input(x, timestep), step)
-        before = torch.get_rng_state()
+        before = _random_state(x.device)
         x_next = scheduler.step(v, timestep, x, **{k: o for k, o in offered.items() if k in accepted}, return_dict=False)[0]
-        if not torch.equal(before, torch.get_rng_state()):
+        if not torch.equal(before, _random_state(x.device)):
             raise TardiffError(f"{type(scheduler).__name__} draws its own noise, so samples could not be repeated; use DDIM with eta = 1")
         report(step, x, x_next, change)
         x = x_next
     return x
+
+
+def _random_state(device: torch.device) -> Tensor:
+    """Of the generators that a scheduler might draw from."""
+    return torch.cat([torch.get_rng_state(), torch.cuda.get_rng_state(device)]) if device.type == "cuda" else torch.get_rng_state()
 
 
 def dpm_solver(eta: float) -> DPMSolverMultistepScheduler:
@@ -266,7 +272,7 @@ def log_likelihood(
             other's steps.
     """
     charted = (chart != ABSENT).to(x0)
-    signs = charted * normal("divergence", seeds, 0, x0.shape[1:]).to(x0).sign()
+    signs = charted * normal("divergence", seeds, 0, tuple(x0.shape[1:]), x0.device).sign()
 
     def velocity_and_divergence(
         x: Tensor, e: Tensor, timestep: Tensor, label: Tensor, static: Tensor | None, chart: Tensor

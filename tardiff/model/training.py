@@ -14,6 +14,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from tardiff.base.checkpoint import Checkpoint, Identity, Tensors, pack, pack_adam, plain, unpack, unpack_adam
+from tardiff.base.device import here
 from tardiff.base.distributed import barrier, main_process, shard, world_size
 from tardiff.base.files import refuse_existing
 from tardiff.base.noise import normal, row_seeds, stream, uniform
@@ -132,7 +133,7 @@ class Steps:
         if settings.batch_size % world_size():
             raise TardiffError(f"--batch-size {settings.batch_size}: {world_size()} processes cannot share it evenly")
         self.rows, self.settings = rows, settings
-        self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
+        self.accelerator = Accelerator(cpu=here().type == "cpu")
         self.model, self.optimizer = self.accelerator.prepare(networks, optimizer)
 
     def chosen(self, step: int) -> Tensor:

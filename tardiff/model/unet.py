@@ -81,7 +81,7 @@ class TemporalUNet(ModelMixin, ConfigMixin):
 
         Args:
             x_t: [batch, C, time].
-            timestep: [batch], 0 .. 999; fractions are allowed.
+            timestep: [batch], 0 .. 999, on any device; fractions are allowed.
             label: [batch], 0 .. classes.
             static: [batch, static_features], None where the model has none.
             chart: symbols, [batch, C, time].
@@ -90,7 +90,7 @@ class TemporalUNet(ModelMixin, ConfigMixin):
             [batch, C, time].
         """
         length = x_t.shape[-1]
-        context = self.time(sinusoids(timestep, self.config.widths[0])) + self.label(label)
+        context = self.time(sinusoids(timestep.to(x_t.device), self.config.widths[0])) + self.label(label)
         if self.static is not None:
             context = context + self.static(static)
         levels, blocks = len(self.config.widths), self.config.blocks

@@ -71,7 +71,7 @@ def assemble(
     """
     codec, statics, counts = average.codec, average.statics, average.card.class_counts
     real, held = (DiscriminatorRows.of(data.split(name), codec, statics) for name in ("train", "validation"))
-    trainer = DiscriminatorTrainer(real, held, len(counts), discriminator, ppo.learning_rate, seed)
+    trainer = DiscriminatorTrainer(real, held, len(counts), discriminator, ppo.learning_rate, seed, average.device)
     weighted = WeightedRewards.of(rewards, Context(codec, statics, data, trainer, classifier))
     optimizer = torch.optim.Adam(generator.module.parameters(), ppo.learning_rate)
     check = ValidationCheck(codec, data, seed)

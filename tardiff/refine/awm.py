@@ -28,11 +28,12 @@ class MatchingGenerator(DiffusionGenerator):
     def sample(self, label: NDArray[np.int64], seeds: Sequence[int]) -> Rollout:
         """Draw one record a seed, and its denoising losses."""
         drawn = super().sample(label, seeds)
-        times = uniform("awm time", seeds, 0, (DRAWS,))
-        noise = normal("awm noise", seeds, 0, (DRAWS, *drawn.x0.shape[1:]))
+        times = uniform("awm time", seeds, 0, (DRAWS,), drawn.x0.device)
+        noise = normal("awm noise", seeds, 0, (DRAWS, *drawn.x0.shape[1:]), drawn.x0.device)
         state = {"static": drawn.state["static"], "noise": noise, "timestep": (times * len(ALPHA_BAR)).long()}
-        rollout = replace(drawn, x0=self.pipeline.codec.clamp(drawn.x0, drawn.chart), log_prob=torch.zeros(len(label), DRAWS), state=state)
-        every = torch.arange(len(label) * DRAWS)
+        x0, log_prob = self.pipeline.codec.clamp(drawn.x0, drawn.chart), drawn.x0.new_zeros(len(label), DRAWS)
+        rollout = replace(drawn, x0=x0, log_prob=log_prob, state=state)
+        every = torch.arange(len(label) * DRAWS, device=drawn.x0.device)
         with torch.no_grad():
             log_prob = self.score(rollout, every // DRAWS, every % DRAWS).log_prob
         return replace(rollout, log_prob=log_prob.reshape(len(label), DRAWS))
@@ -45,7 +46,7 @@ class MatchingGenerator(DiffusionGenerator):
         return Scored(log_prob, kl if self.base is not None else None)
 
     def _match(self, x0: Tensor, noise: Tensor, timestep: Tensor, label: Tensor, static: Tensor, chart: Tensor) -> tuple[Tensor, Tensor]:
-        x_t, v = diffuse(x0, noise, ALPHA_BAR[timestep])
+        x_t, v = diffuse(x0, noise, ALPHA_BAR.to(x0.device)[timestep])
         v_hat = self.unet(x_t, timestep, label, static, chart)
         loss = denoising_loss(v_hat, v, chart)
         if self.base is None:

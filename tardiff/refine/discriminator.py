@@ -15,6 +15,7 @@ from tardiff.data.statics import StaticModel
 from tardiff.model.pipeline import Samples
 from tardiff.refine.settings import DiscriminatorSettings
 
+CPU = torch.device("cpu")
 PSEUDO_STEP = 0.01  # change of the share of pseudo-real rows, an update
 MOST_PSEUDO = 0.8
 
@@ -39,6 +40,10 @@ class DiscriminatorRows:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def to(self, device: torch.device) -> "DiscriminatorRows":
+        """The same rows on a device."""
+        return DiscriminatorRows(self.x.to(device), self.static.to(device), self.label.to(device))
 
     def take(self, rows: Tensor) -> "DiscriminatorRows":
         """The rows given by an index or boolean tensor."""
@@ -81,6 +86,7 @@ class DiscriminatorTrainer:
         settings: sizes and regularisers.
         learning_rate: the generator's.
         seed: of weights, rows and noise.
+        device: where it computes, wherever the rows come from.
     """
 
     def __init__(
@@ -91,11 +97,13 @@ class DiscriminatorTrainer:
         settings: DiscriminatorSettings,
         learning_rate: float,
         seed: int,
+        device: torch.device = CPU,
     ) -> None:
-        self.real, self.held, self.settings, self.seed = real, held, settings, seed
+        self.real, self.held = real.to(device), None if held is None else held.to(device)
+        self.settings, self.seed, self.device = settings, seed, device
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.network = Discriminator(real.x.shape[1], real.static.shape[1], classes, settings.width)
+            self.network = Discriminator(real.x.shape[1], real.static.shape[1], classes, settings.width).to(device)
         rate = settings.ratio * learning_rate
         self.optimizer = torch.optim.Adam(self.network.parameters(), rate, betas=(0.5, 0.99))  # little momentum: its target moves
         self.pseudo = 0.0
@@ -104,11 +112,12 @@ class DiscriminatorTrainer:
     @torch.no_grad()
     def logit(self, rows: DiscriminatorRows) -> Tensor:
         """[N]."""
-        parts = torch.arange(len(rows)).split(512)
+        parts, rows = torch.arange(len(rows)).split(512), rows.to(self.device)
         return torch.cat([self.network(part.x, part.static, part.label) for part in map(rows.take, parts)])
 
     def learn(self, fake: DiscriminatorRows, updates: int) -> dict[str, float]:
         """Some updates on real rows and these samples; returns what is logged."""
+        fake = fake.to(self.device)
         for _ in range(updates):
             self._update(fake)
             self.done += 1
@@ -138,7 +147,8 @@ class DiscriminatorTrainer:
         loss = F.softplus(-at_real).mean() + F.softplus(at_fake).mean()
         if self.settings.r1 > 0:
             slopes = torch.autograd.grad(at_real.sum(), (x, static), create_graph=True)
-            loss = loss + self.settings.r1 / 2 * sum((slope.flatten(1).square().sum(1) for slope in slopes), start=torch.zeros(size)).mean()
+            steepness = torch.stack([slope.flatten(1).square().sum(1) for slope in slopes]).sum(0)
+            loss = loss + self.settings.r1 / 2 * steepness.mean()
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -147,7 +157,7 @@ class DiscriminatorTrainer:
         self.pseudo = min(max(self.pseudo + (PSEUDO_STEP if sure else -PSEUDO_STEP), 0.0), MOST_PSEUDO)
 
     def _augmented(self, real: DiscriminatorRows, fake: DiscriminatorRows, random: np.random.Generator) -> DiscriminatorRows:
-        swap = torch.from_numpy(random.random(len(real)) < self.pseudo)
+        swap = torch.from_numpy(random.random(len(real)) < self.pseudo).to(self.device)
         other = fake.take(torch.from_numpy(random.integers(len(fake), size=len(real))))
         return DiscriminatorRows(
             torch.where(swap[:, None, None], other.x, real.x),
@@ -156,4 +166,4 @@ class DiscriminatorTrainer:
         )
 
     def _noised(self, x: Tensor, random: np.random.Generator) -> Tensor:
-        return x + self.settings.instance_noise * torch.from_numpy(random.standard_normal(tuple(x.shape), dtype=np.float32))
+        return x + self.settings.instance_noise * torch.from_numpy(random.standard_normal(tuple(x.shape), dtype=np.float32)).to(x)

@@ -76,11 +76,12 @@ def drawn(generator: Generator, label: NDArray[np.int64], seeds: Sequence[int]) 
     mine, rows = shard(len(label)), len(label)
     part = generator.sample(label[mine], seeds[mine])
     state = {name: gather(tensor, rows) for name, tensor in part.state.items()}
-    static = gather(torch.from_numpy(part.static), rows).numpy()
-    return Rollout(gather(part.x0, rows), gather(part.chart, rows), static, torch.from_numpy(label), gather(part.log_prob, rows), state)
+    static, labels = gather(torch.from_numpy(part.static), rows).numpy(), torch.from_numpy(label).to(part.x0.device)
+    return Rollout(gather(part.x0, rows), gather(part.chart, rows), static, labels, gather(part.log_prob, rows), state)
 
 
 @torch.no_grad()
 def decoded(codec: Codec, rollout: Rollout) -> Samples:
     """The records that a user would get: no reward can tell a sample by values between grids, and no gradient passes."""
-    return Samples(rollout.x0, rollout.chart, *codec.decode(rollout.x0, rollout.chart), rollout.static, rollout.label.numpy())
+    x0, chart = rollout.x0.cpu(), rollout.chart.cpu()
+    return Samples(x0, chart, *codec.decode(x0, chart), rollout.static, rollout.label.cpu().numpy())

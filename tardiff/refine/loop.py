@@ -126,7 +126,7 @@ class Loop:
         flat = self.codec.encode(samples).flatten(1)
         size = flat.shape[1] ** 0.5
         diversity = float((flat - flat.roll(1, 0)).norm(dim=1).mean()) / size
-        return {"diversity": diversity, "nearest": float(closest(flat, self.trainer.real.x.flatten(1)).mean()) / size}
+        return {"diversity": diversity, "nearest": float(closest(flat, self.trainer.real.x.flatten(1).cpu()).mean()) / size}
 
     def _estimate(self, record: dict[str, Any], check_seconds: float) -> str:
         checks = -(-self.iterations // self.check_every)

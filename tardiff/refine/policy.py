@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tardiff.base.device import device_of
 from tardiff.base.noise import normal
 from tardiff.data.codec import Z_LIMIT, Codec
 from tardiff.data.resolution import ABSENT
@@ -101,7 +102,7 @@ class RecordPolicy(nn.Module):
             chart=self._picked(self._symbols(h), chance(self._grid(chart))),
             number=self.numbers(h) + self.number_log_std.exp() * number,
             known=(chance(known) < self.known(h).sigmoid()).float(),
-            category=torch.stack(picks, dim=1) if picks else torch.zeros(len(h), 0, dtype=torch.int64),
+            category=torch.stack(picks, dim=1) if picks else torch.zeros(len(h), 0, dtype=torch.int64, device=h.device),
         )
 
     def score(self, latent: Tensor, label: Tensor, actions: Actions) -> tuple[Tensor, Tensor, Tensor]:
@@ -183,9 +184,10 @@ class PolicyGenerator:
     @torch.no_grad()
     def sample(self, label: NDArray[np.int64], seeds: Sequence[int]) -> Rollout:
         """Draw one record a seed."""
-        latent = normal("latent", seeds, 0, (self.policy.latent,))
-        noise = normal("actions", seeds, 0, (sum(self.policy.noise_sizes),))
-        labels = torch.from_numpy(label)
+        device = device_of(self.policy)
+        latent = normal("latent", seeds, 0, (self.policy.latent,), device)
+        noise = normal("actions", seeds, 0, (sum(self.policy.noise_sizes),), device)
+        labels = torch.from_numpy(label).to(device)
         drawn = in_chunks(lambda *a: tuple(vars(self.policy.draw(*a)).values()), latent, labels, noise)
         actions = Actions(*drawn)
         state = {"latent": latent, **vars(actions)}
@@ -209,13 +211,13 @@ class PolicyGenerator:
         numeric = categorical = 0
         for s, descriptor in enumerate(self.statics.statics):
             if descriptor.kind == "categorical":
-                pick = actions.category[:, categorical].numpy()
+                pick = actions.category[:, categorical].cpu().numpy()
                 result[:, s] = np.where(pick < len(descriptor.categories), pick, np.nan)
                 categorical += 1
             else:
-                value = self.statics.centre[s] + self.statics.scale[s] * actions.number[:, numeric].numpy()
+                value = self.statics.centre[s] + self.statics.scale[s] * actions.number[:, numeric].cpu().numpy()
                 value = np.clip(value, *descriptor.limits) if descriptor.limits else value
-                result[:, s] = np.where(actions.known[:, numeric].numpy() > 0, value, np.nan)
+                result[:, s] = np.where(actions.known[:, numeric].cpu().numpy() > 0, value, np.nan)
                 numeric += 1
         return result
 

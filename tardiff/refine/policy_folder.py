@@ -5,10 +5,12 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from tardiff.base.device import device_of, use_device
 from tardiff.base.files import new_folder, read_struct, write_struct
 from tardiff.data.codec import Codec
 from tardiff.data.statics import StaticModel
@@ -55,8 +57,9 @@ class PolicyPipeline(RecordGenerator):
         guide: Guide = UNGUIDED,
         callback: Callback | None = None,
         progress: str | None = None,
+        like: Samples | None = None,
     ) -> Samples:
-        """Draw one record a seed; record i depends on label[i] and seeds[i] alone. Settings of a sampler change nothing.
+        """Draw one record a seed; record i depends on label[i] and seeds[i] alone. Settings of a sampler and `like` change nothing.
 
         Raises:
             TardiffError: a guide is given.
@@ -65,6 +68,16 @@ class PolicyPipeline(RecordGenerator):
             raise TardiffError("a record policy has no reverse steps to guide; use --guidance none")
         rollout = PolicyGenerator(self.policy, self.codec, self.statics).sample(label, seeds)
         return decoded(self.codec, rollout)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return device_of(self.policy)
+
+    def to(self, device: torch.device | str) -> "PolicyPipeline":
+        """The same policy, which is and computes on a device."""
+        self.policy.to(use_device(device) if isinstance(device, str) else device)
+        return self
 
     def save_pretrained(self, path: str | Path) -> None:
         """Write the folder, whole or not at all.

@@ -3,7 +3,10 @@
 import copy
 from pathlib import Path
 
+import torch
+
 from tardiff.base.checkpoint import Identity, plain
+from tardiff.base.device import here
 from tardiff.base.files import refuse_existing
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import UNLABELLED, Dataset
@@ -41,7 +44,7 @@ def train_policy(
     if data.manifest.task == UNLABELLED:
         raise TardiffError("--no-labels: a record policy learns what each label looks like; leave it out, or train a diffusion model")
     codec, statics = Codec.fit(data.train, data.manifest), StaticModel.fit(data.train, data.manifest)
-    policy = new_policy(codec, statics, len(data.manifest.task.classes), settings.latent, settings.hidden, seed)
+    policy = new_policy(codec, statics, len(data.manifest.task.classes), settings.latent, settings.hidden, seed).to(here())
     average = PolicyPipeline(copy.deepcopy(policy), codec, statics, training_card(data, settings, []))
     loop = assemble(
         PolicyGenerator(policy, codec, statics),
@@ -62,4 +65,4 @@ def train_policy(
     best = loop.run(progress)
     data.refuse_changed()
     write(loop, best, average, out)
-    return average
+    return average.to(torch.device("cpu"))

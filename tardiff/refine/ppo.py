@@ -108,12 +108,13 @@ def ppo_update(
         seed: of the order.
         iteration: of the order.
     """
-    rewards = torch.from_numpy(reward).float()
+    device = rollout.log_prob.device
+    rewards = torch.from_numpy(reward).float().to(device)
     advantage, stats = advantages(generator, rollout, rewards)
     taken: dict[str, list[Tensor]] = {}
     for epoch in range(settings.update_epochs):
         order = stream("ppo order", seed, iteration * settings.update_epochs + epoch).permutation(rollout.log_prob.numel())
-        chosen = torch.from_numpy(order[: max(1, round(settings.share * len(order)))])
+        chosen = torch.from_numpy(order[: max(1, round(settings.share * len(order)))]).to(device)
         for part in chosen.split(settings.minibatch_size):
             mine, weight = minibatch_shard(part)
             rows, steps = mine // rollout.decisions, mine % rollout.decisions
@@ -127,7 +128,7 @@ def ppo_update(
             optimizer.step()
             for name, tensor in logged.items():
                 taken.setdefault(name, []).append(tensor.detach().reshape(-1))
-    parts = {name: torch.cat(gather_objects(torch.cat(tensors))) for name, tensors in taken.items()}
+    parts = {name: torch.cat(gather_objects(torch.cat(tensors).cpu())) for name, tensors in taken.items()}
     means = {name: float(tensor.mean()) for name, tensor in parts.items()}
     return stats | means | {"ratio_spread": float((parts["ratio"] - 1).abs().max())}
 
@@ -135,9 +136,10 @@ def ppo_update(
 @torch.no_grad()
 def advantages(generator: Generator, rollout: Rollout, reward: Tensor) -> tuple[Tensor, Stats]:
     """Advantage of each row, [N]: the whitened reward; with a value head (one decision a row), less what that expected, whitened again."""
-    first = torch.zeros(len(reward), dtype=torch.int64)
-    value = generator.score(rollout, torch.arange(len(reward)), first).value if rollout.decisions == 1 else None
+    first = torch.zeros(len(reward), dtype=torch.int64, device=reward.device)
+    value = generator.score(rollout, torch.arange(len(reward), device=reward.device), first).value if rollout.decisions == 1 else None
     if value is None:
         return reward, {}
-    advantage = whiten_by_class((reward - value).numpy(), rollout.label.numpy())
-    return torch.from_numpy(advantage).float(), {"explained_variance": explained_variance(value.numpy(), reward.numpy())}
+    expected, found = value.cpu().numpy(), reward.cpu().numpy()
+    advantage = whiten_by_class(found - expected, rollout.label.cpu().numpy())
+    return torch.from_numpy(advantage).float().to(reward.device), {"explained_variance": explained_variance(expected, found)}

@@ -31,14 +31,15 @@ def discriminator(context: Context) -> Reward:
     The logit estimates log p_real / p_generated: its mean over samples is minus the reverse divergence.
     """
     trainer, codec, statics = context.discriminator, context.codec, context.statics
-    return lambda samples: trainer.logit(DiscriminatorRows.of_samples(samples, codec, statics)).numpy()
+    return lambda samples: trainer.logit(DiscriminatorRows.of_samples(samples, codec, statics)).cpu().numpy()
 
 
 @factory("influence")
 def influence(context: Context) -> Reward:
     """How far training on it lowers the classifier's loss on guidance rows (cosine form, along the classifier's training)."""
-    objective, codec = cosine(context.needed("influence")), context.codec
-    return lambda samples: influence_scores(objective, codec.encode(samples), torch.from_numpy(samples.label))
+    folder, codec = context.needed("influence"), context.codec
+    objective, device = cosine(folder), folder.device
+    return lambda samples: influence_scores(objective, codec.encode(samples).to(device), torch.from_numpy(samples.label).to(device))
 
 
 @factory("value")
@@ -51,7 +52,7 @@ def value(context: Context) -> Reward:
 
     @torch.no_grad()
     def embed(rows: Charted) -> Floats:
-        return folder.classifier.embedding(codec.encode(rows)).numpy()
+        return folder.classifier.embedding(codec.encode(rows).to(folder.device)).cpu().numpy()
 
     embedded = embed(real)
     return lambda samples: knn_shapley(embed(samples), samples.label, embedded, real.label)
@@ -60,9 +61,9 @@ def value(context: Context) -> Reward:
 @factory("fidelity")
 def fidelity(context: Context) -> Reward:
     """Minus the mean absolute distance to the nearest training record, values and mask (SynRL)."""
-    codec = context.codec
-    real = codec.encode(context.data.train).flatten(1)
-    return lambda samples: -torch.cdist(codec.encode(samples).flatten(1), real, p=1).amin(1).numpy() / real.shape[1]
+    codec, device = context.codec, context.discriminator.device
+    real = codec.encode(context.data.train).flatten(1).to(device)
+    return lambda samples: -torch.cdist(codec.encode(samples).flatten(1).to(device), real, p=1).amin(1).cpu().numpy() / real.shape[1]
 
 
 @factory("privacy")

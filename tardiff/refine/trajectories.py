@@ -41,8 +41,8 @@ class Places:
     std: Tensor
 
     @classmethod
-    def of(cls, steps: int) -> "Places":
-        """The steps of the default sampler: SDE-DPM-Solver++ 2M (arXiv 2211.01095, eq. 18)."""
+    def of(cls, steps: int, device: torch.device) -> "Places":
+        """The steps, on a device, of the default sampler: SDE-DPM-Solver++ 2M (arXiv 2211.01095, eq. 18)."""
         scheduler = dpm_solver(eta=1)
         scheduler.set_timesteps(steps)
         ratio = scheduler.sigmas.double()  # sigma / alpha
@@ -54,7 +54,7 @@ class Places:
         ahead[1:-1] = h[1:-1] / (2 * h[:-2])
         keep = sigma[1:] / sigma[:-1] * (-h).exp()
         numbers = (scheduler.timesteps, alpha[:-1], sigma[:-1], keep, alpha[1:] * fresh, ahead, sigma[1:] * fresh.sqrt())
-        return cls(*(number.float() for number in numbers))
+        return cls(*(number.float().to(device) for number in numbers))
 
     def __len__(self) -> int:
         return len(self.timestep)
@@ -104,7 +104,7 @@ class DiffusionGenerator:
     def __init__(self, pipeline: TarDiffPipeline, steps: int, kl: bool = True) -> None:
         self.pipeline = pipeline
         self.unet: TemporalUNet = pipeline.unet
-        self.places = Places.of(steps)
+        self.places = Places.of(steps, pipeline.device)
         self.base = copy.deepcopy(self.unet).requires_grad_(False) if kl else None
 
     @property
@@ -119,18 +119,19 @@ class DiffusionGenerator:
         The sampler remembers its last clean estimate, so that is part of the state: an update does not change it.
         """
         descriptors = self.pipeline.statics.sample(label, seeds)
-        static, labels = self.pipeline.statics.encode(descriptors), torch.from_numpy(label)
+        device = self.pipeline.device
+        static, labels = self.pipeline.statics.encode(descriptors).to(device), torch.from_numpy(label).to(device)
         chart = self.pipeline.charting.sample(labels, seeds, self.pipeline.codec.steps, static)
-        x = normal("start", seeds, 0, tuple(chart.shape[1:]))
+        x = normal("start", seeds, 0, tuple(chart.shape[1:]), device)
         before = torch.zeros_like(x)
         states, estimates, log_prob = [], [], []
         for k in range(len(self.places)):
-            step = torch.full((len(label),), k)
+            step = torch.full((len(label),), k, device=device)
             states.append(x)
             estimates.append(before)
             mean, before = in_chunks(lambda *a: self.mean(self.unet, *a), x, before, step, labels, static, chart)
             std = self.places.at(step).std
-            x = mean + std * normal("step", seeds, k, tuple(x.shape[1:]))
+            x = mean + std * normal("step", seeds, k, tuple(x.shape[1:]), device)
             if k < len(self.places) - 1:
                 log_prob.append(gaussian_log_prob(x, mean, std, chart))
         state = {"states": torch.stack(states, dim=1), "before": torch.stack(estimates, dim=1), "static": static}

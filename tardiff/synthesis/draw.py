@@ -68,6 +68,7 @@ def draw(plan: Plan, steering: Steering, store: SampleStore | None, progress: bo
 
 def _selected(plan: Plan, samples: Samples) -> NDArray[np.intp]:
     """Rows to keep: of each class those of most influence, as many as are wanted."""
-    seen = plan.generator.codec.encode(samples)
-    score = influence_scores(cosine(plan.classifiers[0]), seen, torch.from_numpy(samples.label))
+    folder = plan.classifiers[0]
+    seen, label = plan.generator.codec.encode(samples).to(folder.device), torch.from_numpy(samples.label).to(folder.device)
+    score = influence_scores(cosine(folder), seen, label)
     return best_of_each_class(score, samples.label, plan.kept)

@@ -60,8 +60,8 @@ def finish(plan: Plan, steering: Steering, drawn: Drawn) -> Synthesis:
     """The data set of a plan's samples."""
     movement = None
     if plan.guidance.guidance != "none":
-        few = slice(0, min(plan.n, COMPARED_ROWS))
-        unguided = plan.generator(drawn.samples.label[few], drawn.seeds[few], plan.sampler)
+        few = drawn.samples.take(np.arange(min(plan.n, COMPARED_ROWS)))
+        unguided = plan.generator(few.label, drawn.seeds[: len(few.label)], plan.sampler, like=few)
         movement = moved(plan.generator, drawn.samples, unguided, drawn.log)
     samples = _relabelled(plan, drawn.samples) if plan.relabel else drawn.samples
     settings = _settings(plan, steering.match, movement, drawn.dropped)
@@ -87,21 +87,25 @@ def _relabelled(plan: Plan, samples: Samples) -> Samples:
 
 def _settings(plan: Plan, match: Match | None, movement: Movement | None, dropped: Dropped | None) -> dict[str, Any]:
     """What the manifest says."""
-    card, guidance = plan.generator.card, plan.guidance
+    card, guidance, device = plan.generator.card, plan.guidance, plan.generator.device.type
     selects = plan.selection.select != "none"
     reads_classifiers = guidance.reads_classifier or plan.relabel or selects
-    return {
-        "n": plan.n,
-        "seed": plan.seed,
-        "label_ratio": plan.label_ratio,
-        "relabel": plan.relabel,
-        "sampler": {k: v for k, v in asdict(plan.sampler).items() if k != "batch_size"},
-        "guidance": asdict(guidance) if guidance.guidance != "none" else {"guidance": "none"},
-        "selection": asdict(plan.selection),
-        "generator": card.data_hash,
-        "classifiers": [folder.card.data_hash for folder in plan.classifiers] if reads_classifiers else [],
-        "serves": [folder.card.serves for folder in plan.classifiers] if guidance.reads_guidance_rows or selects else [],
-        "training": {"labels": plan.generator.labelled} | card.settings,
-        "strength": asdict(match) if match else None,
-        "movement": asdict(movement) if movement else None,
-    } | ({"privacy_filter": asdict(dropped)} if dropped else {})
+    return (
+        {
+            "n": plan.n,
+            "seed": plan.seed,
+            "label_ratio": plan.label_ratio,
+            "relabel": plan.relabel,
+            "sampler": {k: v for k, v in asdict(plan.sampler).items() if k != "batch_size"},
+            "guidance": asdict(guidance) if guidance.guidance != "none" else {"guidance": "none"},
+            "selection": asdict(plan.selection),
+            "generator": card.data_hash,
+            "classifiers": [folder.card.data_hash for folder in plan.classifiers] if reads_classifiers else [],
+            "serves": [folder.card.serves for folder in plan.classifiers] if guidance.reads_guidance_rows or selects else [],
+            "training": {"labels": plan.generator.labelled} | card.settings,
+            "strength": asdict(match) if match else None,
+            "movement": asdict(movement) if movement else None,
+        }
+        | ({"privacy_filter": asdict(dropped)} if dropped else {})
+        | ({} if device == "cpu" else {"device": device})
+    )

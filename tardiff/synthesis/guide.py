@@ -1,15 +1,19 @@
 """What steers a sampling job: the generator with classifier-free guidance, and the guide at its strength."""
 
-from dataclasses import dataclass, replace
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
-from torch import Tensor
+import torch
 
+from tardiff.base.distributed import main_process
+from tardiff.base.files import read_struct, write_json
 from tardiff.guidance.build import build_guide
 from tardiff.guidance.gradient_guide import GradientGuide
 from tardiff.guidance.repulsion import Repulsion
 from tardiff.model.pipeline import RecordGenerator
 from tardiff.model.sampling import UNGUIDED, Guide
-from tardiff.synthesis.matched_strength import Match, match_strength, pilot_samples
+from tardiff.synthesis.matched_strength import USUAL_SCALE, Match, matched, pilot_samples
 from tardiff.synthesis.plan import Plan
 
 
@@ -28,24 +32,46 @@ class Steering:
     match: Match | None = None
 
 
-def steer(plan: Plan, progress: bool) -> Steering:
+def steer(plan: Plan, progress: bool, kept: Path | None = None) -> Steering:
     """Build the guide of a plan and match its strength if none is given.
 
+    Args:
+        plan: the job.
+        progress: show progress bars.
+        kept: file in which the match is kept and looked for; its name stands for all that the match depends on. None keeps none.
+
     Raises:
-        TardiffError: as `build_guide`.
+        TardiffError: as `build_guide`, or the file is damaged.
     """
     settings = plan.guidance
-    generator = plan.generator.with_cfg(settings.cfg_scale, settings.window) if settings.uses_cfg else plan.generator
-    matched = settings.strength == "matched"
+    given = None if settings.cfg_scale == "matched" else settings.cfg_scale
+
+    def with_cfg(cfg_scale: float) -> RecordGenerator:
+        return plan.generator.with_cfg(cfg_scale, settings.window) if settings.uses_cfg else plan.generator
+
+    generator = with_cfg(USUAL_SCALE if given is None else given)
     repulsion = None
     if "repulsion" in settings.followed and generator.guidable:
-        repulsion = Repulsion(*pilot_samples(plan, generator, UNGUIDED, progress, "repulsion"))
+        away = pilot_samples(plan, generator, UNGUIDED, progress, "repulsion")
+        repulsion = Repulsion(generator.codec.encode(away).to(generator.device), torch.from_numpy(away.label).to(generator.device))
     guide = build_guide(generator, plan.classifiers, settings, 1.0 if settings.strength == "matched" else settings.strength, repulsion)
-    if not (matched and isinstance(guide, GradientGuide)):
+    if not (settings.strength == "matched" and isinstance(guide, GradientGuide)):
         return Steering(generator, guide)
+    if kept is not None and kept.exists():
+        match = read_struct(kept, Match)
+    else:
+        match = matched(plan, guide, given if generator.labelled else 1.0, progress)
+        if kept is not None and main_process():
+            keep(match, kept)
+    return Steering(with_cfg(match.cfg_scale), replace(guide, strength=match.strength) if match.strength else UNGUIDED, match)
 
-    def draw(strength: float) -> tuple[Tensor, Tensor]:
-        return pilot_samples(plan, generator, replace(guide, strength=strength), progress)
 
-    match = match_strength(draw, plan.classifiers)
-    return Steering(generator, replace(guide, strength=match.strength) if match.strength else UNGUIDED, match)
+def keep(match: Match, path: Path) -> None:
+    """Write a match down for the next time; where nothing can be written, say so and go on."""
+    try:
+        path.parent.mkdir(exist_ok=True)
+        write_json(path, asdict(match))
+    except OSError as error:
+        print(
+            f"warning: {path}: the match cannot be kept ({error.strerror or error}), so it is measured again the next time", file=sys.stderr
+        )

@@ -1,86 +1,212 @@
-"""The strength at which the classifier is as sure of the samples' labels as of its own training rows'."""
+"""How strongly guidance acts where no number is given: until the classifier is as sure of samples as of its own training rows."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from tardiff.base.noise import reserved_rows, row_seeds
-from tardiff.classifier.folder import ClassifierFolder, certainty
+from tardiff.classifier.folder import by_class, log_probabilities
 from tardiff.data.labels import draw_labels
-from tardiff.model.pipeline import RecordGenerator
+from tardiff.guidance.gradient_guide import GradientGuide
+from tardiff.model.pipeline import RecordGenerator, Samples
 from tardiff.model.sampling import Guide
 from tardiff.synthesis.plan import Plan
 
-CANDIDATES = (0.0, 0.1, 0.2, 0.3)
+STRONGEST = 0.3
+USUAL_SCALE = 2.0
+FEW = 256
+"""Rows that are drawn at every dose. The others, as many as `pilot` says, are drawn at dose 0 alone."""
+CLEAR = 3.0
+"""Standard errors between a certainty and the target that leave no doubt which is larger."""
+HALVINGS = 3
+
+
+@dataclass(frozen=True)
+class Dose:
+    """How strongly the label is stressed.
+
+    Attributes:
+        cfg_scale: of classifier-free guidance.
+        strength: of the guide.
+    """
+
+    cfg_scale: float
+    strength: float
+
+    @classmethod
+    def at(cls, place: float, cfg_scale: float = USUAL_SCALE) -> "Dose":
+        """The dose at a place between -1 (labels as they were learnt), 0 (`cfg_scale` and no guide) and 1 (the strongest guide as well)."""
+        return cls(round(cfg_scale + min(place, 0) * (cfg_scale - 1), 4), round(STRONGEST * max(place, 0), 4))
 
 
 @dataclass(frozen=True)
 class Match:
-    """Where samples became as typical of their labels as training rows are.
+    """The dose at which samples are as typical of their labels as training rows are.
 
     A guide that goes further makes patients who are clearer cases than any that the classifier has learnt from: its labels become a
     shortcut, and models trained on the samples are too sure of themselves.
 
     Attributes:
-        strength: the match; 0 if samples are as typical without the classifier, the largest candidate if none is.
-        target: the classifiers' certainty of their training rows (`classifier_folder.certainty`).
-        strengths, certainties: the curve that was measured.
+        strength, cfg_scale: the dose, or the end of what was tried that lies nearest to it.
+        target: the classifiers' certainty of their training rows (`classifier.folder.certainty`).
+        strengths, cfg_scales, certainties: what was measured, weakest dose first.
+        rows: samples drawn for it, each as often as it was drawn.
     """
 
     strength: float
+    cfg_scale: float
     target: float
     strengths: tuple[float, ...]
+    cfg_scales: tuple[float, ...]
     certainties: tuple[float, ...]
+    rows: int
 
     def __str__(self) -> str:
-        lines = [f"  strength {s:<4g} {c:+.3f}" for s, c in zip(self.strengths, self.certainties, strict=True)]
-        conclusion = (
-            f"matched: {self.strength:g}"
-            if self.strength
-            else "matched: 0; samples are as typical already, and the classifier adds nothing"
+        measured = zip(self.strengths, self.cfg_scales, self.certainties, strict=True)
+        lines = [f"  strength {s:<6g} cfg-scale {scale:<5g} {c:+.3f}" for s, scale, c in measured]
+        note = "" if self.strength else "; samples are as typical already, and the classifier adds nothing"
+        return "\n".join(
+            [
+                f"mean log-probability of the label, {self.target:+.3f} on training rows ({self.rows:,} pilot samples):",
+                *lines,
+                f"matched: strength {self.strength:g}, cfg-scale {self.cfg_scale:g}{note}",
+            ]
         )
-        return "\n".join([f"mean log-probability of the label, {self.target:+.3f} on training rows:", *lines, conclusion])
 
 
-def match_strength(
-    draw: Callable[[float], tuple[Tensor, Tensor]], folders: Sequence[ClassifierFolder], candidates: tuple[float, ...] = CANDIDATES
-) -> Match:
-    """Measure the certainty of some strengths and interpolate to that of the training rows.
+Surety = Callable[[float, slice], NDArray[np.float64]]
+"""(place of a dose, rows of the pilot) -> log-probability of each row's label, of the same seeds at every dose."""
+
+
+@dataclass
+class Curve:
+    """Certainty by dose: that of all rows drawn at dose 0, and the mean change from there of the few rows that are drawn at every dose.
+
+    The change has less error than either certainty, because the noise is the same.
+    """
+
+    surety: Surety
+    label: NDArray[np.int64]
+    start: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    changes: dict[float, float] = field(default_factory=lambda: {0.0: 0.0})
+    rows: int = 0
+
+    def __post_init__(self) -> None:
+        self.start = self._drawn(0.0, slice(0, FEW))
+
+    def widen(self) -> None:
+        """Draw the other rows at dose 0, unless they are there."""
+        if len(self.start) < len(self.label):
+            self.start = np.append(self.start, self._drawn(0.0, slice(FEW, len(self.label))))
+
+    def at(self, place: float) -> float:
+        """The certainty at a dose, to three digits: the last bits depend on threads and batches, and no sample may."""
+        if place not in self.changes:
+            few = slice(0, FEW)
+            self.changes[place] = by_class(self._drawn(place, few) - self.start[few], self.label[few])[0]
+        return round(self._level[0] + self.changes[place], 3)
+
+    @property
+    def error(self) -> float:
+        """Standard error of a certainty."""
+        return self._level[1]
+
+    @property
+    def _level(self) -> tuple[float, float]:
+        return by_class(self.start, self.label[: len(self.start)])
+
+    def _drawn(self, place: float, rows: slice) -> NDArray[np.float64]:
+        logs = self.surety(place, rows)
+        self.rows += len(logs)
+        return logs
+
+
+def match_strength(surety: Surety, label: NDArray[np.int64], target: float, cfg_scale: float | None = None) -> Match:
+    """Find the dose of a target: its side first, then the end of that side, then by halves in between.
+
+    A few rows decide what they decide beyond doubt; the whole pilot is drawn for what is left.
 
     Args:
-        draw: samples as `Codec.encode` shows them [N, 2 C, T] and labels [N] of a strength, of the same seeds each time.
-        folders: the classifiers that guide.
-        candidates: ascending, from 0; none is measured beyond the match.
+        surety: measures.
+        label: of the pilot's rows, [N].
+        target: certainty of the training rows.
+        cfg_scale: given by the user, and not lowered; None is `USUAL_SCALE`, or down to 1 where samples are surer than the target with it.
     """
-    target = float(np.mean([folder.card.certainty for folder in folders]))
-    measured: list[float] = []
-    for strength in candidates:
-        seen, label = draw(strength)
-        measured.append(float(np.mean([certainty(f.classifier, seen, label) for f in folders])))
-        if measured[-1] >= target:
-            break
-    strengths = candidates[: len(measured)]
-    match = float(np.interp(target, np.maximum.accumulate(measured), strengths))
-    # Two digits, because the last bits of a certainty depend on threads and batches, and no sample may.
-    return Match(round(match, 2), round(target, 3), strengths, tuple(round(c, 3) for c in measured))
+    target, lowest = round(target, 3), -1.0 if cfg_scale is None else 0.0
+    curve = Curve(surety, label)
+    if abs(curve.at(0) - target) <= CLEAR * curve.error:
+        curve.widen()
+    end = 1.0 if curve.at(0) < target else lowest
+    if end and (abs(curve.at(end) - target) <= CLEAR * curve.error or (curve.at(end) < target) == (end < 0)):
+        curve.widen()
+        low, high = sorted((0.0, end))
+        for _ in range(HALVINGS):
+            if not curve.at(low) < target < curve.at(high):
+                break
+            middle = (low + high) / 2
+            low, high = (middle, high) if curve.at(middle) < target else (low, middle)
+            if abs(curve.at(middle) - target) <= curve.error:
+                break
+    places = sorted(curve.changes)
+    measured = [curve.at(place) for place in places]
+    scale = USUAL_SCALE if cfg_scale is None else cfg_scale
+    found = Dose.at(float(np.interp(target, np.maximum.accumulate(measured), places)), scale)
+    doses = [Dose.at(place, scale) for place in places]
+    strengths, scales = tuple(dose.strength for dose in doses), tuple(dose.cfg_scale for dose in doses)
+    return Match(round(found.strength, 2), round(found.cfg_scale, 2), target, strengths, scales, tuple(measured), curve.rows)
+
+
+def matched(plan: Plan, guide: GradientGuide, cfg_scale: float | None, progress: bool) -> Match:
+    """Match the dose of a plan on a pilot of noise that is the same for every seed of the user's.
+
+    Args:
+        plan: the job.
+        guide: what is matched, at any strength.
+        cfg_scale: as in `match_strength`.
+        progress: show progress bars.
+    """
+    label = pilot_labels(plan)
+    known: dict[int, Samples] = {}
+
+    def surety(place: float, rows: slice) -> NDArray[np.float64]:
+        dose = Dose.at(place, USUAL_SCALE if cfg_scale is None else cfg_scale)
+        generator, steered = plan.generator.with_cfg(dose.cfg_scale, guide.window), replace(guide, strength=dose.strength)
+        samples = pilot_samples(plan, generator, steered, progress, "matched strength", rows, known.get(rows.start))
+        known.setdefault(rows.start, samples)
+        seen, labels = generator.codec.encode(samples), torch.from_numpy(samples.label)
+        return np.mean([log_probabilities(folder.classifier, seen, labels) for folder in plan.classifiers], axis=0)
+
+    return match_strength(surety, label, float(np.mean([folder.card.certainty for folder in plan.classifiers])), cfg_scale)
+
+
+def pilot_labels(plan: Plan) -> NDArray[np.int64]:
+    """Labels of a pilot's rows, each class as often as the others, [N]."""
+    return draw_labels("balanced", [1] * len(plan.task.classes), plan.guidance.pilot, 0)
 
 
 def pilot_samples(
-    plan: Plan, generator: RecordGenerator, guide: Guide, progress: bool, use: str = "matched strength"
-) -> tuple[Tensor, Tensor]:
-    """Samples in model space [N, 2 C, T], each class as often as the others, and their labels [N].
+    plan: Plan,
+    generator: RecordGenerator,
+    guide: Guide,
+    progress: bool,
+    use: str,
+    rows: slice = slice(None),
+    like: Samples | None = None,
+) -> Samples:
+    """Samples of noise that no user's sample has, and that is the same for every seed of the user's.
 
     Args:
         plan: the job that they are wanted for.
         generator: what draws, with classifier-free guidance if the job has it.
         guide: what steers.
         progress: show a progress bar.
-        use: in `RESERVED`, whose seeds are no other sample's.
+        use: in `RESERVED`.
+        rows: which rows of the pilot.
+        like: the same rows, steered otherwise.
     """
-    label = draw_labels("balanced", [1] * len(plan.task.classes), plan.guidance.pilot, plan.seed)
-    seeds = row_seeds(plan.seed, reserved_rows(use, len(label)))
-    samples = generator(label, seeds, plan.sampler, guide, progress="pilot" if progress else None)
-    return generator.codec.encode(samples), torch.from_numpy(label)
+    label = pilot_labels(plan)
+    seeds = row_seeds(0, reserved_rows(use, len(label)))
+    return generator(label[rows], seeds[rows], plan.sampler, guide, progress="pilot" if progress else None, like=like)

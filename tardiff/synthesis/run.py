@@ -1,6 +1,7 @@
 """From a generator and classifiers to a synthetic data set."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ def synthesise(
     seed: int = 0,
     privacy_filter: Dataset | None = None,
     store: SampleStore | None = None,
+    kept_match: Path | None = None,
     progress: bool = True,
 ) -> Synthesis:
     """Sample a synthetic data set.
@@ -57,6 +59,7 @@ def synthesise(
         privacy_filter: real records from whose training rows samples shall keep as far as its held-out rows do; samples that
             do not are replaced by others.
         store: where samples are put as they are drawn, and are looked for; None keeps them in memory.
+        kept_match: file in which a matched strength is kept and looked for (see `steer`); None keeps none.
         progress: show progress bars.
 
     Raises:
@@ -65,6 +68,7 @@ def synthesise(
             numbers for, no data to filter by, or a generator that draws nothing which the filter lets pass.
     """
     folders = [classifier] if isinstance(classifier, ClassifierFolder) else list(classifier)
+    folders = [folder if folder.device == pipeline.device else folder.to(pipeline.device) for folder in folders]
     guidance, selection = guidance or GuidanceSettings(), selection or SelectionSettings()
     if guidance_data is not None:
         if not (guidance.reads_guidance_rows or selection.select != "none"):
@@ -85,7 +89,7 @@ def synthesise(
         seed,
         privacy_filter,
     )
-    steering = steer(plan, progress)
+    steering = steer(plan, progress, kept_match)
     return finish(plan, steering, draw(plan, steering, store, progress))
 
 

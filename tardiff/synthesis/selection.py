@@ -19,7 +19,7 @@ def influence_scores(objective: Objective, seen: Tensor, label: Tensor, batch_si
     """
     with torch.no_grad():
         parts = [objective(s, y) for s, y in zip(seen.split(batch_size), label.split(batch_size), strict=True)]
-    return torch.cat(parts).double().numpy()
+    return torch.cat(parts).cpu().double().numpy()
 
 
 def best_of_each_class(score: NDArray[np.floating], label: NDArray[np.int64], keep: NDArray[np.int64]) -> NDArray[np.intp]:

@@ -12,12 +12,12 @@ from tardiff.augment import RecordSummary, TarDiffSampler
 from tardiff.settings import GuidanceSettings
 from tests.augment.toys import OwnNetwork, records, sampler
 
-NONE = GuidanceSettings(guidance="none")
+NONE, GUIDED = GuidanceSettings(guidance="none"), GuidanceSettings(strength=0.2)
 
 
 def test_rare_class_is_filled_up_after_the_real_rows():
     X, y = records()
-    tool = sampler()
+    tool = sampler(guidance=GUIDED)
     X2, y2 = tool.fit_resample(X, y)
     np.testing.assert_array_equal(X2[: len(X)], X)
     np.testing.assert_array_equal(y2[: len(y)], y)
@@ -116,7 +116,7 @@ class TestModels:
         X, y = records()
         network = OwnNetwork()
         before = {k: v.clone() for k, v in network.state_dict().items()}
-        tool = sampler(model=network)
+        tool = sampler(model=network, guidance=GUIDED)
         tool.fit_resample(X, y)
         assert all((before[k] == v).all() for k, v in network.state_dict().items())
         assert isinstance(tool.guides_[0].classifier, OwnNetwork)
@@ -135,7 +135,7 @@ class TestModels:
 
     def test_own_network_guides_by_influence(self):
         X, y = records()
-        tool = sampler(model=OwnNetwork(), guidance=GuidanceSettings(objective="cosine=1"))
+        tool = sampler(model=OwnNetwork(), guidance=GuidanceSettings(objective="cosine=1", strength=0.2))
         tool.fit_resample(X, y)
         assert tool.movement_.value > 0
 

@@ -164,7 +164,7 @@ class TestClassifierFree:
 
     def test_exaggerates_in_the_window_and_leaves_the_rest(self):
         def denoiser(x_t, timestep, label, static, chart):
-            return x_t * (1 + label[:, None, None].float()) + (0 if static is None else static.sum())
+            return x_t * (1 + label[:, None, None].float()) + 2 * static[:, :, None]
 
         sharp = with_cfg(denoiser, unconditional=2, cfg_scale=3.0, window=0.4)
         x, label, static = torch.ones(2, 3, 4), torch.tensor([0, 1]), torch.ones(2, 1)

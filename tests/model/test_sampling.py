@@ -5,12 +5,13 @@ import pytest
 import torch
 from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
 
+from tardiff.base.device import chunk_rows
 from tardiff.base.noise import normal, row_seeds
 from tardiff.data.resolution import ABSENT, FIRST_GRID
 from tardiff.errors import TardiffError
 from tardiff.model.diffusion import PROCESS, denoising_loss, diffuse, noise_schedule
 from tardiff.model.pipeline import TarDiffPipeline
-from tardiff.model.sampling import ANGLES, CHUNK, dpm_solver, in_chunks, log_likelihood, sample
+from tardiff.model.sampling import ANGLES, dpm_solver, in_chunks, log_likelihood, sample
 from tardiff.settings import SamplerSettings
 
 MEAN, SD = 1.5, 0.4
@@ -173,7 +174,7 @@ def test_chunks_are_padded_to_one_size():
 
     x = torch.arange(150.0)
     assert torch.equal(in_chunks(function, x, None, 2 * x)[0], 3 * x)
-    assert sizes == [CHUNK] * 3
+    assert sizes == [chunk_rows(x.device)] * 3
 
 
 def test_what_left_the_finite_numbers_is_refused(run):

@@ -41,7 +41,7 @@ def test_a_row_does_not_depend_on_its_batch(generator):
 
 def test_spread_of_a_step_is_that_of_the_posterior():
     """The step's variance is that of q(x_s | x_t, x0), its mean is exact where the clean estimate is, and the last step has no spread."""
-    places = Places.of(STEPS)
+    places = Places.of(STEPS, torch.device("cpu"))
     bar, after = (places.alpha.double() ** 2).unfold(0, 2, 1).unbind(1)
     assert torch.allclose(places.std[:-1].double() ** 2, (1 - after) / (1 - bar) * (1 - bar / after), atol=1e-6)
     assert torch.allclose((places.keep * places.alpha + places.gain)[:-1], places.alpha[1:], atol=1e-6)

@@ -18,7 +18,7 @@ GUIDANCE = GuidanceSettings(strength=0.3)
 @pytest.fixture
 def small_parts(monkeypatch):
     monkeypatch.setattr(sample_store, "PART", 16)
-    monkeypatch.setattr(sampling, "CHUNK", 16)  # the network is asked about no more rows than a part has
+    monkeypatch.setattr(sampling, "chunk_rows", lambda device: 16)  # the network is asked about no more rows than a part has
 
 
 def draw(run, clf, store=None):

@@ -57,30 +57,32 @@ def reference_model(trial: Trial, pipeline: TarDiffPipeline, real: Dataset) -> T
     settings = replace(known, steps=min(known.steps, MOST_STEPS), batch_size=min(known.batch_size, len(trial.reference)))
     rows = Dataset(real.manifest, {"train": trial.reference}).completed()
     with tempfile.TemporaryDirectory() as folder:
-        return train(rows if pipeline.labelled else rows.unlabelled(), Path(folder) / "reference", settings, progress=False)
+        model = train(rows if pipeline.labelled else rows.unlabelled(), Path(folder) / "reference", settings, progress=False)
+        return model.to(pipeline.device)
 
 
 def _losses(trial: Trial, pipeline: TarDiffPipeline, timesteps: Sequence[int]) -> Score:
     """Mean denoising loss of each row, [2 n]."""
     rows = trial.rows
     entries, seeds = pipeline.codec.entries(rows), row_seeds(trial.seed, range(len(rows)))
-    x0, chart = pipeline.codec.scores(entries), entries.chart
-    label, static = torch.from_numpy(rows.label), pipeline.statics.encode(rows.static)
-    alpha_bar, denoiser = noise_schedule().alphas_cumprod, pipeline.denoiser()
-    total = torch.zeros(len(rows))
+    device, given = pipeline.device, (pipeline.codec.scores(entries), entries.chart, torch.from_numpy(rows.label))
+    x0, chart, label, static = (tensor.to(device) for tensor in (*given, pipeline.statics.encode(rows.static)))
+    alpha_bar, denoiser = noise_schedule().alphas_cumprod.to(device), pipeline.denoiser()
+    total = torch.zeros(len(rows), device=device)
     for t in timesteps:
-        x_t, v = diffuse(x0, normal("denoising attack", seeds, t, x0.shape[1:]), alpha_bar[t].expand(len(rows)))
-        timestep = torch.full((len(rows),), t)
+        x_t, v = diffuse(x0, normal("denoising attack", seeds, t, tuple(x0.shape[1:]), device), alpha_bar[t].expand(len(rows)))
+        timestep = torch.full((len(rows),), t, device=device)
         with torch.no_grad():
             (v_hat,) = in_chunks(lambda *arguments: (denoiser(*arguments),), x_t, timestep, label, static, chart)
         total += denoising_loss(v_hat, v, chart)
-    return (total.double() / len(timesteps)).clamp(min=1e-12).numpy()
+    return (total.cpu().double() / len(timesteps)).clamp(min=1e-12).numpy()
 
 
 @torch.no_grad()
 def _charting(rows: Split, pipeline: TarDiffPipeline) -> Score:
     """Log-likelihood of each row's chart, nats an entry, [2 n]."""
     label = torch.from_numpy(rows.label if pipeline.labelled else np.zeros_like(rows.label))
-    chart, static = pipeline.codec.entries(rows).chart, pipeline.statics.encode(rows.static)
+    given = pipeline.codec.entries(rows).chart, label, pipeline.statics.encode(rows.static)
+    chart, label, static = (tensor.to(pipeline.device) for tensor in given)
     (unlikely,) = in_chunks(lambda *arguments: (pipeline.charting(*arguments),), chart, label, static)
-    return -unlikely.double().numpy()
+    return -unlikely.cpu().double().numpy()

@@ -19,7 +19,7 @@ TINY = 1e-9  # keeps the covariance of rows that are all the same invertible
 def classifier_loss(trial: Trial, folder: ClassifierFolder) -> Score:
     """Minus the classifier's loss of each row (arXiv 1709.01604): a model fits best what it has learnt."""
     with torch.no_grad():
-        return -torch.cat([folder.classifier.loss(seen, label) for seen, label in _seen(trial.rows, folder)]).double().numpy()
+        return -torch.cat([folder.classifier.loss(seen, label) for seen, label in _seen(trial.rows, folder)]).cpu().double().numpy()
 
 
 def gradient_alignment(trial: Trial, folder: ClassifierFolder) -> Score:
@@ -34,7 +34,7 @@ def gradient_alignment(trial: Trial, folder: ClassifierFolder) -> Score:
     total = torch.zeros(len(label), dtype=torch.float64)
     for checkpoint, stored in zip(folder.checkpoints(), folder.gradients, strict=True):
         ours, reference = (_gradients(checkpoint, rows, folder) for rows in (trial.rows, trial.reference))
-        for c, v in enumerate(stored.flatten(1).double()):
+        for c, v in enumerate(stored.cpu().flatten(1).double()):
             total[label == c] += _alignment(ours[label == c], v, reference[theirs == c])
     return total.numpy()
 
@@ -52,9 +52,9 @@ def _gradients(classifier: Classifier, split: Split, folder: ClassifierFolder) -
     """Last-layer gradient of each row's loss, float64 [n, outputs * (width + 1)]."""
     with torch.no_grad():
         parts = [sample_gradient(classifier, seen, label) for seen, label in _seen(split, folder)]
-    return torch.cat([rearrange(einsum(residual, h, "b k, b d -> b k d"), "b k d -> b (k d)") for residual, h in parts]).double()
+    return torch.cat([rearrange(einsum(residual, h, "b k, b d -> b k d"), "b k d -> b (k d)") for residual, h in parts]).cpu().double()
 
 
 def _seen(split: Split, folder: ClassifierFolder, batch_size: int = 512) -> Iterator[tuple[Tensor, Tensor]]:
-    seen = folder.codec.encode(split)
-    return zip(seen.split(batch_size), torch.from_numpy(split.label).split(batch_size), strict=True)
+    seen, label = folder.codec.encode(split).to(folder.device), torch.from_numpy(split.label).to(folder.device)
+    return zip(seen.split(batch_size), label.split(batch_size), strict=True)

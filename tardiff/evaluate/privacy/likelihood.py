@@ -17,11 +17,11 @@ def flow_likelihood(trial: Trial, pipeline: TarDiffPipeline) -> Score:
     entries = pipeline.codec.entries(rows)
     log_p = log_likelihood(
         pipeline.denoiser(),
-        pipeline.codec.scores(entries),
-        entries.chart,
-        torch.from_numpy(rows.label),
-        static=pipeline.statics.encode(rows.static),
+        pipeline.codec.scores(entries).to(pipeline.device),
+        entries.chart.to(pipeline.device),
+        torch.from_numpy(rows.label).to(pipeline.device),
+        static=pipeline.statics.encode(rows.static).to(pipeline.device),
         seeds=row_seeds(trial.seed, range(len(rows))),
         steps=STEPS,
     )
-    return log_p.double().numpy()
+    return log_p.cpu().double().numpy()
