@@ -74,12 +74,21 @@ class Gated:
 
 @dataclass
 class _Fold:
-    """Rows to learn from and to ask about, what was made of the first, and the utility of both together."""
+    """Rows inside and outside of a fold, as models read them, what was made of the first, and the utility of both together."""
 
     inside: NDArray[np.bool_]
-    outside: NDArray[np.bool_]
-    utility: float
+    codec: Codec
+    learn: Rows
+    ask: Rows
+    utility: float = 0.0
     made: list[Generated] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, data: Dataset, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> "_Fold":
+        """The fold of a data set's training rows."""
+        real = data.train.take(inside)
+        codec = Codec.fit(real, data.manifest)
+        return cls(inside, codec, Rows.of(real, codec), Rows.of(data.train.take(outside), codec))
 
 
 def gated(data: Dataset, label: NDArray[np.int64], make: Make, batches: int, seed: int, progress: bool = True) -> Gated:
@@ -100,26 +109,25 @@ def gated(data: Dataset, label: NDArray[np.int64], make: Make, batches: int, see
     everything = np.ones(len(data.train), bool)
     parts = [part for part in (label[k::batches] for k in range(batches)) if len(part)]
     with one_thread(), bar(shown=progress, total=len(parts) * FOLDS * REPEATS, desc="gate", unit="fold") as moved:
-        folds = [
-            _Fold(inside, outside, utility(data, inside, outside, (), seed))
-            for inside, outside in held_out_folds(data.train, classes, seed)
-        ]
+        folds = [_Fold.of(data, inside, outside) for inside, outside in held_out_folds(data.train, classes, seed)]
+        for fold in folds:
+            fold.utility = utility(fold.learn, fold.ask, classes, seed)
         for part in parts:
             tried = []
             for number, fold in enumerate(folds):
                 order = stream("gate", seed, number).permutation(len(part))
                 some = part[np.sort(order[: max(1, round(fold.inside.mean() * len(part)))])]
                 new = make(fold.inside, some, fold.made)
-                tried.append((new, utility(data, fold.inside, fold.outside, [made.rows for made in (*fold.made, new)], seed)))
+                learn = fold.learn.join(Rows.of(new.rows, fold.codec))
+                tried.append((new, learn, utility(learn, fold.ask, classes, seed)))
                 moved.update()
-            difference = np.array([better - fold.utility for fold, (_, better) in zip(folds, tried, strict=True)])
+            difference = np.array([better - fold.utility for fold, (*_, better) in zip(folds, tried, strict=True)])
             result.gains.append(gain(difference, 1 / FOLDS))
             if not result.gains[-1].commits:
                 break
             result.made.append(make(everything, part, result.made))
-            for fold, (new, better) in zip(folds, tried, strict=True):
+            for fold, (new, fold.learn, fold.utility) in zip(folds, tried, strict=True):
                 fold.made.append(new)
-                fold.utility = better
     return result
 
 
@@ -142,16 +150,11 @@ def held_out_folds(rows: Split, classes: int, seed: int) -> Iterator[tuple[NDArr
         raise InputError(f"the gate needs {FOLDS} folds with patients of every class; the rarest class has {min(patients)}: switch it off")
 
 
-def utility(data: Dataset, inside: NDArray[np.bool_], outside: NDArray[np.bool_], added: Sequence[Split], seed: int) -> float:
-    """Area under the precision-recall curve of `LEARNERS` that learn from rows inside and added ones, on rows outside; their mean.
+def utility(learn: Rows, ask: Rows, classes: int, seed: int) -> float:
+    """Area under the precision-recall curve of `LEARNERS` that learn from some rows, on others; their mean.
 
     Of two classes that of the second, of more the mean over classes.
     """
-    real, asked, classes = data.train.take(inside), data.train.take(outside), len(data.manifest.task.classes)
-    codec = Codec.fit(real, data.manifest)
-    learn, ask = Rows.of(real, codec), Rows.of(asked, codec)
-    for split in added:
-        learn = learn.join(Rows.of(split, codec))
     alike = np.ones((1, len(ask)), np.float32)
     predicted = [fit_judge(learner, learn, seed, classes)(ask) for learner in LEARNERS]
     positive = (1,) if classes == 2 else range(classes)

@@ -315,8 +315,7 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Scores of a chain, [B, members, T]: what is out of order in physical units changes places; the rest keeps its bits."""
         maps, wider = [self.maps[c] for c in members], wide(score)
         physical = torch.stack([_interpolated(wider[:, k], m.score, m.value) for k, m in enumerate(maps)], dim=1)
-        ascending = torch.where(observed, physical, torch.inf).sort(dim=1).values  # observed values first
-        target = torch.where(observed, ascending.gather(1, (observed.cumsum(dim=1) - 1).clamp(min=0)), physical)
+        target = _in_order(physical, observed)
         back = torch.stack([_interpolated(target[:, k], m.value, m.score) for k, m in enumerate(maps)], dim=1)
         return torch.where(target != physical, back.clamp(-Z_LIMIT, Z_LIMIT).to(score), score)
 
@@ -330,8 +329,11 @@ def parts(rows: int) -> list[slice]:
 
 
 def _put_in_order(values: NDArray[np.float64], mask: NDArray[np.bool_], chain: list[int]) -> None:
-    """Sort, in place, the observed members of a chain at every step: the smallest change that keeps the values."""
-    members, observed = values[:, chain], mask[:, chain]
-    target = np.sort(np.where(observed, members, np.inf), axis=1)  # observed values first, ascending
-    rank = np.cumsum(observed, axis=1) - 1
-    values[:, chain] = np.where(observed, np.take_along_axis(target, np.maximum(rank, 0), axis=1), members)
+    """Sort, in place, the observed members of a chain at every step."""
+    values[:, chain] = _in_order(torch.from_numpy(values[:, chain]), torch.from_numpy(mask[:, chain])).numpy()
+
+
+def _in_order(members: Tensor, observed: Tensor) -> Tensor:
+    """The observed members of a chain [N, members, T], sorted at every step: the smallest change that keeps the values."""
+    ascending = torch.where(observed, members, torch.inf).sort(dim=1).values  # observed values first
+    return torch.where(observed, ascending.gather(1, (observed.cumsum(dim=1) - 1).clamp(min=0)), members)

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from tardiff.base.noise import uniform
 from tardiff.data.resolution import ABSENT
 from tardiff.model.sampling import in_chunks
-from tardiff.model.unet import PERIODS, positions
+from tardiff.model.unet import PERIODS, last_charted, positions
 
 LEAST = -1e3
 """Log-probability of a symbol that training never saw, for a row that has it all the same."""
@@ -131,7 +131,7 @@ class ChartingModel(ModelMixin, ConfigMixin):
         age = (asked - 1 - steps).clamp(min=0)
         shares = torch.stack([*((1 - keep) * keep**age for keep in KEEP), 1 / asked.clamp(min=1).expand_as(age)]) * (steps < asked)
         sums = rearrange(torch.einsum("kts,bsn->bktn", shares, symbols), "b k t n -> b t (k n)")
-        last = F.pad(torch.where(chart != ABSENT, steps + 1, 0).cummax(dim=-1).values, (1, -1))
+        last = last_charted(chart != ABSENT)
         since = steps + 1 - last
         gap = F.pad(since, (1, 0), value=1).gather(-1, last)
         length = torch.bucketize(torch.stack([since, gap], dim=1)[..., start:].contiguous(), torch.tensor(GAPS, device=chart.device))

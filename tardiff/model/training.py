@@ -40,7 +40,7 @@ PEAKS = (1.0, 1.5)
 """Peak learning rates of the U-Net and of the charting model, in units of the setting: the second is shallow and learns more slowly."""
 SHIFT, STRETCH = 0.07, 0.05
 """How far a training row's channel is moved, in scores, and stretched, on a log scale: enough that no row is known by heart, too little to
-be seen in the samples (variances grow by half a percent)."""
+be seen in the samples (variances grow by one percent)."""
 HIDDEN = 0.1
 """Share of the charting model's units that a row does not see in training."""
 

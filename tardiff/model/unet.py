@@ -126,8 +126,13 @@ class TemporalUNet(ModelMixin, ConfigMixin):
 
 def before(x_t: Tensor, charted: Tensor) -> Tensor:
     """The charted entry before each step, 0 where there is none, [b, c, t]: neighbours in the chart may lie hours apart."""
-    last = torch.where(charted, torch.arange(1, x_t.shape[-1] + 1, device=x_t.device), 0).cummax(dim=-1).values
-    return F.pad(x_t, (1, 0)).gather(-1, F.pad(last, (1, -1)))
+    return F.pad(x_t, (1, 0)).gather(-1, last_charted(charted))
+
+
+def last_charted(charted: Tensor) -> Tensor:
+    """Number of the last charted step before each step, counted from 1, 0 where there is none, [b, c, t]."""
+    step = torch.arange(1, charted.shape[-1] + 1, device=charted.device)
+    return F.pad(torch.where(charted, step, 0).cummax(dim=-1).values, (1, -1))
 
 
 def character(x_t: Tensor, earlier: Tensor, charted: Tensor) -> Tensor:
@@ -151,8 +156,7 @@ def character(x_t: Tensor, earlier: Tensor, charted: Tensor) -> Tensor:
 def distance_to_charted(chart: Tensor) -> Tensor:
     """Log of the steps since the last charted one before each step, [b, C, t]; before the first one, since one step ahead of the record."""
     step = torch.arange(1, chart.shape[-1] + 1, device=chart.device)
-    last = torch.where(chart != ABSENT, step, 0).cummax(dim=-1).values
-    return (step - F.pad(last, (1, -1))).log() / 3
+    return (step - last_charted(chart != ABSENT)).log() / 3
 
 
 class Block(nn.Module):

@@ -93,7 +93,7 @@ def test_whole_loss_on_hand_computed_numbers():
     assert float(logged["approx_kl"][1]) == pytest.approx(0.5 - np.log(1.5))
 
 
-@given(st.lists(st.tuples(st.floats(-1e3, 1e3).map(lambda reward: round(reward, 6)), st.integers(0, 2)), min_size=2, max_size=40))
+@given(st.lists(st.tuples(st.floats(-1e3, 1e3), st.integers(0, 2)), min_size=2, max_size=40))
 def test_advantages_are_white_within_each_class(rows):
     reward, label = np.array([r for r, _ in rows]), np.array([c for _, c in rows])
     white = whiten_by_class(reward, label)
@@ -101,7 +101,9 @@ def test_advantages_are_white_within_each_class(rows):
         ours = white[label == c]
         assert abs(ours.mean()) < 1e-6
         assert ours.std() == pytest.approx(1, abs=1e-6) or not ours.any()
-    assert np.allclose(whiten_by_class(3 * reward + 5, label), white, atol=1e-4) or reward.std() < 1e-9
+    changed = whiten_by_class(3 * reward + 5, label)
+    for c in np.unique(label):
+        assert np.allclose(changed[label == c], white[label == c], atol=1e-4) or reward[label == c].std() < 1e-9
 
 
 def test_a_class_whose_rewards_do_not_differ_teaches_nothing():
@@ -148,19 +150,17 @@ def test_ppo_moves_the_reward_as_predicted_and_kl_holds_it():
 
 @pytest.mark.parametrize("clip_coef", [0.02, 10.0])
 def test_clip_holds_the_ratio_over_several_epochs(clip_coef):
-    """Where the clip binds, later epochs push no decision further; where it does not, they do."""
-    generator = VAEGenerator()
-    label = np.zeros(256, dtype=np.int64)
-    optimizer = torch.optim.SGD(generator.module.decode.parameters(), 0.5)
-    settings = PPOSettings(clip_coef=clip_coef, update_epochs=6, minibatch_size=64, share=1.0, max_grad_norm=1e9)
-    rollout = generator.sample(label, row_seeds(0, range(256)))
-    reward = rollout.x0[:, 0].mean(-1).numpy()
-    stats = ppo_update(generator, optimizer, rollout, whiten_by_class(reward, label), settings, LossWeights(), 0, 0)
-    again = generator.sample(label, row_seeds(0, range(256)))  # of the same noise
-    assert again.x0[:, 0].mean() > rollout.x0[:, 0].mean() + 0.01
-    if clip_coef == 10.0:
-        assert stats["clip_fraction"] == 0
-        assert stats["ratio_spread"] > 0.3
-    else:
-        assert 0.1 < stats["clip_fraction"] < 0.9
-        assert stats["ratio_spread"] < 0.25
+    """Where the clip binds, later epochs push no decision further; where it does not, they do. How far, on average over noises."""
+    label, spreads = np.zeros(256, dtype=np.int64), []
+    for seed in range(8):
+        generator, seeds = VAEGenerator(), row_seeds(seed, range(256))
+        optimizer = torch.optim.SGD(generator.module.decode.parameters(), 0.5)
+        settings = PPOSettings(clip_coef=clip_coef, update_epochs=6, minibatch_size=64, share=1.0, max_grad_norm=1e9)
+        rollout = generator.sample(label, seeds)
+        reward = rollout.x0[:, 0].mean(-1).numpy()
+        stats = ppo_update(generator, optimizer, rollout, whiten_by_class(reward, label), settings, LossWeights(), 0, 0)
+        again = generator.sample(label, seeds)  # of the same noise
+        assert again.x0[:, 0].mean() > rollout.x0[:, 0].mean() + 0.01
+        assert stats["clip_fraction"] == 0 if clip_coef == 10.0 else 0.1 < stats["clip_fraction"] < 0.9
+        spreads.append(stats["ratio_spread"])
+    assert np.mean(spreads) > 0.3 if clip_coef == 10.0 else np.mean(spreads) < 0.2
