@@ -44,9 +44,9 @@ def class_codes(given: "pd.Series[str]", classes: Sequence[Value], where: str) -
         wanted = f"none but {', '.join(names)} are listed as classes" if names else "not 0 and 1"
         number = pd.to_numeric(pd.Series(found), errors="coerce")
         if (number % 1 != 0).any() and number.notna().all():
-            hint = "for a number to predict write a task with a limit, label: {column: given, above: LIMIT} (docs/tasks.md)"
+            hint = "for a number to predict write a task with a limit, label: {column: given, above: LIMIT} (docs/reference/tasks.md)"
         else:
-            hint = "list all values in order as classes, in table.yaml or in a task of your own (docs/tasks.md)"
+            hint = "list all values in order as classes, in table.yaml or in a task of your own (docs/reference/tasks.md)"
         raise TardiffError(f"{where}: the labels are {shown(found)}: {wanted}; {hint}")
     return codes, names or ("0", "1")
 

@@ -41,10 +41,10 @@ class PrepareSettings:
     concepts: OptionalPath = None
     """A YAML of your own, merged over the built-in dictionary of variables; `tardiff variables --help` shows one."""
     gcs_intubated: Literal["keep", "normal", "missing"] = "keep"
-    """The verbal score of intubated patients: keep 1 as charted, take it as normal, or leave it out (docs/variables.md)."""
+    """The verbal score of intubated patients: keep 1 as charted, take it as normal, or leave it out (docs/reference/variables.md)."""
     task: str = "in_hospital_death"
     """What the label means: a task's name (in_hospital_death, los_3d, los_7d, hospital_los_3d, hospital_los_7d, readmission_30d,
-    decompensation, aki, aki_creatinine, sepsis3, given), or a YAML file with a task of your own (see docs/tasks.md)."""
+    decompensation, aki, aki_creatinine, sepsis3, given), or a YAML file with a task of your own (see docs/reference/tasks.md)."""
     onset: OptionalPath = None
     """Table of onsets for the task sepsis3, .csv or .parquet: stay_id and onset_minute or onset_time."""
     allow_loss: bool = False

@@ -167,7 +167,7 @@ def find_task(choice: str | Path) -> NamedTask:
     if not text.endswith((".yaml", ".yml")):
         built_in = built_in_tasks()
         if text not in built_in:
-            raise TardiffError(f"task: {text!r} is not known; choose {', '.join(built_in)}, or give a YAML file (see docs/tasks.md)")
+            raise TardiffError(f"task: {text!r} is not known; choose {', '.join(built_in)}, or a YAML file (docs/reference/tasks.md)")
         return NamedTask(text, built_in[text])
     tasks = load_tasks(Path(text))
     if len(tasks) != 1:
@@ -193,7 +193,7 @@ def load_tasks(path: Path) -> Mapping[str, Task]:
     except OSError as error:
         raise TardiffError(f"{path}: cannot be read ({error.strerror}); --task takes a task's name or a YAML file") from error
     if not isinstance(raw, dict) or not raw:
-        raise TardiffError(f"{path}: expected a task's name and under it rule, classes, label and keep (see docs/tasks.md)")
+        raise TardiffError(f"{path}: expected a task's name and under it rule, classes, label and keep (see docs/reference/tasks.md)")
     tasks = {}
     for name, entry in raw.items():
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z]\w*", name):

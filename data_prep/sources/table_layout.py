@@ -111,7 +111,7 @@ def read_layout(path: Path) -> Layout:
     try:
         raw = read_yaml(path)
     except FileNotFoundError as error:
-        raise TardiffError(f"{path}: no such file; it says what your tables hold (docs/sources.md shows one)") from error
+        raise TardiffError(f"{path}: no such file; it says what your tables hold (docs/reference/sources.md shows one)") from error
     except OSError as error:
         raise TardiffError(f"{path}: cannot be read ({error.strerror})") from error
     try:

@@ -38,7 +38,7 @@ def train(
         labels: Learn what each label looks like. Without, one generator serves many tasks: a guide gives its samples their label.
         model: `diffusion`; or `policy`, a record in one step, trained by PPO on a discriminator's rewards, for few stays of few numbers
             each. Of the other options a policy takes --seed and --policy-settings.
-        policy_settings: YAML with settings of the record policy that differ from the defaults (docs/ppo.md shows all of them).
+        policy_settings: YAML with settings of the record policy that differ from the defaults (docs/explanation/ppo.md shows all of them).
     """
     policy = _read_policy_settings(policy_settings)
     use_threads(threads)

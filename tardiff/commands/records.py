@@ -63,7 +63,7 @@ def variables(source: Annotated[Positional[str | None], arg(metavar="SOURCE")] =
         mimic_iv:
           ldh: {table: labevents, item: 50954, label: Lactate Dehydrogenase (LD)}
 
-    The built-in file, data_prep/concepts.yaml, begins with what every field means; docs/variables.md tells the rules.
+    The built-in file, data_prep/concepts.yaml, begins with what every field means; docs/reference/variables.md tells the rules.
 
     For instance:
       tardiff variables mimic-iv

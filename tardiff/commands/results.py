@@ -41,14 +41,14 @@ def evaluate(
         synthetic: Synthetic data, as [NAME=]SYN; repeat for more. Differences are taken to the first one. SYN is a dataset folder, or a
             file of any other generator in physical units: a long table as `tardiff export` writes it (.csv, .csv.gz, .parquet), .npz
             with x [N, C, T] or [N, T, C] and label [N], .npy with labels in NAME.label.npy, or .pkl of such arrays, which is
-            read without running it. docs/evaluate.md tells more.
+            read without running it. docs/how-to/evaluate.md tells more.
         out: Folder to write metrics.json, table.txt, figures.json and figures to.
         test: Another dataset folder to test on: its test split, or its train split if it has no other.
         run: Pipeline folder of the generator, for membership attacks that see the model (likelihoods take minutes).
         classifier: Classifier folder that guided it, as [NAME=]CLF, for attacks on its guidance rows; repeat for more.
         cache: Folder that keeps what is fitted for later evaluations, instead of OUT.partial, which goes when OUT is there.
         rules: YAML file of clinical rules that are checked besides the package's own, a line each, for instance
-            "narrow pulse pressure: sbp - dbp < 25"; docs/metrics.md tells more.
+            "narrow pulse pressure: sbp - dbp < 25"; docs/reference/metrics.md tells more.
     """
     from data_prep.yaml_files import read_yaml
     from tardiff import evaluate as evaluation

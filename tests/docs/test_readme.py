@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text()
 DOCUMENTS = {
     "README.md": TEXT,
-    **{path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))},
+    **{str(path.relative_to(ROOT)): path.read_text() for path in sorted((ROOT / "docs").rglob("*.md"))},
     **{name: command.__doc__ or "" for name, command in cli.COMMANDS.items()},
 }
 
@@ -60,13 +60,21 @@ def test_python_script_does_the_five_steps(real_data, tmp_path, monkeypatch, cap
     assert (tmp_path / "runs" / "api" / "guided" / "manifest.json").exists()
 
 
-def test_pictures_and_files_named_exist():
-    for path in re.findall(r"\]\((?!http)([^)#]+)\)", TEXT):
-        assert (ROOT / path).exists(), path
+@pytest.mark.parametrize("page", [name for name in DOCUMENTS if name.endswith(".md")])
+def test_pictures_and_files_linked_exist(page):
+    for path in re.findall(r"\]\((?!http)([^)#\s]+)", DOCUMENTS[page]):
+        assert (ROOT / page).parent.joinpath(path).exists(), path
+
+
+def test_pages_named_in_the_code_exist():
+    """Help and error texts name a page by its path in the repository."""
+    for path in [*(ROOT / "tardiff").rglob("*.py"), *(ROOT / "data_prep").rglob("*.py")]:
+        for page in re.findall(r"(?<![\w/])docs/[\w/-]+\.md", path.read_text()):
+            assert (ROOT / page).is_file(), f"{path}: {page}"
 
 
 def test_the_architecture_is_twelve_lines_whose_files_exist():
-    text = DOCUMENTS["architecture.md"]
+    text = DOCUMENTS["docs/architecture.md"]
     assert [int(number) for number in re.findall(r"^(\d+)\. ", text, re.M)] == list(range(1, 13))
     for path in re.findall(r"`(\w+/[\w/]*\.py)", text):
         assert (ROOT / "tardiff" / path).is_file(), path

@@ -143,7 +143,7 @@ def test_items_are_checked() -> None:
 
 def test_the_files_that_help_and_document_show_are_some(tmp_path: Path) -> None:
     help_text = re.search(r"\n( +variables:\n.*?)\n\n", commands.variables.__doc__ or "", re.S)
-    document = re.search(r"```yaml\n(.*?)```", (Path(__file__).parents[2] / "docs" / "variables.md").read_text(), re.S)
+    document = re.search(r"```yaml\n(.*?)```", (Path(__file__).parents[2] / "docs" / "reference" / "variables.md").read_text(), re.S)
     assert help_text is not None
     assert document is not None
     for shown in (textwrap.dedent(help_text[1]), document[1]):

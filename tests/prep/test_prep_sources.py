@@ -606,8 +606,8 @@ class TestTable(SourceContract):
 
 
 def test_the_table_in_the_document_works(tmp_path: Path) -> None:
-    """docs/sources.md shows a table.yaml and the first lines of its two tables: these very texts are prepared."""
-    text = (Path(__file__).parents[2] / "docs" / "sources.md").read_text()
+    """docs/reference/sources.md shows a table.yaml and the first lines of its two tables: these very texts are prepared."""
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "sources.md").read_text()
     blocks = dict(re.findall(r"<!-- (\S+) -->\n```\w*\n(.*?)```", text, re.S))
     assert set(blocks) == {"table.yaml", "charted.csv", "stays.csv"}
     (tmp_path / "ward").mkdir()

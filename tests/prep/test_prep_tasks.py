@@ -310,6 +310,6 @@ def test_a_task_that_keeps_stays_without_a_full_window(tmp_path: Path) -> None:
 
 
 def test_every_built_in_task_is_documented() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "tasks.md").read_text()
     for name in load_tasks(TASKS):
         assert f"`{name}`" in text, name

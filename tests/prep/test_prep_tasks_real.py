@@ -15,7 +15,7 @@ from tardiff.errors import TardiffError
 
 pytestmark = pytest.mark.slow
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "tasks.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "tasks.md"
 
 
 def labels(data: Dataset) -> dict[int, int]:

@@ -20,7 +20,7 @@ def given(text, tmp_path):
 
 def test_the_page_shows_every_setting_at_its_default(tmp_path):
     """So changing any default takes the page along."""
-    page = (Path(__file__).parents[2] / "docs" / "ppo.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "explanation" / "ppo.md").read_text()
     (example,) = re.findall(r"```yaml\n(.*?)```", page, re.S)
     ppo, discriminator = PPOSettings(1.0, 1.0, 1, 1, 0.5, 9.0), DiscriminatorSettings(8, 1.0, 1, 1, 1, 0.0, 0.0, 1.0)
     others = PolicySettings(1, 8, 1, 1, 0.5, 1, 64, 0.0, 0.0, ppo, discriminator)
