@@ -44,6 +44,7 @@ MEANT = {
     "model.pipeline.__call__": "samples come back to be decoded, and are looked at once",
     "data.statics.sample": "descriptors, a few numbers a row, are drawn by a tree on the CPU",
     "data.codec._physical": "decoding",
+    "data.codec._put_in_order": "decoding",
     "data.codec.decode": "decoding",
     "data.codec.repaired": "how much decoding had to move",
     "guidance.log.__call__": "four sums a step",
