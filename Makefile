@@ -4,7 +4,7 @@ BIN := .venv/bin
 OUT ?= runs/demo
 EXTRAS ?= test
 
-.PHONY: demo test test-slow check install
+.PHONY: demo test test-slow check docs install
 
 demo: install  ## the main job end to end, on simulated patients; ends in a page to look at
 	$(BIN)/tardiff demo --out $(OUT)
@@ -20,6 +20,10 @@ check: install  ## style, types, and which package may import which
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
+
+docs: install  ## the documentation as a site with search, strictly and without a network: open site/index.html
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 install: .venv/.installed
 

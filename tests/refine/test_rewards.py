@@ -151,8 +151,8 @@ def test_a_reward_that_is_no_number_is_refused(context):
         WeightedRewards({"odd": lambda s: np.array(1.0)}, {"odd": 1.0})(samples)
 
 
-def test_a_reward_of_your_own_as_the_readme_shows_it(context):
-    text = (Path(__file__).parent.parent.parent / "README.md").read_text()
+def test_a_reward_of_your_own_as_the_documentation_shows_it(context):
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / "own-guide.md").read_text()
     script = next(block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "@reward" in block)
     definition = script[: script.index("pipeline, data")].strip()
     assert len([line for line in definition.splitlines() if line and "import" not in line]) <= 5
