@@ -4,7 +4,7 @@ BIN := .venv/bin
 OUT ?= runs/demo
 EXTRAS ?= test
 
-.PHONY: demo test test-slow check docs install
+.PHONY: demo test test-slow check docs claims install
 
 demo: install  ## the main job end to end, on simulated patients; ends in a page to look at
 	$(BIN)/tardiff demo --out $(OUT)
@@ -24,6 +24,9 @@ check: install  ## style, types, and which package may import which
 docs: install  ## the documentation as a site with search, strictly and without a network: open site/index.html
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+claims: install  ## every measured sentence against the figure that it rests on
+	$(BIN)/python -m experiments.harness.claims
 
 install: .venv/.installed
 

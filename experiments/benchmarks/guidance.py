@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from experiments.guidance.published import published_guide
+from experiments.harness.published import published_guide
 from tardiff.base.files import write_json
 from tardiff.base.noise import row_seeds
 from tardiff.classifier.folder import ClassifierFolder

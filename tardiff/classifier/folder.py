@@ -251,7 +251,7 @@ def guide_seeds(seed: int, count: int) -> list[int]:
 
 
 def fit_guide(data: Dataset, codec: Codec, seed: int, architecture: str = "committee", epochs: int = 60) -> ClassifierFolder:
-    """A small classifier that guides where the user gives none, in a generator's space; a committee does best (experiments/guidance)."""
+    """A small classifier that guides where the user gives none, in a generator's space; a committee did best (experiments)."""
     settings = ClassifierSettings(architecture=architecture, width=GUIDE_WIDTH, epochs=epochs, seed=seed)  # type: ignore[arg-type]
     return fit_classifier(data, settings, codec=codec)
 

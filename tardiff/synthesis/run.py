@@ -54,7 +54,7 @@ def synthesise(
             labels, "train" is the share in the classifier's training rows.
         label: [n], the label of each sample, in place of a ratio; nothing is selected then.
         relabel: give the samples new labels, as many of each: the classifiers' mean probability ranks them. For a generator that
-            learnt without labels this serves better than steering (experiments/guidance); the task must have two classes.
+            learnt without labels this serves better than steering (experiments/version-0.1.md); the task must have two classes.
         seed: sample i of a seed is the same whatever `n` and the batch size are, as long as its label is.
         privacy_filter: real records from whose training rows samples shall keep as far as its held-out rows do; samples that
             do not are replaced by others.

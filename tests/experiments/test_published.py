@@ -1,10 +1,10 @@
-"""The rule of TarDiff's released code, as experiments/guidance compares it."""
+"""The rule of TarDiff's released code, as the harness compares it."""
 
 import numpy as np
 import pytest
 import torch
 
-from experiments.guidance.published import published_guide
+from experiments.harness.published import published_guide
 from tardiff.base.noise import row_seeds
 from tardiff.model.sampling import UNGUIDED, Step
 

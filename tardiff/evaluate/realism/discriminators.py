@@ -114,11 +114,12 @@ Rows = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
 def _trees(learn: Rows, stop_on: Rows, seed: int) -> Score:
-    """Boosted trees of a fixed number; they learn from the rows to stop on, too."""
+    """Boosted trees of a fixed number; they learn from the rows to stop on, too, and from what is known of any of them."""
     seen, label = np.concatenate([learn[0], stop_on[0]]), np.concatenate([learn[1], stop_on[1]])
+    known = ~np.isnan(seen).all(0)
     model = HistGradientBoostingClassifier(learning_rate=0.1, max_iter=100, max_leaf_nodes=15, early_stopping=False, random_state=seed)
-    model.fit(seen, label)
-    return lambda rows: model.predict_proba(rows)[:, 1]
+    model.fit(seen[:, known], label)
+    return lambda rows: model.predict_proba(rows[:, known])[:, 1]
 
 
 def _gru(learn: Rows, stop_on: Rows, seed: int) -> Score:

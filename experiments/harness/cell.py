@@ -1,0 +1,214 @@
+"""One cell: a row of a study's table with one seed, from the generator to the judges' figures, as one small record."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.harness.data import Budget
+from experiments.harness.draws import condensed
+from experiments.harness.generators import Generators
+from experiments.harness.protocol import REAL_ROWS, Cell, Protocol, Recipe, Study
+from experiments.harness.published import published_guide
+from experiments.harness.records import costs, looked_at
+from experiments.harness.shared import WaitingError, Work
+from tardiff.base.noise import row_seeds
+from tardiff.base.threads import one_thread
+from tardiff.compare.cells import Comparison, first_of
+from tardiff.compare.metrics import METRICS
+from tardiff.data.dataset import Dataset
+from tardiff.data.labels import draw_labels, labels_to_add
+from tardiff.evaluate.cache import Cache
+from tardiff.evaluate.judges import Rows
+from tardiff.evaluate.metrics import auroc
+from tardiff.evaluate.opening import opened_synthetic
+from tardiff.evaluate.pool import Fit, run_fits
+from tardiff.evaluate.row_sets import Part, RowSets
+from tardiff.evaluate.train_and_judge import judge_fit, judged
+from tardiff.model.pipeline import TarDiffPipeline
+from tardiff.settings import CompareSettings, GuidanceSettings, SelectionSettings
+from tardiff.synthesis.run import synthesise
+
+RARE = 0.05
+"""With fewer positives, synthetic rows alone are balanced: a judge would otherwise learn from a handful."""
+KEPT = ("auprc", "auroc", "brier", "slope", "brier_platt", "slope_platt")
+
+
+@dataclass
+class Lab:
+    """A study with one seed: its rows, generators and judges.
+
+    Attributes:
+        protocol, study: what is run.
+        budget: what may be read.
+        seed: of everything.
+        work: folder for what is made on the way.
+        chosen: what screening chose, by study.
+    """
+
+    protocol: Protocol
+    study: Study
+    budget: Budget
+    seed: int
+    work: Work
+    chosen: Mapping[str, Any]
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """`tardiff compare` on these rows; synthetic rows are handed to it."""
+        settings = CompareSettings(ratios=self.protocol.ratios, bootstrap=self.protocol.resamples, workers=1)
+        everyone = {"all": lambda split: np.ones(len(split), dtype=bool)}
+        return Comparison(self.budget.labelled, self.budget.judged, settings, self.work.folder, everyone)
+
+    @cached_property
+    def generators(self) -> Generators:
+        """Of the study with this seed."""
+        return Generators(self.protocol, self.study, self.budget, self.seed, self.work)
+
+    def run(self, cell: Cell) -> dict[str, Any]:
+        """What the ledger keeps of a cell, but for its key.
+
+        Raises:
+            BusyError: another process is making something that the cell needs.
+            WaitingError: samples that are made elsewhere, or a choice, are not there yet.
+        """
+        start = time.perf_counter(), time.process_time()
+        with one_thread():
+            found = self._real(cell.row) if cell.row in REAL_ROWS else self._synthetic(cell)
+        seconds = {"seconds": round(time.perf_counter() - start[0], 1), "cpu": round(time.process_time() - start[1], 1)}
+        return found | seconds
+
+    def _real(self, row: str) -> dict[str, Any]:
+        found: dict[str, Any] = {"added": self._added(row)}
+        if row == "none":
+            train, outside = self.budget.labelled.train, self.budget.judged
+            codec, manifest = self.comparison.codec, self.budget.labelled.manifest
+            found["costs"] = costs(outside, train, outside, codec, manifest, self.seed) | {
+                "trts": self._trts(self.comparison.sets, "judged")
+            }
+        return found
+
+    def _synthetic(self, cell: Cell) -> dict[str, Any]:
+        recipe = self.protocol.recipes[cell.row]
+        made, told, pipeline = self._made(cell, recipe)
+        codec, labelled = self.comparison.codec, self.budget.labelled
+        pool = Rows.of(made.train, codec)
+        sets = self.comparison.sets.adding(pool=pool)
+        found: dict[str, Any] = {"alone": {}} | told
+        for size in self.study.sizes:
+            wanted = self._alone_labels(size)
+            rows = first_of(pool.label, wanted) if recipe.samples is None else np.arange(len(pool))
+            found["alone"][str(size)] = self._judged(sets, rows)
+        if self.study.adds and not recipe.select and recipe.samples is None:
+            self.comparison.drawn = {(cell.row, self.seed): pool}
+            found["added"] = self._added(cell.row)
+        rows = first_of(pool.label, self._alone_labels(self.study.sizes[-1])) if recipe.samples is None else np.arange(len(pool))
+        alone = Dataset(made.manifest, {"train": made.train.take(rows)}).completed()
+        manifest = labelled.manifest
+        found["costs"] = costs(alone.train, labelled.train, self.budget.judged, codec, manifest, self.seed)
+        found["costs"]["trts"] = self._trts(sets.adding(alone=pool.take(rows)), "alone")
+        if how := self.study.records.get(cell.row):
+            found["records"] = looked_at(alone, labelled, self.budget.judged, codec, how, self.seed, self._kept, pipeline)
+        return found
+
+    def _made(self, cell: Cell, recipe: Recipe) -> tuple[Dataset, dict[str, Any], TarDiffPipeline | None]:
+        """The rows of a recipe, what guidance did, and the diffusion model that may be attacked through them."""
+        if recipe.samples is not None:
+            path = self.work.folder / recipe.samples.format(data=self.study.data, seed=self.seed)
+            if not path.exists():
+                raise WaitingError(f"waits for {path}")
+            return opened_synthetic(path, self.budget.labelled), {}, None
+        generator = self.generators[recipe.generator]
+        attacked = generator if isinstance(generator, TarDiffPipeline) and recipe.guide == "settings" else None
+        label = self._pool_labels()
+        if recipe.guide == "published":
+            folder = self.generators.guide("gru")
+            guide = published_guide(folder, self.budget.labelled.train)
+            made = generator.dataset(generator(label, row_seeds(self.seed, range(len(label))), guide=guide), {})
+            return made, {}, None
+        guidance = recipe.settings
+        if recipe.guide == "chosen":
+            if cell.study not in self.chosen:
+                raise WaitingError("waits for the choice of its screening (python -m experiments.harness.choose)")
+            guidance = GuidanceSettings(**self.chosen[cell.study]["guidance"])
+        reads = guidance.reads_classifier or recipe.select or recipe.relabel
+        done = synthesise(
+            generator,
+            len(label),
+            classifier=self.generators.guide() if reads else (),
+            guidance=guidance,
+            selection=SelectionSettings(select="influence" if recipe.select else "none"),
+            label=None if recipe.select else label,
+            label_ratio="balanced" if self._balanced else "train",
+            relabel=recipe.relabel,
+            seed=self.seed,
+            progress=False,
+        )
+        told = {"moved": done.movement.value} if done.movement else {}
+        told |= {"strength": done.match.strength, "cfg_scale": done.match.cfg_scale} if done.match else {}
+        return done.dataset, told, attacked if guidance.guidance == "none" and not recipe.select else None
+
+    @property
+    def _balanced(self) -> bool:
+        return float(self.budget.labelled.train.label.mean()) < RARE
+
+    def _alone_labels(self, size: int) -> NDArray[np.int64]:
+        """Labels of the synthetic rows that are judged alone; in random order, so that the first of each class are any."""
+        counts = np.bincount(self.budget.labelled.train.label, minlength=2).tolist()
+        wanted = size or max(sum(counts), self.study.fewest)
+        return draw_labels("balanced" if self._balanced else "train", counts, wanted, self.seed)
+
+    def _pool_labels(self) -> NDArray[np.int64]:
+        """Labels of all rows that are drawn: enough of each class for the rows alone and for those that are added."""
+        counts = np.bincount(self.budget.labelled.train.label, minlength=2)
+        asked = [self._alone_labels(size) for size in self.study.sizes]
+        if self.study.adds:
+            asked.append(labels_to_add(counts, max(self.protocol.ratios), both=True))
+        most = np.max([np.bincount(label, minlength=2) for label in asked], axis=0)
+        return np.random.default_rng(self.seed).permutation(np.repeat([0, 1], most)).astype(np.int64)
+
+    def _added(self, row: str) -> dict[str, Any]:
+        """Judges trained on real rows, weighed or with others, as validation rows choose; by judge."""
+        found = {}
+        for judge in self.study.judges:
+            self.comparison.settings = replace(self.comparison.settings, model=judge)  # type: ignore[arg-type]
+            cell = self.comparison.cell(row, self.seed)
+            figures = cell["groups"]["all"]
+            values = {name: figures["values"][name] for name in KEPT}
+            more = {"validation": round(cell["validation_auprc"], 5), "chosen": cell["chosen"], "rows": cell["rows"]}
+            found[judge] = values | more | {"draws": condensed(figures["draws"]["auprc"])}
+        return found
+
+    def _judged(self, sets: RowSets, rows: NDArray[np.intp]) -> dict[str, Any]:
+        """Judges trained on some rows of the pool alone; by judge."""
+        label, found = self.budget.judged.label, {}
+        fits = {
+            judge: judge_fit(judge, (Part.of("pool", rows),), {"judged": (Part("judged"),)}, self.seed, sets) for judge in self.study.judges
+        }
+        done = self._fitted(list(fits.values()), sets)
+        for judge, fit in fits.items():
+            of_judge = judged(label, done[fit]["judged"][None], self.comparison.resamples, METRICS)
+            values = {name: _number(of_judge[name][0, 0]) for name in KEPT if name in of_judge}
+            found[judge] = values | {"draws": condensed(of_judge["auprc"][:, 0])}
+        return found
+
+    def _trts(self, sets: RowSets, role: str) -> float | None:
+        """AUROC on some rows of trees that learnt from real ones: whether labels mean what real labels do."""
+        fit = judge_fit("trees", (Part("train"),), {role: (Part(role),)}, self.seed, sets)
+        label = sets.rows[role].label
+        return _number(auroc(label, self._fitted([fit], sets)[fit][role], np.ones((1, len(label)), np.float32))[0])
+
+    @property
+    def _kept(self) -> Cache:
+        return Cache(self.work.folder / "fits")
+
+    def _fitted(self, fits: list[Fit], sets: RowSets) -> Mapping[Fit, Any]:
+        return run_fits(fits, sets, 1, self._kept, progress=False)
+
+
+def _number(value: float) -> float | None:
+    return round(float(value), 5) if np.isfinite(value) else None

@@ -1,0 +1,213 @@
+"""Every measured sentence beside the figure that it rests on: `make claims` fails when they differ.
+
+    python -m experiments.harness.claims            # check README.md, docs/ and experiments/README.md against the ledgers
+    python -m experiments.harness.claims --write    # fill in the figures, and write experiments/README.md
+
+A sentence is marked in Markdown by a comment behind its figure: `+0.010 [+0.003, +0.023] <!-- claim: scarce-default -->`. What has not been
+run says `not yet run`. A claim of claims.yaml is a figure of the harness's ledger or of a file that a benchmark wrote.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from experiments.harness.protocol import HERE, PROTOCOL, Protocol, load
+from experiments.harness.run import RESULTS
+from experiments.harness.tables import BEST_RIVAL, Results, markdown, read
+from tardiff.base.estimates import shown
+from tardiff.base.files import replace_file
+from tardiff.base.ledger import Ledger
+from tardiff.errors import InputError
+from tardiff.evaluate.intervals import Interval
+
+ROOT = HERE.parents[1]
+CLAIMS, PAGE = HERE / "claims.yaml", Path("experiments/README.md")
+NOT_RUN = "not yet run"
+FIGURE = r"[+-]?\d+\.\d+ \[[^\]]*\]"
+MARK = re.compile(r"<!-- claim: ([\w-]+) -->")
+LOWER_IS_BETTER = ("brier", "correlation", "descriptor_slopes", "near_copies", "ks", "co_observation", "told_apart_trees", "told_apart_gru")
+HEAD = """# What was asked, and what was found
+
+This page is written by `python -m experiments.harness.claims --write` from the ledger of the [harness](harness/run.py); `make claims` fails
+where a sentence of the README or of the documents says otherwise. Brackets are 95 % intervals over seeds and patients, paired for
+differences. Findings that go against the package stand first. Which rows were read by what, the order of the run and what it costs:
+[protocol.yaml](harness/protocol.yaml). All tables: `python -m experiments.harness.tables`. What version 0.1's own runs said:
+[version-0.1.md](version-0.1.md). Speed and memory: [benchmarks](benchmarks/README.md).
+
+"""
+
+
+class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A figure that a sentence rests on.
+
+    Attributes:
+        asks: the question.
+        study, row: whose figure, in the ledger.
+        against: the row that it is the paired difference to; None for the figure itself.
+        column: `added` (with real rows) or `alone`.
+        size: of synthetic rows alone.
+        metric: of judges, or a cost.
+        judges: some of them; all if none is named.
+        margin: of equivalence, by its name in the protocol; it says study, rows and column.
+        file, path, shape: a JSON file of the repository, keys to a number in it, and how it is written (`{:.0f} x`).
+        command: what makes the file.
+    """
+
+    asks: str
+    study: str = ""
+    row: str = ""
+    against: str | None = None
+    column: str = "added"
+    size: int = 0
+    metric: str = "auprc"
+    judges: tuple[str, ...] = ()
+    margin: str | None = None
+    file: str | None = None
+    path: tuple[str, ...] = ()
+    shape: str = "{}"
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a claim comes to.
+
+    Attributes:
+        text: the figure, as a sentence has it.
+        finding: in words, by rule.
+        against: the figure speaks against what a user may hope for.
+    """
+
+    text: str
+    finding: str
+    against: bool = False
+
+
+def load_claims(protocol: Protocol, path: Path = CLAIMS) -> dict[str, Claim]:
+    """The claims by id.
+
+    Raises:
+        InputError: one names what the protocol does not have.
+    """
+    claims = msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")), dict[str, Claim])
+    for name, claim in claims.items():
+        if claim.margin is not None and claim.margin not in protocol.margins:
+            raise InputError(f"claim {name}: the protocol has no margin {claim.margin!r}")
+        if claim.file is None and claim.margin is None:
+            study = protocol.studies.get(claim.study)
+            rows = (*study.rows, BEST_RIVAL) if study else ()
+            if claim.row not in rows or (claim.against is not None and claim.against not in rows):
+                raise InputError(f"claim {name}: the protocol has no such study or row")
+    return claims
+
+
+def found(claim: Claim, protocol: Protocol, results: Mapping[str, Results], root: Path = ROOT) -> Found:
+    """What the ledger, or the file, says of a claim."""
+    if claim.file is not None:
+        value: Any = json.loads((root / claim.file).read_text())
+        for key in claim.path:
+            value = value[int(key) if isinstance(value, list) else key]
+        return Found(claim.shape.format(value), "measured")
+    margin = protocol.margins[claim.margin] if claim.margin else None
+    study, row, against, column = (
+        (margin.study, margin.row, margin.against, margin.column) if margin else (claim.study, claim.row, claim.against, claim.column)
+    )
+    estimate = None
+    if study in results:
+        estimate = results[study].estimate(row, column, claim.size, claim.metric, claim.judges, against)
+    if estimate is None:
+        return Found(NOT_RUN, NOT_RUN)
+    text = shown(*estimate, signed=against is not None)
+    if against is None:
+        return Found(text, "measured")
+    if margin:
+        equal = -margin.auprc < estimate[1] and estimate[2] < margin.auprc
+        return Found(text, f"equal within {margin.auprc:g}" if equal else f"not shown to be equal within {margin.auprc:g}", not equal)
+    return Found(text, *_said(estimate, -1 if claim.metric in LOWER_IS_BETTER else 1))
+
+
+def _said(estimate: Interval, sign: int) -> tuple[str, bool]:
+    """A difference in words: better or worse only where its interval leaves 0 out."""
+    low, high = sorted(sign * end for end in estimate[1:])
+    if low > 0:
+        return "better", False
+    if high < 0:
+        return "worse", True
+    return ("no difference found" if low <= 0 <= high else "too few seeds"), low <= 0 <= high
+
+
+def page(claims: Mapping[str, Claim], protocol: Protocol, results: Mapping[str, Results], root: Path = ROOT) -> str:
+    """`experiments/README.md`: one line a claim of the harness, those that speak against the package first."""
+    lines = []
+    for claim in (claim for claim in claims.values() if claim.file is None):
+        of = found(claim, protocol, results, root)
+        study = claim.study or protocol.margins[str(claim.margin)].study
+        command = f"`python -m experiments.harness.run --studies {study} --work WORK`"
+        lines.append((not of.against, [claim.asks, of.finding, of.text, command]))
+    ordered = [line for _, line in sorted(lines, key=lambda pair: pair[0])]
+    return HEAD + markdown([["asked", "found", "figure", "command"], *ordered]) + "\n"
+
+
+def documents(root: Path = ROOT) -> list[Path]:
+    """Where claims stand; the page itself is written whole."""
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+
+
+def check(claims: Mapping[str, Claim], protocol: Protocol, results: Mapping[str, Results], root: Path = ROOT) -> list[str]:
+    """What is wrong, a line a sentence; nothing if all holds."""
+    wrong = []
+    for path in documents(root):
+        text, name = path.read_text(encoding="utf-8"), path.relative_to(root)
+        for mark in MARK.finditer(text):
+            claim = claims.get(mark[1])
+            if claim is None:
+                wrong.append(f"{name}: claim {mark[1]} is not in claims.yaml")
+                continue
+            expected, before = found(claim, protocol, results, root).text, text[: mark.start()].rstrip(" *`")
+            if not before.endswith(expected):
+                wrong.append(f"{name}: claim {mark[1]}: the figure is {expected}; the sentence says ...{before[-40:]!r}")
+    stands = (root / PAGE).read_text(encoding="utf-8") if (root / PAGE).exists() else ""
+    if stands != page(claims, protocol, results, root):
+        wrong.append(f"{PAGE}: is not what the ledger says; python -m experiments.harness.claims --write")
+    return wrong
+
+
+def write(claims: Mapping[str, Claim], protocol: Protocol, results: Mapping[str, Results], root: Path = ROOT) -> None:
+    """Fill in the figures of the harness wherever they are marked, and write the page."""
+    for path in documents(root):
+        text = path.read_text(encoding="utf-8")
+        changed = re.sub(
+            rf"(?:{FIGURE}|{NOT_RUN})([*` ]*)<!-- claim: ([\w-]+) -->",
+            lambda m: f"{found(claims[m[2]], protocol, results, root).text}{m[1]}<!-- claim: {m[2]} -->" if m[2] in claims else m[0],
+            text,
+        )
+        if changed != text:
+            replace_file(path, changed)
+    replace_file(root / PAGE, page(claims, protocol, results, root))
+
+
+def main() -> None:
+    """Check, or write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="fill in the figures, and write experiments/README.md")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="ledger of finished cells")
+    options = parser.parse_args()
+    protocol = load(PROTOCOL)
+    claims, results = load_claims(protocol), read(Ledger(options.results))
+    if options.write:
+        write(claims, protocol, results)
+    wrong = check(claims, protocol, results)
+    print("\n".join(wrong) or f"{len(claims)} claims hold")
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()

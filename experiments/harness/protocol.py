@@ -1,0 +1,241 @@
+"""What is run: data sets, regimes, rows, seeds, and the order of cells, as `protocol.yaml` has them.
+
+A *study* asks one question: one data set, one regime, some rows of a table, some seeds. A *cell* is one row with one seed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import yaml
+
+from tardiff.errors import InputError
+from tardiff.settings import METHODS, GuidanceSettings, TrainSettings
+
+HERE = Path(__file__).parent
+PROTOCOL = HERE / "protocol.yaml"
+REAL_ROWS = tuple(method for method in METHODS if method not in ("unguided", "guided", "refined"))
+"""Rows that only change, weigh or tune real records: those of `tardiff compare`."""
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of the protocol's records."""
+
+
+class Data(_Strict, frozen=True):
+    """A data set.
+
+    Attributes:
+        prepare: settings of `tardiff prepare`; `raw` is a folder of the one that TARDIFF_DATA names, `task` may be a file beside the
+            protocol. Or `folder`, which is prepared already.
+        split: `as prepared`, or rows by the last digit of their patient's number: digits by split.
+        most: rows by split, the lowest numbers first; all if it is not named.
+        test_for: studies that may read its test rows; no other cell is ever shown them.
+        note: what is known of the test rows beforehand.
+    """
+
+    prepare: dict[str, Any]
+    test_for: tuple[str, ...]
+    note: str
+    split: Literal["as prepared"] | dict[str, tuple[int, ...]] = "as prepared"
+    most: dict[str, int] = {}
+
+
+class Regime(_Strict, frozen=True):
+    """Which training and validation rows a cell may read, and which of their labels; what is drawn depends on the seed.
+
+    Attributes:
+        train, validation: rows; None is all of them.
+        share: of the last class in both; None is that of the training rows.
+        unlabelled: the generator reads all training rows, and no label of any.
+        collapsed: a record is one step, the mean of each channel and the descriptors (RLSyn's setting).
+    """
+
+    train: int | None = None
+    validation: int | None = None
+    share: float | None = None
+    unlabelled: bool = False
+    collapsed: bool = False
+
+
+class Recipe(_Strict, frozen=True):
+    """How the synthetic rows of a row of the table are made.
+
+    Attributes:
+        guidance: fields of `GuidanceSettings`; none of them is the default guide.
+        generator: `base`, or one of `generators.OTHERS`.
+        guide: that of the settings, TarDiff's published rule, or the entry of `chosen.json` that this study's screening wrote.
+        select: choose by influence among four times as many; then nothing is added to real rows.
+        relabel: classifiers rank unguided samples and give the labels.
+        samples: file of samples made elsewhere, in the work folder; `{data}` and `{seed}` are filled in.
+    """
+
+    guidance: dict[str, Any] = msgspec.field(default_factory=lambda: {"guidance": "none"})
+    generator: str = "base"
+    guide: Literal["settings", "published", "chosen"] = "settings"
+    select: bool = False
+    relabel: bool = False
+    samples: str | None = None
+
+    @property
+    def settings(self) -> GuidanceSettings:
+        """Of guidance."""
+        return GuidanceSettings(**self.guidance)
+
+
+class Study(_Strict, frozen=True):
+    """A question.
+
+    Attributes:
+        asks: the question, in words.
+        data, regime, generator: names in the protocol.
+        reads: rows that judge: `test`, or `validation` (training rows outside the budget where there is one) to screen.
+        rows: names of `REAL_ROWS` and of recipes.
+        control: row with which the others are compared.
+        judges: keys of `judges.JUDGES`.
+        adds: also judge real and synthetic rows together; validation rows choose how many.
+        sizes: synthetic rows alone, so many; 0 is as many as training rows, or `fewest`.
+        fewest: fewest synthetic rows where `sizes` is 0.
+        records: rows whose records are looked at, and how closely: `full` (all discriminators, attacks on the generator) or `light`.
+        minutes: of a cell by row, measured or estimated on one core; `others` stands for what is not named.
+        lab: what runs its cells, a name in `run.LABS`.
+    """
+
+    asks: str
+    data: str
+    regime: str
+    generator: str
+    reads: Literal["test", "validation"]
+    rows: tuple[str, ...]
+    control: str
+    minutes: dict[str, float]
+    judges: tuple[str, ...] = ("gru", "trees", "logistic")
+    adds: bool = True
+    sizes: tuple[int, ...] = (0,)
+    fewest: int = 0
+    records: dict[str, Literal["full", "light"]] = {}
+    lab: str = "rows"
+
+
+class Stage(_Strict, frozen=True):
+    """Cells that are run before those of later stages, seed by seed.
+
+    Attributes:
+        study: its name.
+        seeds: their numbers.
+        rows: some of its rows; all if none is named.
+    """
+
+    study: str
+    seeds: tuple[int, ...]
+    rows: tuple[str, ...] = ()
+
+
+class Margin(_Strict, frozen=True):
+    """Two rows are equally good if the 95 % interval of their difference lies within the margin; stated before the run."""
+
+    study: str
+    row: str
+    against: str
+    column: str
+    auprc: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of a study's table with one seed."""
+
+    study: str
+    row: str
+    seed: int
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """How the ledger knows it."""
+        return {"study": self.study, "row": self.row, "seed": self.seed}
+
+    def __str__(self) -> str:
+        return f"{self.study}, {self.row}, seed {self.seed}"
+
+
+class Protocol(_Strict, frozen=True):
+    """All of it.
+
+    Attributes:
+        data, regimes, recipes, studies: by name.
+        generators: fields of `TrainSettings` by size.
+        pieces: minutes of what cells share and is made once a study and seed: `generator/SIZE`, `guide`.
+        iterations: of `ppo`, `policy` and `gan`.
+        order: stages, the most important first.
+        margins: of equivalence, by claim.
+        ratios: of `CompareSettings`: rows that validation rows choose from.
+        resamples: of judged patients.
+    """
+
+    data: dict[str, Data]
+    regimes: dict[str, Regime]
+    generators: dict[str, dict[str, Any]]
+    pieces: dict[str, float]
+    recipes: dict[str, Recipe]
+    studies: dict[str, Study]
+    iterations: dict[str, int]
+    order: tuple[Stage, ...]
+    margins: dict[str, Margin] = {}
+    ratios: tuple[float, ...] = (0.25, 0.5, 1.0)
+    resamples: int = 200
+
+    def __post_init__(self) -> None:
+        for name, study in self.studies.items():
+            for what, known in (("data", self.data), ("regime", self.regimes), ("generator", self.generators)):
+                if getattr(study, what) not in known:
+                    raise InputError(f"study {name}: {what} {getattr(study, what)!r} is not in the protocol")
+            for row in (study.control, *study.rows, *study.records):
+                if row not in REAL_ROWS and row not in self.recipes:
+                    raise InputError(f"study {name}: row {row!r} is neither a row of compare nor a recipe")
+            if missing := [row for row in study.rows if row not in study.minutes and "others" not in study.minutes]:
+                raise InputError(f"study {name}: how many minutes does {missing[0]!r} take?")
+            if study.reads == "test" and name not in self.data[study.data].test_for:
+                raise InputError(
+                    f"study {name}: may not read the test rows of {study.data}, which are for {self.data[study.data].test_for}"
+                )
+        for stage in self.order:
+            if stage.study not in self.studies:
+                raise InputError(f"order: {stage.study!r} is no study")
+            if unknown := set(stage.rows) - set(self.studies[stage.study].rows):
+                raise InputError(f"order: {stage.study} has no row {sorted(unknown)[0]!r}")
+        for recipe in self.recipes.values():
+            _ = recipe.settings
+
+    def training(self, size: str, seed: int, **changes: Any) -> TrainSettings:
+        """Settings of a generator of a size."""
+        return msgspec.convert({**self.generators[size], "seed": seed, **changes}, TrainSettings)
+
+    def cells(self) -> Iterator[Cell]:
+        """Every cell once, in the order in which it is run."""
+        seen = set()
+        for stage in self.order:
+            for seed in stage.seeds:
+                for row in stage.rows or self.studies[stage.study].rows:
+                    cell = Cell(stage.study, row, seed)
+                    if cell not in seen:
+                        seen.add(cell)
+                        yield cell
+
+    def minutes(self, cell: Cell) -> float:
+        """Of a cell on one core, without what it shares with others."""
+        study = self.studies[cell.study]
+        return study.minutes.get(cell.row, study.minutes.get("others", 0.0))
+
+
+def load(path: Path = PROTOCOL) -> Protocol:
+    """Read a protocol.
+
+    Raises:
+        InputError: naming the field that is unknown, missing or of the wrong type, or the study that asks for what is not there.
+    """
+    try:
+        return msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")), Protocol)
+    except (OSError, yaml.YAMLError, msgspec.ValidationError) as error:
+        raise InputError(f"{path}: {error}") from error

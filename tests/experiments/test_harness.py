@@ -1,0 +1,276 @@
+"""The harness: what a protocol may say, who sees test rows, and cells at toy size."""
+
+import json
+import multiprocessing
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import yaml
+
+from experiments.harness import data as reading
+from experiments.harness import run as running
+from experiments.harness.confirm import confirmation
+from experiments.harness.protocol import PROTOCOL, Cell, Data, Regime, Study, load
+from experiments.harness.shared import BusyError, Work
+from tardiff.base.ledger import Ledger
+from tardiff.data.dataset import Dataset
+from tardiff.errors import InputError, TardiffError
+
+TOY = Path(__file__).with_name("toy_protocol.yaml")
+
+
+def of_folder(toy):
+    """The toy protocol, on the session's toy data."""
+    protocol = load(TOY)
+    data = msgspec.structs.replace(protocol.data["toy"], prepare={"folder": str(toy[0])})
+    return msgspec.structs.replace(protocol, data={**protocol.data, "toy": data})
+
+
+@pytest.fixture
+def committed(monkeypatch):
+    for module in (reading, running):
+        monkeypatch.setattr(module, "committed", lambda: ("abc", []))
+
+
+@pytest.fixture
+def harness(toy, tmp_path, committed):
+    return running.Harness(of_folder(toy), tmp_path / "work", *(tmp_path / name for name in ("results", "openings", "chosen")))
+
+
+def changed(tmp_path, **changes):
+    """The toy protocol with other values, by `place__in__it`."""
+    content = yaml.safe_load(TOY.read_text())
+    for place, value in changes.items():
+        *path, last = place.split("__")
+        at = content
+        for key in path:
+            at = at[key]
+        at[last] = value
+    path = tmp_path / "protocol.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return load(path)
+
+
+def test_the_protocol_is_sound_and_counted():
+    protocol = load(PROTOCOL)
+    cells = list(protocol.cells())
+    assert len(cells) == len(set(cells))
+    assert {cell.study for cell in cells} == set(protocol.studies)  # nothing stands there that is never run
+    assert all(protocol.minutes(cell) > 0 for cell in cells)
+    assert cells[0].study == "main"
+    only = [name for name, data in protocol.data.items() if data.test_for == ("confirmation",)]
+    assert only == ["hospital-a"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"studies__main__data": "elsewhere"}, "study main: data 'elsewhere' is not in the protocol"),
+        ({"studies__main__rows": ["none", "magic"]}, "row 'magic' is neither a row of compare nor a recipe"),
+        ({"studies__main__minutes": {"none": 1}}, "how many minutes does 'tuned' take"),
+        ({"data__toy__test_for": ["few"]}, "study main: may not read the test rows of toy"),
+        ({"recipes__default__guidance": {"objective": "magic=1"}}, "unknown objective 'magic'"),
+        ({"order": [{"study": "no", "seeds": [0]}]}, "'no' is no study"),
+        ({"order": [{"study": "main", "seeds": [0], "rows": ["gan"]}]}, "main has no row 'gan'"),
+        ({"studies__main__seed": 3}, "unknown field `seed`"),
+    ],
+)
+def test_a_protocol_that_makes_no_sense_is_refused(tmp_path, changes, message):
+    with pytest.raises(TardiffError, match=message):
+        changed(tmp_path, **changes)
+
+
+def test_cells_come_stage_by_stage_seed_by_seed_and_once():
+    protocol = load(TOY)
+    cells = [cell for cell in protocol.cells() if cell.study == "main"]
+    assert [cell.seed for cell in cells] == [0] * 6 + [1] * 6 + [2] * 6
+    again = msgspec.structs.replace(protocol, order=(*protocol.order, *protocol.order))
+    assert list(again.cells()) == list(protocol.cells())
+
+
+def test_minutes_count_what_cells_share_once(harness):
+    cells = [Cell("main", row, 0) for row in ("none", "unguided", "default", "old")]
+    assert harness.minutes(cells) == {"main": 4 + 1 + 1}  # four cells, a generator, a guide
+    assert harness.minutes([*cells, Cell("few", "unguided", 0)])["few"] == 1  # the same generator
+
+
+def test_a_split_by_patients_last_digit(toy):
+    rule = Data({}, (), "", {"train": (0, 1, 2), "validation": (3,), "test": (4, 5)}, {"train": 20})
+    found = reading.arranged(toy[1], rule)
+    assert len(found.train) == 20
+    for name, digits in rule.split.items():
+        assert set(found.split(name).subject_id % 10) <= set(digits)
+    assert found.train.subject_id.tolist() == sorted(found.train.subject_id)
+    assert found.manifest.splits["train"].rows == 20
+
+
+def test_test_rows_are_shown_to_their_studies_alone_and_openings_are_written_down(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "committed", lambda: ("abc", []))
+    openings = Ledger(tmp_path / "openings.jsonl")
+    protocol = load(TOY)
+    assert "test" not in reading.opened(protocol, "few-screen", toy[0], openings).splits
+    assert openings.cells() == []
+    assert "test" in reading.opened(protocol, "main", toy[0], openings).splits
+    reading.opened(protocol, "main", toy[0], openings)
+    (opening,) = openings.cells()
+    assert (opening["data"], opening["study"], opening["commit"]) == ("toy", "main", "abc")
+    assert opening["rows"] == len(toy[1].split("test"))
+    stolen = {**protocol.studies, "main": msgspec.structs.replace(protocol.studies["main"], data="kept")}
+    thief = Thief(protocol.data, stolen)
+    with pytest.raises(InputError, match="may not read the test rows of kept, which are for confirmation"):
+        reading.opened(thief, "main", toy[0], openings)
+
+
+class Thief:
+    """A protocol that was not checked when it was made."""
+
+    def __init__(self, data, studies):
+        self.data, self.studies = data, studies
+
+
+def test_what_opens_test_rows_must_be_committed(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "committed", lambda: ("abc", ["tardiff/settings.py"]))
+    openings = Ledger(tmp_path / "openings.jsonl")
+    with pytest.raises(InputError, match=r"tardiff/settings\.py is not committed"):
+        reading.opened(load(TOY), "main", toy[0], openings)
+    openings.add({"data": "toy", "study": "main", "commit": "abc", "content": toy[1].completed().manifest.content_hash})
+    assert "test" in reading.opened(load(TOY), "main", toy[0], openings).splits  # that opening is known
+
+
+def test_budgets(toy):
+    data = toy[1]
+    scarce = Regime(train=40, validation=20)
+    found = reading.budget(data, scarce, "scarce", "test", 0)
+    assert (len(found.labelled.train), len(found.labelled.split("validation"))) == (40, 20)
+    assert found.judged is data.split("test")
+    assert found.source is found.labelled
+    again, other = (reading.budget(data, scarce, "scarce", "test", seed).labelled.train.stay_id for seed in (0, 1))
+    np.testing.assert_array_equal(found.labelled.train.stay_id, again)
+    assert not np.array_equal(again, other)
+    rare = reading.budget(data, Regime(train=50, validation=50, share=0.04), "rare", "test", 0)
+    assert [int(split.label.sum()) for split in rare.labelled.splits.values()] == [2, 2]
+    with pytest.raises(InputError, match="the regime asks for 200 rows of class 1"):
+        reading.budget(data, Regime(train=200, share=1.0), "odd", "test", 0)
+
+
+def test_screening_judges_rows_outside_the_budget_and_never_test_rows(toy):
+    data = Dataset(toy[1].manifest, {name: split for name, split in toy[1].splits.items() if name != "test"})
+    for regime in (Regime(), Regime(train=40, validation=20)):
+        found = reading.budget(data, regime, "r", "validation", 0)
+        read = np.concatenate([split.stay_id for split in found.labelled.splits.values()])
+        assert not np.isin(found.judged.stay_id, read).any()
+        assert len(found.judged) > 0
+
+
+def test_without_labels_the_generator_reads_all_rows_and_no_label(toy):
+    found = reading.budget(toy[1], Regime(train=40, validation=20, unlabelled=True), "free", "test", 0)
+    assert len(found.source.train) == len(toy[1].train)
+    assert not found.source.train.label.any()
+    assert "test" not in found.source.splits
+
+
+def test_one_process_makes_a_piece_and_another_one_finds_it(tmp_path):
+    work, made = Work(tmp_path), []
+
+    def make(path):
+        with pytest.raises(BusyError), Work(tmp_path).lock(str(path)):
+            pass
+        made.append(path)
+        path.write_text("done")
+
+    assert work.once("a b", [1], make) == work.once("a b", [1], make)
+    assert work.once("a b", [2], make) != work.once("a b", [1], make)
+    assert len(made) == 2
+
+
+def test_a_killed_process_lets_go_of_its_cell(tmp_path):
+    held, go = multiprocessing.Event(), multiprocessing.Event()
+    process = multiprocessing.Process(target=_hold, args=(tmp_path, held, go))
+    process.start()
+    assert held.wait(20)
+    with pytest.raises(BusyError), Work(tmp_path).lock("cell"):
+        pass
+    process.kill()
+    process.join()
+    with Work(tmp_path).lock("cell"):
+        pass
+
+
+def _hold(folder, held, go):
+    with Work(folder).lock("cell"):
+        held.set()
+        go.wait(20)
+
+
+def test_cells_at_toy_size(harness, capsys):
+    """A rival, synthetic rows with a look at their records, and samples that somebody else makes; what stands is not run again."""
+    wanted = [cell for cell in harness.open_cells(["main"], [0]) if cell.row in ("none", "smote", "unguided", "old")]
+    left = harness.run(wanted, pause=0.1)
+    assert [line.split(": ")[0] for line in left] == ["main, old, seed 0"]
+    assert "waits for" in left[0]
+    cells = {cell["row"]: cell for cell in harness.ledger.cells()}
+    assert set(cells) == {"none", "smote", "unguided"}
+    assert cells["smote"]["added"].keys() == {"trees", "logistic"}
+    assert cells["none"]["costs"].keys() >= {"trts", "near_copies", "correlation", "descriptor_slopes"}
+    assert cells["unguided"]["alone"].keys() == {"0"}
+    assert cells["unguided"]["added"]["trees"]["chosen"].keys() == {"ratio", "both"}
+    assert cells["unguided"]["records"]["told_apart"].keys() >= {"told_apart_trees", "told_apart_charting"}
+    assert max(len(json.dumps(cell)) for cell in cells.values()) < 3000
+    assert len(harness.openings.cells()) == 1
+    harness.run(wanted, pause=0.1)
+    assert len(harness.ledger.cells()) == 3
+    assert harness.run(harness.open_cells(["main"]), minutes=0)[0].endswith("not started")
+    assert "main, unguided, seed 0: trees" in capsys.readouterr().out
+
+
+def test_a_cell_that_fails_stops_no_other(harness, monkeypatch, capsys):
+    def fail(self, cell):
+        if cell.row == "none":
+            raise ValueError("no luck")
+        return {"added": {"trees": {"auprc": 0.3}}, "seconds": 1.0}
+
+    monkeypatch.setattr(running.Lab, "run", fail)
+    left = harness.run([Cell("main", "none", 0), Cell("main", "smote", 0)])
+    assert left == ["main, none, seed 0: FAILED (ValueError: no luck)"]
+    assert "no luck" in capsys.readouterr().err
+    assert [cell["row"] for cell in harness.ledger.cells()] == ["smote"]
+
+
+def test_confirmation_on_any_folder(toy, harness, tmp_path):
+    protocol = confirmation(toy[0], 1, 100, load(TOY))
+    there = running.Harness(protocol, tmp_path / "w", *(tmp_path / name for name in ("r", "o", "c")))
+    assert there.run([Cell("confirmation", "none", 0)]) == []
+    (cell,) = there.ledger.cells()
+    assert cell["added"]["logistic"]["rows"] == 100
+    assert there.openings.cells()[0]["study"] == "confirmation"
+    assert isinstance(load().studies["confirmation"], Study)
+
+
+@pytest.mark.slow
+def test_every_kind_of_row_end_to_end(tmp_path, committed):
+    """Every study of the toy protocol on simulated patients: guides, refinements, policy, GAN, no labels, one step, a choice in between."""
+    from tardiff.base.files import write_json
+
+    harness = running.Harness(load(TOY), tmp_path / "work", *(tmp_path / name for name in ("results", "openings", "chosen")))
+    first = [cell for cell in harness.open_cells(seeds=[0]) if cell.row not in ("old", "chosen")]
+    assert harness.run(first, pause=0.1) == []
+    choice = running.load(TOY)
+    from experiments.harness.choose import choice as choose
+
+    found = choose(choice, harness.ledger, "few")
+    assert found["row"] == "cosine"
+    write_json(Path(harness.ledger.path).with_name("chosen"), {"few": found})
+    again = running.Harness(choice, harness.work.folder, *(harness.ledger.path.with_name(n) for n in ("results", "openings", "chosen")))
+    assert again.run([Cell("few", "chosen", 0)], pause=0.1) == []
+    rows = {(cell["study"], cell["row"]): cell for cell in again.ledger.cells()}
+    assert rows["few", "chosen"]["moved"] > 0
+    assert rows["few", "selection"]["alone"].keys() == {"20", "60"}
+    assert rows["refine", "ppo"]["records"]["attacks"].keys() == {"nearest neighbour"}
+    folder = next((again.work.folder / "made").glob("data-toy-*"))
+    samples = again.work.folder / "old" / "toy-0.parquet"
+    samples.parent.mkdir()
+    Dataset.load(folder).export(samples)
+    assert again.run([Cell("main", "old", 0)], pause=0.1) == []
+    assert again.ledger.find(study="main", row="old")["alone"]["0"]["trees"]["auprc"] > 0
