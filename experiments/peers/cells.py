@@ -118,7 +118,7 @@ class Lab:
             PeerError: with the reason, in a line.
         """
         rows = self.data.train if learn is None else learn
-        name = "-".join([self.name, *map(str, filter(None, (peer.adapter, peer.function, *map(str, peer.fixed.values())))), setting])
+        name = "-".join(filter(None, (self.name, peer.adapter, peer.function, peer.fixed.get("model"), setting)))
         job = self.work / f"{name}-{seconds:g}-{seed}{'' if learn is None else '-reference'}"
         if not (job / "costs.json").exists():
             self._write(job, peer, setting, seconds, seed, rows)
@@ -141,6 +141,7 @@ class Lab:
     def _run(self, job: Path, peer: Peer, seconds: float) -> None:
         python = self.python(peer)
         variables = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(CORES))
+        variables["OMP_WAIT_POLICY"] = "PASSIVE"  # waiting for a processor that somebody else uses must not look like work
         with (job / "log.txt").open("w") as log:
             try:
                 done = subprocess.run(

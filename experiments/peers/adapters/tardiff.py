@@ -5,13 +5,14 @@ from the number of steps; so a few steps are timed first, and as many are asked 
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,7 +44,7 @@ LAST_CHECK = 0.9
 def unguided(train: Records, clock: Clock, seed: int, **setting: Any) -> Sampler:
     """A generator that takes all of the time."""
     data = opened(train)
-    generator = affordable(data, clock, clock.left(), TrainSettings(seed=seed, **setting))
+    generator = affordable(data, clock, clock.left(), training(setting, seed))
 
     def sample(label: NDArray[np.int64]) -> Records:
         return records_of(synthesise(generator, len(label), label=label, guidance=UNGUIDED, seed=seed).dataset.train, data.manifest)
@@ -55,7 +56,7 @@ def guided(train: Records, clock: Clock, seed: int, **setting: Any) -> Sampler:
     """The classifier first, and a generator in the time that is left; the default guide, whose strength is matched while it samples."""
     data = opened(train)
     classifier = fit_classifier(with_held_out(data, seed), ClassifierSettings(seed=seed))
-    generator = affordable(data, clock, clock.left(), TrainSettings(seed=seed, **setting))
+    generator = affordable(data, clock, clock.left(), training(setting, seed))
 
     def sample(label: NDArray[np.int64]) -> Records:
         return records_of(synthesise(generator, len(label), classifier=classifier, label=label, seed=seed).dataset.train, data.manifest)
@@ -67,7 +68,7 @@ def published(train: Records, clock: Clock, seed: int, **setting: Any) -> Sample
     """The rule of TarDiff's release, on tardiff's generator and a GRU of 32 units."""
     data = opened(train)
     classifier = fit_classifier(with_held_out(data, seed), ClassifierSettings(architecture="gru", width=32, seed=seed))
-    generator = affordable(data, clock, clock.left(), TrainSettings(seed=seed, **setting))
+    generator = affordable(data, clock, clock.left(), training(setting, seed))
     guide = published_guide(classifier, data.train)
 
     def sample(label: NDArray[np.int64]) -> Records:
@@ -80,7 +81,7 @@ def published(train: Records, clock: Clock, seed: int, **setting: Any) -> Sample
 def refined(train: Records, clock: Clock, seed: int, **setting: Any) -> Sampler:
     """A generator in half of the time, refined by the discriminator's reward in the other half; a refinement that hurts is kept, too."""
     data = with_held_out(opened(train), seed)
-    generator = affordable(data, clock, clock.left() / 2, TrainSettings(seed=seed, **setting))
+    generator = affordable(data, clock, clock.left() / 2, training(setting, seed))
     settings = RefineSettings(seed=seed, allow_worse=True)
     with ending(clock):
         better = refine(generator, data, Path(tempfile.mkdtemp()) / "refined", settings, progress=False).pipeline
@@ -95,7 +96,7 @@ def policy(train: Records, clock: Clock, seed: int, **setting: Any) -> Sampler:
     """The record policy, until its rounds or the time are over."""
     data = with_held_out(opened(train), seed)
     with ending(clock):
-        generator = train_policy(data, Path(tempfile.mkdtemp()) / "policy", PolicySettings(**setting), seed, progress=False)
+        generator = train_policy(data, Path(tempfile.mkdtemp()) / "policy", msgspec.convert(setting, PolicySettings), seed, progress=False)
 
     def sample(label: NDArray[np.int64]) -> Records:
         return records_of(synthesise(generator, len(label), label=label, guidance=UNGUIDED, seed=seed).dataset.train, data.manifest)
@@ -107,6 +108,11 @@ def opened(train: Records) -> Dataset:
     """The training stays as a data set, with units and limits."""
     assert train.folder is not None
     return Dataset.load(train.folder / "dataset")
+
+
+def training(setting: Mapping[str, Any], seed: int) -> TrainSettings:
+    """Settings from JSON."""
+    return msgspec.convert({**setting, "seed": seed}, TrainSettings)
 
 
 def affordable(data: Dataset, clock: Clock, seconds: float, settings: TrainSettings) -> TarDiffPipeline:
