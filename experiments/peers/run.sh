@@ -9,7 +9,7 @@ PYTHON=${PYTHON:-.venv/bin/python}
 export GENTS
 [ -d "$RUNS/p12" ] || "$PYTHON" -m tardiff prepare physionet2012 --raw "$RAW/physionet2012" --split by-set --out "$RUNS/p12"
 [ -d "$RUNS/p19" ] || "$PYTHON" -m tardiff prepare physionet2019 --raw "$RAW/physionet2019-sites" --sets a --hours 12 --variables all \
-    --task experiments/peers/sepsis_later.yaml --out "$RUNS/p19"
+    --task experiments/harness/sepsis_later.yaml --out "$RUNS/p19"
 "$PYTHON" -m experiments.peers.environments --at "$RUNS/env" || echo "what could not be made becomes a row with the reason"
 "$PYTHON" -m experiments.peers.run --data "physionet2012=$RUNS/p12" --data "challenge2019=$RUNS/p19" \
     --environments "$RUNS/env" --work "$RUNS/work"

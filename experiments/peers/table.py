@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from experiments.harness.draws import difference
+from experiments.harness.tables import markdown, section
 from experiments.peers.cells import JUDGES
 from experiments.peers.protocol import PEERS, SECONDS, SEEDS
 from experiments.peers.run import REAL
-from experiments.tables import difference, markdown, section
 from tardiff.base.estimates import shown
 from tardiff.base.files import replace_file
 from tardiff.base.ledger import Ledger

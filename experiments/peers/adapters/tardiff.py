@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.guidance.published import published_guide
+from experiments.harness.published import published_guide
 from experiments.peers.clock import Clock
 from experiments.peers.exchange import records_of
 from experiments.peers.records import Records
