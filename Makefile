@@ -4,7 +4,11 @@ BIN := .venv/bin
 OUT ?= runs/demo
 EXTRAS ?= test
 
-.PHONY: demo test test-slow check docs claims install
+AGAINST ?= HEAD
+# The PyTorch build is uv's choice where uv is at hand: that of the GPU, or the small one without.
+UV := $(shell command -v uv)
+
+.PHONY: demo test test-slow check bench docs claims install
 
 demo: install  ## the main job end to end, on simulated patients; ends in a page to look at
 	$(BIN)/tardiff demo --out $(OUT)
@@ -28,10 +32,19 @@ docs: install  ## the documentation as a site with search, strictly and without 
 claims: install  ## every measured sentence against the figure that it rests on
 	$(BIN)/python -m experiments.harness.claims
 
+bench: install  ## is anything slower than in the commit AGAINST (HEAD, what is not committed yet)? Ten minutes
+	$(BIN)/python -m experiments.benchmarks.bench --against $(AGAINST)
+
 install: .venv/.installed
 
 .venv/.installed: pyproject.toml constraints.txt
-	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "installing into .venv; PyTorch is large, this takes a few minutes"
+ifdef UV
+	test -x $(BIN)/pip || uv venv --seed --python $(PYTHON) .venv
+	uv pip install --quiet --python $(BIN)/python --torch-backend auto --constraint constraints.txt --editable '.[$(EXTRAS)]'
+else
+	@echo "no uv here, and on Linux pip takes PyTorch's CUDA build; without a GPU: make install PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu"
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+endif
 	touch $@

@@ -1,4 +1,5 @@
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,16 @@ def run(toy, tmp_path_factory):
 
 def tiny_training(settings, **changes):
     return settings(
-        **{"steps": 60, "batch_size": 32, "widths": (16, 16), "validate_every": 30, "learning_rate": 3e-3, "ema_decay": 0.9, **changes}
+        **{
+            "steps": 60,
+            "batch_size": 32,
+            "widths": (16, 16),
+            "blocks": 1,
+            "validate_every": 30,
+            "learning_rate": 3e-3,
+            "ema_decay": 0.9,
+            **changes,
+        }
     )
 
 
@@ -101,6 +111,21 @@ def clf(toy, tmp_path_factory):
     folder = fit_classifier(toy[1], ClassifierSettings("gru", width=16, epochs=6))
     folder.save(path)
     return path, folder
+
+
+@contextmanager
+def light_evaluation():
+    """Evaluations with few trees and short training, where a test asks what flows where and not what is found."""
+    from tardiff.evaluate import forecast, judges
+    from tardiff.evaluate.privacy import knowledge
+    from tardiff.evaluate.realism import discriminators
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(discriminators, "ROUNDS", 5)
+        patch.setattr(knowledge, "TREES", 10)
+        patch.setattr(judges, "ROUNDS", 30)
+        patch.setattr(forecast, "STEPS", 60)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from tardiff.cli import main
 from tardiff.commands import COMMANDS
 from tardiff.commands.options import name_and_path
 from tardiff.data.dataset import Dataset
+from tests.conftest import light_evaluation
 
 
 def call(*arguments):
@@ -69,14 +70,18 @@ def test_the_steps_in_a_row(toy, tmp_path, capsys, monkeypatch):
     """Train, fit, sample twice, evaluate and export from the command line."""
     monkeypatch.chdir(tmp_path)
     data = toy[0]
-    assert call("train", data, "--out", "run", "--steps", 40, "--batch-size", 32, "--widths", 16, 16, "--validate-every", 20) == 0
+    assert (
+        call("train", data, "--out", "run", "--steps", 40, "--batch-size", 32, "--widths", 16, 16, "--blocks", 1, "--validate-every", 20)
+        == 0
+    )
     assert call("fit-classifier", data, "--out", "clf", "--width", 16, "--epochs", 2) == 0
     assert call("sample", "run", "--guidance", "none", "--n", 120, "--steps", 8, "--privacy-filter", data, "--out", "unguided") == 0
     assert "privacy filter: dropped 0 of 120 samples" in capsys.readouterr().out
     assert call("sample", "run", "--classifier", "clf", "--n", 120, "--steps", 8, "--pilot", 64, "--out", "guided") == 0
     assert "guidance moved the values by" in capsys.readouterr().out
     evaluation = ["evaluate", "--real", data, "--synthetic", "unguided=unguided", "--synthetic", "guided", "--out", "evaluation", "--quick"]
-    assert call(*evaluation, "--bootstrap", 50, "--workers", 1, "--run", "run", "--classifier", "mine=clf") == 0
+    with light_evaluation():
+        assert call(*evaluation, "--bootstrap", 50, "--workers", 1, "--run", "run", "--classifier", "mine=clf") == 0
     printed = capsys.readouterr().out
     for words in ("guided - unguided", "denoising loss", "mine", "guidance gradient"):
         assert words in printed

@@ -9,9 +9,15 @@ from tardiff.evaluate import evaluate, table
 from tardiff.evaluate.lookup import cell
 from tardiff.evaluate.subgroups import FEWEST, groups
 from tardiff.settings import EvaluateSettings
-from tests.conftest import make_dataset
+from tests.conftest import light_evaluation, make_dataset
 
 SETTINGS = EvaluateSettings(models=("logistic",), seeds=3, ratios=(), bootstrap=50, workers=1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _light_evaluation():
+    with light_evaluation():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from tardiff.evaluate.privacy.trial import Trial
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.model.training import train
 from tardiff.settings import ClassifierSettings, EvaluateSettings, TrainSettings
-from tests.conftest import make_dataset, tiny_training
+from tests.conftest import light_evaluation, make_dataset, tiny_training
 
 QUICK = EvaluateSettings(quick=True, models=("logistic",), seeds=1, bootstrap=20, workers=1)
 
@@ -103,9 +103,9 @@ def test_a_classifier_that_learnt_by_heart_gives_its_rows_away():
 
 @pytest.fixture(scope="module")
 def result(toy, run, guided):
-    return evaluate(
-        toy[1], {"test": Dataset(toy[1].manifest, {"train": toy[1].split("test")})}, QUICK, pipeline=run[1], classifiers={"mine": guided}
-    )
+    sets = {"test": Dataset(toy[1].manifest, {"train": toy[1].split("test")})}
+    with light_evaluation():
+        return evaluate(toy[1], sets, QUICK, pipeline=run[1], classifiers={"mine": guided})
 
 
 def test_attacks_are_listed_where_they_belong(result):

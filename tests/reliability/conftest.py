@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tardiff.data.dataset import Dataset
-from tests.conftest import make_split
+from tests.conftest import light_evaluation, make_split
 
 from . import raw_folders
 
@@ -31,7 +31,8 @@ def good(toy, run, clf, tmp_path_factory) -> Mapping[str, Path]:
     guided = synthesise(
         run[1], 60, classifier=clf[1], guidance=GuidanceSettings(pilot=64, strength=1.0), sampler=steps, progress=False
     ).dataset.save(root / "GUIDED")
-    result = evaluate(real, {"a": guided}, EvaluateSettings(models=("logistic",), seeds=1, ratios=(1.0,), bootstrap=20, workers=1))
+    with light_evaluation():
+        result = evaluate(real, {"a": guided}, EvaluateSettings(models=("logistic",), seeds=1, ratios=(1.0,), bootstrap=20, workers=1))
     write(result, root / "EVAL", real, {"a": guided})
     quick = PPOSettings(update_epochs=1, minibatch_size=64), DiscriminatorSettings(width=8, updates=1, warm_up=1)
     train_policy(real, root / "POLICY", PolicySettings(1, rows=64, hidden=8, latent=4, check_rows=64, ppo=quick[0], discriminator=quick[1]))

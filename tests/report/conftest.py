@@ -3,6 +3,7 @@ import pytest
 from tardiff.evaluate import evaluate, write
 from tardiff.settings import EvaluateSettings, GuidanceSettings, SamplerSettings
 from tardiff.synthesis.run import synthesise
+from tests.conftest import light_evaluation
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +21,7 @@ def drawn(run, clf):
 def evaluated(toy, drawn, tmp_path_factory):
     """An evaluation folder."""
     path = tmp_path_factory.mktemp("evaluated") / "evaluation"
-    result = evaluate(toy[1], drawn, EvaluateSettings(models=("logistic",), seeds=3, ratios=(0.5, 1.0), bootstrap=50, workers=1))
+    with light_evaluation():
+        result = evaluate(toy[1], drawn, EvaluateSettings(models=("logistic",), seeds=3, ratios=(0.5, 1.0), bootstrap=50, workers=1))
     write(result, path, toy[1], drawn)
     return path

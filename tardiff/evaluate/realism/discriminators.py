@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.metrics import log_loss
 
 from tardiff.base.noise import stream
 from tardiff.classifier import networks as classifier
@@ -24,6 +23,7 @@ from tardiff.settings import ClassifierSettings, EvaluateSettings
 
 FOLDS = 5
 FITS = 3
+ROUNDS = 100  # of boosting
 Score = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 Fits = dict[str, dict[str, list[Fit]]]
 """By role (`held-out`, the floor, and `synthetic/NAME`), by discriminator, one a seed."""
@@ -117,7 +117,7 @@ def _trees(learn: Rows, stop_on: Rows, seed: int) -> Score:
     """Boosted trees of a fixed number; they learn from the rows to stop on, too, and from what is known of any of them."""
     seen, label = np.concatenate([learn[0], stop_on[0]]), np.concatenate([learn[1], stop_on[1]])
     known = ~np.isnan(seen).all(0)
-    model = HistGradientBoostingClassifier(learning_rate=0.1, max_iter=100, max_leaf_nodes=15, early_stopping=False, random_state=seed)
+    model = HistGradientBoostingClassifier(learning_rate=0.1, max_iter=ROUNDS, max_leaf_nodes=15, early_stopping=False, random_state=seed)
     model.fit(seen[:, known], label)
     return lambda rows: model.predict_proba(rows[:, known])[:, 1]
 
@@ -130,13 +130,19 @@ def _gru(learn: Rows, stop_on: Rows, seed: int) -> Score:
 
 
 def _importance(predict: Score, seen: NDArray[np.float32], label: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.float64]:
-    before = log_loss(label, predict(seen))
+    before = _log_loss(label, predict(seen))
     channels = seen.reshape(len(seen), -1, sum(map(len, ASPECTS.values())))
     rise = np.zeros((channels.shape[1], len(ASPECTS)))
     order = random.permutation(len(seen))
     for c in range(channels.shape[1]):
-        for a, place in enumerate(PLACES.values()):
-            shuffled = channels.copy()
-            shuffled[:, c, place] = shuffled[order, c, place]
-            rise[c, a] = log_loss(label, predict(shuffled.reshape(seen.shape))) - before
+        shuffled = np.repeat(channels[None], len(ASPECTS), axis=0)  # trees are asked of all aspects at once
+        for of_aspect, place in zip(shuffled, PLACES.values(), strict=True):
+            of_aspect[:, c, place] = channels[order, c, place]
+        rise[c] = _log_loss(label, predict(shuffled.reshape(-1, seen.shape[1])).reshape(len(ASPECTS), -1)) - before
     return rise
+
+
+def _log_loss(label: NDArray[np.int64], score: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean logarithmic loss of probabilities [..., n] of the label 1."""
+    chance: NDArray[np.float64] = np.where(label == 1, score, 1 - score).clip(min=np.finfo(np.float64).eps)
+    return -np.log(chance).mean(axis=-1)
