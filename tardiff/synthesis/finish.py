@@ -16,7 +16,7 @@ from tardiff.synthesis.matched_strength import Match
 from tardiff.synthesis.plan import Plan
 from tardiff.synthesis.privacy_filter import Dropped
 
-COMPARED_ROWS = 128
+COMPARED_ROWS = 64
 
 
 @dataclass(frozen=True)
