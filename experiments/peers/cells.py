@@ -14,10 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.harness.data import arranged
+from experiments.harness.protocol import load
+from experiments.harness.run import OPENINGS
 from experiments.peers.clock import CORES, SHARED
 from experiments.peers.exchange import dataset_of, records_of, without_descriptors
 from experiments.peers.membership import calibrated_membership
-from experiments.peers.protocol import DIGITS, HOURS_TO_DRAW, MOST_ROWS, Peer
+from experiments.peers.protocol import HOURS_TO_DRAW, MOST_TEST_ROWS, RULES, Peer
+from tardiff.base.ledger import Ledger
 from tardiff.base.noise import stream
 from tardiff.compare.baselines import BASELINES
 from tardiff.data.codec import Codec
@@ -39,6 +43,7 @@ from tardiff.evaluate.tstr import tstr
 from tardiff.settings import EvaluateSettings
 
 ROOT = Path(__file__).parents[2]
+CONFIRMATION = "confirmation"
 JUDGES: tuple[Any, ...] = ("gru", "trees", "logistic")
 METRICS = {"auprc": auprc, "auroc": auroc}
 DISTANCES = (
@@ -52,7 +57,7 @@ class Lab:
     """A data set, where its cells work, and how thoroughly they judge.
 
     Attributes:
-        data: the real stays, without descriptors, thinned to `MOST_ROWS`.
+        data: the real stays, without descriptors, split by the harness's rule.
         name: of the data set.
         work: folder of jobs and fits.
         environments: folder of the peers' environments.
@@ -74,16 +79,14 @@ class Lab:
         """Read a dataset folder.
 
         Raises:
-            TardiffError: it is none.
+            TardiffError: it is none, or its test rows are for the confirmation, which has not been run.
         """
-        whole = without_descriptors(Dataset.load(folder))
-        splits = dict(whole.splits)
-        if name in DIGITS:
-            rows = Split.concatenate(list(whole.splits.values()))
-            rows = rows.take(np.argsort(rows.stay_id, kind="stable"))
-            splits = {role: rows.take(np.isin(rows.subject_id % 10, digits)) for role, digits in DIGITS[name].items()}
-        splits = {role: thinned(split, MOST_ROWS[role], 0) for role, split in splits.items()}
-        return cls(Dataset(whole.manifest, splits).completed(), name, work, environments, seconds, **more)
+        rule = load().data[RULES[name]]
+        if rule.test_for == (CONFIRMATION,) and not Ledger(OPENINGS).find(data=RULES[name], study=CONFIRMATION):
+            raise InputError(f"{name}: the {CONFIRMATION} opens its test rows before anything else reads them; run the harness first")
+        data = without_descriptors(arranged(Dataset.load(folder), rule))
+        test = thinned(data.split("test"), MOST_TEST_ROWS, 0)
+        return cls(Dataset(data.manifest, {**data.splits, "test": test}).completed(), name, work, environments, seconds, **more)
 
     @cached_property
     def codec(self) -> Codec:

@@ -15,10 +15,10 @@ HOURS_TO_DRAW = 3.0
 """Real time after which a peer that still draws is given up."""
 SEEDS = {"physionet2012": (0, 1, 2), "challenge2019": (0,)}
 """Seeds by data set; the first one of each chooses the setting and is attacked."""
-DIGITS = {"challenge2019": {"train": (0, 1, 2), "validation": (3, 4), "test": (5, 6, 7, 8, 9)}}
-"""Last digits of the patients' numbers by split, where a data set is not split as it was prepared."""
-MOST_ROWS = {"train": 4000, "validation": 2000, "test": 6000}
-"""Of a split; larger ones are thinned out, for everybody alike."""
+RULES = {"physionet2012": "p12", "challenge2019": "hospital-a"}
+"""Data sets of the harness, by whose rule of splitting the stays are split here."""
+MOST_TEST_ROWS = 6000
+"""More are thinned out, for everybody alike."""
 SHAPES = ("long_table", "from_long_table", "stays_table", "filled", "Complete")
 
 

@@ -29,25 +29,25 @@ CONTROL = "tardiff, guided"
 Cell = Mapping[str, Any]
 BySeed = dict[int, Cell]
 
-COLUMNS: dict[str, Callable[[Cell], float | None]] = {
-    "trees": lambda cell: cell.get("told_apart_trees"),
-    "GRU": lambda cell: cell.get("told_apart_gru"),
-    "mask": lambda cell: cell.get("told_apart_charting"),
-    "KS": lambda cell: cell.get("ks"),
-    "correlation": lambda cell: cell.get("correlation"),
-    "autocorrelation": lambda cell: cell.get("autocorrelation_function"),
-    "clinical": lambda cell: cell.get("clinical"),
-    "s to train": lambda cell: cell.get("fit_seconds"),
-    "s for 1,000": lambda cell: cell.get("draw_seconds_1000"),
-    "MB": lambda cell: cell.get("memory_mb"),
+Read = Callable[[Cell], float | None]
+COMPARED = {"told apart by trees": "told_apart_trees", "by a GRU": "told_apart_gru", "by the mask": "told_apart_charting"}
+"""Columns that need no judge of the task and are compared with the control, by field of the cells."""
+PLAIN = {
+    "KS": "ks",
+    "correlation": "correlation",
+    "autocorrelation": "autocorrelation_function",
+    "clinical": "clinical",
+    "s to train": "fit_seconds",
+    "s for 1,000": "draw_seconds_1000",
+    "MB": "memory_mb",
 }
 WHOLE = ("s to train", "s for 1,000", "MB")
-PANELS = {
+PANELS: dict[str, Read] = {
     "TSTR": lambda cell: mean_of_judges(cell, "tstr"),
-    "told apart by trees": COLUMNS["trees"],
-    "told apart by the mask": COLUMNS["mask"],
-    "KS": COLUMNS["KS"],
-    "seconds for 1,000": COLUMNS["s for 1,000"],
+    "told apart by trees": lambda cell: cell.get("told_apart_trees"),
+    "told apart by the mask": lambda cell: cell.get("told_apart_charting"),
+    "KS": lambda cell: cell.get("ks"),
+    "seconds for 1,000": lambda cell: cell.get("draw_seconds_1000"),
 }
 
 
@@ -56,9 +56,11 @@ def mean_of_judges(cell: Cell, protocol: str) -> float | None:
     return None if protocol not in cell else float(np.mean([figures["auprc"] for figures in cell[protocol].values()]))
 
 
-def draws_of(cell: Cell, protocol: str) -> Draws:
-    """AUPRC of every resample of the test patients, mean of the judges."""
-    return np.mean([unpacked(figures["draws"]) for figures in cell[protocol].values()], axis=0)
+def draws_of(cell: Cell, name: str) -> Draws | None:
+    """What pairs with other cells of a seed: AUPRC of every resample of the test patients, mean of the judges; or a number alone."""
+    if name in ("tstr", "tsrtr"):
+        return np.mean([unpacked(figures["draws"]) for figures in cell[name].values()], axis=0) if name in cell else None
+    return None if cell.get(name) is None else np.array([cell[name]])
 
 
 def results(ledger: Ledger, seconds: float) -> dict[str, dict[str, dict[str, BySeed]]]:
@@ -72,23 +74,23 @@ def results(ledger: Ledger, seconds: float) -> dict[str, dict[str, dict[str, ByS
 
 def table(rows: Mapping[str, Mapping[str, BySeed]]) -> str:
     """One data set's table, in the order of the protocol; what could not be run is a row with the reason."""
-    head = ["row", "seeds", "setting", "TSTR (minus guided)", *JUDGES, "TSRTR (minus guided)"]
-    head += [f"told apart, {name}" if name in ("trees", "GRU", "mask") else name for name in COLUMNS]
-    lines = [[*head, "membership, nearest", "membership, density", "lines"]]
+    head = ["row", "seeds", "setting", "TSTR", *JUDGES, "TSRTR", *COMPARED, *PLAIN, "membership, nearest", "membership, density", "lines"]
+    lines = [head]
     control = {seed: cell for seed, cell in rows.get(CONTROL, {}).get("result", {}).items() if "reason" not in cell}
     for row in (REAL, *PEERS):
         cells = rows.get(row, {}).get("result", {})
         good = {seed: cell for seed, cell in cells.items() if "reason" not in cell}
         if not good:
             why = next((cell["reason"] for cell in cells.values()), None)
-            lines += [[named(row), f"not run: {why}", *[""] * (len(lines[0]) - 2)]] if why else []
+            lines += [[named(row), f"not run: {why}", *[""] * (len(head) - 2)]] if why else []
             continue
         settings = sorted({str(cell.get("setting", "")) for cell in good.values()})
         line = [named(row), f"{len(good)}{f' ({len(cells) - len(good)} failed)' if len(good) < len(cells) else ''}", ", ".join(settings)]
-        line.append(compared(good, control, "tstr") if row != CONTROL else plain(good, lambda cell: mean_of_judges(cell, "tstr")))
+        against = {} if row == CONTROL else control
+        line.append(compared(good, against, "tstr"))
         line += [plain(good, lambda cell, judge=judge: cell.get("tstr", {}).get(judge, {}).get("auprc")) for judge in JUDGES]
-        line.append(compared(good, control, "tsrtr") if row != CONTROL else plain(good, lambda cell: mean_of_judges(cell, "tsrtr")))
-        line += [plain(good, read, 0 if name in WHOLE else 3) for name, read in COLUMNS.items()]
+        line += [compared(good, against, name) for name in ("tsrtr", *COMPARED.values())]
+        line += [plain(good, lambda cell, field=field: cell.get(field), 0 if name in WHOLE else 3) for name, field in PLAIN.items()]
         attacked = rows[row].get("membership", {})
         line += [attack(attacked, name) for name in ("nearest neighbour", "density")]
         lines.append([*line, "" if row == REAL or PEERS[row].lines is None else str(PEERS[row].lines)])
@@ -102,19 +104,19 @@ def named(row: str) -> str:
     return f"{row} ({', '.join(marks)})" if marks else row
 
 
-def plain(cells: BySeed, read: Callable[[Cell], float | None], digits: int = 3) -> str:
+def plain(cells: BySeed, read: Read, digits: int = 3) -> str:
     """Mean over seeds."""
     values = [value for cell in cells.values() if (value := read(cell)) is not None]
     return f"{np.mean(values):,.{digits}f}" if values else ""
 
 
-def compared(ours: BySeed, control: BySeed, protocol: str) -> str:
-    """Mean over seeds, and in brackets the paired difference to the control over stays and seeds."""
-    mine, theirs = ({s: draws_of(cell, protocol) for s, cell in cells.items() if protocol in cell} for cells in (ours, control))
+def compared(ours: BySeed, control: BySeed, name: str) -> str:
+    """Mean over seeds, and in brackets the paired difference to the control over seeds and, if it has draws, stays."""
+    mine, theirs = ({s: draws for s, cell in of.items() if (draws := draws_of(cell, name)) is not None} for of in (ours, control))
     if not mine:
         return ""
-    value = plain(ours, lambda cell: mean_of_judges(cell, protocol))
-    return value if not mine.keys() & theirs.keys() else f"{value} ({shown(*difference(mine, theirs), signed=True)})"
+    value = f"{np.mean([draws[0] for draws in mine.values()]):.3f}"
+    return f"{value} ({shown(*difference(mine, theirs), signed=True)})" if mine.keys() & theirs.keys() else value
 
 
 def attack(cells: BySeed, name: str) -> str:

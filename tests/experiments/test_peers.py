@@ -219,7 +219,7 @@ def test_attacks_find_a_peer_that_copies_and_none_that_does_not(real):
 def cells():
     """Recorded cells of three seeds: guided, a peer .1 below it on every resample, one that failed, one that augments, real stays."""
     random = np.random.default_rng(0)
-    patients = random.normal(0, 0.02, 21)
+    patients = np.append(0, random.normal(0, 0.02, 20))  # the stays as they are, then resampled
 
     def judges(auprc):
         return {judge: {"auprc": auprc, "auroc": 0.7, "draws": packed(auprc + patients)} for judge in ("gru", "trees", "logistic")}
@@ -259,7 +259,7 @@ def test_the_table_pairs_rows_and_gives_reasons(tmp_path):
     below = lines["GenTS, TimeVAE (1, 2)"]
     assert re.fullmatch(r"0\.210 \(-0\.100 \[-0\.100, -0\.100\]\)", below[3])
     assert "601" in below
-    assert "0.990" in below
+    assert "0.990 (+0.290 [+0.290, +0.290])" in below
     assert lines["tsgm, cBetaVAE (1)"][1] == "not run: no such thing"
     assert lines["SMOTE"][3] == ""
     assert lines["SMOTE"][7].startswith("0.280 (-0.050")
@@ -282,6 +282,21 @@ def test_the_page_is_written_between_its_marks(tmp_path, monkeypatch):
     assert "physionet2012" in once
     assert (tmp_path / "peers.png").exists()
     assert BEGIN in (HERE / "README.md").read_text()
+
+
+def test_test_rows_of_the_confirmation_are_opened_by_it_first(tmp_path, monkeypatch):
+    make_dataset(rows=80).save(tmp_path / "data")
+    monkeypatch.setattr("experiments.peers.cells.OPENINGS", tmp_path / "openings.jsonl")
+    with pytest.raises(InputError, match="confirmation opens its test rows before"):
+        Lab.open(tmp_path / "data", "challenge2019", tmp_path, tmp_path, 1.0)
+    Ledger(tmp_path / "openings.jsonl").add({"data": "hospital-a", "study": "confirmation"})
+    lab = Lab.open(tmp_path / "data", "challenge2019", tmp_path, tmp_path, 1.0)
+    assert {name: set(split.subject_id % 10) for name, split in lab.data.splits.items()} == {
+        "train": {0, 1, 2},
+        "validation": {3, 4},
+        "test": {5, 6, 7, 8, 9},
+    }
+    assert len(Lab.open(tmp_path / "data", "physionet2012", tmp_path, tmp_path, 1.0).data.train) == 80
 
 
 @pytest.mark.slow
