@@ -109,7 +109,7 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
         descriptors = concepts.statics[source.name]
         account = (*accounts(partial.lost, left), *_unlisted(stays, descriptors))
         _warn(account, source, descriptors)
-    assigned = split_patients(cohort, settings.split, settings.seed)
+    assigned = split_patients(cohort, settings.split, settings.seed, settings.test_after)
     cohort = pd.concat([cohort[assigned == name] for name in SPLITS])
     sizes = [int((assigned == name).sum()) for name in SPLITS]
     row = np.full(len(stays), -1, np.int64)
@@ -326,6 +326,7 @@ def _recorded(settings: PrepareSettings, source: Source, concepts: Concepts, nam
         "onset": hashlib.sha256(Path(settings.onset).read_bytes()).hexdigest() if settings.onset is not None else None,
         **{name: getattr(settings, name) for name in COHORT},
         "split": settings.split,
+        **({"test_after": settings.test_after} if settings.test_after is not None else {}),
         "sets": list(source.sets),
         "seed": settings.seed,
         "dictionary": concepts.digest(),

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from tardiff.errors import TardiffError
 from tardiff.settings import ANY, MAX_SEED, check_range
 
 PathText = Annotated[str | Path, arg(metavar="PATH")]
@@ -44,7 +45,8 @@ class PrepareSettings:
     """The verbal score of intubated patients: keep 1 as charted, take it as normal, or leave it out (docs/reference/variables.md)."""
     task: str = "in_hospital_death"
     """What the label means: a task's name (in_hospital_death, los_3d, los_7d, hospital_los_3d, hospital_los_7d, readmission_30d,
-    decompensation, aki, aki_creatinine, sepsis3, given), or a YAML file with a task of your own (see docs/reference/tasks.md)."""
+    decompensation, aki, aki_creatinine, sepsis3, sepsis_later, given), or a YAML file with a task of your own
+    (see docs/reference/tasks.md)."""
     onset: OptionalPath = None
     """Table of onsets for the task sepsis3, .csv or .parquet: stay_id and onset_minute or onset_time."""
     allow_loss: bool = False
@@ -64,9 +66,11 @@ class PrepareSettings:
     """Longest stay. The table of attrition says that such a rule looks ahead."""
     min_coverage: float = 0.0
     """Least share of the window's steps in which a selected variable is observed, 0 to 1."""
-    split: Literal["random", "by-set", "publisher"] = "random"
+    split: Literal["random", "by-set", "by-id", "publisher"] = "random"
     """random: 70/15/15 of the patients, stratified; by-set: the last set is the test split (physionet2012, physionet2019);
-    publisher: the split that comes with the records (meds, table)."""
+    by-id: patients with an id above --test-after are; publisher: the split that comes with the records (meds, table)."""
+    test_after: Annotated[int | None, arg(metavar="ID")] = None
+    """Last patient id of training and validation, with --split by-id."""
     sets: Annotated[str | None, arg(metavar="NAMES")] = None
     """Which of the publisher's sets to read, separated by commas (a,b); all that are there if not given."""
     seed: int = 0
@@ -86,6 +90,8 @@ class PrepareSettings:
         for limit in ("max_age", "min_stay_hours", "max_stay_hours"):
             if getattr(self, limit) is not None:
                 check_range(self, 0, ANY, limit)
+        if (self.split == "by-id") != (self.test_after is not None):
+            raise TardiffError("--split by-id and --test-after go together: patients with a higher id are the test split")
         if self.threads is not None:
             check_range(self, 1, ANY, "threads")
 

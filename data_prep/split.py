@@ -13,34 +13,51 @@ RANDOM = {"train": 0.70, "validation": 0.15, "test": 0.15}
 BESIDE_A_TEST_SET = {"train": 0.80, "validation": 0.20}
 
 
-def split_patients(stays: pd.DataFrame, how: Literal["random", "by-set", "publisher"], seed: int) -> "pd.Series[str]":
+How = Literal["random", "by-set", "by-id", "publisher"]
+
+
+def split_patients(stays: pd.DataFrame, how: How, seed: int, test_after: int | None = None) -> "pd.Series[str]":
     """The split of each stay.
 
     "random" shares the patients out, stratified by the highest label that any of their stays has. "by-set" tests on the
-    last of the publisher's sets and shares the rest out between train and validation. "publisher" takes the split that comes
-    with the records. The order of rows has no influence.
+    last of the publisher's sets, "by-id" on patients with a high id, and both share the rest out between train and validation.
+    "publisher" takes the split that comes with the records. The order of rows has no influence.
 
     Args:
         stays: columns stay_id, subject_id, label; set if the source has sets; split if the publisher has shared the patients out.
         how: the rule.
         seed: the seed of the shuffle.
+        test_after: the highest id of a patient who is not in the test split, for "by-id".
 
     Returns:
         train, validation or test, indexed as `stays`.
 
     Raises:
-        TardiffError: by-set without two sets, or publisher without the publisher's split of every stay.
+        TardiffError: by-set without two sets, by-id without a patient on either side, or publisher without the publisher's split of
+            every stay.
     """
     if how == "publisher":
         return _published(stays)
     if how == "random":
         return stays["subject_id"].map(_share_out(stays, RANDOM, seed))
+    test = _above(stays, test_after) if how == "by-id" and test_after is not None else _last_set(stays)
+    shared = stays["subject_id"].map(_share_out(stays[~test], BESIDE_A_TEST_SET, seed))
+    return shared.where(~test, "test")
+
+
+def _last_set(stays: pd.DataFrame) -> "pd.Series[bool]":
     sets = sorted(stays["set"].unique()) if "set" in stays else []
     if len(sets) < 2:
         raise TardiffError(f"split: by-set needs stays of two of the publisher's sets, here are {len(sets)}; choose --split random")
-    test = stays["set"] == sets[-1]
-    shared = stays["subject_id"].map(_share_out(stays[~test], BESIDE_A_TEST_SET, seed))
-    return shared.where(~test, "test")
+    return stays["set"] == sets[-1]
+
+
+def _above(stays: pd.DataFrame, last: int) -> "pd.Series[bool]":
+    test = stays["subject_id"] > last
+    if test.all() or not test.any():
+        low, high = stays["subject_id"].min(), stays["subject_id"].max()
+        raise TardiffError(f"split: --test-after {last} leaves every patient on one side; their ids are {low} to {high}")
+    return test
 
 
 def _published(stays: pd.DataFrame) -> "pd.Series[str]":

@@ -372,6 +372,16 @@ METHODS = (
 )
 
 
+NOT_SENT = ("real-alone", "real", "selected-alone", "selected")
+"""Ways with rows of the other site that a receiver does not have."""
+LADDER = (
+    *("local", "as-is", "recalibrated", "fine-tuned"),
+    *("unguided-alone", "unguided", "classifier-free-alone", "classifier-free", "adapted-alone", "adapted"),
+    *("guided-alone", "guided", "adapted-guided-alone", "adapted-guided", *NOT_SENT),
+)
+"""What a site can do with what another one sends."""
+
+
 @dataclass(frozen=True)
 class CompareSettings:
     """Which ways of training on imbalanced rows are compared, and how often."""
@@ -379,14 +389,16 @@ class CompareSettings:
     model: Literal["gru", "trees", "logistic", "xgboost", "lightgbm"] = "gru"
     """The model that is trained in every way: the package's GRU, or gradient-boosted trees, logistic regression, XGBoost or
     LightGBM on summary features."""
-    methods: str = ",".join(METHODS)
-    """Ways, with commas between: nothing, the model's own settings tuned, class weights, random over- and undersampling, SMOTE and its
-    relatives, jitter, time warp, mixup, unguided and guided synthetic rows, rows of a refined generator (--refined)."""
+    methods: str | None = None
+    """Ways, with commas between; all of them if not given: nothing, the model's own settings tuned, class weights, random over- and
+    undersampling, SMOTE and its relatives, jitter, time warp, mixup, unguided and guided synthetic rows, rows of a refined generator
+    (--refined). With --from the ladder of docs/how-to/another-hospital.md."""
     seeds: int = 5
     """Fits of each way; each has its own generator, guides, samples and draws."""
     ratios: tuple[float, ...] = (0.25, 0.5, 1.0)
     """Synthetic rows that validation rows choose from, as shares of what the rare class lacks to balance; each is tried with
-    and without as many rows of the other class. Every other way but none chooses among as many settings of its own."""
+    and without as many rows of the other class. Every other way but none chooses among as many settings of its own. With --from they
+    are shares of --rows, each tried with the local share of positives and with more."""
     on: Literal["test", "validation"] = "test"
     """Split that judges. With `validation`, a fifth of the training patients takes its place in choosing."""
     by: tuple[str, ...] = ()
@@ -407,20 +419,62 @@ class CompareSettings:
         check_range(self, 10, 10**5, "bootstrap")
         check_range(self, TINY, ANY, "budget_minutes")
         check_range(self, 0, MAX_SEED, "seed")
-        for method in self.ways:
-            if method not in METHODS:
-                raise TardiffError(f"--methods {method}: unknown (known: {', '.join(METHODS)})")
-            if self.ways.count(method) > 1:
-                raise TardiffError(f"--methods {method}: is named twice")
-        if self.ways[:1] != ("none",):
-            raise TardiffError("--methods: the first one must be none, to which the others are compared")
         if not self.ratios:
             raise TardiffError("--ratios: give at least one")
+        named = set((self.methods or METHODS[0]).split(","))
+        self.ways(METHODS if named <= set(METHODS) or not named <= set(LADDER) else LADDER)
+
+    def ways(self, known: tuple[str, ...]) -> tuple[str, ...]:
+        """The methods, in order.
+
+        Args:
+            known: those that there are; the first is what the others are compared to.
+
+        Raises:
+            TardiffError: one is unknown or named twice, or another one is the first.
+        """
+        if self.methods is None:
+            return known
+        ways = tuple(self.methods.split(","))
+        for method in ways:
+            if method not in known:
+                other = f"; --from is needed for {method}" if method in LADDER else ""
+                raise TardiffError(f"--methods {method}: unknown (known: {', '.join(known)}{other})")
+            if ways.count(method) > 1:
+                raise TardiffError(f"--methods {method}: is named twice")
+        if ways[0] != known[0]:
+            raise TardiffError(f"--methods: the first one must be {known[0]}, to which the others are compared")
+        return ways
+
+
+@dataclass(frozen=True)
+class SiteSettings:
+    """What a comparison for another site (--from) may read and how it samples."""
+
+    local: int | None = None
+    """Labelled local stays to learn from and choose by, drawn anew by each seed from the training and validation rows; all of them if not
+    given. The others only draw the learning curve."""
+    rows: int = 3000
+    """Most synthetic rows."""
+    objective: str = "cosine=1"
+    """What guided ways ascend, as in `tardiff sample`, beside classifier-free guidance; the guidance rows are the local ones."""
+    strength: float = 0.3
+    """Strength of that guidance, as in `tardiff sample`."""
+
+    def __post_init__(self) -> None:
+        if self.local is not None:
+            check_range(self, 20, 10**7, "local")
+        check_range(self, 10, 10**6, "rows")
+        _ = self.guidance
 
     @property
-    def ways(self) -> tuple[str, ...]:
-        """The methods, in order."""
-        return tuple(self.methods.split(","))
+    def guidance(self) -> GuidanceSettings:
+        """The guide of guided ways.
+
+        Raises:
+            TardiffError: as of `tardiff sample`.
+        """
+        return GuidanceSettings(objective=self.objective, strength=self.strength)
 
 
 @dataclass(frozen=True)

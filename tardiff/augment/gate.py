@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
 
 from tardiff.augment.generate import Generated
 from tardiff.base.noise import stream
@@ -18,6 +17,7 @@ from tardiff.base.progress import bar
 from tardiff.base.threads import one_thread
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split
+from tardiff.data.holdout import folds
 from tardiff.errors import InputError
 from tardiff.evaluate.judges import Rows, fit_judge
 from tardiff.evaluate.metrics import auprc
@@ -109,24 +109,24 @@ def gated(data: Dataset, label: NDArray[np.int64], make: Make, batches: int, see
     everything = np.ones(len(data.train), bool)
     parts = [part for part in (label[k::batches] for k in range(batches)) if len(part)]
     with one_thread(), bar(shown=progress, total=len(parts) * FOLDS * REPEATS, desc="gate", unit="fold") as moved:
-        folds = [_Fold.of(data, inside, outside) for inside, outside in held_out_folds(data.train, classes, seed)]
-        for fold in folds:
+        parted = [_Fold.of(data, inside, outside) for inside, outside in held_out_folds(data.train, classes, seed)]
+        for fold in parted:
             fold.utility = utility(fold.learn, fold.ask, classes, seed)
         for part in parts:
             tried = []
-            for number, fold in enumerate(folds):
+            for number, fold in enumerate(parted):
                 order = stream("gate", seed, number).permutation(len(part))
                 some = part[np.sort(order[: max(1, round(fold.inside.mean() * len(part)))])]
                 new = make(fold.inside, some, fold.made)
                 learn = fold.learn.join(Rows.of(new.rows, fold.codec))
                 tried.append((new, learn, utility(learn, fold.ask, classes, seed)))
                 moved.update()
-            difference = np.array([better - fold.utility for fold, (*_, better) in zip(folds, tried, strict=True)])
+            difference = np.array([better - fold.utility for fold, (*_, better) in zip(parted, tried, strict=True)])
             result.gains.append(gain(difference, 1 / FOLDS))
             if not result.gains[-1].commits:
                 break
             result.made.append(make(everything, part, result.made))
-            for fold, (new, fold.learn, fold.utility) in zip(folds, tried, strict=True):
+            for fold, (new, fold.learn, fold.utility) in zip(parted, tried, strict=True):
                 fold.made.append(new)
     return result
 
@@ -140,12 +140,9 @@ def held_out_folds(rows: Split, classes: int, seed: int) -> Iterator[tuple[NDArr
     patients = [len(np.unique(rows.subject_id[rows.label == c])) for c in range(classes)]
     found = 0
     for repeat in range(REPEATS if min(patients) >= FOLDS else 0):
-        split = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=int(stream("gate folds", seed, repeat).integers(2**31)))
-        for _, outside in split.split(rows.label, rows.label, rows.subject_id):
-            held = np.isin(np.arange(len(rows)), outside)
-            if all(len(np.unique(rows.label[side])) == classes for side in (held, ~held)):
-                found += 1
-                yield ~held, held
+        for fold in folds(rows.label, rows.subject_id, FOLDS, int(stream("gate folds", seed, repeat).integers(2**31))):
+            found += 1
+            yield fold
     if found < FOLDS:
         raise InputError(f"the gate needs {FOLDS} folds with patients of every class; the rarest class has {min(patients)}: switch it off")
 

@@ -9,7 +9,7 @@ from tardiff.base.device import use_device
 from tardiff.base.distributed import main_process
 from tardiff.commands.options import Data, Device, Out, Threads, by_name, use_threads
 from tardiff.errors import TardiffError
-from tardiff.settings import CompareSettings, EvaluateSettings
+from tardiff.settings import CompareSettings, EvaluateSettings, SiteSettings
 
 
 def evaluate(
@@ -141,10 +141,17 @@ def compare(
     out: Out,
     run: Path | None = None,
     refined: Path | None = None,
+    from_run: Annotated[Path | None, arg(name="from", metavar="RUN")] = None,
+    from_classifier: Annotated[Path | None, arg(metavar="CLF")] = None,
+    from_data: Annotated[Path | None, arg(metavar="REAL")] = None,
     settings: OmitArgPrefixes[CompareSettings] = CompareSettings(),
+    sites: OmitArgPrefixes[SiteSettings] = SiteSettings(),
     threads: Threads = None,
 ) -> None:
     """Compare ways of training on imbalanced rows, on your own data: class weights, SMOTE, synthetic rows and others.
+
+    With --from it is a ladder of what another site sends: its classifier as it is, recalibrated and fine-tuned, and rows of its generator
+    unguided, guided and adapted, each beside local rows alone and in labelled local stays that would do the same (docs/how-to/another-hospital.md).
 
     Interrupted, the same command goes on from OUT.partial. Writes metrics.json, results.jsonl, table.txt, forest.png and verdict.txt.
 
@@ -152,19 +159,29 @@ def compare(
       tardiff compare data/p12 --model trees --out runs/compare
       tardiff compare data/p12 --model gru --methods none,class_weight,guided --seeds 3 --out runs/compare-gru
       tardiff compare data/p12 --model logistic --run runs/p12 --by sex --on validation --out runs/compare-sex
+      tardiff compare data/local --model trees --from runs/other --from-classifier runs/other-classifier --local 300 --out runs/sites
 
     Args:
         data: Dataset folder of real rows with two classes.
         out: Folder to write.
         run: Pipeline folder trained on DATA; without, every seed trains a small generator of its own.
         refined: Refined pipeline folder, for the method `refined`.
+        from_run: Pipeline folder of another site, of the same task.
+        from_classifier: Classifier folder of that site, fitted on the rows that its generator was trained on.
+        from_data: Dataset folder of that site, whose training rows no receiver has: an upper bound.
     """
+    if (from_run is None) != (from_classifier is None):
+        raise TardiffError("--from and --from-classifier go together: the ladder compares what a generator and a classifier bring")
     use_threads(threads)
-    from tardiff.compare.run import compare
+    from tardiff.classifier.folder import ClassifierFolder
+    from tardiff.compare.run import Sent, compare
     from tardiff.compare.table import table
     from tardiff.data.dataset import Dataset
     from tardiff.model.pipeline import TarDiffPipeline
 
-    generator, better = (TarDiffPipeline.from_pretrained(path) if path else None for path in (run, refined))
-    result = compare(Dataset.load(data), out, settings, generator, better, say=lambda line: print(line, flush=True))
+    generator, better, other = (TarDiffPipeline.from_pretrained(path) if path else None for path in (run, refined, from_run))
+    sent = None
+    if other is not None and from_classifier is not None:
+        sent = Sent(other, ClassifierFolder.load(from_classifier), Dataset.load(from_data) if from_data else None)
+    result = compare(Dataset.load(data), out, settings, generator, better, lambda line: print(line, flush=True), sent, sites)
     print(f"\n{table(result)}\nwritten to {out}")

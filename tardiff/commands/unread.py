@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tardiff.errors import TardiffError
-from tardiff.settings import TrainSettings
+from tardiff.settings import LADDER, METHODS, NOT_SENT, TrainSettings
 
 Given = Mapping[str, Any]
 """A command's arguments by parameter name, settings classes among them."""
@@ -75,8 +75,16 @@ def _reads_classifier(given: Given) -> bool:
     return given["guidance"].reads_classifier or given["relabel"] or given["selection"].select != "none" or not _labelled(given)
 
 
+def _ladder(given: Given) -> bool:
+    return given["from_run"] is not None
+
+
+def _ways(given: Given) -> set[str]:
+    return set(given["settings"].ways(LADDER if _ladder(given) else METHODS))
+
+
 def _makes_rows(given: Given) -> bool:
-    return bool({"unguided", "guided"} & set(given["settings"].ways))
+    return _ladder(given) or bool({"unguided", "guided"} & _ways(given))
 
 
 def _rewards(given: Given) -> set[str]:
@@ -133,9 +141,17 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule(("batches",), lambda given: given["settings"].gate, "the gate"),
     ),
     "compare": (
-        Rule(("refined",), lambda given: "refined" in given["settings"].ways, "refined among --methods"),
+        Rule(("from-classifier", "from-data", "local", "rows", "objective", "strength"), _ladder, "--from"),
+        Rule(("run", "refined", "budget-minutes"), lambda given: not _ladder(given), "a comparison without --from"),
+        Rule(
+            ("objective", "strength"),
+            lambda given: any(way.removesuffix("-alone").endswith("-guided") or way.startswith("guided") for way in _ways(given)),
+            "a guided way among --methods",
+        ),
+        Rule(("from-data",), lambda given: bool(_ways(given) & set(NOT_SENT)), "a way with the other site's own rows among --methods"),
+        Rule(("refined",), lambda given: "refined" in _ways(given), "refined among --methods"),
         Rule(("run", "budget-minutes"), _makes_rows, "unguided or guided among --methods"),
-        Rule(("ratios",), lambda given: _makes_rows(given) or "refined" in given["settings"].ways, "synthetic rows among --methods"),
+        Rule(("ratios",), lambda given: _makes_rows(given) or "refined" in _ways(given), "synthetic rows among --methods"),
         Rule(("budget-minutes",), lambda given: given["run"] is None, "generators that are trained here, without --run"),
     ),
     "refine": (

@@ -16,6 +16,7 @@ from tardiff.base.threads import one_thread
 from tardiff.classifier.folder import fit_guide, guide_seeds
 from tardiff.compare.baselines import BASELINES
 from tardiff.compare.metrics import CALIBRATED, METRICS
+from tardiff.compare.received import Tuning
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split
 from tardiff.data.labels import labels_to_add
@@ -27,7 +28,7 @@ from tardiff.evaluate.metrics import auprc
 from tardiff.evaluate.pool import Fit, run_fits
 from tardiff.evaluate.recalibration import RECALIBRATIONS
 from tardiff.evaluate.row_sets import Part, Parts, RowSets
-from tardiff.evaluate.train_and_judge import best_of, judge_fit, judged
+from tardiff.evaluate.train_and_judge import judge_fit, judged
 from tardiff.model.budget import training_settings
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.model.training import train
@@ -43,8 +44,21 @@ class Candidate:
     """Rows and settings that a method may train with; `told` says which they are."""
 
     learn: Parts
-    variant: Variant = PLAIN
+    variant: Variant | Tuning = PLAIN
     told: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One look at a candidate: it learns from its rows, of the real ones only from some, and predicts others.
+
+    Attributes:
+        ask: rows to choose by, which it does not learn from.
+        learn: row numbers of `train` that it may learn from; None for all, whose model also predicts the rows that judge.
+    """
+
+    ask: Parts
+    learn: NDArray[np.intp] | None = None
 
 
 @dataclass
@@ -86,19 +100,21 @@ class Comparison:
         """Of the judged patients, the same in every cell, so that cells pair."""
         return Resamples.draw(self.judged.subject_id, self.settings.bootstrap, stream("compared patients", self.settings.seed))
 
+    @property
+    def train_counts(self) -> dict[str, int]:
+        """Real rows to learn from, and how many of them are positive."""
+        return {"rows": len(self.data.train), "positives": int(self.data.train.label.sum())}
+
     def cell(self, method: str, seed: int) -> dict[str, Any]:
         """Train one way with one seed, as validation rows choose: figures of the judged rows, and what was chosen."""
         start = time.perf_counter()
         with one_thread():
             sets, candidates = self.candidates(method, seed)
             chosen = candidates[self._best(candidates, seed, sets)] if len(candidates) > 1 else candidates[0]
-            fit = self._fit(self.settings.model, chosen, seed, sets)
-            probability = self._run([fit], sets)[fit]["both"]
-        label = sets.rows["validation"].label
-        validation, judged_on = probability[: len(label)], probability[len(label) :]
+            label, validation, judged_on = self._predicted(chosen, seed, sets)
         scores = {"": judged_on} | {f"_{name}": recalibrate(label, validation, judged_on) for name, recalibrate in RECALIBRATIONS.items()}
         return {
-            "validation_auprc": float(auprc(label, validation, np.ones((1, len(label)), np.float32))[0]),
+            "validation_auprc": _auprc(label, validation),
             "rows": sets.count(chosen.learn),
             "candidates": len(candidates),
             "chosen": chosen.told,
@@ -128,13 +144,34 @@ class Comparison:
         told = [dict(zip(("ratio", "both"), choice, strict=True)) for choice in choices]
         return self.sets.adding(pool=pool), [Candidate(learn, told=of_it) for learn, of_it in zip(added, told, strict=True)]
 
+    def rounds(self, candidate: Candidate, seed: int, sets: RowSets) -> list[Round]:
+        """How a candidate is looked at: once, on validation rows."""
+        return [Round((Part("validation"),))]
+
     def _best(self, candidates: list[Candidate], seed: int, sets: RowSets) -> int:
-        """Number of the candidate that does best on validation rows; a slow judge's own settings are tried with itself alone."""
+        """Number of the candidate that does best on rows to choose by; a slow judge's own settings are tried with itself alone."""
         own = (self.settings.model,)
         judges = own if candidates[0].variant != candidates[1].variant else CHOOSERS.get(self.settings.model, own)
-        fits = [[self._fit(judge, candidate, seed, sets) for judge in judges] for candidate in candidates]
-        done = self._run([fit for of_one in fits for fit in of_one], sets)
-        return best_of(fits, done, sets.rows["validation"].label)
+        rounds = [self.rounds(candidate, seed, sets) for candidate in candidates]
+        fits = [
+            [[self._fit(judge, candidate, part, seed, sets) for part in parts] for judge in judges]
+            for candidate, parts in zip(candidates, rounds, strict=True)
+        ]
+        done = self._run([fit for of_one in fits for of_judge in of_one for fit in of_judge], sets)
+
+        def score(parts: list[Round], of_one: list[list[Fit]]) -> float:
+            label = _labels(parts, sets)
+            return float(np.mean([_auprc(label, np.concatenate([done[fit]["chosen by"] for fit in of_judge])) for of_judge in of_one]))
+
+        return int(np.argmax([score(parts, of_one) for parts, of_one in zip(rounds, fits, strict=True)]))
+
+    def _predicted(self, chosen: Candidate, seed: int, sets: RowSets) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """Labels and probabilities of the rows to choose by, [m], by models that did not learn from them; of the judged ones, [n]."""
+        rounds = self.rounds(chosen, seed, sets)
+        fits = [self._fit(self.settings.model, chosen, part, seed, sets) for part in rounds]
+        whole = fits[0] if rounds[0].learn is None else self._fit(self.settings.model, chosen, Round(()), seed, sets)
+        done = self._run([*fits, whole], sets)
+        return _labels(rounds, sets), np.concatenate([done[fit]["chosen by"] for fit in fits]), done[whole]["judged"]
 
     def pool(self, method: str, seed: int, label: NDArray[np.int64]) -> Rows:
         """Synthetic rows of the given labels; the same noise for every method."""
@@ -166,10 +203,18 @@ class Comparison:
         settings = training_settings(len(data.train), data.manifest.steps, self.settings.budget_minutes, seed)
         return train(data, path, settings, progress=False)
 
-    def _fit(self, judge: str, candidate: Candidate, seed: int, sets: RowSets) -> Fit:
-        validation = (Part("validation"),)
-        ask = {"validation": validation, "both": (*validation, Part("judged"))}
-        return judge_fit(judge, candidate.learn, ask, seed, sets, candidate.variant)
+    def _fit(self, judge: str, candidate: Candidate, part: Round, seed: int, sets: RowSets) -> Fit:
+        assert isinstance(candidate.variant, Variant)  # a received classifier is the ladder's
+        learn, ask = self._told(candidate, part)
+        return judge_fit(judge, learn, ask, seed, sets, candidate.variant)
+
+    def _told(self, candidate: Candidate, part: Round) -> tuple[Parts, dict[str, Parts]]:
+        """The rows that a candidate learns from in a round, and those that it is asked about, by name."""
+        ask = {"chosen by": part.ask} if part.ask else {}
+        if part.learn is None:
+            return candidate.learn, ask | {"judged": (Part("judged"),)}
+        some = Part.of("train", part.learn)
+        return tuple(some if of == Part("train") else of for of in candidate.learn), ask
 
     def _run(self, fits: list[Fit], sets: RowSets) -> dict[Fit, Arrays]:
         return run_fits(fits, sets, self.settings.workers, Cache(self.work / "fits"), progress=False)
@@ -198,3 +243,11 @@ def first_of(label: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.
     """Rows of a pool, the first ones of each class, so many as are wanted of it."""
     counts = np.bincount(wanted, minlength=int(label.max()) + 1)
     return np.concatenate([np.flatnonzero(label == c)[:n] for c, n in enumerate(counts)])
+
+
+def _labels(rounds: list[Round], sets: RowSets) -> NDArray[np.int64]:
+    return np.concatenate([sets.take(part.ask).label for part in rounds])
+
+
+def _auprc(label: NDArray[np.int64], score: NDArray[np.float64]) -> float:
+    return float(auprc(label, score, np.ones((1, len(label)), np.float32))[0])

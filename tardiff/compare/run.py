@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +14,31 @@ from tardiff.base.files import new_folder, refuse_existing, write_json
 from tardiff.base.ledger import Ledger
 from tardiff.base.noise import stream
 from tardiff.base.partial import claim, partial_folder
+from tardiff.classifier.folder import ClassifierFolder
 from tardiff.compare.cells import Comparison
 from tardiff.compare.figure import forest
+from tardiff.compare.ladder import Ladder
+from tardiff.compare.summary import Cells, settings_told, summarise
 from tardiff.compare.table import table
-from tardiff.compare.verdict import reference, verdict
 from tardiff.data.contract import arranged
-from tardiff.data.dataset import Dataset
+from tardiff.data.dataset import Dataset, Split
 from tardiff.data.holdout import with_held_out
+from tardiff.data.padding import padded
 from tardiff.data.subgroups import Rule, groups
-from tardiff.errors import TardiffError
-from tardiff.evaluate.bootstrap import Draws, unpacked
-from tardiff.evaluate.intervals import estimates
+from tardiff.errors import InputError, TardiffError
 from tardiff.evaluate.opening import check_classes
 from tardiff.evaluate.plots import save_png
 from tardiff.model.pipeline import TarDiffPipeline
-from tardiff.settings import CompareSettings
+from tardiff.settings import LADDER, METHODS, NOT_SENT, CompareSettings, SiteSettings
 
-Cells = dict[tuple[str, int], dict[str, Any]]
-"""By method and seed."""
+
+@dataclass(frozen=True)
+class Sent:
+    """What another site sends: its generator, a classifier in the generator's space, and, for an upper bound, its own rows."""
+
+    run: TarDiffPipeline
+    classifier: ClassifierFolder
+    real: Dataset | None = None
 
 
 def compare(
@@ -40,6 +48,8 @@ def compare(
     run: TarDiffPipeline | None = None,
     refined: TarDiffPipeline | None = None,
     say: Callable[[str], None] = lambda line: None,
+    sent: Sent | None = None,
+    sites: SiteSettings | None = None,
 ) -> dict[str, Any]:
     """Fit every method with every seed, and write metrics.json, results.jsonl, table.txt, forest.png and verdict.txt.
 
@@ -52,6 +62,8 @@ def compare(
         run: a generator of the training rows, whose order of channels, descriptors and classes holds; None trains one for each seed.
         refined: a refined generator, without which `refined` is left out.
         say: called with a line about each cell.
+        sent: what another site sends; the methods are then those of the ladder, and `run` and `refined` are not read.
+        sites: of a ladder.
 
     Raises:
         TardiffError: the data have more than two classes, lack a class or a split, or mean something else than a generator's records,
@@ -60,11 +72,20 @@ def compare(
     out = Path(out)
     refuse_existing(out)
     work = partial_folder(out)
-    comparison = opened(data, settings, work, run, refined)
-    methods = [m for m in settings.ways if m != "refined" or refined is not None]
+    if sent is None:
+        methods = [m for m in settings.ways(METHODS) if m != "refined" or refined is not None]
+        comparison, curve = opened(data, settings, work, run, refined), {}
+        left_out = {"refined was left out: it needs a refined pipeline folder (--refined)": "refined"}
+    else:
+        methods = [m for m in settings.ways(LADDER) if m not in NOT_SENT or sent.real is not None]
+        comparison = ladder = opened_ladder(data, settings, sites or SiteSettings(), work, sent)
+        curve = ladder.curve()
+        left_out = {"ways with the other site's own rows were left out: they need --from-data": "real"}
+    known = settings.ways(METHODS if sent is None else LADDER)
+    remarks = [line for line, method in left_out.items() if method in known and method not in methods]
     claim(work, _identity(comparison, data))
-    cells = _fill(comparison, methods, Ledger(work / "results.jsonl"), say)
-    result = summarise(cells, methods, comparison)
+    cells = _fill(comparison, [*methods, *(m for m in curve.values() if m not in methods)], Ledger(work / "results.jsonl"), say)
+    result = summarise(cells, methods, comparison, curve, remarks)
     with new_folder(out) as folder:
         write_json(folder / "metrics.json", result)
         (folder / "results.jsonl").write_text("".join(json.dumps(cell) + "\n" for cell in cells.values()))
@@ -83,79 +104,92 @@ def opened(
     Raises:
         TardiffError: as `compare`.
     """
-    task = data.manifest.task
-    if len(task.classes) != 2:
-        raise TardiffError(f"task {task.name}: it has {len(task.classes)} classes; compare is for tasks with two")
-    if data.train.synthetic is not None and data.train.synthetic.any():
-        raise TardiffError("the training split holds synthetic rows; compare on the data set that it was made from")
+    _check_rows(data)
     for option, pipeline in (("--run", run), ("--refined", refined)):
         if pipeline is not None:
             data = arranged(data, pipeline.form, "DATA", option)
     if run is not None and arranged(data, run.form, "DATA", "--run") is not data:
         raise TardiffError("--refined: has channels, descriptors or classes in another order than --run; refine that one")
-    if settings.on == "test" and "test" not in data.splits:
-        raise TardiffError("the data set has no test split; use --on validation")
-    judged = data.split(settings.on)
+    judged = _judged(data, settings)
     fold = with_held_out(data, settings.seed) if settings.on == "validation" else data
     fold = Dataset(data.manifest, {"train": fold.train, "validation": fold.split("validation")}).completed()
     for name, split in (*fold.splits.items(), (settings.on, judged)):
         check_classes(f"{name} split", data, split)
-    named: dict[str, Rule] = {"all": lambda split: np.ones(len(split), dtype=bool)}
-    for by in settings.by:
-        named |= groups(by, data.manifest)
-    comparison = Comparison(fold, judged, settings, work, named, run, refined)
+    comparison = Comparison(fold, judged, settings, work, _groups(data, settings), run, refined)
     for option, pipeline in (("--run", run), ("--refined", refined)):
         if pipeline is not None and pipeline.codec.digest() != comparison.codec.digest():
             raise TardiffError(f"{option}: the generator was trained on other rows than DATA's training split")
     return comparison
 
 
-def summarise(cells: Cells, methods: list[str], comparison: Comparison) -> dict[str, Any]:
-    """Every method's figures, and its paired differences to doing nothing and to the best of today's methods.
+def opened_ladder(data: Dataset, settings: CompareSettings, sites: SiteSettings, work: Path, sent: Sent) -> Ladder:
+    """Everything that cells of a ladder read; checks the data first.
 
-    Intervals cover the judged patients and the seeds; resamples are shared, so differences are paired.
+    Args:
+        data: local rows: those of the training and validation split are learnt from (of the training split, if validation rows judge),
+            and `sites` says how many of them. What they lack of the generator's variables counts as never observed.
+        settings: model, methods, seeds, ratios, judging split.
+        sites: of the ladder.
+        work: folder for generators and fits.
+        sent: what the other site sends.
+
+    Raises:
+        TardiffError: as `compare`; or what was sent does not fit together.
     """
-    settings, label, train = comparison.settings, comparison.judged.label, comparison.data.train.label
-    seeds = sorted({seed for _, seed in cells})
-    metrics = list(cells["none", seeds[0]]["groups"]["all"]["draws"])
-    labels = {group: label[rule(comparison.judged)] for group, rule in comparison.groups.items()}
+    _check_rows(data)
+    run, classifier = sent.run, sent.classifier
+    if not run.labelled:
+        raise InputError("--from: the generator learnt without labels, so its samples have none to learn from")
+    if classifier.codec.digest() != run.codec.digest() or classifier.card.task != run.card.task:
+        raise InputError(
+            "--from-classifier: reads another space or serves another task than --from; fit it on the rows that --from was trained on"
+        )
+    data = arranged(padded(data, run.codec.channels, run.statics.statics, "DATA").data, run.form, "DATA", "--from")
+    real = None if sent.real is None else arranged(sent.real, run.form, "--from-data", "--from").train
+    judged = _judged(data, settings)
+    names = ["train", *(["validation"] if settings.on == "test" and "validation" in data.splits else [])]
+    local = Split.concatenate([data.split(name) for name in names])
+    fold = Dataset(data.manifest, {"train": local}).completed()
+    for name, split in (("local", local), (settings.on, judged), *([("--from-data", real)] if real is not None else [])):
+        check_classes(f"{name} split", data, split)
+    if sites.local is not None and sites.local > len(local):
+        raise InputError(f"--local {sites.local}: DATA has {len(local):,} rows in {' and '.join(names)}")
+    ladder = Ladder(
+        data=fold,
+        judged=judged,
+        settings=settings,
+        work=work,
+        groups=_groups(data, settings),
+        run=run,
+        classifier=classifier,
+        real=real,
+        sites=sites,
+    )
+    fewest = round(float(np.bincount(local.label, minlength=2).min()) * ladder.budget / len(local))
+    if fewest < 2:
+        raise InputError(f"--local {ladder.budget}: has {fewest} rows of the rarer class; two are needed to choose by")
+    return ladder
 
-    def of_seeds(method: str) -> list[dict[str, Any]]:
-        return [cells[method, seed] for seed in seeds]
 
-    def draws(method: str, group: str, metric: str) -> Draws:
-        return np.stack([unpacked(cell["groups"][group]["draws"][metric]) for cell in of_seeds(method)], axis=1)
+def _check_rows(data: Dataset) -> None:
+    task = data.manifest.task
+    if len(task.classes) != 2:
+        raise TardiffError(f"task {task.name}: it has {len(task.classes)} classes; compare is for tasks with two")
+    if data.train.synthetic is not None and data.train.synthetic.any():
+        raise TardiffError("the training split holds synthetic rows; compare on the data set that it was made from")
 
-    def figures(method: str, group: str) -> dict[str, dict[str, Any]]:
-        own = {metric: draws(method, group, metric) for metric in metrics}
-        found = {"value": estimates(own, labels[group])}
-        for name, other in (("none", "none"), ("reference", best)):
-            changes = {metric: own[metric] - draws(other, group, metric) for metric in metrics}
-            found[f"against_{name}"] = estimates(changes, labels[group], shares=())
-        return {metric: {key: numbers[metric] for key, numbers in found.items()} for metric in metrics}
 
-    validation = {method: float(np.mean([cell["validation_auprc"] for cell in of_seeds(method)])) for method in methods}
-    best = reference(validation)
-    result: dict[str, Any] = {
-        "settings": _settings(settings),
-        "task": comparison.data.manifest.task.name,
-        "seeds": seeds,
-        "reference": best,
-        "judged": {"split": settings.on, "rows": len(label), "positives": int(label.sum())},
-        "train": {"rows": len(train), "positives": int(train.sum())},
-        "methods": {
-            method: {
-                "validation_auprc": validation[method],
-                "groups": {group: figures(method, group) for group in labels},
-                "candidates": cells[method, seeds[0]]["candidates"],
-                "chosen": [cell["chosen"] for cell in of_seeds(method)],
-            }
-            for method in methods
-        },
-    }
-    left_out = "refined" in settings.ways and "refined" not in methods
-    result["remarks"] = ["refined was left out: it needs a refined pipeline folder (--refined)"] if left_out else []
-    return result | {"verdict": verdict(result)}
+def _judged(data: Dataset, settings: CompareSettings) -> Split:
+    if settings.on == "test" and "test" not in data.splits:
+        raise TardiffError("the data set has no test split; use --on validation")
+    return data.split(settings.on)
+
+
+def _groups(data: Dataset, settings: CompareSettings) -> dict[str, Rule]:
+    named: dict[str, Rule] = {"all": lambda split: np.ones(len(split), dtype=bool)}
+    for by in settings.by:
+        named |= groups(by, data.manifest)
+    return named
 
 
 def _fill(comparison: Comparison, methods: list[str], ledger: Ledger, say: Callable[[str], None]) -> Cells:
@@ -176,11 +210,10 @@ def seeds_of(settings: CompareSettings) -> list[int]:
 
 def _identity(comparison: Comparison, data: Dataset) -> dict[str, Any]:
     """What a comparison's cells depend on; more seeds or methods may be asked for later."""
-    settings = {key: value for key, value in _settings(comparison.settings).items() if key not in ("seeds", "methods")}
+    settings = {key: value for key, value in settings_told(comparison.settings).items() if key not in ("seeds", "methods")}
     generators = [None if p is None else [p.card.data_hash, weights_hash(p.unet)] for p in (comparison.run, comparison.refined)]
-    return {"data": data.completed().manifest.content_hash, "settings": settings, "generators": generators}
-
-
-def _settings(settings: CompareSettings) -> dict[str, Any]:
-    """Without the number of workers, which changes nothing."""
-    return {key: value for key, value in plain(settings).items() if key != "workers"}
+    identity: dict[str, Any] = {"data": data.completed().manifest.content_hash, "settings": settings, "generators": generators}
+    if isinstance(comparison, Ladder):
+        rows = None if comparison.real is None else comparison.real_rows.digest
+        identity["ladder"] = [plain(comparison.sites), weights_hash(comparison.classifier.classifier), rows]
+    return identity

@@ -6,7 +6,7 @@ from typing import Any
 from tardiff.base.estimates import ONE_DRAW, interval
 from tardiff.compare.metrics import CALIBRATED, NAMES
 
-WIDTH = 22
+NAME, WIDTH = 21, 22
 SHORT = NAMES | {"sensitivity": "sens. at 90 % spec.", "slope": "calibration slope"}
 
 
@@ -19,18 +19,19 @@ def table(result: Mapping[str, Any]) -> str:
         f"({train['positives']:,} positive),\njudged on {judged['rows']:,} real {judged['split']} rows ({judged['positives']:,} positive); "
         f"{len(result['seeds'])} seeds.\nIn brackets: 95 % intervals over judged patients and seeds ({settings['bootstrap']:,} resamples)."
     ]
-    for group in result["methods"]["none"]["groups"]:
+    for group in result["methods"][result["first"]]["groups"]:
         parts.append(_group(result, group))
-    parts += [_recalibrated(result), _choices(result)]
+    parts += [_recalibrated(result), _choices(result), _worth(result)]
     return "\n\n".join([*(part for part in parts if part), *result["remarks"], result["verdict"]]) + "\n"
 
 
 def _group(result: Mapping[str, Any], group: str) -> str:
-    n = result["methods"]["none"]["groups"][group]["auprc"]["value"]["n"]
-    lines = [f"{group} ({n:,} rows)", _row(["method", "AUPRC - none", *SHORT.values()])]
+    first = result["first"]
+    n = result["methods"][first]["groups"][group]["auprc"]["value"]["n"]
+    lines = [f"{group} ({n:,} rows)", _row(["method", f"AUPRC - {first}", *SHORT.values()])]
     for method, figures in result["methods"].items():
         numbers = figures["groups"][group]
-        difference = "" if method == "none" else interval(numbers["auprc"]["against_none"], signed=True)
+        difference = "" if method == first else interval(numbers["auprc"]["against_first"], signed=True)
         lines.append(_row([method, difference, *(interval(numbers[metric]["value"]) for metric in NAMES)]))
     return "\n".join(lines)
 
@@ -44,6 +45,16 @@ def _choices(result: Mapping[str, Any]) -> str:
     return "\n".join(lines) if len(lines) > 1 else ""
 
 
+def _worth(result: Mapping[str, Any]) -> str:
+    """The learning curve of local rows alone, and what each way is worth by it."""
+    if "worth" not in result:
+        return ""
+    lines = ["Labelled local stays alone: AUPRC"]
+    lines += [_row([f"{point['stays']:,}", interval(point)]) for point in result["curve"]]
+    lines.append("Labelled local stays that do the same")
+    return "\n".join([*lines, *(_row([method, found["text"]]) for method, found in result["worth"].items())])
+
+
 def _recalibrated(result: Mapping[str, Any]) -> str:
     """Brier score and calibration slope as they are and after recalibration on validation rows."""
     keys = [f"{metric}{ending}" for metric in CALIBRATED for ending in ("", "_platt", "_isotonic")]
@@ -55,4 +66,4 @@ def _recalibrated(result: Mapping[str, Any]) -> str:
 
 def _row(cells: list[str]) -> str:
     name, *rest = cells
-    return (f"{name:<16}" + "".join(f" {text:<{WIDTH}}" for text in rest)).rstrip()
+    return (f"{name:<{NAME}}" + "".join(f" {text:<{WIDTH}}" for text in rest)).rstrip()

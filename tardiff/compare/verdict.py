@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tardiff.base.estimates import interval, shown
+from tardiff.settings import NOT_SENT
 
 WORDS = {
     "none": "doing nothing",
@@ -21,8 +22,26 @@ WORDS = {
     "unguided": "unguided augmentation",
     "guided": "guided augmentation",
     "refined": "augmentation from the refined generator",
+    "local": "local rows alone",
+    "as-is": "the other site's classifier",
+    "recalibrated": "the other site's classifier, recalibrated",
+    "fine-tuned": "the other site's classifier, fine-tuned",
+    "classifier-free": "classifier-free augmentation",
+    "adapted": "augmentation from the adapted generator",
+    "adapted-guided": "guided augmentation from the adapted generator",
+    "real": "the other site's own rows",
+    "selected": "the other site's rows of most influence",
+    "unguided-alone": "unguided rows alone",
+    "classifier-free-alone": "classifier-free rows alone",
+    "adapted-alone": "rows of the adapted generator alone",
+    "guided-alone": "guided rows alone",
+    "adapted-guided-alone": "guided rows of the adapted generator alone",
+    "real-alone": "the other site's own rows alone",
+    "selected-alone": "the other site's rows of most influence alone",
 }
-SYNTHETIC = ("unguided", "guided", "refined")
+SYNTHETIC = ("unguided", "classifier-free", "adapted", "guided", "adapted-guided", "refined")
+"""Ways with real and synthetic rows together, which the verdict is about."""
+ALONE = tuple(f"{method}-alone" for method in SYNTHETIC)
 
 
 def reference(validation: Mapping[str, float]) -> str:
@@ -31,7 +50,7 @@ def reference(validation: Mapping[str, float]) -> str:
     Args:
         validation: mean AUPRC by method.
     """
-    return max((method for method in validation if method not in SYNTHETIC), key=lambda method: validation[method])
+    return max((method for method in validation if method not in (*SYNTHETIC, *ALONE, *NOT_SENT)), key=lambda method: validation[method])
 
 
 def verdict(result: Mapping[str, Any]) -> str:
@@ -42,10 +61,13 @@ def verdict(result: Mapping[str, Any]) -> str:
     best, methods = result["reference"], result["methods"]
     changes = {method: methods[method]["groups"]["all"]["auprc"]["against_reference"] for method in SYNTHETIC if method in methods}
     lines = [_sentence(method, best, change) for method, change in changes.items()]
-    if all(change["low"] is not None and change["low"] <= 0 for change in changes.values()):
+    worths = [(method, found) for method, found in result.get("worth", {}).items() if method in SYNTHETIC]
+    if changes and all(change["low"] is not None and change["low"] <= 0 for change in changes.values()):
         lines.insert(0, f"Nothing beats {WORDS[best]} here.")
-    if best != "none":
-        lines.append(_sentence(best, "none", methods[best]["groups"]["all"]["auprc"]["against_none"]))
+    first = result["first"]
+    if best != first:
+        lines.append(_sentence(best, first, methods[best]["groups"]["all"]["auprc"]["against_first"]))
+    lines += [f"{WORDS[method][0].upper()}{WORDS[method][1:]} is worth {known['text']} labelled local stays." for method, known in worths]
     return "\n".join(lines)
 
 

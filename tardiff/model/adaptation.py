@@ -50,6 +50,10 @@ SURE = 2.0
 """Standard errors by which validation rows must find the networks better: the best of many checks is better by chance, too."""
 
 
+class NotBetterError(TardiffError):
+    """Nothing that was tried fits the local rows better than the generator as it is."""
+
+
 def adapt(
     pipeline: TarDiffPipeline, data: Dataset, out: str | Path, settings: AdaptSettings | None = None, progress: bool = True
 ) -> TarDiffPipeline:
@@ -67,7 +71,8 @@ def adapt(
 
     Raises:
         TardiffError: `out` exists, `OUT.partial` belongs to other work, the records have another grid, units or categories, or hardly
-            any row, the loss explodes, or nothing that was tried fits the local rows better than the generator as it is.
+            any row, or the loss explodes.
+        NotBetterError: nothing that was tried fits the local rows better than the generator as it is.
     """
     settings, out = settings or AdaptSettings(), Path(out)
     refuse_existing(out)
@@ -81,7 +86,7 @@ def adapt(
     marginals = base.codec.maps != pipeline.codec.maps or base.statics != pipeline.statics or bool(local.lacking)
     if not (found.better or marginals):
         checkpoint.remove()
-        raise TardiffError(f"{out}: not written, because RUN as it is fits the validation rows of --data no worse: {found}")
+        raise NotBetterError(f"{out}: not written, because RUN as it is fits the validation rows of --data no worse: {found}")
     result = TarDiffPipeline(
         found.networks.unet.eval(),
         found.networks.charting.eval(),
@@ -285,6 +290,7 @@ def _card(pipeline: TarDiffPipeline, base: TarDiffPipeline, local: _Local, data:
         "from_source": f"{old.source} {old.source_version}".strip(),
         "from_data": old.data_hash,
         "from_weights": _hashes(pipeline),
+        "from_codec": pipeline.codec.digest(),
         "rows": len(local.data.train),
         "validation_rows": len(local.data.split("validation")),
         "validation_rows_held_out_of_training": local.held_out,

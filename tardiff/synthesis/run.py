@@ -43,7 +43,8 @@ def synthesise(
     Args:
         pipeline: a trained generator.
         n: rows.
-        classifier: what guidance serves, one or several (their mean is followed); not needed for `guidance="none"`.
+        classifier: what guidance serves, one or several (their mean is followed); not needed for `guidance="none"`. Those of the
+            generator that an adapted one was made from will do.
         guidance: objectives, window and strength; the default settings if None.
         guidance_data: real records whose training rows guidance serves, of any hospital; None leaves each classifier those that it
             was fitted with.
@@ -69,6 +70,7 @@ def synthesise(
     """
     folders = [classifier] if isinstance(classifier, ClassifierFolder) else list(classifier)
     folders = [folder if folder.device == pipeline.device else folder.to(pipeline.device) for folder in folders]
+    folders = [in_its_space(folder, pipeline) for folder in folders]
     guidance, selection = guidance or GuidanceSettings(), selection or SelectionSettings()
     if guidance_data is not None:
         if not (guidance.reads_guidance_rows or selection.select != "none"):
@@ -91,6 +93,11 @@ def synthesise(
     )
     steering = steer(plan, progress, kept_match)
     return finish(plan, steering, draw(plan, steering, store, progress))
+
+
+def in_its_space(folder: ClassifierFolder, pipeline: RecordGenerator) -> ClassifierFolder:
+    """The classifier, in the local marginals of an adapted generator if it is one of the generator that was adapted."""
+    return folder.reading(pipeline.codec) if folder.codec.digest() == pipeline.card.adaptation.get("from_codec") else folder
 
 
 def aimed(folder: ClassifierFolder, pipeline: RecordGenerator, data: Dataset, rows: str = "all") -> ClassifierFolder:

@@ -172,9 +172,13 @@ class TestVerdict:
         def figures(change):
             value, low, high = change
             number = {"value": value, "low": low, "high": high}
-            return {"groups": {"all": {"auprc": {"against_reference": number, "against_none": number}}}}
+            return {"groups": {"all": {"auprc": {"against_reference": number, "against_first": number}}}}
 
-        return {"reference": best, "methods": {"none": figures((0, 0, 0)), best: figures((0.01, -0.01, 0.03)), "guided": figures(guided)}}
+        return {
+            "first": "none",
+            "reference": best,
+            "methods": {"none": figures((0, 0, 0)), best: figures((0.01, -0.01, 0.03)), "guided": figures(guided)},
+        }
 
     def test_a_gain(self):
         said = verdict(self.result((0.03, 0.01, 0.05)))

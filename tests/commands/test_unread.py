@@ -9,6 +9,7 @@ from tardiff.commands.unread import RULES
 
 SAMPLE = "sample RUN --n 5 --out out"
 COMPARE = "compare DATA --out out"
+LADDER = f"{COMPARE} --from RUN --from-classifier CLF"
 REFUSED = [
     ("prepare physionet2012 --raw raw --out out --stays 30", "stays"),
     ("prepare simulate --raw raw --out out", "raw"),
@@ -43,6 +44,10 @@ REFUSED = [
     (f"{COMPARE} --run RUN --methods none,smote", "run"),
     (f"{COMPARE} --ratios 0.5 --methods none,smote", "ratios"),
     (f"{COMPARE} --run RUN --budget-minutes 1", "budget-minutes"),
+    (f"{COMPARE} --local 300", "local"),
+    (f"{LADDER} --run RUN", "run"),
+    (f"{LADDER} --methods local,adapted --strength 0.1", "strength"),
+    (f"{LADDER} --methods local,adapted --from-data DATA", "from-data"),
     ("refine RUN --data DATA --out out --classifier CLF", "classifier"),
     ("evaluate --real DATA --synthetic SYN --out out --quick --seeds 2", "seeds"),
     ("demo --out out --raw raw", "raw"),
@@ -59,6 +64,7 @@ READ = [
     f"{SAMPLE.replace('RUN', 'FREE')} --guidance none --classifier CLF",
     f"{SAMPLE.replace('RUN', 'POLICY')} --guidance none --seed 3",
     f"{COMPARE} --methods none,unguided --run RUN --ratios 0.5",
+    f"{LADDER} --methods local,guided-alone,selected --from-data DATA --strength 0.1 --ratios 0.5 --local 300",
     "train DATA --out out --model policy --policy-settings policy.yaml --seed 3",
     "refine RUN --data DATA --out out --classifier CLF --rewards influence=1",
     "evaluate --real DATA --synthetic SYN --out out --seeds 2",

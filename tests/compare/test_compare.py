@@ -51,7 +51,7 @@ class TestCompare:
         result = json.loads((out / "metrics.json").read_text())
         assert list(result["methods"]) == ["none", "tuned", "class_weight", *BASELINES, "unguided", "guided"]
         assert list(result["methods"]["guided"]["groups"]) == ["all", "sex=female", "sex=male"]
-        assert result["methods"]["none"]["groups"]["all"]["auprc"]["against_none"]["value"] == 0
+        assert result["methods"]["none"]["groups"]["all"]["auprc"]["against_first"]["value"] == 0
         assert result["methods"]["guided"]["chosen"][0]["ratio"] == 0.5
         assert {found["candidates"] for name, found in result["methods"].items() if name != "none"} == {2}
         assert not (tmp_path / "out.partial").exists()

@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,20 @@ def test_physionet2012_by_set(real_data: Path, tmp_path: Path) -> None:
     assert dataset.manifest.attrition[0].stays == 8000
     assert dataset.split("test").label.mean() == pytest.approx(0.142, abs=0.003)
     assert dataset.train.label.mean() == pytest.approx(0.139, abs=0.003)
+
+
+@pytest.mark.slow
+def test_physionet2019_by_site(real_data: Path, tmp_path: Path) -> None:
+    """Counts against those that come with the records; hospital B's patients are divided by their ids."""
+    raw = real_data / "physionet2019-sites"
+    settings = PrepareSettings("physionet2019", tmp_path / "a", raw, sets="a", task="sepsis_later", variables="all", hours=12)
+    label = np.concatenate([split.label for split in prepare(settings).splits.values()])
+    assert (len(label), label.sum()) == (19_553, 1_182)
+    other = prepare(replace(settings, out=tmp_path / "b", sets="b", split="by-id", test_after=104_000))
+    assert (
+        other.split("test").subject_id.min() > 104_000 >= max(split.subject_id.max() for split in (other.train, other.split("validation")))
+    )
+    assert {name: int(split.label.sum()) for name, split in other.splits.items()} == {"train": 113, "validation": 28, "test": 207}
 
 
 def test_mimic_demo_rows_and_labels(real_data: Path, tmp_path: Path) -> None:

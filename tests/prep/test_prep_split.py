@@ -20,15 +20,20 @@ def cohorts(draw: st.DrawFn) -> pd.DataFrame:
 
 
 @settings(max_examples=60, deadline=None)
-@given(frame=cohorts(), seed=st.integers(0, 50), how=st.sampled_from(["random", "by-set"]))
+@given(frame=cohorts(), seed=st.integers(0, 50), how=st.sampled_from(["random", "by-set", "by-id"]))
 def test_patients_are_whole_and_row_order_is_irrelevant(frame: pd.DataFrame, seed: int, how: str) -> None:
     if how == "by-set" and frame["set"].nunique() < 2:
         return
-    split = split_patients(frame, how, seed)  # type: ignore[arg-type]
+    last = int(frame["subject_id"].iloc[len(frame) // 2])
+    if how == "by-id" and last == frame["subject_id"].max():
+        return
+    split = split_patients(frame, how, seed, last)  # type: ignore[arg-type]
     assert split.isin(["train", "validation", "test"]).all()
     assert split.groupby(frame["subject_id"]).nunique().eq(1).all()
     shuffled = frame.sample(frac=1, random_state=seed)
-    pd.testing.assert_series_equal(split_patients(shuffled, how, seed).sort_index(), split)  # type: ignore[arg-type]
+    pd.testing.assert_series_equal(split_patients(shuffled, how, seed, last).sort_index(), split)  # type: ignore[arg-type]
+    if how == "by-id":
+        assert ((split == "test") == (frame["subject_id"] > last)).all()
     if how == "by-set":
         assert ((split == "test") == (frame["set"] == "b")).all()
 
@@ -51,3 +56,8 @@ def test_the_seed_matters() -> None:
 def test_by_set_needs_two_sets() -> None:
     with pytest.raises(TardiffError, match="by-set"):
         split_patients(pd.DataFrame({"stay_id": [1], "subject_id": [1], "label": [0], "set": ["a"]}), "by-set", 0)
+
+
+def test_by_id_needs_patients_on_both_sides() -> None:
+    with pytest.raises(TardiffError, match=r"--test-after 7 leaves every patient on one side; their ids are 1 to 5"):
+        split_patients(pd.DataFrame({"subject_id": [1, 5], "label": [0, 1]}), "by-id", 0, 7)

@@ -98,6 +98,11 @@ def test_sepsis() -> None:
     assert labels("sepsis3", frame) == {1: 1, 2: 1, 3: 0, 4: 0}
 
 
+def test_sepsis_at_any_time_after_the_window() -> None:
+    frame = stays(origin_minute=[720] * 5, onset_minute=[720, 721, 9000, NEVER, NEVER], minutes=[DAY, DAY, 9600, DAY, 660])
+    assert labels("sepsis_later", frame, hours=12) == {1: 1, 2: 1, 3: 0}
+
+
 def test_kidney_injury_by_its_times() -> None:
     frame = stays(
         aki_minute=[1440, 1441, 1440 + 2880, 1441 + 2880, NEVER, NEVER, NEVER],

@@ -119,6 +119,8 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
         "--split halves",
         "--split publisher",
         "--split by-set",
+        "--split by-id",
+        "--split by-id --test-after 0",
         "--sets a",
         "--seed -1",
         "--memory much",
@@ -424,6 +426,14 @@ def places() -> Iterator[Case]:
     yield Case(AUGMENT + " --run POLICY", "a policy folder for a pipeline", "policy")
     yield Case(AUGMENT + " --classifier OTHERCLF --run RUN", "a classifier of another data set", "--classifier")
     yield Case(COMPARE.replace("DATA", "OTHER") + " --run RUN", "a generator of another data set", "--run")
+    ladder = COMPARE + " --from RUN --from-classifier CLF"
+    yield Case(COMPARE + " --from RUN", "a ladder without the other site's classifier", "--from-classifier")
+    yield Case(ladder.replace("CLF", "OTHERCLF"), "a classifier of other rows than the other site's generator", "--from-classifier")
+    yield Case(ladder + " --local 9999", "more local stays than there are", "--local")
+    yield Case(ladder.replace("RUN", "POLICY"), "a policy folder for the other site's generator", "policy")
+    yield Case(ladder + " --methods none,adapted", "ways of two kinds of comparison", "--methods")
+    yield Case(ladder + " --from-data EVAL", "an evaluation folder for the other site's rows", "eval")
+    yield Case(ladder + " --objective likeness=1", "an objective of no name", "likeness")
     yield Case(EVALUATE + " --run CLF", "a classifier folder for a pipeline", "clf")
     yield Case(EVALUATE.replace("DATA", "OTHER") + " --run RUN", "a generator of another data set", "--run")
     yield Case(EVALUATE + " --classifier OTHERCLF", "a classifier of another data set", "otherclf")

@@ -1,0 +1,247 @@
+"""The ladder of another site, on toys: what flows where, and what it says."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tardiff.cli import main
+from tardiff.compare import ladder as module
+from tardiff.compare import received
+from tardiff.compare.cells import Candidate, Round
+from tardiff.compare.ladder import evenly, labels
+from tardiff.compare.received import Tuning, fine_tuned
+from tardiff.compare.run import Sent, compare, opened_ladder
+from tardiff.data.dataset import Dataset
+from tardiff.errors import TardiffError
+from tardiff.evaluate.judges import Rows, Variant
+from tardiff.evaluate.row_sets import Part
+from tardiff.settings import LADDER, NOT_SENT, CompareSettings, SiteSettings
+from tests.conftest import make_dataset, make_split
+
+QUICK = CompareSettings("logistic", seeds=1, ratios=(1.0,), bootstrap=20, workers=1)
+SITES = SiteSettings(local=40, rows=40, strength=0.1)
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch):
+    """Two steps of adaptation and of fine-tuning."""
+    adapt_settings = module.AdaptSettings
+    monkeypatch.setattr(module, "AdaptSettings", lambda seed: adapt_settings(steps=2, batch_size=8, validate_every=2, seed=seed))
+    monkeypatch.setattr(received, "EPOCHS", 1)
+
+
+@pytest.fixture(scope="module")
+def local():
+    """Patients of another site."""
+    sizes = {"train": 160, "validation": 40, "test": 80}
+    splits = {name: make_split(n, 70 + k, 10_000 * (k + 1)) for k, (name, n) in enumerate(sizes.items())}
+    return Dataset(make_dataset(20).manifest, splits).completed()
+
+
+@pytest.fixture(scope="module")
+def sent(run, clf):
+    return Sent(run[1], clf[1])
+
+
+def ladder(local, sent, tmp_path, settings=QUICK, sites=SITES):
+    return opened_ladder(local, settings, sites, tmp_path, sent)
+
+
+def call(*arguments):
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+def test_from_folders_to_a_table(local, toy, run, clf, tmp_path, capsys):
+    local.save(tmp_path / "local")
+    out = tmp_path / "out"
+    options = ["--model", "logistic", "--seeds", 1, "--ratios", 1.0, "--bootstrap", 20, "--workers", 1]
+    ways = [way for way in LADDER if way.startswith(("local", "as", "re", "fine", "guided", "adapted-guided", "selected"))]
+    sites = ["--from", run[0], "--from-classifier", clf[0], "--from-data", toy[0], "--local", 40, "--rows", 40, "--strength", 0.1]
+    assert call("compare", tmp_path / "local", "--methods", ",".join(ways), *options, *sites, "--out", out) == 0
+    printed = capsys.readouterr().out
+    assert "40 real training rows" in printed
+    assert "Labelled local stays that do the same" in printed
+    result = json.loads((out / "metrics.json").read_text())
+    assert list(result["methods"]) == ways
+    assert [point["stays"] for point in result["curve"]] == [10, 20, 40, 80, 160, 200]
+    assert list(result["worth"]) == ways[1:]
+    candidates = {name: found["candidates"] for name, found in result["methods"].items()}
+    assert {name for name, count in candidates.items() if count == 1} == {"as-is", "recalibrated", "real", "real-alone"}
+    assert set(candidates.values()) == {1, 2}
+    assert not (tmp_path / "out.partial").exists()
+    assert result["reference"] in ("local", "as-is", "recalibrated", "fine-tuned")
+
+
+def test_without_the_other_sites_rows_nothing_of_them_is_asked(local, sent, tmp_path):
+    settings = replace(QUICK, methods="local,as-is,real")
+    result = compare(local, tmp_path / "out", settings, sent=sent, sites=SITES)
+    assert list(result["methods"]) == ["local", "as-is"]
+    assert any("they need --from-data" in line for line in result["remarks"])
+
+
+def test_budgets_are_nested_and_keep_the_share_of_positives(local, sent, tmp_path):
+    found = ladder(local, sent, tmp_path)
+    whole = set(found.local("local@200", 5))
+    assert whole == set(range(200))
+    few, more = found.local("local@20", 5), found.local("guided", 5)
+    assert len(few) == 20
+    assert len(more) == 40
+    assert set(few) < set(more)
+    assert set(more) != set(found.local("guided", 6))
+    label = found.data.train.label
+    assert label[more].mean() == pytest.approx(label.mean(), abs=0.03)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_beginning_of_an_order_has_each_class_in_its_share(seed):
+    label = (np.arange(400) < 16).astype(np.int64)
+    order = evenly(label, seed)
+    assert sorted(order) == list(range(400))
+    for n in (50, 100, 200):
+        assert abs(label[order[:n]].sum() - 0.04 * n) <= 1
+
+
+def test_labels_of_a_pool():
+    assert np.bincount(labels(3000, 0.2)).tolist() == [2400, 600]
+    assert np.bincount(labels(2, 0.0)).tolist() == [1, 1]
+
+
+def test_choices_are_made_on_local_rows_that_were_not_learnt_from(local, sent, tmp_path):
+    found = ladder(local, sent, tmp_path)
+    sets, candidates = found.candidates("local", 3)
+    rounds = found.rounds(candidates[0], 3, sets)
+    asked = np.concatenate([np.frombuffer(part.ask[0].rows, np.int32) for part in rounds])
+    assert sorted(asked) == list(range(40))
+    for part in rounds:
+        outside = np.frombuffer(part.ask[0].rows, np.int32)
+        assert not np.isin(outside, part.learn).any()
+        learn, ask = found._told(candidates[0], part)
+        assert sets.count(learn) == 40 - len(outside)
+        assert "judged" not in ask
+    alone = Candidate((Part("pool"),))
+    assert found.rounds(alone, 3, sets) == [Round((Part("train"),))]
+
+
+def test_judged_rows_choose_nothing(local, sent, tmp_path):
+    flipped = replace(local.splits["test"], label=1 - local.splits["test"].label)
+    other = Dataset(local.manifest, {**local.splits, "test": flipped}).completed()
+    first, second = (ladder(data, sent, tmp_path / str(k)).cell("classifier-free", 7) for k, data in enumerate((local, other)))
+    assert first["groups"]["all"]["values"] != second["groups"]["all"]["values"]
+    assert [first[field] for field in ("validation_auprc", "chosen", "rows")] == [second[f] for f in ("validation_auprc", "chosen", "rows")]
+
+
+def test_models_share_what_was_drawn_and_alone_means_without_local_rows(local, sent, tmp_path):
+    found = ladder(local, sent, tmp_path)
+    sets, both = found.candidates("unguided", 3)
+    pool = sets.rows["pool"]
+    sets, alone = found.candidates("unguided-alone", 3)
+    assert sets.rows["pool"] is pool
+    assert sets.count(both[0].learn) == sets.count(alone[0].learn) + 40
+    assert [candidate.told for candidate in alone] == [candidate.told for candidate in both]
+
+
+def test_the_guide_is_aimed_at_the_local_rows_of_the_seed(local, sent, tmp_path):
+    found = ladder(local, sent, tmp_path)
+    label = np.array([1, 0] * 20)
+    unguided, guided, other = (found.pool(way, seed, label).seen for way, seed in (("classifier-free", 3), ("guided", 3), ("guided", 4)))
+    assert not np.array_equal(unguided, guided)
+    assert not np.array_equal(other, guided)
+    assert set(found.local_data(3).train.stay_id) != set(found.local_data(4).train.stay_id)
+
+
+def test_faster_hearts_are_adapted_to_and_the_classifier_guides_there_too(local, sent, tmp_path):
+    shift = np.array([30, 0, 0, 0], np.float32)[:, None]
+    splits = {name: replace(split, values=split.values + shift) for name, split in local.splits.items()}
+    found = ladder(Dataset(local.manifest, splits).completed(), sent, tmp_path)
+    label = np.array([1, 0] * 20)
+    hearts = {way: found.pool(way, 3, label).seen[:, 0].mean() for way in ("classifier-free", "adapted", "adapted-guided")}
+    assert hearts["adapted"] > hearts["classifier-free"] + 0.5
+    assert hearts["adapted-guided"] == pytest.approx(hearts["adapted"], abs=0.5)
+    assert found.adapted(3).codec.maps[0] != sent.run.codec.maps[0]
+
+
+def test_a_classifier_as_it_is_and_what_is_made_of_it(local, sent, tmp_path):
+    rows = Rows.of(local.train, sent.run.codec)
+    original = sent.classifier.classifier.probability(torch.tensor(rows.seen))
+    for head_only in (True, False):
+        tuned = fine_tuned(sent.classifier, rows, 0, Tuning("fine-tuned", 3e-3, head_only))
+        same = torch.equal(tuned.encoder.gru.weight_ih_l0, sent.classifier.classifier.encoder.gru.weight_ih_l0)
+        assert same == head_only
+        assert not np.array_equal(tuned.probability(torch.tensor(rows.seen)), original)
+    np.testing.assert_array_equal(sent.classifier.classifier.probability(torch.tensor(rows.seen)), original)
+    found = ladder(local, sent, tmp_path)
+    as_is, line = (found.cell(way, 3)["groups"]["all"]["values"] for way in ("as-is", "recalibrated"))
+    assert line["auroc"] == pytest.approx(as_is["auroc"], abs=1e-4)  # a rising line changes no order
+    assert line["brier"] != as_is["brier"]
+
+
+def test_selected_rows_are_those_of_most_influence_by_class(local, toy, sent, tmp_path):
+    found = ladder(local, replace(sent, real=toy[1]), tmp_path)
+    sets, candidates = found.candidates("selected-alone", 3)
+    label, counts = sets.rows["real"].label, np.bincount(sets.rows["real"].label)
+    for candidate, share in zip(candidates, (1 / 3, 2 / 3), strict=True):
+        chosen = np.frombuffer(candidate.learn[0].rows, np.int32)
+        np.testing.assert_array_equal(np.bincount(label[chosen]), np.ceil(share * counts))
+    first, second = (set(np.frombuffer(c.learn[0].rows, np.int32)) for c in candidates)
+    assert first < second
+
+
+@pytest.mark.slow
+def test_goes_on_where_it_stopped_and_ends_in_the_same(local, sent, tmp_path, monkeypatch):
+    settings = replace(QUICK, methods="local,fine-tuned,adapted")
+    whole = compare(local, tmp_path / "whole", settings, sent=sent, sites=SITES)
+    ran = []
+
+    def stop(line):
+        ran.append(line)
+        if len(ran) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare(local, tmp_path / "parts", settings, say=stop, sent=sent, sites=SITES)
+    with pytest.raises(TardiffError, match="other settings or data"):
+        compare(local, tmp_path / "parts", settings, sent=sent, sites=replace(SITES, rows=50))
+    assert compare(local, tmp_path / "parts", settings, sent=sent, sites=SITES) == whole
+
+
+def test_what_does_not_fit_is_one_line(local, toy, run, clf, sent, tmp_path):
+    def refused(match, data=local, settings=QUICK, sites=SITES, of=sent):
+        with pytest.raises(TardiffError, match=match) as error:
+            compare(data, tmp_path / "out", settings, sent=of, sites=sites)
+        assert "\n" not in str(error.value)
+        assert not list(tmp_path.iterdir())
+
+    refused("--local 300: DATA has 200 rows in train and validation", sites=SiteSettings(local=300))
+    refused("--local 161: DATA has 160 rows", settings=replace(QUICK, on="validation"), sites=SiteSettings(local=161))
+    other = replace(clf[1], codec=make_codec())
+    refused("--from-classifier: reads another space", of=replace(sent, classifier=other))
+    with pytest.raises(TardiffError, match=r"--methods adapted: unknown .*--from is needed for adapted"):
+        CompareSettings(methods="none,adapted")
+    with pytest.raises(TardiffError, match="the first one must be local"):
+        replace(QUICK, methods="as-is,local").ways(LADDER)
+    with pytest.raises(TardiffError, match="unknown objective 'likeness'"):
+        SiteSettings(objective="likeness=1")
+
+
+def make_codec():
+    from tardiff.data.codec import Codec
+
+    data = make_dataset(60)
+    return Codec.fit(data.train, data.manifest)
+
+
+def test_ways_that_a_receiver_lacks_are_no_reference():
+    from tardiff.compare.verdict import ALONE, SYNTHETIC, WORDS, reference
+
+    found = dict.fromkeys((*SYNTHETIC, *ALONE, *NOT_SENT), 1.0) | {"local": 0.1, "as-is": 0.2}
+    assert reference(found) == "as-is"
+    assert set(LADDER) <= set(WORDS)
+    assert received.RATES[0] < received.RATES[1]
+    assert Variant() == Variant(tuned=0)
