@@ -151,7 +151,8 @@ def compare(
     """Compare ways of training on imbalanced rows, on your own data: class weights, SMOTE, synthetic rows and others.
 
     With --from it is a ladder of what another site sends: its classifier as it is, recalibrated and fine-tuned, and rows of its generator
-    unguided, guided and adapted, each beside local rows alone and in labelled local stays that would do the same (docs/how-to/another-hospital.md).
+    unguided, guided and adapted, each beside local rows alone and in labelled local stays that would do the same
+    (docs/how-to/another-hospital.md).
 
     Interrupted, the same command goes on from OUT.partial. Writes metrics.json, results.jsonl, table.txt, forest.png and verdict.txt.
 

@@ -120,7 +120,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
         "--split publisher",
         "--split by-set",
         "--split by-id",
-        "--split by-id --test-after 0",
+        "--split by-id --test-after 99999999",
         "--sets a",
         "--seed -1",
         "--memory much",
