@@ -74,7 +74,7 @@ def _variable(channel: Channel, source: str, code: str) -> Variable:
         unit=channel.unit,
         limits=channel.limits,
         limits_from="the data set that was exported",
-        aggregation=channel.aggregation,
+        aggregation="last" if channel.aggregation == "worst" else channel.aggregation,  # of the one step that a row has
         normal=channel.normal,
         kind=channel.kind,
         found={source: ((Place(item=code),),)},

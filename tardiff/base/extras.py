@@ -1,4 +1,4 @@
-"""What only the extra `augment` installs, imported when it is needed."""
+"""What only an extra installs, imported when it is needed."""
 
 from importlib import import_module
 from types import ModuleType
@@ -6,8 +6,8 @@ from types import ModuleType
 from tardiff.errors import TardiffError
 
 
-def needs(module: str) -> ModuleType:
-    """Import a module of the extra.
+def needs(module: str, extra: str = "augment") -> ModuleType:
+    """Import a module of an extra.
 
     Raises:
         TardiffError: it is not installed.
@@ -15,4 +15,4 @@ def needs(module: str) -> ModuleType:
     try:
         return import_module(module)
     except ImportError as error:
-        raise TardiffError(f"{module.partition('.')[0]} is not installed; pip install 'tardiff[augment]'") from error
+        raise TardiffError(f"{module.partition('.')[0]} is not installed; pip install 'tardiff[{extra}]'") from error

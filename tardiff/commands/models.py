@@ -9,7 +9,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from tardiff.base.device import use_device
 from tardiff.commands.options import Data, Device, Out, Threads, use_threads
 from tardiff.errors import TardiffError
-from tardiff.refine.settings import DiscriminatorSettings, PolicySettings, PPOSettings, RefineSettings
+from tardiff.refine.settings import DiscriminatorSettings, LanguageSettings, PolicySettings, PPOSettings, RefineSettings
 from tardiff.settings import AdaptSettings, ClassifierSettings, TrainSettings
 
 
@@ -17,9 +17,11 @@ def train(
     data: Data,
     out: Out,
     labels: bool = True,
-    model: Literal["diffusion", "policy"] = "diffusion",
+    model: Literal["diffusion", "policy", "language"] = "diffusion",
     settings: OmitArgPrefixes[TrainSettings] = TrainSettings(),
     policy_settings: Annotated[Path | None, arg(metavar="FILE")] = None,
+    language_model: Annotated[str | None, arg(metavar="NAME-OR-FOLDER")] = None,
+    language: LanguageSettings = LanguageSettings(),
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
@@ -31,14 +33,20 @@ def train(
       tardiff train data/p12 --out runs/p12
       tardiff train data/p12 --out runs/small --steps 1000 --widths 32 64
       tardiff train data/few --model policy --policy-settings policy.yaml --out runs/policy
+      tardiff train data/p12 --model language --out runs/rows
 
     Args:
         data: Dataset folder.
         out: Pipeline folder to write.
         labels: Learn what each label looks like. Without, one generator serves many tasks: a guide gives its samples their label.
         model: `diffusion`; or `policy`, a record in one step, trained by PPO on a discriminator's rewards, for few stays of few numbers
-            each. Of the other options a policy takes --seed and --policy-settings.
+            each; or `language`, a language model of rows (descriptors, and of each channel the mean and the worst value of the window), to
+            be sampled, refined, or drawn descriptors from (docs/how-to/rows.md). Of the other options a policy takes --seed and
+            --policy-settings, a language model --seed, --language-model and --language.*; it needs 'tardiff[language]'.
         policy_settings: YAML with settings of the record policy that differ from the defaults (docs/explanation/ppo.md shows all of them).
+        language_model: Causal model of transformers to fine-tune by LoRA: a folder of it (safetensors, or one .gguf file), an installed
+            package that is such a folder, or a name. By default a small one is trained from scratch.
+        language: Of the language model.
     """
     policy = _read_policy_settings(policy_settings)
     use_threads(threads)
@@ -52,6 +60,12 @@ def train(
 
         train_policy(dataset, out, policy, settings.seed)
         print(f"{out}: a record policy, {policy.iterations} iterations")
+        return
+    if model == "language":
+        from tardiff.refine import train_language
+
+        best = min(train_language(dataset, out, language, language_model, settings.seed).card.history, key=lambda of: of["validation_loss"])
+        print(f"{out}: a language model of rows, best after step {best['step']:,}: loss a field {best['validation_loss']:.3f}")
         return
     from tardiff.model.training import train
 
@@ -94,7 +108,7 @@ def adapt(
     refuse_existing(out)
     pipeline = load_generator(run)
     if not isinstance(pipeline, TarDiffPipeline):
-        raise TardiffError(f"{run}: a record policy cannot be adapted; adapt a diffusion pipeline, or train a policy on --data")
+        raise TardiffError(f"{run}: only a diffusion pipeline can be adapted; adapt one, or train on --data anew")
     facts = adapt(pipeline, Dataset.load(data), out, settings).card.adaptation
     kept = f"networks of step {facts['steps_kept']}" if facts["steps_kept"] else "networks as they were, because no step made them better"
     maps = ", ".join(facts["new_value_maps"]) or "none"
@@ -175,18 +189,20 @@ def refine(
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
-    """Refine a diffusion pipeline by rewards of its samples (PPO on the reverse steps) and write another pipeline folder.
+    """Refine a diffusion pipeline (PPO on the reverse steps) or a language model of rows by rewards of its samples.
 
-    Validation rows check it on the way: it goes back where it is worse than its base, stops when it gets no better, and
-    is not written if it is worse by more than chance. Interrupted, the same command goes on from OUT.partial and ends in the same weights.
+    The result is another folder of the same kind. Validation rows check it on the way: it goes back where it is worse than its base, stops
+    when it gets no better, and is not written if it is worse by more than chance. Interrupted, the same command goes on from OUT.partial
+    and ends in the same weights.
 
     For instance:
       tardiff refine runs/p12 --data data/p12 --out runs/refined
       tardiff refine runs/p12 --data data/p12 --classifier runs/p12-gru --rewards discriminator=1,influence=0.5 --out runs/aimed
       tardiff refine runs/p12 --data data/p12 --method awm --iterations 30 --out runs/awm
+      tardiff refine runs/rows --data data/p12 --out runs/rows-refined
 
     Args:
-        run: Pipeline folder to start from; it is left as it is.
+        run: Folder of a diffusion pipeline or a language model to start from; it is left as it is.
         data: Dataset folder that it was trained on; validation rows check.
         out: Pipeline folder to write, with refinement.jsonl, refinement.json and refinement.png inside.
         classifier: Classifier folder that the rewards influence and value serve.
@@ -199,12 +215,13 @@ def refine(
     from tardiff.data.dataset import Dataset
     from tardiff.model.pipeline import TarDiffPipeline
     from tardiff.refine import refine
+    from tardiff.refine.language.folder import LanguagePipeline
     from tardiff.refine.load import load_generator
 
     refuse_existing(out)
     pipeline = load_generator(run).to(on)
-    if not isinstance(pipeline, TarDiffPipeline):
-        raise TardiffError(f"{run}: a record policy is trained by rewards already; refine a diffusion pipeline")
+    if not isinstance(pipeline, TarDiffPipeline | LanguagePipeline):
+        raise TardiffError(f"{run}: a record policy is trained by rewards already; refine a diffusion pipeline or a language model")
     if classifier and not {"influence", "value"} & {term.partition("=")[0].strip() for term in settings.rewards.split(",")}:
         raise TardiffError("--classifier: only the rewards influence and value read it; add influence=0.5, say, to --rewards")
     folder = ClassifierFolder.load(classifier).to(on) if classifier else None

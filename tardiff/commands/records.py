@@ -109,24 +109,26 @@ def audit(data: Data, run: UseAppendAction[tuple[Path, ...]] = (), json: Path | 
         sys.exit(1)
 
 
-def export(data: Data, out: Out, format: Literal["table", "meds"] = "table") -> None:
-    """Write a dataset folder as a long table (CSV or Parquet by the file's name), or as a MEDS 0.4 folder.
+def export(data: Data, out: Out, format: Literal["table", "rows", "meds"] = "table") -> None:
+    """Write a dataset folder as a long table (CSV or Parquet by the file's name), as rows, or as a MEDS 0.4 folder.
 
-    Columns of the table: split, stay_id, label, hour (empty for a descriptor), variable, value. A MEDS folder goes back into
-    a dataset folder with `tardiff prepare meds`.
+    Columns of the table: split, stay_id, label, hour (empty for a descriptor), variable, value. A row is a stay's descriptors, label, and
+    the mean and the worst value of each channel (furthest from normal): a wide table, or another dataset folder, of one step, if the
+    name has no such ending. A MEDS folder goes back into a dataset folder with `tardiff prepare meds`.
 
     For instance:
       tardiff export data/guided --out guided.csv
       tardiff export data/guided --out guided.parquet
       tardiff export data/guided --format meds --out guided-meds
+      tardiff export data/guided --format rows --out guided-rows.csv
 
     Args:
         data: Dataset folder.
-        out: File to write, ending in .csv, .csv.gz or .parquet; for MEDS, the folder to write.
-        format: table or meds.
+        out: File to write, ending in .csv, .csv.gz or .parquet; for MEDS, and for rows as a dataset, the folder to write.
+        format: table, rows or meds.
     """
     from tardiff.base.files import refuse_existing
-    from tardiff.data.dataset import Dataset
+    from tardiff.data.dataset import Dataset, write_table
 
     refuse_existing(out)
     dataset = Dataset.load(data)
@@ -134,5 +136,14 @@ def export(data: Data, out: Out, format: Literal["table", "meds"] = "table") -> 
         from tardiff.data.meds import export_meds
 
         print(f"{out}: {export_meds(dataset, out):,} events")
+        return
+    if format == "rows":
+        from tardiff.data.rows import as_rows, wide_table
+
+        rows = as_rows(dataset)
+        if out.suffix in (".csv", ".gz", ".parquet"):
+            print(f"{out}: {write_table(lambda: wide_table(rows), out):,} rows")
+        else:
+            describe(rows.save(out), out)
         return
     print(f"{out}: {dataset.export(out):,} values")

@@ -41,9 +41,10 @@ def sample(
       tardiff sample runs/p12 --guidance none --n 3200 --label-ratio balanced --out data/unguided
       tardiff sample runs/p12 --guidance none --n 3200 --privacy-filter data/p12 --out data/filtered
       tardiff sample runs/p12 --classifier runs/p12-gru --objective cosine=1 --guidance-data data/local --n 3200 --out data/aimed
+      tardiff sample runs/rows --guidance none --n 3200 --out data/rows
 
     Args:
-        run: Pipeline folder, or the folder of a record policy.
+        run: Folder of a diffusion pipeline, of a record policy, or of a language model, whose samples are rows: data of one step.
         out: Dataset folder to write; it has a training split only.
         n: Rows.
         classifier: Classifier folder that guidance serves; repeat for an ensemble.
@@ -55,7 +56,8 @@ def sample(
             learnt without labels.
         privacy_filter: Dataset folder that RUN was trained on. Samples closer to one of its training rows than the closest of its
             held-out rows (validation and test) are dropped, and others of further seeds drawn in their place.
-        descriptors: Record policy of the same data (`tardiff train --model policy`) that draws the static descriptors.
+        descriptors: Language model or record policy of the same data (`tardiff train --model language` or policy) that draws the static
+            descriptors, on which the records are then conditioned.
         seed: Seed of labels and noise. Sample i depends on its label and the seed alone; --batch-size never changes it, and --n
             only through the labels.
     """
@@ -87,7 +89,7 @@ def sample(
         guidance_rows=guidance_rows,
         sampler=sampler,
         selection=selection,
-        privacy_filter=Dataset.load(privacy_filter) if privacy_filter else None,
+        privacy_filter=generator.reads(Dataset.load(privacy_filter)) if privacy_filter else None,
         label_ratio=label_ratio,
         relabel=relabel,
         seed=seed,

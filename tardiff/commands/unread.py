@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tardiff.errors import TardiffError
+from tardiff.refine.settings import LanguageSettings
 from tardiff.settings import LADDER, METHODS, NOT_SENT, TrainSettings
 
 Given = Mapping[str, Any]
@@ -64,7 +65,7 @@ def _labelled(given: Given) -> bool:
 
 
 def _diffusion(given: Given) -> bool:
-    return not (Path(given["run"]) / "policy.json").is_file()
+    return not any((Path(given["run"]) / name).is_file() for name in ("policy.json", "language.json"))
 
 
 def _reads_guidance_rows(given: Given) -> bool:
@@ -94,6 +95,9 @@ def _rewards(given: Given) -> set[str]:
 DIFFUSION = tuple(field.name.replace("_", "-") for field in fields(TrainSettings) if field.name != "seed")
 """Options of `train` that a diffusion model reads alone."""
 
+LANGUAGE = ("language-model", *(f"language.{field.name.replace('_', '-')}" for field in fields(LanguageSettings)))
+"""Options of `train` that a language model reads alone."""
+
 RULES: dict[str, tuple[Rule, ...]] = {
     "prepare": (
         Rule(("stays",), lambda given: given["settings"].source == "simulate", "the source simulate"),
@@ -107,7 +111,10 @@ RULES: dict[str, tuple[Rule, ...]] = {
     ),
     "train": (
         Rule(("policy-settings",), lambda given: given["model"] == "policy", "--model policy"),
-        Rule(DIFFUSION, lambda given: given["model"] == "diffusion", "--model diffusion (a record policy reads --policy-settings)"),
+        Rule(LANGUAGE, lambda given: given["model"] == "language", "--model language"),
+        Rule(("language.layers", "language.width"), lambda given: given["language_model"] is None, "a model from scratch"),
+        Rule(("language.rank",), lambda given: given["language_model"] is not None, "--language-model"),
+        Rule(DIFFUSION, lambda given: given["model"] == "diffusion", "--model diffusion (others read --policy-settings, or --language.*)"),
         Rule(("delta",), lambda given: given["settings"].epsilon is not None, "--epsilon"),
         Rule(("accumulate",), lambda given: given["settings"].epsilon is None, "training without --epsilon"),
     ),
@@ -115,7 +122,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule(("width",), lambda given: given["settings"].architecture != "summary", "an --architecture with hidden units, not summary"),
     ),
     "sample": (
-        Rule(("sampler", "steps", "eta", "project", "batch-size"), _diffusion, "a diffusion pipeline; RUN is a record policy"),
+        Rule(("sampler", "steps", "eta", "project", "batch-size"), _diffusion, "a diffusion pipeline; RUN writes a record in one go"),
         Rule(("eta",), lambda given: given["sampler"].sampler != "ode", "--sampler dpm or ddim"),
         Rule(("objective", "strength", "clip", "through-denoiser"), _steered, "--guidance objective"),
         Rule(("curvature",), lambda given: "raw" in given["guidance"].followed, "raw in --objective"),
@@ -155,6 +162,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule(("budget-minutes",), lambda given: given["run"] is None, "generators that are trained here, without --run"),
     ),
     "refine": (
+        Rule(("steps", "method", "share"), _diffusion, "a diffusion pipeline; a language model's row is one decision of PPO"),
         Rule(("classifier",), lambda given: bool({"influence", "value"} & _rewards(given)), "the reward influence or value (--rewards)"),
     ),
     "evaluate": (

@@ -268,7 +268,7 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         score = x0.double().numpy()
         return np.stack([value_map.to_value(score[:, c]) for c, value_map in enumerate(self.maps)], axis=1)
 
-    def _range(self, c: int) -> tuple[float, float]:
+    def range_of(self, c: int) -> tuple[float, float]:
         """What a channel's values lie within: its limits, and what any score stands for."""
         (low, high), (least, most) = self.channels[c].limits, self.maps[c].to_value(np.array([-Z_LIMIT, Z_LIMIT]))
         return max(low, float(least)), min(high, float(most))
@@ -279,7 +279,7 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def _settled(self, raw: NDArray[np.float64], chart: NDArray[np.int64]) -> NDArray[np.float64]:
         """Within limits, on the chart's grids, charted members of a chain in order; [N, C, T]."""
-        values = np.stack([settle(raw[:, c], chart[:, c], grids, self._range(c)) for c, grids in enumerate(self.grids)], axis=1)
+        values = np.stack([settle(raw[:, c], chart[:, c], grids, self.range_of(c)) for c, grids in enumerate(self.grids)], axis=1)
         for chain in self.orderings:
             _put_in_order(values, chart != ABSENT, [self._index(name) for name in chain])
         return values

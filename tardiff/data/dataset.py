@@ -4,7 +4,7 @@ A folder holds `manifest.json` and one safetensors file a split. Opening one che
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -44,7 +44,8 @@ class Channel(_Strict, frozen=True):
     unit: str
     limits: tuple[float, float]
     """Plausible range in `unit`; values outside are missing when prepared, and decoding clamps to it."""
-    aggregation: Literal["mean", "last", "sum", "max"]
+    aggregation: Literal["mean", "last", "sum", "max", "worst"]
+    """What stands for the entries of one step; `worst` is the one furthest from normal (`tardiff.data.rows`)."""
     normal: float
     """The value that stands before the first observation, in `unit`."""
     kind: Literal["numeric", "ordinal"] = "numeric"
@@ -285,17 +286,7 @@ class Dataset:
         Raises:
             TardiffError: the file exists, or its name ends otherwise.
         """
-        path = Path(path)
-        if not path.name.endswith((".csv", ".csv.gz", ".parquet")):
-            raise TardiffError(f"{path}: the name must end in .csv, .csv.gz or .parquet")
-        refuse_existing(path)
-        frame = self.frame()
-        with new_file(path) as temporary:
-            if path.suffix == ".parquet":
-                frame.to_parquet(temporary, index=False)
-            else:
-                frame.to_csv(temporary, index=False)
-        return len(frame)
+        return write_table(self.frame, path)
 
     def completed(self) -> "Dataset":
         """The data set with split sizes and content hash in its manifest, as saving would write it."""
@@ -351,6 +342,25 @@ class Dataset:
             _refuse_leaks(self, where)
         if not self.train.mask.any():
             raise TardiffError(f"{where}: nothing is observed in the training split (every value is missing)")
+
+
+def write_table(table: Callable[[], pd.DataFrame], path: str | Path) -> int:
+    """Write a table to a .csv, .csv.gz or .parquet file, whole or not at all; returns the number of rows.
+
+    Raises:
+        TardiffError: the file exists, or its name ends otherwise; before the table is made.
+    """
+    path = Path(path)
+    if not path.name.endswith((".csv", ".csv.gz", ".parquet")):
+        raise TardiffError(f"{path}: the name must end in .csv, .csv.gz or .parquet")
+    refuse_existing(path)
+    frame = table()
+    with new_file(path) as temporary:
+        if path.suffix == ".parquet":
+            frame.to_parquet(temporary, index=False)
+        else:
+            frame.to_csv(temporary, index=False)
+    return len(frame)
 
 
 def _read_manifest(path: Path) -> Manifest:

@@ -80,6 +80,12 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         away = [0.0 * side] + [sign * n * side for n in range(1, SIDES + 1) for sign in (1, -1)]
         return self._written(number[..., None] + np.stack(away, axis=-1))
 
+    def multiples(self, low: float, high: float) -> Values:
+        """All values of this grid within low .. high; none of one that holds any number."""
+        if not self.step:
+            return np.empty(0)
+        return self._written(np.arange(np.ceil(low / self.step - 1e-6), np.floor(high / self.step + 1e-6) + 1))
+
     def fitted(self, value: Values) -> "Grid":
         """This grid with the digits of the values on it [n], if they span them all; few values change little."""
         number = self._number(value).astype(np.int64)

@@ -121,6 +121,10 @@ class RecordGenerator(ABC):
     ) -> Samples:
         """Draw one record a seed; record i depends on label[i] and seeds[i] alone."""
 
+    def reads(self, data: Dataset) -> Dataset:
+        """Real records as this generator has them: as they are, if its records are not summaries of theirs."""
+        return data
+
     def with_cfg(self, cfg_scale: float, window: float) -> "RecordGenerator":
         """The same generator with classifier-free guidance in the first steps; one that has no steps is as it was."""
         return self

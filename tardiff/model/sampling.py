@@ -128,11 +128,11 @@ class Model:
         return x0_hat.detach(), change
 
 
-def in_chunks(function: Callable[..., tuple[Tensor, ...]], *arguments: Tensor | None) -> tuple[Tensor, ...]:
-    """Apply a row-wise function in chunks of exactly `chunk_rows` rows, the last one padded by repeating its last row."""
+def in_chunks(function: Callable[..., tuple[Tensor, ...]], *arguments: Tensor | None, chunk: int | None = None) -> tuple[Tensor, ...]:
+    """Apply a row-wise function in chunks of exactly `chunk` rows (`chunk_rows`), the last one padded by repeating its last row."""
     first = arguments[0]
     assert first is not None
-    rows, chunk = len(first), chunk_rows(first.device)
+    rows, chunk = len(first), chunk or chunk_rows(first.device)
     index = torch.arange(-(-rows // chunk) * chunk, device=first.device).clamp(max=rows - 1)
     parts = [function(*(None if a is None else a[part] for a in arguments)) for part in index.split(chunk)]
     return tuple(torch.cat(part)[:rows] for part in zip(*parts, strict=True))

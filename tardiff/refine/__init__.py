@@ -7,22 +7,35 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tardiff.refine.language.training import train_language
     from tardiff.refine.policy_training import train_policy
     from tardiff.refine.rewards import reward
     from tardiff.refine.run import refine
-    from tardiff.refine.settings import DiscriminatorSettings, PolicySettings, PPOSettings, RefineSettings
+    from tardiff.refine.settings import DiscriminatorSettings, LanguageSettings, PolicySettings, PPOSettings, RefineSettings
 
 _HOMES = {
     "DiscriminatorSettings": "settings",
+    "LanguageSettings": "settings",
     "PPOSettings": "settings",
     "PolicySettings": "settings",
     "RefineSettings": "settings",
     "refine": "run",
     "reward": "rewards",
+    "train_language": "language.training",
     "train_policy": "policy_training",
 }
 
-__all__ = ["DiscriminatorSettings", "PPOSettings", "PolicySettings", "RefineSettings", "refine", "reward", "train_policy"]
+__all__ = [
+    "DiscriminatorSettings",
+    "LanguageSettings",
+    "PPOSettings",
+    "PolicySettings",
+    "RefineSettings",
+    "refine",
+    "reward",
+    "train_language",
+    "train_policy",
+]
 
 
 def __getattr__(name: str) -> Any:

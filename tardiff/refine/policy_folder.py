@@ -69,6 +69,10 @@ class PolicyPipeline(RecordGenerator):
         rollout = PolicyGenerator(self.policy, self.codec, self.statics).sample(label, seeds)
         return decoded(self.codec, rollout)
 
+    def descriptors(self, label: NDArray[np.int64], seeds: Sequence[int]) -> NDArray[np.float32]:
+        """The descriptors of new records, [N, S]."""
+        return self(label, seeds).static
+
     @property
     def device(self) -> torch.device:
         """Where it computes."""

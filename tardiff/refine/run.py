@@ -1,11 +1,12 @@
 """`tardiff refine`: from a pipeline and real rows to a refined pipeline folder."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from torch import nn
 
 from tardiff.base.checkpoint import Identity, plain, weights_hash
 from tardiff.base.files import refuse_existing
@@ -15,9 +16,11 @@ from tardiff.data.contract import arranged
 from tardiff.data.dataset import Dataset
 from tardiff.errors import TardiffError
 from tardiff.guidance.build import served_task
-from tardiff.model.pipeline import TarDiffPipeline
+from tardiff.model.pipeline import RecordGenerator, TarDiffPipeline
 from tardiff.refine.assembly import assemble, write
 from tardiff.refine.awm import MatchingGenerator
+from tardiff.refine.generator import Generator
+from tardiff.refine.language.folder import LanguagePipeline
 from tardiff.refine.ppo import LossWeights
 from tardiff.refine.settings import DiscriminatorSettings, PPOSettings, RefineSettings
 from tardiff.refine.trajectories import DiffusionGenerator
@@ -28,13 +31,13 @@ from tardiff.refine.validation_checks import CheckResult
 class Refined:
     """A refined pipeline, the iteration that it comes from, and how it did beside its base."""
 
-    pipeline: TarDiffPipeline
+    pipeline: TarDiffPipeline | LanguagePipeline
     iteration: int
     check: CheckResult
 
 
 def refine(
-    pipeline: TarDiffPipeline,
+    pipeline: TarDiffPipeline | LanguagePipeline,
     data: Dataset,
     out: str | Path,
     settings: RefineSettings | None = None,
@@ -48,7 +51,7 @@ def refine(
     Work in progress stands in `OUT.partial`; the same call resumes from it and ends in the same weights.
 
     Args:
-        pipeline: the base; it is left as it is.
+        pipeline: the base, a diffusion pipeline or a language model of rows; it is left as it is.
         data: what it was trained on; validation rows check.
         out: folder to write.
         settings: rewards, length, checks.
@@ -64,16 +67,17 @@ def refine(
     settings, ppo, discriminator = settings or RefineSettings(), ppo or PPOSettings(), discriminator or DiscriminatorSettings()
     out = Path(out)
     refuse_existing(out)
-    data = arranged(data if pipeline.labelled else data.unlabelled(), pipeline.form, "--data", "RUN")
+    data = arranged(pipeline.reads(data if pipeline.labelled else data.unlabelled()), pipeline.form, "--data", "RUN")
     _check_match(pipeline, data, classifier)
-    refined, average = _copy(pipeline), _copy(pipeline)
-    kinds = {"ppo": DiffusionGenerator, "awm": MatchingGenerator}
-    generator = kinds[settings.method](refined, settings.steps, kl=settings.kl > 0)
+    if isinstance(pipeline, LanguagePipeline):
+        ppo = replace(ppo, share=1.0)
+    average = _copy(pipeline)
+    generator = _generator(_copy(pipeline), settings)
     asked: dict[str, Any] = {
         "settings": _plain(settings),
         "ppo": plain(ppo),
         "discriminator": plain(discriminator),
-        "base": weights_hash(pipeline.unet),
+        "base": weights_hash(_network(pipeline)),
         "classifier": [weights_hash(classifier.classifier), classifier.card.guidance_set, classifier.card.guidance_rows]
         if classifier
         else [],
@@ -81,7 +85,7 @@ def refine(
     loop = assemble(
         generator,
         average,
-        average.unet,
+        _network(average),
         data,
         out,
         settings,
@@ -115,7 +119,7 @@ def refine(
     return Refined(average, best.iteration, best.check)
 
 
-def _check_match(pipeline: TarDiffPipeline, data: Dataset, classifier: ClassifierFolder | None) -> None:
+def _check_match(pipeline: RecordGenerator, data: Dataset, classifier: ClassifierFolder | None) -> None:
     """The data are those that the generator learnt, and the classifier reads its space.
 
     Raises:
@@ -129,10 +133,31 @@ def _check_match(pipeline: TarDiffPipeline, data: Dataset, classifier: Classifie
         served_task(pipeline, [classifier])
 
 
-def _copy(pipeline: TarDiffPipeline) -> TarDiffPipeline:
+def _copy(pipeline: TarDiffPipeline | LanguagePipeline) -> TarDiffPipeline | LanguagePipeline:
     """Without a claim of privacy: rewards and discriminator read the rows themselves."""
+    if isinstance(pipeline, LanguagePipeline):
+        return pipeline.copied()
     card = msgspec.structs.replace(pipeline.card, privacy={})
     return TarDiffPipeline(copy.deepcopy(pipeline.unet), pipeline.charting, pipeline.scheduler, pipeline.codec, pipeline.statics, card)
+
+
+def _network(pipeline: TarDiffPipeline | LanguagePipeline) -> nn.Module:
+    """What is trained of it."""
+    return pipeline.writer.model if isinstance(pipeline, LanguagePipeline) else pipeline.unet
+
+
+def _generator(pipeline: TarDiffPipeline | LanguagePipeline, settings: RefineSettings) -> Generator:
+    """The pipeline as PPO trains it, in place.
+
+    Raises:
+        TardiffError: the method is not one for it.
+    """
+    if isinstance(pipeline, LanguagePipeline):
+        if settings.method != "ppo":
+            raise TardiffError(f"--method {settings.method}: a language model is refined by ppo")
+        return pipeline.generator(kl=settings.kl > 0)
+    kinds = {"ppo": DiffusionGenerator, "awm": MatchingGenerator}
+    return kinds[settings.method](pipeline, settings.steps, kl=settings.kl > 0)
 
 
 def _plain(settings: Any) -> dict[str, Any]:

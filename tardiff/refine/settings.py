@@ -20,7 +20,8 @@ class PPOSettings:
     minibatch_size: int = 256
     """Decisions (a row at a reverse step) behind each optimizer step; a multiple of 64 wastes nothing."""
     share: float = 0.125
-    """Share of an iteration's decisions that a pass reads, drawn anew for each pass; it bounds the time."""
+    """Share of an iteration's decisions that a pass reads, drawn anew for each pass; it bounds the time. A
+    language model's row is one decision, and all are read."""
     max_grad_norm: float = 1.0
     """Largest gradient norm."""
 
@@ -139,3 +140,30 @@ class PolicySettings:
         check_range(self, 8, 2**20, "rows")
         check_range(self, 0, 1, "ema_decay")
         check_range(self, 0, ANY, "vf_coef", "ent_coef")
+
+
+@dataclass(frozen=True)
+class LanguageSettings:
+    """The language model of rows (GReaT, arXiv 2210.06280): how it is built and fine-tuned."""
+
+    epochs: int = 30
+    """Passes over the training rows, each with the fields of a row in another order; the best by validation rows is kept. A pretrained
+    model needs few: 2."""
+    batch_size: int = 32
+    """Rows a step."""
+    learning_rate: float = 1e-3
+    """AdamW's peak learning rate; warms up over the first 5 % of the steps and falls to 0 along a cosine."""
+    layers: int = 2
+    """Of a model from scratch."""
+    width: int = 128
+    """Of its layers."""
+    rank: int = 8
+    """Of the changes to a pretrained model's linear maps (LoRA)."""
+
+    def __post_init__(self) -> None:
+        check_range(self, 1, ANY, "epochs", "batch_size")
+        check_range(self, TINY, ANY, "learning_rate")
+        check_range(self, 1, 256, "layers")
+        check_range(self, 1, WIDEST, "rank")
+        if not 32 <= self.width <= WIDEST or self.width % 32:
+            raise TardiffError(f"--width {self.width}: give a multiple of 32")

@@ -119,7 +119,7 @@ def test_policy_is_sampled_like_any_generator(trained, tmp_path, capsys):
     assert np.isfinite(split.static[:, 0]).any()
     with pytest.raises(SystemExit):
         main(["sample", str(path), "--n", "50", "--out", str(tmp_path / "guided")])
-    assert "a record policy has no reverse steps to guide; use --guidance none" in capsys.readouterr().err
+    assert "has no reverse steps to guide; use --guidance none" in capsys.readouterr().err
 
 
 def test_policy_draws_the_descriptors_of_a_diffusion_model(trained, base):
@@ -127,7 +127,7 @@ def test_policy_draws_the_descriptors_of_a_diffusion_model(trained, base):
     drawn = pipeline(LABEL[:6], SEEDS[:6])
     assert np.array_equal(drawn.static, trained[1](LABEL[:6], SEEDS[:6]).static, equal_nan=True)
     assert not torch.equal(drawn.x0, base[0](LABEL[:6], SEEDS[:6]).x0)
-    with pytest.raises(TardiffError, match="not a record policy"):
+    with pytest.raises(TardiffError, match="neither a language model nor a record policy"):
         described(base[0], base[0])
     with pytest.raises(TardiffError, match="draws its own descriptors"):
         described(trained[1], trained[1])
