@@ -40,9 +40,7 @@ def build_guide(
     if guidance.guidance == "none":
         return UNGUIDED
     if not pipeline.guidable:
-        raise TardiffError(
-            f"--guidance {guidance.guidance}: RUN writes a record in one go and has no reverse steps to guide; use --guidance none"
-        )
+        raise TardiffError(f"--guidance {guidance.guidance}: RUN has no reverse steps to guide; use --guidance none")
     if guidance.guidance == "classifier-free":
         return UNGUIDED
     if guidance.reads_classifier and not classifiers:

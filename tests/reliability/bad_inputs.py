@@ -75,6 +75,7 @@ GUIDE = "sample RUN --classifier CLF --n 5 --out out"
 DIAGNOSE = "diagnose GUIDED --run RUN --classifier CLF --data DATA --out out"
 AUGMENT = "augment DATA --out out"
 COMPARE = "compare DATA --out out"
+LANGUAGE = f"{TRAIN} --model language"
 ADAPT = "adapt RUN --data DATA --out out"
 REFINE = "refine RUN --data DATA --out out"
 EVALUATE = "evaluate --real DATA --synthetic a=GUIDED --out out"
@@ -420,6 +421,18 @@ def places() -> Iterator[Case]:
     yield Case(REFINE + " --classifier CLF", "a classifier that no reward reads", "--classifier")
     yield Case(TRAIN + " --model policy --epsilon 8", "privacy of what has none", "--epsilon")
     yield Case(TRAIN + " --model policy --no-labels", "a record policy without labels", "--no-labels")
+    yield Case(TRAIN + " --language-model own", "a language model for what reads none", "--language-model")
+    yield Case(LANGUAGE + " --no-labels", "rows of a language model without labels", "--no-labels")
+    yield Case(LANGUAGE + " --policy-settings own.yaml", "settings of a record policy", "--policy-settings", spoil.put("own.yaml", ""))
+    yield Case(LANGUAGE + " --language.width 33", "a width that no head divides", "--language.width")
+    yield Case(LANGUAGE + " --language.epochs 0", "no epoch", "--language.epochs")
+    yield Case(LANGUAGE + " --language-model POLICY", "a policy folder for a language model", "policy")
+    pickled = spoil.put("own/pytorch_model.bin", b"\x80\x04")
+    yield Case(LANGUAGE + " --language-model own", "a language model whose weights are pickled", "own", pickled)
+    yield Case(LANGUAGE + " --language-model own.gguf", "a file for the folder that it stands in", "own.gguf", spoil.put("own.gguf", "x"))
+    yield Case(SAMPLE.replace("RUN", "ROWS") + " --descriptors RUN", "descriptors from a diffusion model", "--descriptors")
+    yield Case(REFINE.replace("RUN", "ROWS") + " --method awm", "a method that reads reverse steps, for a language model", "--method")
+    yield Case(ADAPT.replace("RUN", "ROWS"), "a language model to adapt", "rows")
     yield Case(TRAIN + " --policy-settings own.yaml", "settings of the other model", "--policy-settings", spoil.put("own.yaml", ""))
     yield Case(DIAGNOSE.replace("GUIDED", "DATA", 1), "real rows to diagnose", "guided")
     yield Case(DIAGNOSE.replace("--data DATA", "--data RUN"), "a pipeline folder for a data set", "run")
@@ -465,6 +478,7 @@ JSON_FILES: Mapping[str, tuple[str, ...]] = {
     ),
     GUIDE: ("clf/classifier.json", "clf/codec.json"),
     SAMPLE.replace("RUN", "POLICY"): ("policy/policy.json", "policy/card.json"),
+    SAMPLE.replace("RUN", "ROWS"): ("rows/language.json",),
     REPORT: ("eval/metrics.json", "eval/figures.json"),
     AUDIT + " --run CLF": ("clf/classifier.json",),
     MEDS: ("meds/metadata/dataset.json",),
@@ -474,6 +488,7 @@ TENSORS: Mapping[str, tuple[str, ...]] = {
     SAMPLE: ("run/unet/diffusion_pytorch_model.safetensors", "run/charting/diffusion_pytorch_model.safetensors"),
     GUIDE: ("clf/model.safetensors", "clf/trajectory.safetensors", "clf/guidance.safetensors"),
     SAMPLE.replace("RUN", "POLICY"): ("policy/policy.safetensors",),
+    SAMPLE.replace("RUN", "ROWS"): ("rows/language.safetensors",),
 }
 
 

@@ -17,8 +17,9 @@ def good(toy, run, clf, tmp_path_factory) -> Mapping[str, Path]:
     from tardiff.classifier.folder import fit_classifier
     from tardiff.data.meds import export_meds
     from tardiff.evaluate import evaluate, write
+    from tardiff.refine.language.training import train_language
     from tardiff.refine.policy_training import train_policy
-    from tardiff.refine.settings import DiscriminatorSettings, PolicySettings, PPOSettings
+    from tardiff.refine.settings import DiscriminatorSettings, LanguageSettings, PolicySettings, PPOSettings
     from tardiff.settings import ClassifierSettings, EvaluateSettings, GuidanceSettings, SamplerSettings
     from tardiff.synthesis.run import synthesise
 
@@ -36,6 +37,7 @@ def good(toy, run, clf, tmp_path_factory) -> Mapping[str, Path]:
     write(result, root / "EVAL", real, {"a": guided})
     quick = PPOSettings(update_epochs=1, minibatch_size=64), DiscriminatorSettings(width=8, updates=1, warm_up=1)
     train_policy(real, root / "POLICY", PolicySettings(1, rows=64, hidden=8, latent=4, check_rows=64, ppo=quick[0], discriminator=quick[1]))
+    train_language(real, root / "ROWS", LanguageSettings(epochs=1, width=32, layers=1), progress=False)
     export_meds(real, root / "MEDS")
     for name, fill in raw_folders.FOLDERS.items():
         fill(root / name)

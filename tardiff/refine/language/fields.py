@@ -89,10 +89,10 @@ def _number(name: str, grids: Sequence[Grid], low: float, high: float, missing: 
         while not written and (high - low) / grid.step > MOST:
             grid = Grid(10 * grid.step)
         if (high - low) / grid.step <= MOST - len(written):
-            value = grid.multiples(low, high)
-            middle, _ = grid.cells(value)  # which a map's range must hold, or decoding finds another value
-            for number in value[(low <= middle) & (middle <= high)].tolist():
-                written.setdefault(_text(number, grid.step), float(number))
+            multiples = grid.multiples(low, high)
+            middle, _ = grid.cells(multiples)  # which a map's range must hold, or decoding finds another value
+            for number in multiples[(low <= middle) & (middle <= high)].tolist():
+                written.setdefault(_text(number, grid.step), number)
     if not written:
         middle = float(grids[0].nearest(np.array((low + high) / 2)))
         written = {_text(middle, 0): middle}

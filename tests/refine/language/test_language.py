@@ -103,7 +103,7 @@ def test_rows_on_their_own(base, trained, tmp_path, capsys):
     assert len(data.train) == 50
     with pytest.raises(SystemExit):
         main(["sample", str(trained[0]), "--n", "50", "--out", str(tmp_path / "guided")])
-    assert "RUN writes a record in one go and has no reverse steps to guide; use --guidance none" in capsys.readouterr().err
+    assert "RUN has no reverse steps to guide; use --guidance none" in capsys.readouterr().err
 
 
 def test_descriptors_of_a_diffusion_model(base, trained):
