@@ -94,8 +94,8 @@ def _number(name: str, grids: Sequence[Grid], low: float, high: float, missing: 
             for number in multiples[(low <= middle) & (middle <= high)].tolist():
                 written.setdefault(_text(number, grid.step), number)
     if not written:
-        middle = float(grids[0].nearest(np.array((low + high) / 2)))
-        written = {_text(middle, 0): middle}
+        constant = float(grids[0].nearest(np.array((low + high) / 2)))
+        written = {_text(constant, 0): constant}
     ordered = sorted(written.items(), key=lambda item: item[1])
     return _field(name, [text for text, _ in ordered], np.array([value for _, value in ordered]), missing)
 
