@@ -19,7 +19,8 @@ RULES = {"physionet2012": "p12", "challenge2019": "hospital-a"}
 """Data sets of the harness, by whose rule of splitting the stays are split here."""
 MOST_TEST_ROWS = 6000
 """More are thinned out, for everybody alike."""
-SHAPES = ("long_table", "from_long_table", "stays_table", "filled", "Complete")
+FILLING = ("filled", "Complete")
+"""Of `shapes.py`, what a tool for complete data makes its user write; a long table is what users have."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,12 @@ class Peer:
 
     @property
     def lines(self) -> int | None:
-        """Lines of Python that a user writes: those of the adapter's function and of the shapes that it uses, without the clock's."""
+        """Lines of Python that a user writes: the adapter's function without the clock's and, for complete data, filling and masks."""
         if self.augments:
             return None
-        wanted = _functions(HERE / "adapters" / f"{self.adapter}.py")[self.function]
-        shapes = {name: lines for name, lines in _functions(HERE / "shapes.py").items() if name in SHAPES and name in "\n".join(wanted)}
-        return len(wanted) + sum(map(len, shapes.values()))
+        shapes = _functions(HERE / "shapes.py")
+        own = len(_functions(HERE / "adapters" / f"{self.adapter}.py")[self.function])
+        return own + (sum(len(shapes[name]) for name in FILLING) if self.complete else 0)
 
 
 def _functions(path: Path) -> dict[str, list[str]]:
@@ -103,7 +104,7 @@ PEERS: dict[str, Peer] = {
         complete=True,
         by_class=True,
     ),
-    "GenTS, VanillaDDPM": Peer("gents", "gents", other={"patch_size": 4}, fixed={"model": "VanillaDDPM"}, complete=True),
+    "GenTS, VanillaDDPM": Peer("gents", "gents", other={"patch_size": 2}, fixed={"model": "VanillaDDPM"}, complete=True),
     "SMOTE": Peer("", "", "smote", augments=True),
     "jitter": Peer("", "", "jitter", augments=True),
 }

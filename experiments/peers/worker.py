@@ -7,6 +7,7 @@ each stay that is to be made). The worker adds `samples.npz` and, last, `costs.j
 import json
 import resource
 import sys
+import tempfile
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -27,14 +28,15 @@ def main(job: Path) -> None:
     train, label = Records.load(job / "train.npz"), np.load(job / "labels.npy")
     two_cores()
     adapter = import_module(f"experiments.peers.adapters.{asked['adapter']}")  # imports the peer, before the clock runs
-    clock = Clock(asked["seconds"])
-    sampler: Sampler = getattr(adapter, asked["function"])(train, clock, asked["seed"], **asked["setting"])
-    costs = {"fit_seconds": clock.elapsed(), "fit_real_seconds": clock.real(), "fit_processor_seconds": clock.processor()}
-    drawing = Clock(float("inf"))
-    samples = sampler(label)
+    with tempfile.TemporaryDirectory(dir=job) as tempfile.tempdir:  # what the peer leaves behind goes
+        clock = Clock(asked["seconds"])
+        sampler: Sampler = getattr(adapter, asked["function"])(train, clock, asked["seed"], **asked["setting"])
+        costs = {"fit_seconds": clock.elapsed(), "fit_real_seconds": clock.real(), "fit_processor_seconds": clock.processor()}
+        drawing = Clock(float("inf"))
+        samples = sampler(label)
+        costs |= {"draw_seconds_1000": 1000 * drawing.elapsed() / len(label), "memory_mb": peak_memory()}
     if not np.array_equal(samples.label, label):
         raise ValueError("the adapter gave stays of other labels than were asked for")
-    costs |= {"draw_seconds_1000": 1000 * drawing.elapsed() / len(label), "memory_mb": peak_memory()}
     samples.save(job / "samples.npz")
     (job / "costs.json").write_text(json.dumps(costs))
 

@@ -188,10 +188,9 @@ def test_lines_are_those_that_a_user_writes(tmp_path):
         'import x\n\ndef fit(a, clock):\n    """Doc\n    string."""\n    # why\n    b = 1\n\n    clock.left()  # clock\n    return b\n'
     )
     assert _functions(tmp_path / "a.py") == {"fit": ["def fit(a, clock):", "b = 1", "return b"]}
-    shapes = _functions(HERE / "shapes.py")
-    assert Peer("", "sdv").lines == sum(len(shapes[name]) for name in ("long_table", "from_long_table", "stays_table")) + len(
-        _functions(HERE / "adapters" / "sdv.py")["fit"]
-    )
+    shapes, own = _functions(HERE / "shapes.py"), len(_functions(HERE / "adapters" / "sdv.py")["fit"])
+    assert Peer("", "sdv").lines == own
+    assert Peer("", "sdv", complete=True).lines == own + len(shapes["filled"]) + len(shapes["Complete"])
 
 
 def test_validation_rows_choose_the_setting(tmp_path):

@@ -89,7 +89,7 @@ class Stop(lightning.Callback):
 
 
 def fit(train: Records, clock: Clock, seed: int, model: str, **setting: Any) -> Sampler:
-    """Learn from complete arrays: with the label, if the model takes one; else a model a class, in time shared by their stays."""
+    """Learn from complete arrays: with the label, if the model takes one; else a model a class, in equal shares of the time."""
     lightning.seed_everything(seed, verbose=False)
     complete, steps = Complete.fit(train, "standard"), train.values.shape[2]
     cube, label = torch.from_numpy(complete.encode(train)), torch.from_numpy(train.label)
@@ -100,11 +100,12 @@ def fit(train: Records, clock: Clock, seed: int, model: str, **setting: Any) -> 
         setting["patch_size"] = math.gcd(steps, setting.get("patch_size", 8))
     by_class = "class" not in kind.ALLOW_CONDITION  # type: ignore[attr-defined]
     fitted = {}
-    for value in np.unique(train.label) if by_class else [None]:
+    values = list(np.unique(train.label)) if by_class else [None]
+    for number, value in enumerate(values):
         rows = slice(None) if value is None else label == value
         condition = {} if by_class else {"condition": "class", "class_num": int(label.max()) + 1}
         fitted[value] = kind(seq_len=steps, seq_dim=cube.shape[2], **condition, **setting)
-        until = clock.elapsed() + clock.left() * (1 if value is None else float((label == value).sum() / (label >= value).sum()))  # clock
+        until = clock.elapsed() + clock.left() / (len(values) - number)  # clock
         chosen = Stays(cube[rows], None if by_class else label[rows, None] if model == "RCGAN" else label[rows])
         loader = DataLoader(chosen, min(BATCH, len(chosen)), shuffle=True, drop_last=True)
         quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
