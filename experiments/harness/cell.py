@@ -14,6 +14,7 @@ from experiments.harness.draws import condensed
 from experiments.harness.generators import Generators
 from experiments.harness.protocol import REAL_ROWS, Cell, Protocol, Recipe, Study
 from experiments.harness.published import published_guide
+from experiments.harness.random_guide import moved_at_random
 from experiments.harness.records import costs, looked_at
 from experiments.harness.shared import WaitingError, Work
 from tardiff.base.noise import row_seeds
@@ -76,11 +77,12 @@ class Lab:
             BusyError: another process is making something that the cell needs.
             WaitingError: samples that are made elsewhere, or a choice, are not there yet.
         """
-        start = time.perf_counter(), time.process_time()
+        start, self.work.spent = (time.perf_counter(), time.process_time()), 0.0
         with one_thread():
             found = self._real(cell.row) if cell.row in REAL_ROWS else self._synthetic(cell)
-        seconds = {"seconds": round(time.perf_counter() - start[0], 1), "cpu": round(time.process_time() - start[1], 1)}
-        return found | seconds
+        shared, self.work.spent = self.work.spent, 0.0
+        cpu = time.process_time() - start[1] - shared
+        return found | {"seconds": round(time.perf_counter() - start[0], 1), "cpu": round(cpu, 1), "shared_cpu": round(shared, 1)}
 
     def _real(self, row: str) -> dict[str, Any]:
         found: dict[str, Any] = {"added": self._added(row)}
@@ -131,10 +133,13 @@ class Lab:
             made = generator.dataset(generator(label, row_seeds(self.seed, range(len(label))), guide=guide), {})
             return made, {}, None
         guidance = recipe.settings
-        if recipe.guide == "chosen":
+        if recipe.guide in ("chosen", "random"):
             if cell.study not in self.chosen:
-                raise WaitingError("waits for the choice of its screening (python -m experiments.harness.choose)")
+                raise WaitingError(f"waits until {cell.study}-screen is finished")
             guidance = GuidanceSettings(**self.chosen[cell.study]["guidance"])
+        if recipe.guide == "random":
+            samples, moved = moved_at_random(generator, self.generators.guide(), guidance, label, self.seed)
+            return generator.dataset(samples, {}), {"moved": moved}, None
         reads = guidance.reads_classifier or recipe.select or recipe.relabel
         done = synthesise(
             generator,

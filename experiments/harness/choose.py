@@ -1,8 +1,10 @@
-"""What screening chose: for every study with a row `chosen`, the influence that did best on the validation rows of NAME-screen.
+"""What screening chooses: for every study with a row `chosen`, the influence that does best on the validation rows of NAME-screen.
+
+The run of the harness does it by itself before such a study opens its test rows; by hand:
 
     python -m experiments.harness.choose
 
-It writes chosen.json, to be committed before the study opens its test rows. What was chosen once is not chosen again.
+It stands in chosen.json, with date and commit. What was chosen once is not chosen again.
 """
 
 import argparse
@@ -14,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from experiments.harness.data import committed
-from experiments.harness.protocol import PROTOCOL, Protocol, load
-from experiments.harness.run import CHOSEN, RESULTS
+from experiments.harness.protocol import CHOSEN, PROTOCOL, RESULTS, Protocol, load
 from experiments.harness.tables import read
 from tardiff.base.files import write_json
 from tardiff.base.ledger import Ledger
@@ -55,20 +56,29 @@ def choice(protocol: Protocol, ledger: Ledger, study: str) -> dict[str, Any] | N
     }
 
 
+def chosen(protocol: Protocol, ledger: Ledger, path: Path) -> dict[str, Any]:
+    """What was chosen, by study; what can be chosen by now is written down first.
+
+    Raises:
+        InputError: as `choice`.
+    """
+    known = json.loads(path.read_text()) if path.exists() else {}
+    missing = [name for name, study in protocol.studies.items() if "chosen" in study.rows and name not in known]
+    new = {name: found for name in missing if (found := choice(protocol, ledger, name))}
+    if new:
+        write_json(path, known | new)
+    return known | new
+
+
 def main() -> None:
     """Choose what can be chosen."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--protocol", type=Path, default=PROTOCOL)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="ledger of finished cells")
     options = parser.parse_args()
-    protocol, ledger = load(options.protocol), Ledger(options.results)
-    chosen = json.loads(CHOSEN.read_text()) if CHOSEN.exists() else {}
-    for name, study in protocol.studies.items():
-        if "chosen" in study.rows and name not in chosen:
-            found = choice(protocol, ledger, name)
-            print(f"{name}: {found['row'] if found else 'screening is not finished'}")
-            chosen |= {name: found} if found else {}
-    write_json(CHOSEN, chosen)
+    protocol = load(PROTOCOL)
+    found = chosen(protocol, Ledger(options.results), CHOSEN)
+    for name in (name for name, study in protocol.studies.items() if "chosen" in study.rows):
+        print(f"{name}: {found[name]['row'] if name in found else 'screening is not finished'}")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from experiments.harness.protocol import HERE, PROTOCOL, Protocol, load
-from experiments.harness.run import RESULTS
+from experiments.harness.protocol import HERE, PROTOCOL, RESULTS, Protocol, load
 from experiments.harness.tables import BEST_RIVAL, Results, markdown, read
 from tardiff.base.estimates import shown
 from tardiff.base.files import replace_file

@@ -104,8 +104,18 @@ def arranged(data: Dataset, rule: Data) -> Dataset:
         rows = Split.concatenate(list(data.splits.values()))
         rows = rows.take(np.argsort(rows.stay_id, kind="stable"))
         splits = {name: rows.take(np.isin(rows.subject_id % 10, rule.split[name])) for name in SPLITS if name in rule.split}
+    if rule.without:
+        place, limit = data.manifest.channel_names.index(rule.without[0]), rule.without[1]
+        splits = {name: split.take(~(last_charted(split)[:, place] < limit)) for name, split in splits.items()}
     splits = {name: split.take(slice(rule.most.get(name))) for name, split in splits.items()}
     return Dataset(data.manifest, splits).completed()
+
+
+def last_charted(split: Split) -> NDArray[np.float32]:
+    """The last charted value of each channel of each row, [N, C]; NaN where there is none."""
+    steps = split.mask.shape[2]
+    last = steps - 1 - split.mask[..., ::-1].argmax(2)
+    return np.take_along_axis(split.values, last[..., None], 2)[..., 0]
 
 
 def budget(data: Dataset, regime: Regime, name: str, reads: str, seed: int) -> Budget:

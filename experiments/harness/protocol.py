@@ -16,6 +16,8 @@ from tardiff.settings import METHODS, GuidanceSettings, TrainSettings
 
 HERE = Path(__file__).parent
 PROTOCOL = HERE / "protocol.yaml"
+RESULTS, OPENINGS, CHOSEN = HERE / "results.jsonl", HERE / "openings.jsonl", HERE / "chosen.json"
+"""Ledger of finished cells, openings of test rows, and what screening chose."""
 REAL_ROWS = tuple(method for method in METHODS if method not in ("unguided", "guided", "refined"))
 """Rows that only change, weigh or tune real records: those of `tardiff compare`."""
 
@@ -32,6 +34,7 @@ class Data(_Strict, frozen=True):
             protocol. Or `folder`, which is prepared already.
         split: `as prepared`, or rows by the last digit of their patient's number: digits by split.
         most: rows by split, the lowest numbers first; all if it is not named.
+        without: channel and limit: rows whose last charted value lies below it are left out, from every split.
         test_for: studies that may read its test rows; no other cell is ever shown them.
         note: what is known of the test rows beforehand.
     """
@@ -41,6 +44,7 @@ class Data(_Strict, frozen=True):
     note: str
     split: Literal["as prepared"] | dict[str, tuple[int, ...]] = "as prepared"
     most: dict[str, int] = {}
+    without: tuple[str, float] | None = None
 
 
 class Regime(_Strict, frozen=True):
@@ -66,7 +70,8 @@ class Recipe(_Strict, frozen=True):
     Attributes:
         guidance: fields of `GuidanceSettings`; none of them is the default guide.
         generator: `base`, or one of `generators.OTHERS`.
-        guide: that of the settings, TarDiff's published rule, or the entry of `chosen.json` that this study's screening wrote.
+        guide: that of the settings; TarDiff's published rule; what this study's screening chose (`chosen.json`); or a random direction
+            that moves samples as far as that one does.
         select: choose by influence among four times as many; then nothing is added to real rows.
         relabel: classifiers rank unguided samples and give the labels.
         samples: file of samples made elsewhere, in the work folder; `{data}` and `{seed}` are filled in.
@@ -74,7 +79,7 @@ class Recipe(_Strict, frozen=True):
 
     guidance: dict[str, Any] = msgspec.field(default_factory=lambda: {"guidance": "none"})
     generator: str = "base"
-    guide: Literal["settings", "published", "chosen"] = "settings"
+    guide: Literal["settings", "published", "chosen", "random"] = "settings"
     select: bool = False
     relabel: bool = False
     samples: str | None = None

@@ -8,7 +8,6 @@ which dies lets go of, and what cells share (generators, guides, fits) is made o
 """
 
 import argparse
-import json
 import sys
 import time
 import traceback
@@ -19,12 +18,12 @@ from typing import Any
 import torch
 
 from experiments.harness.cell import Lab
+from experiments.harness.choose import chosen
 from experiments.harness.data import budget, committed, folder_of, opened
-from experiments.harness.protocol import HERE, PROTOCOL, Cell, Protocol, load
+from experiments.harness.protocol import CHOSEN, OPENINGS, PROTOCOL, RESULTS, Cell, Protocol, load
 from experiments.harness.shared import BusyError, WaitingError, Work
 from tardiff.base.ledger import Ledger
 
-RESULTS, OPENINGS, CHOSEN = HERE / "results.jsonl", HERE / "openings.jsonl", HERE / "chosen.json"
 LABS: dict[str, type[Lab]] = {"rows": Lab}
 """What runs the cells of a study, by the study's `lab`: made of the same arguments as `Lab`, with the same `run`."""
 PAUSE = 20.0
@@ -34,9 +33,9 @@ PAUSE = 20.0
 class Harness:
     """A protocol with its ledger and work folder."""
 
-    def __init__(self, protocol: Protocol, work: Path, results: Path = RESULTS, openings: Path = OPENINGS, chosen: Path = CHOSEN) -> None:
+    def __init__(self, protocol: Protocol, work: Path, results: Path = RESULTS, openings: Path = OPENINGS, choices: Path = CHOSEN) -> None:
         self.protocol, self.work, self.ledger, self.openings = protocol, Work(work), Ledger(results), Ledger(openings)
-        self.chosen = json.loads(chosen.read_text()) if chosen.exists() else {}
+        self.choices = choices
         self._lab: tuple[tuple[str, int], Lab] | None = None
 
     def open_cells(self, studies: Iterable[str] = (), seeds: Iterable[int] = ()) -> list[Cell]:
@@ -51,12 +50,13 @@ class Harness:
         return [cell for cell in wanted if (cell.study, cell.row, cell.seed) not in done]
 
     def minutes(self, cells: Iterable[Cell]) -> dict[str, float]:
-        """Estimated minutes of one core by study, with what its cells share."""
+        """Minutes of one core by study, with what cells share: as the first finished cell of a row took, else as the protocol says."""
         found: dict[str, float] = {}
+        measured = {(cell["study"], cell["row"]): cell["cpu"] / 60 for cell in reversed(self.ledger.cells()) if "cpu" in cell}
         shared: set[tuple[Any, ...]] = set()
         for cell in cells:
             study = self.protocol.studies[cell.study]
-            found[cell.study] = found.get(cell.study, 0.0) + self.protocol.minutes(cell)
+            found[cell.study] = found.get(cell.study, 0.0) + measured.get((cell.study, cell.row), self.protocol.minutes(cell))
             for piece in self._pieces(cell):
                 key = study.data, study.regime, study.reads, cell.seed, piece
                 if key not in shared:
@@ -76,10 +76,11 @@ class Harness:
         key = cell.study, cell.seed
         if self._lab is None or self._lab[0] != key:
             study = self.protocol.studies[cell.study]
+            choices = chosen(self.protocol, self.ledger, self.choices) if "chosen" in study.rows else {}
             folder = folder_of(study.data, self.protocol.data[study.data], self.work)
             data = opened(self.protocol, cell.study, folder, self.openings)
             read = budget(data, self.protocol.regimes[study.regime], study.regime, study.reads, cell.seed)
-            self._lab = key, LABS[study.lab](self.protocol, study, read, cell.seed, self.work, self.chosen)
+            self._lab = key, LABS[study.lab](self.protocol, study, read, cell.seed, self.work, choices)
         return self._lab[1]
 
     def run(self, cells: list[Cell], minutes: float = float("inf"), pause: float = PAUSE) -> list[str]:

@@ -6,6 +6,7 @@ Locks are the system's own (flock), so nothing is left behind by a process that 
 import fcntl
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,15 +22,17 @@ class WaitingError(Exception):
     """A file that somebody else makes is not there yet."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Work:
     """A folder for generators, classifiers, fits and locks.
 
     Attributes:
         folder: of it; several processes may have the same one.
+        spent: seconds of one core that this process has spent on shared pieces since it was last set to 0.
     """
 
     folder: Path
+    spent: float = 0.0
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
@@ -64,5 +67,7 @@ class Work:
             with self.lock(str(path)):
                 if not path.exists():
                     path.parent.mkdir(parents=True, exist_ok=True)
+                    start, before = time.process_time(), self.spent
                     make(path)
+                    self.spent = before + time.process_time() - start  # pieces that were made on the way are in it
         return path

@@ -15,8 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.harness.draws import difference, mean_draws, over_seeds, spread_out
-from experiments.harness.protocol import PROTOCOL, REAL_ROWS, Protocol, Study, load
-from experiments.harness.run import RESULTS
+from experiments.harness.protocol import PROTOCOL, REAL_ROWS, RESULTS, Protocol, Study, load
 from tardiff.base.estimates import ONE_DRAW, shown
 from tardiff.base.ledger import Ledger
 from tardiff.evaluate.bootstrap import Draws

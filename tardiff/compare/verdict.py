@@ -68,7 +68,17 @@ def verdict(result: Mapping[str, Any]) -> str:
     if best != first:
         lines.append(_sentence(best, first, methods[best]["groups"]["all"]["auprc"]["against_first"]))
     lines += [f"{WORDS[method][0].upper()}{WORDS[method][1:]} is worth {known['text']} labelled local stays." for method, known in worths]
-    return "\n".join(lines)
+    return "\n".join([*lines, *(_cost(method, best, methods[method]["groups"]["all"]) for method in changes)])
+
+
+def _cost(method: str, best: str, figures: Mapping[str, Any]) -> str:
+    """What a synthetic method does to probabilities, beside whatever it gains."""
+    slope, brier, name = figures["slope"], figures["brier"], WORDS[method]
+    if slope["value"]["value"] is None:
+        return f"What it costs: the calibration slope of {name} is undefined here."
+    changes = (f"{interval(of['against_reference'], signed=True)} {what}" for what, of in (("slope", slope), ("Brier score", brier)))
+    own = f"calibration slope {slope['value']['value']:.2f} (1 is right)"
+    return f"What it costs: {name} has {own}; minus {WORDS[best]}: {', '.join(changes)}."
 
 
 def _sentence(method: str, other: str, change: Mapping[str, Any]) -> str:

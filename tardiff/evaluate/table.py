@@ -6,6 +6,7 @@ from typing import Any
 
 from tardiff.base.estimates import ONE_DRAW, interval
 from tardiff.evaluate.lookup import cell, difference, shown_ratio
+from tardiff.evaluate.price import costs
 
 WIDTH = 118
 NAME = 24
@@ -14,12 +15,20 @@ Result = Mapping[str, Any]
 
 
 def table(result: Result) -> str:
-    """What a result says in short: utility by judge, differences, groups, forecasts, fidelity, realism, privacy.
+    """What a result says in short: utility by judge, differences and their price, groups, forecasts, fidelity, realism, privacy.
 
     Numbers are `value [95 % interval]`; the result itself holds more.
     """
     parts = [_head(result), *(_utility(result, model) for model in result["settings"]["models"])]
-    parts += [_differences(result), _subgroups(result), _forecast(result), _fidelity(result), _realism(result), _privacy(result)]
+    parts += [
+        _differences(result),
+        _costs(result),
+        _subgroups(result),
+        _forecast(result),
+        _fidelity(result),
+        _realism(result),
+        _privacy(result),
+    ]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
@@ -64,6 +73,18 @@ def _differences(result: Result) -> list[str]:
                 *([] if ratio is None else [difference(result, model, "TSRTR", name, ratio, first)]),
             ]
             lines.append(_row([model, *(text for item in paired for text in _scores(item, signed=True))]))
+    return lines
+
+
+def _costs(result: Result) -> list[str]:
+    """What the other sets cost beside the first one."""
+    first, *others = result["synthetic"]
+    lines = []
+    for name in others:
+        lines += [f"What {name} costs beside {first}", _row(["", name, first, "difference (paired)"])]
+        for cost in costs(result, name):
+            change = "" if cost.change is None else interval(cost.change, signed=True)
+            lines.append(_row([cost.name, interval(cost.ours), interval(cost.first), change]) + (" worse" if cost.worse else ""))
     return lines
 
 

@@ -8,6 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 
+import msgspec
+
+from tardiff.base.estimates import interval
+from tardiff.evaluate.price import costs
 from tardiff.report.fidelity import fidelity_name, overall
 from tardiff.report.parts import shown
 from tardiff.report.privacy import attack_name, attacks
@@ -43,6 +47,7 @@ def verdict(evaluation: ReportInput) -> list[Answer]:
         ("Can synthetic rows replace real ones?", _replacing),
         ("Do they help when they are added?", _adding),
         ("Does guidance help?" if _guided(evaluation) else "Which set is better?", _against_first),
+        ("What does it cost?", _costs),
         ("Do they look real?", _looks),
         ("Do they give training patients away?", _leaks),
     )
@@ -106,6 +111,18 @@ def _differences(evaluation: ReportInput, protocol: str, against: str | None, wo
         )
         mark = "bad" if -1 in sides.values() else "good" if 1 in sides.values() else "even"
         yield Sentence(mark, f"{cell_name(next(iter(found.values())))}: {said}.")
+
+
+def _costs(evaluation: ReportInput) -> Iterator[Sentence]:
+    """What every other set costs beside the first one, gain or no gain."""
+    first, *others = evaluation.sets
+    result = msgspec.to_builtins(evaluation.result)
+    for name in others:
+        found = costs(result, name)
+        said = "; ".join(f"{cost.name} {interval(cost.ours)} against {interval(cost.first)}" for cost in found)
+        worse = [cost.name for cost in found if cost.worse]
+        end = f"surely worse: {', '.join(worse)}" if worse else "none of them surely worse"
+        yield Sentence("bad" if worse else "good", f"{name} beside {first}: {said}; {end}.")
 
 
 def _guided(evaluation: ReportInput) -> bool:

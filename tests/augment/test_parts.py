@@ -172,7 +172,8 @@ class TestVerdict:
         def figures(change):
             value, low, high = change
             number = {"value": value, "low": low, "high": high}
-            return {"groups": {"all": {"auprc": {"against_reference": number, "against_first": number}}}}
+            found = {"value": number, "against_reference": number, "against_first": number}
+            return {"groups": {"all": dict.fromkeys(("auprc", "slope", "brier"), found)}}
 
         return {
             "first": "none",
@@ -194,6 +195,13 @@ class TestVerdict:
 
     def test_undefined(self):
         assert "undefined" in verdict(self.result((None, None, None)))
+
+    def test_what_it_costs_stands_beside_what_it_gains(self):
+        said = verdict(self.result((0.03, 0.01, 0.05))).splitlines()[-1]
+        assert said == (
+            "What it costs: guided augmentation has calibration slope 0.03 (1 is right); minus class weights: "
+            "+0.030 [+0.010, +0.050] slope, +0.030 [+0.010, +0.050] Brier score."
+        )
 
     def test_reference_is_never_synthetic(self):
         assert reference({"none": 0.2, "smote": 0.3, "guided": 0.9}) == "smote"

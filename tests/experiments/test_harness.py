@@ -106,6 +106,17 @@ def test_a_split_by_patients_last_digit(toy):
     assert found.manifest.splits["train"].rows == 20
 
 
+def test_rows_whose_last_value_is_below_a_limit_are_left_out(toy):
+    split = toy[1].train
+    last = reading.last_charted(split)
+    for row, channel in ((0, 0), (5, 2)):
+        charted = split.values[row, channel][split.mask[row, channel] == 1]
+        assert last[row, channel] == charted[-1]
+    found = reading.arranged(toy[1], Data({}, (), "", without=("hr", 90.0)))
+    assert 0 < len(found.train) < len(split)
+    assert not (reading.last_charted(found.train)[:, 0] < 90).any()
+
+
 def test_test_rows_are_shown_to_their_studies_alone_and_openings_are_written_down(toy, tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "committed", lambda: ("abc", []))
     openings = Ledger(tmp_path / "openings.jsonl")
@@ -251,21 +262,14 @@ def test_confirmation_on_any_folder(toy, harness, tmp_path):
 @pytest.mark.slow
 def test_every_kind_of_row_end_to_end(tmp_path, committed):
     """Every study of the toy protocol on simulated patients: guides, refinements, policy, GAN, no labels, one step, a choice in between."""
-    from tardiff.base.files import write_json
-
     harness = running.Harness(load(TOY), tmp_path / "work", *(tmp_path / name for name in ("results", "openings", "chosen")))
-    first = [cell for cell in harness.open_cells(seeds=[0]) if cell.row not in ("old", "chosen")]
+    first = [cell for cell in harness.open_cells(seeds=[0]) if cell.row not in ("old", "chosen", "random")]
     assert harness.run(first, pause=0.1) == []
-    choice = running.load(TOY)
-    from experiments.harness.choose import choice as choose
-
-    found = choose(choice, harness.ledger, "few")
-    assert found["row"] == "cosine"
-    write_json(Path(harness.ledger.path).with_name("chosen"), {"few": found})
-    again = running.Harness(choice, harness.work.folder, *(harness.ledger.path.with_name(n) for n in ("results", "openings", "chosen")))
-    assert again.run([Cell("few", "chosen", 0)], pause=0.1) == []
+    again = running.Harness(load(TOY), harness.work.folder, *(tmp_path / name for name in ("results", "openings", "chosen")))
+    assert again.run([Cell("few", "chosen", 0), Cell("few", "random", 0)], pause=0.1) == []
+    assert json.loads((tmp_path / "chosen").read_text())["few"]["row"] == "cosine"
     rows = {(cell["study"], cell["row"]): cell for cell in again.ledger.cells()}
-    assert rows["few", "chosen"]["moved"] > 0
+    assert rows["few", "random"]["moved"] == pytest.approx(rows["few", "chosen"]["moved"], rel=0.1)
     assert rows["few", "selection"]["alone"].keys() == {"20", "60"}
     assert rows["refine", "ppo"]["records"]["attacks"].keys() == {"nearest neighbour"}
     folder = next((again.work.folder / "made").glob("data-toy-*"))

@@ -214,6 +214,31 @@ def test_verdict_on_fidelity_and_privacy(whole):
     assert "Does guidance help?" in answers
 
 
+def test_verdict_says_what_a_gain_costs(whole):
+    result, curves = copy.deepcopy(whole[0]), whole[1]
+    first, name = list(result["synthetic"])
+    sets = result["fidelity"]["sets"]
+
+    def said():
+        (sentence,) = {a.question: a.sentences for a in verdict(report_input(result, curves))}["What does it cost?"]
+        return sentence
+
+    sets[first]["correlation"], sets[name]["correlation"] = differing(0.01, 0.02), differing(0.015, 0.045)
+    result["privacy"]["sets"][name]["near_copies"] |= differing(0.0, 0.02)
+    for item in result["utility"]["differences"]:
+        item["metrics"] |= {"brier": differing(-0.01, 0.01), "calibration_slope": differing(-0.1, 0.1)}
+    for item in result["utility"]["cells"]:
+        item["metrics"]["auroc"] = differing(0.6, 0.7)
+    assert said().mark == "good"
+    assert "correlations off 0.030 [0.015, 0.045] against 0.015 [0.010, 0.020]" in said().text
+    assert said().text.endswith("none of them surely worse.")
+    sets[name]["correlation"] = differing(0.04, 0.05)
+    for item in result["utility"]["differences"]:
+        item["metrics"]["brier"] = differing(0.01, 0.02)
+    assert said().mark == "bad"
+    assert said().text.endswith("surely worse: Brier score, correlations off.")
+
+
 def test_every_sentence_carries_a_number_and_its_interval(whole):
     for answer in verdict(report_input(whole[0], whole[1])):
         for sentence in answer.sentences:
