@@ -21,7 +21,7 @@ from torch import Tensor
 from tardiff.base.device import wide
 from tardiff.base.files import read_struct, write_struct
 from tardiff.data.dataset import Channel, Manifest, Split
-from tardiff.data.resolution import ABSENT, FIRST_GRID, WHOLE, Grid, cells_of, chart_of, fit_grids, settle
+from tardiff.data.resolution import ABSENT, FIRST_GRID, WHOLE, Grid, cells_of, channel_grids, chart_of, settle
 from tardiff.errors import TardiffError
 
 KNOTS = 129
@@ -163,7 +163,7 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for c, channel in enumerate(manifest.channels):
             mask = train.mask[:, c] == 1
             value = np.where(mask, train.values[:, c], 0.0).astype(np.float64)
-            of_channel = (WHOLE,) if channel.kind == "ordinal" else fit_grids(value[mask])
+            of_channel = (WHOLE,) if channel.kind == "ordinal" else channel_grids(value[mask])
             chart = chart_of(value, mask, of_channel)
             of_channel = tuple(grid.fitted(value[chart == FIRST_GRID + k]) for k, grid in enumerate(of_channel))
             maps.append(ValueMap.fit(*cells_of(value[mask], of_channel)))

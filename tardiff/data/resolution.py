@@ -6,6 +6,8 @@ part of what is charted. A chart [N, C, T] holds a symbol an entry: `ABSENT`, `R
 """
 
 from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -30,30 +32,35 @@ PERIOD = 20
 """Multiples of a grid in a row that are charted as often as the next so many: tenths of Celsius that come from Fahrenheit have five."""
 PRIOR = 10
 """Values of each digit that are there before any is seen."""
+NEAR = 10
+"""Multiples around every tenth one, among which some are preferred: so wide the line is bent, and no more."""
 SIDES = 3
 """Places that are tried on either side of a value, where nearer ones stand on a coarser grid."""
 
 Values = NDArray[np.float64]
 
 
-class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """Multiples of `step` (0: any number), written with `decimals` decimals (None: in full).
 
     Attributes:
-        digits: how often each multiple is charted, of as many in a row as there are numbers, in units of their mean: hands and
-            devices prefer some digits. A preferred multiple fills a wider cell of the line, so that a smooth density over the line is
-            the preferences' when each number is written as the multiple whose cell it is in. Empty: all alike.
+        digits: how often each multiple of `PERIOD` in a row is charted, in units of the mean of `NEAR`: hands and devices prefer some
+            digits, and round large values more. The first row is of the first `PERIOD` multiples on either side of 0, the second of the
+            next, the third of the next two times as many, and so on; the last one holds for all that follow. A preferred multiple fills a
+            wider cell of the line, so that a smooth density over the line is the preferences' when each number is written as the multiple
+            whose cell it is in. Empty: all alike.
     """
 
     step: float
     decimals: int | None = None
-    digits: tuple[float, ...] = ()
+    digits: tuple[tuple[float, ...], ...] = ()
+    alone: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.step < float("inf"):
             raise ValueError("step must be a finite number from 0 on")
-        if self.digits and not (min(self.digits) >= 0 and abs(sum(self.digits) / len(self.digits) - 1) < 1e-6):
-            raise ValueError("digits must be at least 0, and 1 in the mean")
+        if not all(len(row) == PERIOD and min(row) >= 0 and abs(sum(row) / PERIOD - 1) < 1e-6 for row in self.digits):
+            raise ValueError(f"digits must be rows of {PERIOD}, at least 0, and 1 in the mean")
 
     def holds(self, value: Values) -> NDArray[np.bool_]:
         """Whether each value, stored as float32, stands on this grid."""
@@ -63,9 +70,9 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Middle and width of the cell of each value on this grid."""
         if not self.step:
             return value, np.zeros_like(value)
-        block, digit = np.divmod(self._number(value), len(self._ends) - 1)
-        low, high = (self._ends[digit.astype(np.intp) + end] for end in (0, 1))
-        return (block * (len(self._ends) - 1) + (low + high) / 2) * self.step, (high - low) * self.step
+        block, digit = np.divmod(self._number(value) + NEAR // 2, PERIOD)
+        low, high = (self._ends[self._row(block), digit.astype(np.intp) + end] for end in (0, 1))
+        return (block * PERIOD + (low + high) / 2) * self.step, (high - low) * self.step
 
     def nearest(self, value: Values) -> Values:
         """The value on this grid whose cell holds each number."""
@@ -73,8 +80,8 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def around(self, value: Values, limits: tuple[float, float]) -> Values:
         """Values of this grid by their distance from each number, the first of them within the limits if any is, [..., 1 + 2 SIDES]."""
-        if not self.step:
-            return np.repeat(self._written(np.clip(value, *limits))[..., None], 1 + 2 * SIDES, axis=-1)
+        if self.alone or not self.step:
+            return np.repeat(self._written(self._number(np.clip(value, *limits)))[..., None], 1 + 2 * SIDES, axis=-1)
         number = np.clip(self._number_of_cell(value), np.ceil(limits[0] / self.step - 1e-6), np.floor(limits[1] / self.step + 1e-6))
         side = np.where(value >= self.cells(self._written(number))[0], 1.0, -1.0)
         away = [0.0 * side] + [sign * n * side for n in range(1, SIDES + 1) for sign in (1, -1)]
@@ -89,38 +96,73 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def fitted(self, value: Values) -> "Grid":
         """This grid with the digits of the values on it [n], if they span them all; few values change little."""
         number = self._number(value).astype(np.int64)
-        if not self.step or not len(number) or np.ptp(np.quantile(number, (0.05, 0.95))) < PERIOD:
+        if not self.step or not len(number) or np.ptp(np.quantile(number, (0.05, 0.95))) < PERIOD or np.ptp(number) > 10**DIGITS:
             return self
-        count = np.bincount(number % PERIOD, minlength=PERIOD) + PRIOR
-        return msgspec.structs.replace(self, digits=tuple((count / count.mean()).tolist()))
+        (first, last), at = (np.array([number.min(), number.max()]) + NEAR // 2) // PERIOD, number + NEAR // 2
+        count = np.bincount(at - first * PERIOD, minlength=(last - first + 1) * PERIOD).reshape(-1, NEAR)
+        possible = np.zeros(count.size, bool)
+        possible[at.min() - first * PERIOD : at.max() + 1 - first * PERIOD] = True
+        possible = possible.reshape(-1, NEAR)
+        expected = possible * count.sum(axis=1, keepdims=True) / np.maximum(1, possible.sum(axis=1, keepdims=True))
+        count, expected = count.reshape(-1, PERIOD), expected.reshape(-1, PERIOD)
+        row = _band(np.arange(first, last + 1))
+        digits = [(count.sum(axis=0) + PRIOR) / (expected.sum(axis=0) + PRIOR)]
+        for k in range(row.max() + 1):  # what few values do not tell is as before
+            digits.append((count[row == k].sum(axis=0) + PRIOR * digits[-1]) / (expected[row == k].sum(axis=0) + PRIOR))
+        near = np.array(digits[1:]).reshape(-1, NEAR)
+        of_row = (near / near.mean(axis=1, keepdims=True)).reshape(-1, PERIOD)
+        return msgspec.structs.replace(self, digits=tuple(map(tuple, of_row.tolist())))
 
-    @property
+    @cached_property
     def _ends(self) -> Values:
-        """Where the cells of a row of multiples begin and end, in steps from its first multiple."""
-        return np.cumsum([-0.5, *(self.digits or (1.0,))])
+        """Where the cells of `PERIOD` multiples begin and end, in steps from the first of them, [rows, PERIOD + 1]."""
+        return np.cumsum(np.insert(np.array(self.digits or [[1.0] * PERIOD]), 0, -(NEAR // 2) - 0.5, axis=1), axis=1)
+
+    def _row(self, block: Values) -> NDArray[np.intp]:
+        """The row of digits that holds for each block of `PERIOD` multiples."""
+        return np.minimum(_band(block), len(self._ends) - 1)
 
     def _number(self, value: Values) -> Values:
+        if self.alone:
+            return np.zeros_like(value)
         return np.rint(value / self.step) if self.step else value
 
     def _number_of_cell(self, value: Values) -> Values:
-        if not self.step:
-            return value
-        ends = self._ends
-        block = np.floor((value / self.step - ends[0]) / (len(ends) - 1))
-        digit = np.searchsorted(ends, value / self.step - block * (len(ends) - 1), side="right") - 1
-        return block * (len(ends) - 1) + np.clip(digit, 0, len(ends) - 2)
+        if self.alone or not self.step:
+            return self._number(value)
+        block = np.floor((value / self.step + NEAR // 2 + 0.5) / PERIOD)
+        row, place, digit = self._row(block), value / self.step - block * PERIOD, np.zeros(value.shape, np.intp)
+        for k, ends in enumerate(self._ends):
+            digit = np.where(row == k, np.searchsorted(ends, place, side="right") - 1, digit)
+        return block * PERIOD + np.clip(digit, 0, PERIOD - 1) - NEAR // 2
 
     def _written(self, number: Values) -> Values:
         value = number * self.step if self.step else number
         return value if self.decimals is None else np.round(value, self.decimals)
 
 
+def _band(block: NDArray[Any]) -> NDArray[np.intp]:
+    """0 for the first block on either side of 0, 1 for the next, 2 for the next two, 3 for the next four, and so on."""
+    return np.frexp(np.where(block < 0, -block - 1, block))[1].astype(np.intp)
+
+
 FREE = Grid(0.0)
 WHOLE = Grid(1.0)
 
 
+def channel_grids(value: NDArray[np.floating]) -> tuple[Grid, ...]:
+    """The grids of a channel's observed values [n].
+
+    Where nothing lies below 0, and 0 is not rare, it is a grid of its own: a stay without urine has many of it, others none.
+    """
+    if len(value) and value.min() == 0 < value.max() and np.mean(value == 0) >= RARE:
+        grids = fit_grids(value[value > 0])
+        return (Grid(grids[0].step or 1.0, alone=True), *grids)
+    return fit_grids(value)
+
+
 def fit_grids(value: NDArray[np.floating]) -> tuple[Grid, ...]:
-    """The grids of a channel's observed values [n], coarsest first; the last one holds every value."""
+    """The grids of observed values [n], coarsest first; the last one holds every value."""
     left = value.astype(np.float64)
     base = next((grid for grid in _coarse(left) if grid.holds(left).mean() >= COMMON), None) if len(left) else None
     if base is None:

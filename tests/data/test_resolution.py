@@ -5,7 +5,21 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
 from tardiff.data.codec import ValueMap
-from tardiff.data.resolution import ABSENT, FIRST_GRID, FREE, REPEAT, Grid, before, chart_of, fit_grids, grid_of, settle
+from tardiff.data.resolution import (
+    ABSENT,
+    FIRST_GRID,
+    FREE,
+    NEAR,
+    PERIOD,
+    REPEAT,
+    Grid,
+    before,
+    channel_grids,
+    chart_of,
+    fit_grids,
+    grid_of,
+    settle,
+)
 
 WIDE = (-1e6, 1e6)
 
@@ -107,18 +121,40 @@ def test_a_step_below_zero_is_refused():
         Grid(-1.0)
 
 
-DIGITS = (1.6, 0.4, 0.0, 1.2, 1.8)
+DIGITS = tuple(tuple(np.resize(row, 20).tolist()) for row in ([1.6, 0.4, 0.0, 1.2, 1.8], [1.0, 0.5, 2.5, 0.5, 0.5], [0.8, 1.2]))
 
 
-@given(st.integers(-200, 200), st.floats(0.01, 0.99), st.sampled_from([(), DIGITS]))
+@given(st.integers(-400, 400), st.floats(0.01, 0.99), st.sampled_from([(), DIGITS]))
 def test_cells_tile_the_line_and_lead_back(number, part, digits):
     grid = Grid(0.5, digits=digits)
     value = np.array([number, number + 1]) * 0.5
     middle, width = grid.cells(value)
     assert middle[0] + width[0] / 2 == pytest.approx(middle[1] - width[1] / 2, abs=1e-9)
-    if width[0]:
+    if width[0] > 1e-9:
         assert grid.nearest(middle[:1] + (part - 0.5) * width[:1])[0] == value[0]
-    assert width[0] == pytest.approx(0.5 * (digits[number % 5] if digits else 1))
+    block, digit = divmod(number + NEAR // 2, PERIOD)
+    row = min(len(digits) - 1, (-block - 1 if block < 0 else block).bit_length())
+    assert width[0] == pytest.approx(0.5 * (digits[row][digit] if digits else 1))
+
+
+@given(st.lists(st.integers(-90, 400), min_size=60, max_size=60), st.sampled_from([1.0, 0.1, 10.0]))
+def test_preferences_bend_the_line_by_less_than_their_neighbourhood(number, step):
+    grid = Grid(step).fitted(np.array(number) * step)
+    every = np.arange(-100, 500) * step
+    assert np.all(np.abs(grid.cells(every)[0] - every) < NEAR / 2 * step)
+
+
+def test_large_values_are_rounded_more():
+    """Volumes: tens below 200, hundreds and fifties above."""
+    random = np.random.default_rng(0)
+    volume = np.exp(random.normal(4.5, 1.0, 40_000))
+    rounded = np.where((volume > 200) & (random.random(40_000) < 0.5), 100, 10)
+    value = rounded * np.rint(volume / rounded)
+    grid = Grid(10.0).fitted(value)
+    drawn = grid.nearest(ValueMap.fit(*grid.cells(value)).to_value(random.standard_normal(40_000)))
+    for low, high in ((0, 150), (250, 550), (600, 1200)):
+        share, wanted = (np.mean(of[(low <= of) & (of < high)] % 100 == 0) for of in (drawn, value))
+        assert share == pytest.approx(wanted, abs=0.04), (low, high)
 
 
 def test_a_smooth_density_is_written_with_the_digits_that_were_charted():
@@ -141,3 +177,18 @@ def test_a_smooth_density_is_written_with_the_digits_that_were_charted():
 def test_few_places_have_no_preferred_digits():
     assert Grid(1.0).fitted(np.repeat(np.arange(3.0, 16.0), 100)).digits == ()
     assert Grid(1.0).fitted(np.array([])).digits == ()
+
+
+def test_nought_is_a_grid_of_its_own_where_nothing_lies_below():
+    random = np.random.default_rng(0)
+    volume = 10 * np.rint(random.gamma(2, 4, 5000) + 0.6)
+    none = np.where(random.random(5000) < 0.03, 0.0, volume)
+    grids = channel_grids(none)
+    assert grids[1:] == fit_grids(none[none > 0])
+    assert np.array_equal(grid_of(none, grids) == 0, none == 0)
+    middle, width = grids[0].cells(np.zeros(1))
+    assert (middle[0], width[0]) == (pytest.approx(0, abs=1e-9), pytest.approx(10))
+    chart = np.array([[FIRST_GRID, REPEAT, FIRST_GRID + 1, FIRST_GRID]])
+    assert settle(np.array([[31.0, 2.0, 4.0, 500.0]]), chart, grids, (0, 5000)).tolist() == [[0.0, 0.0, 10.0, 0.0]]
+    assert channel_grids(none - 100)[0].step == 10  # a level among others
+    assert len(channel_grids(np.zeros(10))) == 1
