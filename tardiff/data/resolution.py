@@ -100,7 +100,7 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
             return self
         (first, last), at = (np.array([number.min(), number.max()]) + NEAR // 2) // PERIOD, number + NEAR // 2
         count = np.bincount(at - first * PERIOD, minlength=(last - first + 1) * PERIOD).reshape(-1, NEAR)
-        possible = np.zeros(count.size, bool)
+        possible: NDArray[np.bool_] = np.zeros(count.size, bool)
         possible[at.min() - first * PERIOD : at.max() + 1 - first * PERIOD] = True
         possible = possible.reshape(-1, NEAR)
         expected = possible * count.sum(axis=1, keepdims=True) / np.maximum(1, possible.sum(axis=1, keepdims=True))
