@@ -27,6 +27,7 @@ def sample(
     sampler: OmitArgPrefixes[SamplerSettings] = SamplerSettings(),
     selection: OmitArgPrefixes[SelectionSettings] = SelectionSettings(),
     privacy_filter: Path | None = None,
+    privacy_quantile: float = 0.01,
     descriptors: Path | None = None,
     seed: int = 0,
     device: Device = "auto",
@@ -54,8 +55,9 @@ def sample(
         label_ratio: train (as in training), balanced, or the share of the last class (0.5).
         relabel: Let the classifiers say which samples get which label, as many of each as asked for; best for a generator that
             learnt without labels.
-        privacy_filter: Dataset folder that RUN was trained on. Samples closer to one of its training rows than the closest of its
-            held-out rows (validation and test) are dropped, and others of further seeds drawn in their place.
+        privacy_filter: Dataset folder that RUN was trained on. Samples nearer to one of its training rows, in values or in charting, than
+            nearly all of its held-out rows (validation and test) are dropped, and others of further seeds drawn in their place.
+        privacy_quantile: Share of held-out rows that are nearer to a training row than a sample may be.
         descriptors: Language model or record policy of the same data (`tardiff train --model language` or policy) that draws the static
             descriptors, on which the records are then conditioned.
         seed: Seed of labels and noise. Sample i depends on its label and the seed alone; --batch-size never changes it, and --n
@@ -90,6 +92,7 @@ def sample(
         sampler=sampler,
         selection=selection,
         privacy_filter=generator.reads(Dataset.load(privacy_filter)) if privacy_filter else None,
+        privacy_quantile=privacy_quantile,
         label_ratio=label_ratio,
         relabel=relabel,
         seed=seed,

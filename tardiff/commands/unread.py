@@ -127,6 +127,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule(("objective", "strength", "clip", "through-denoiser"), _steered, "--guidance objective"),
         Rule(("curvature",), lambda given: "raw" in given["guidance"].followed, "raw in --objective"),
         Rule(("guidance-data",), _reads_guidance_rows, "cosine, raw or contrastive in --objective, or --select influence"),
+        Rule(("privacy-quantile",), lambda given: given["privacy_filter"] is not None, "--privacy-filter"),
         Rule(("guidance-rows",), lambda given: given["guidance_data"] is not None, "--guidance-data"),
         Rule(("cfg-scale",), _labelled, "a generator that learnt with labels"),
         Rule(("window", "cfg-scale", "clip", "through-denoiser"), _acts, "a guide that acts (--guidance none and --strength 0 do nothing)"),

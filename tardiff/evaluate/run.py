@@ -124,7 +124,7 @@ def evaluate(
             subgroups=subgroups(found, sets, score, settings),
             fidelity=fidelity(distances(samples, codec, real_data.manifest, checked, settings.seed, fitted)),
             realism=realism(samples, found_apart, real_data.manifest, checked),
-            privacy=privacy(real_data, synthetic_data, codec, settings, pipeline, classifiers),
+            privacy=privacy(real_data, synthetic_data, codec, settings, pipeline, classifiers, kept),
         )
         result.encoder = weights
     return result

@@ -175,18 +175,33 @@ def _privacy(result: Result) -> list[str]:
     for name, numbers in found["sets"].items():
         counts = [f"{numbers[key]['count']:,} of {numbers[key]['n']:,} rows" for key in ("copies", "near_copies")]
         lines.append(_row([name, interval(numbers["nearer_train"]), interval(numbers["closer_than_stranger"]), *counts]))
-    lines += ["", "Membership inference (AUC; 0.5 is chance): training or guidance rows against as many rows that nothing learnt"]
-    lines.append(_row(["", "attack", "AUC", "found at 1 % alarms", "rows"]))
+    lines += [
+        "",
+        f"Membership inference (AUC; 0.5 is chance): {found['rows']:,} training rows, or guidance rows (*), against held-out rows",
+    ]
+    lines.append(_row(["", "attack", "AUC", "control: held-out only", "found at 1 % alarms"]))
     owners = {name: numbers["attacks"] for name, numbers in found["sets"].items()}
     for name, attacks in (owners | {"the generator": found["generator"]} | found["classifiers"]).items():
         lines += [_attack(name, attack) for attack in attacks]
-    return lines + _attributes(found["sets"])
+    return [*lines, _calibration(found["references"]), *_attributes(found["sets"])]
 
 
 def _attack(name: str, found: Mapping[str, Any]) -> str:
-    hits = found["tpr"]["0.01"]
-    rows = f"{found['n_members']:,} {found['members']}"
-    return _row([name, found["attack"], interval(found["auc"]), "too few rows" if hits is None else interval(hits), rows])
+    hits, attack = found["tpr"]["0.01"], found["attack"] + ("" if found["members"] == "train" else " *")
+    control = "" if found["control"] is None else interval(found["control"])
+    return _row([name, attack, interval(found["auc"]), control, "too few rows" if hits is None else interval(hits)])
+
+
+def _calibration(references: Mapping[str, Any] | None) -> str:
+    """What stands behind the calibrated attacks."""
+    if references is None:
+        return "Membership inference by reference models: not measured; give --run"
+    if references["reason"]:
+        return f"Membership inference by reference models: not measured; {references['reason']}"
+    return (
+        f"calibrated: by {references['models']} reference model(s), {references['steps']:,} steps each, of {references['rows']:,} held-out "
+        f"rows; {references['others']:,} others are the outsiders"
+    )
 
 
 def _attributes(sets: Mapping[str, Any]) -> list[str]:

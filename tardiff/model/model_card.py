@@ -11,7 +11,9 @@ from tardiff.model.card import Card
 
 NAME = "README.md"
 BEGIN, END = "<!-- evaluation -->", "<!-- end of evaluation -->"
-UNEVALUATED = "Not evaluated yet. `tardiff report EVALUATION --card RUN` writes an evaluation's numbers here."
+UNEVALUATED = """Not evaluated yet. `tardiff report EVALUATION --card RUN` writes an evaluation's numbers here.
+
+Membership inference: not measured."""
 
 TEXT = """---
 # license: choose one that the terms of the training data allow

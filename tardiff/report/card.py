@@ -11,7 +11,7 @@ from tardiff.model.model_card import BEGIN, END, NAME, escaped, lines, model_car
 from tardiff.report.fidelity import overall
 from tardiff.report.parts import shown
 from tardiff.report.report_input import ReportInput
-from tardiff.report.schema import Result
+from tardiff.report.schema import Privacy, Result
 
 
 def add_evaluation(run: str | Path, evaluation: str | Path) -> Path:
@@ -54,3 +54,25 @@ def _numbers(result: Result, drawn: list[str]) -> Iterator[str]:
         copies = privacy[name].copies
         distances = [shown(overall(fidelity.sets[name], "ks")), shown(privacy[name].nearer_train)]
         yield lines([[name, *distances, f"{copies.count:,} of {copies.n:,}"]])
+    yield from _attacked(result.privacy, drawn)
+
+
+def _attacked(privacy: Privacy, drawn: list[str]) -> Iterator[str]:
+    """Membership inference by reference models, on the weights and on the sets that were drawn from them."""
+    references = privacy.references
+    if references is None or references.reason:
+        reason = references.reason if references else "`tardiff evaluate --run RUN` measures it"
+        yield f"\nMembership inference: not measured; {reason}."
+        return
+    yield (
+        f"\nMembership inference, calibrated by {references.models} reference model(s) of {references.steps:,} steps, which learnt "
+        f"{references.rows:,} held-out rows: training rows against {references.others:,} others. AUC 0.5 is guessing; "
+        "control: held-out rows against held-out rows.\n"
+    )
+    yield "| of | attack | AUC | control | training rows found at 1 % false alarms |\n|---|---|---|---|---|"
+    for target, attacks in {"the weights": privacy.generator} | {name: privacy.sets[name].attacks for name in drawn}.items():
+        for attack in attacks:
+            if attack.members == "train":
+                hits = attack.tpr.get("0.01")
+                found = shown(hits) if hits else attack.reason or ""
+                yield lines([[target, attack.attack, shown(attack.auc), shown(attack.control), found]])

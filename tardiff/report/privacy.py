@@ -91,13 +91,22 @@ def _attack_table(found: list[tuple[str, str, Attack]]) -> Iterator[Table]:
             attack_name(attack),
             f"{attack.n_members:,} / {attack.n_others:,}",
             shown(attack.auc),
+            shown(attack.control),
             *(shown(attack.tpr.get(rate)) for rate in rates),
             attack.reason or "",
         ]
         for target, _, attack in found
     ]
     if rows:
-        head = ["target", "attack", "members / others", "AUC", *(f"TPR at {float(rate):.1%} FPR" for rate in rates), ""]
+        head = [
+            "target",
+            "attack",
+            "members / others",
+            "AUC",
+            "others against others",
+            *(f"TPR at {float(rate):.1%} FPR" for rate in rates),
+            "",
+        ]
         yield Table(
             "Attacks",
             "AUC 0.5 is guessing, 1 finds every member. TPR: share of the members found when so few strangers are accused wrongly; "

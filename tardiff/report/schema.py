@@ -272,7 +272,7 @@ class Roc(_Record, frozen=True):
 
 
 class Attack(_Record, frozen=True):
-    """A membership attack; `tpr` is by false positive rate, and `reason` says why one is undefined."""
+    """A membership attack: `control` is the AUC of strangers against strangers, `reason` says why a rate of `tpr` is undefined."""
 
     attack: str
     box: str
@@ -283,6 +283,7 @@ class Attack(_Record, frozen=True):
     tpr: dict[str, Estimate | None]
     reason: str | None
     roc: Roc
+    control: Estimate | None = None
 
     def __post_init__(self) -> None:
         for rate in self.tpr:
@@ -320,12 +321,23 @@ class PrivacyOfSet(_Record, frozen=True):
     k_anonymity: Anonymity
 
 
+class References(_Record, frozen=True):
+    """Reference models behind calibrated attacks; `reason` says why there are none."""
+
+    models: Count
+    steps: Count
+    rows: Count
+    others: Count
+    reason: str | None
+
+
 class Privacy(_Record, frozen=True):
     """What the sets, the generator and the classifiers give away."""
 
     sets: dict[str, PrivacyOfSet]
     generator: list[Attack]
     classifiers: dict[str, list[Attack]]
+    references: References | None = None
 
 
 class Step(_Record, frozen=True):

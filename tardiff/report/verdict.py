@@ -194,10 +194,11 @@ def _attacked(evaluation: ReportInput) -> Iterator[Sentence]:
     for target, found in by_target.items():
         _, strongest = max(found, key=itemgetter(0))
         leak = side(strongest.auc, 0.5) > 0
+        control = f" (strangers against strangers {shown(strongest.control)})" if strongest.control else ""
         the = f"the strongest of {len(found)} attacks" if len(found) > 1 else "the one attack"
         low = "".join(f", TPR {shown(tpr)} at {float(rate):.1%} FPR" for rate, tpr in strongest.tpr.items() if tpr)
         end = "members can be told from strangers" if leak else "no better than guessing"
         yield Sentence(
             "bad" if leak else "good",
-            f"{target}: {the} ({attack_name(strongest)}) reaches AUC {shown(strongest.auc)}{low}: {end}.",
+            f"{target}: {the} ({attack_name(strongest)}) reaches AUC {shown(strongest.auc)}{control}{low}: {end}.",
         )

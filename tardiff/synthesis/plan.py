@@ -67,6 +67,7 @@ def make_plan(
     relabel: bool,
     seed: int,
     privacy_filter: Dataset | None,
+    privacy_quantile: float,
 ) -> Plan:
     """Check a job and settle its labels; arguments as in `synthesise`.
 
@@ -87,5 +88,5 @@ def make_plan(
     if label is None:
         label = draw_labels(label_ratio, counts, drawn, seed) if selects else wanted
     kept = np.bincount(wanted, minlength=len(task.classes))
-    keeper = None if privacy_filter is None else PrivacyFilter.of(privacy_filter, generator)
+    keeper = None if privacy_filter is None else PrivacyFilter.of(privacy_filter, generator, privacy_quantile)
     return Plan(generator, tuple(classifiers), guidance, sampler, selection, task, n, label_ratio, label, kept, seed, relabel, keeper)

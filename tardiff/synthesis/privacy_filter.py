@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,6 +20,19 @@ from tardiff.model.pipeline import RecordGenerator, Samples
 HELD_OUT = ("validation", "test")
 ROUNDS = 20
 Draw = Callable[[NDArray[np.int64], list[int]], Samples]
+Distances = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Something of a record's values, and the same of its charting.
+
+    Distances in values are root mean squares over all entries of the filled records, in normal scores; distances in charting are the
+    number of entries that are charted in one of two records alone.
+    """
+
+    values: Any
+    charting: Any
 
 
 @dataclass(frozen=True)
@@ -26,19 +42,25 @@ class Dropped:
     Attributes:
         count: samples that were dropped, replacements among them.
         drawn: samples that were drawn in all.
-        distance: from a training row, in model space; nearer samples were dropped.
+        near: how many of the dropped ones were too near in values, and in charting.
+        quantile: share of strangers that are nearer than the distances.
+        distance: in values and in charting; nearer samples were dropped.
         data: content hash of the real data set.
     """
 
     count: int
     drawn: int
-    distance: float
+    near: Apart
+    quantile: float
+    distance: Apart
     data: str
 
     def __str__(self) -> str:
+        near, distance = self.near, self.distance
         return (
-            f"privacy filter: dropped {self.count:,} of {self.drawn:,} samples drawn: closer to a training row than "
-            f"{self.distance:.3g}, the closest held-out row; replaced by others"
+            f"privacy filter: dropped {self.count:,} of {self.drawn:,} samples drawn, replaced by others: {near.values:,} nearer to a "
+            f"training row in values than {distance.values:.3g} sd an entry, {near.charting:,} nearer in charting than "
+            f"{distance.charting:.3g} entries; of held-out rows, a share of {self.quantile:.3g} is nearer than each"
         )
 
 
@@ -46,47 +68,57 @@ class Dropped:
 class PrivacyFilter:
     """Keeps synthetic rows as far from the training rows as real held-out rows are.
 
-    The rule: with d the smallest distance of a held-out row (validation and test) to its nearest training row, a sample
-    whose nearest training row is nearer than d is dropped. Held-out rows that are a training row (an empty record, say) do
-    not lower d; a sample that is one is dropped. Distances are those of `tardiff evaluate`: Euclidean in model space, over
-    values and mask.
+    The rule, of values and of charting apart: with d the distance below which a share `quantile` of strangers lie from their nearest
+    training row, a sample that is nearer than d to a training row is dropped. Strangers are the held-out rows (validation and test) but
+    those that are a training row (an empty record, say).
 
     Attributes:
         pipeline: the generator.
-        train: training rows in its model space, [m, 2 C T].
+        train: training rows in its model space, [m, 2 C, T].
+        quantile: share of strangers that are nearer.
         distance: d.
         data: content hash of the real data set.
     """
 
     pipeline: RecordGenerator
     train: Tensor
-    distance: float
+    quantile: float
+    distance: Apart
     data: str
 
     @classmethod
-    def of(cls, data: Dataset, pipeline: RecordGenerator) -> "PrivacyFilter":
+    def of(cls, data: Dataset, pipeline: RecordGenerator, quantile: float) -> "PrivacyFilter":
         """The filter that real rows define.
 
         Args:
             data: what the generator learnt, with a held-out split.
             pipeline: the generator.
+            quantile: share of strangers that would be dropped.
 
         Raises:
-            TardiffError: the generator was made from other data, or no row is held out.
+            TardiffError: the generator was made from other data, or too few rows are held out for the quantile.
         """
+        if not 0 < quantile <= 0.5:
+            raise TardiffError(f"--privacy-quantile {quantile:g}: must be above 0, and at most 0.5")
         check_made_from("--privacy-filter: RUN", pipeline.card.data_hash, data)
         held = [data.splits[name] for name in HELD_OUT if name in data.splits and len(data.splits[name])]
         if not held:
             raise TardiffError("--privacy-filter: the data set has no held-out rows (a validation or test split) to measure by")
-        train, strangers = (pipeline.codec.encode(rows).flatten(1) for rows in (data.train, Split.concatenate(held)))
-        distance = closest(strangers, train)
-        least = float(distance[distance >= SAME].min(initial=np.inf))
-        return cls(pipeline, train, least if np.isfinite(least) else SAME, data.completed().manifest.content_hash)
+        train, strangers = (pipeline.codec.encode(rows) for rows in (data.train, Split.concatenate(held)))
+        strangers = strangers[torch.from_numpy(closest(strangers.flatten(1), train.flatten(1)) >= SAME)]
+        if quantile * (len(strangers) + 1) < 1:
+            raise TardiffError(
+                f"--privacy-quantile {quantile:g} needs {ceil(1 / quantile - 1e-9) - 1:,} held-out rows that are no training row, "
+                f"there are {len(strangers):,}; give at least {1 / (len(strangers) + 1):.2g}"
+            )
+        near = distances(strangers, train)
+        distance = Apart(max(threshold(near.values, quantile), SAME), threshold(near.charting, quantile))
+        return cls(pipeline, train, quantile, distance, data.completed().manifest.content_hash)
 
-    def too_close(self, samples: Samples) -> NDArray[np.bool_]:
-        """Whether each sample breaks the rule, [N]."""
-        rows = self.pipeline.codec.encode(self.pipeline.dataset(samples, {}).train)
-        return closest(rows.flatten(1), self.train) < self.distance
+    def too_close(self, samples: Samples) -> Apart:
+        """Whether each sample breaks the rule in values, and in charting, [N] each."""
+        near = distances(self.pipeline.codec.encode(self.pipeline.dataset(samples, {}).train), self.train)
+        return Apart(near.values < self.distance.values, near.charting < self.distance.charting)
 
     def refilled(self, samples: Samples, seeds: list[int], seed: int, draw: Draw) -> tuple[Samples, list[int], Dropped]:
         """The samples that may stay, where they are, and in the place of the others samples of the same labels and further seeds.
@@ -104,19 +136,46 @@ class PrivacyFilter:
             TardiffError: the generator goes on drawing what must be dropped.
         """
         place = np.arange(len(seeds))  # of each sample, among all that were drawn
-        bad = np.flatnonzero(self.too_close(samples))
-        dropped = len(bad)
+        near = [self.too_close(samples)]
+        bad = np.flatnonzero(_either(near[0]))
         for _ in range(ROUNDS):
             if not len(bad):
-                summary = Dropped(dropped, len(seeds), self.distance, self.data)
-                return samples.take(place), [seeds[row] for row in place], summary
+                return samples.take(place), [seeds[row] for row in place], self._summary(near, len(seeds))
             rows = np.arange(len(seeds), len(seeds) + len(bad))
             others = draw(samples.label[place[bad]], row_seeds(seed, rows))
             samples, seeds = samples.join(others), seeds + row_seeds(seed, rows)
             place[bad] = rows
-            bad = bad[self.too_close(others)]
-            dropped += len(bad)
+            near.append(self.too_close(others))
+            bad = bad[_either(near[-1])]
         raise TardiffError(
-            f"--privacy-filter: {dropped:,} of {len(seeds):,} samples drawn were closer to a training row than any held-out row is; "
-            "the generator repeats its training rows: train it for fewer steps, or on more rows"
+            f"--privacy-filter: {self._summary(near, len(seeds)).count:,} of {len(seeds):,} samples drawn were closer to a training row "
+            f"than all but {self.quantile:.3g} of held-out rows are; the generator repeats its training rows: train it for fewer steps, or "
+            "on more rows"
         )
+
+    def _summary(self, near: list[Apart], drawn: int) -> Dropped:
+        """What was dropped, from what was too near in each round."""
+        by = Apart(*(int(sum(getattr(of, space).sum() for of in near)) for space in ("values", "charting")))
+        count = int(sum(_either(of).sum() for of in near))
+        return Dropped(count, drawn, by, self.quantile, self.distance, self.data)
+
+
+def distances(rows: Tensor, train: Tensor) -> Apart:
+    """Distance of each row [n, 2 C, T] to its nearest training row [m, 2 C, T], in values and in charting, [n] each."""
+    channels, steps = rows.shape[1] // 2, rows.shape[2]
+    values, charting = (closest(rows[:, part].flatten(1), train[:, part].flatten(1)) for part in (slice(channels), slice(channels, None)))
+    return Apart(values / (channels * steps) ** 0.5, np.rint(charting**2))
+
+
+def threshold(strangers: Distances, quantile: float) -> float:
+    """The distance below which another stranger lies with probability `quantile`, from those of some strangers [n].
+
+    The (n + 1) quantile-th smallest of n exchangeable numbers: whatever n is, a further one is below it with this probability, so the
+    rule is neither stricter nor looser where more rows are held out (Vovk et al., Algorithmic Learning in a Random World, 2005, ch. 2).
+    """
+    return float(np.quantile(strangers, quantile, method="weibull"))
+
+
+def _either(near: Apart) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = near.values | near.charting
+    return found

@@ -10,6 +10,7 @@ from tardiff.classifier.folder import ClassifierFolder
 from tardiff.data.contract import Form, arranged
 from tardiff.data.dataset import Dataset
 from tardiff.errors import TardiffError
+from tardiff.evaluate.privacy.closest import NEAR
 from tardiff.model.pipeline import RecordGenerator
 from tardiff.settings import GuidanceSettings, SamplerSettings, SelectionSettings
 from tardiff.synthesis.draw import draw
@@ -34,6 +35,7 @@ def synthesise(
     relabel: bool = False,
     seed: int = 0,
     privacy_filter: Dataset | None = None,
+    privacy_quantile: float = NEAR,
     store: SampleStore | None = None,
     kept_match: Path | None = None,
     progress: bool = True,
@@ -57,8 +59,9 @@ def synthesise(
         relabel: give the samples new labels, as many of each: the classifiers' mean probability ranks them. For a generator that
             learnt without labels this serves better than steering (experiments/version-0.1.md); the task must have two classes.
         seed: sample i of a seed is the same whatever `n` and the batch size are, as long as its label is.
-        privacy_filter: real records from whose training rows samples shall keep as far as its held-out rows do; samples that
-            do not are replaced by others.
+        privacy_filter: real records; a sample nearer to one of their training rows than nearly all of their held-out rows are, in
+            values or in charting, is replaced by another.
+        privacy_quantile: share of held-out rows that are nearer than it may be.
         store: where samples are put as they are drawn, and are looked for; None keeps them in memory.
         kept_match: file in which a matched strength is kept and looked for (see `steer`); None keeps none.
         progress: show progress bars.
@@ -90,6 +93,7 @@ def synthesise(
         relabel,
         seed,
         privacy_filter,
+        privacy_quantile,
     )
     steering = steer(plan, progress, kept_match)
     return finish(plan, steering, draw(plan, steering, store, progress))

@@ -27,26 +27,47 @@ def test_rows_of_a_trial_are_apart():
     assert members < set(data.train.stay_id.tolist())
     assert others < set(data.split("test").stay_id.tolist())
     assert not reference & (members | others | set(data.train.stay_id.tolist()))
-    assert len(reference) == 140 + 120
+    assert len(reference) == 120 + 120
     of_validation = Trial.draw(data, "validation", "guidance", 1000, 0)
     assert len(of_validation.members) == 120
     assert not set(of_validation.reference.stay_id.tolist()) & set(of_validation.members.stay_id.tolist())
 
 
-def test_half_of_the_test_rows_stay_unattacked():
-    assert len(draw(240).others) == 120
+@given(st.integers(0, 50), st.integers(1, 6), st.integers(5, 400))
+def test_half_of_the_held_out_patients_are_outsiders_and_the_other_half_the_reference(seed, stays, most):
+    """Whole patients, of each split a half: no outsider has a stay among the reference rows."""
+    data = real(120)
+    for split in data.splits.values():
+        split.subject_id[:] = split.stay_id // stays
+    trial = Trial.draw(data, "train", "train", most, seed, ("validation", "test"))
+    outside, inside = (set(part.subject_id.tolist()) for part in (trial.others, trial.reference))
+    assert not outside & inside
+    assert not (outside | inside) & set(data.train.subject_id.tolist())
+    patients = {name: set(data.split(name).subject_id.tolist()) for name in ("validation", "test")}
+    assert sum(abs(2 * len(inside & of) - len(of)) for of in patients.values()) <= 2
+    assert np.isin(trial.others.subject_id, list(patients["validation"])).tolist() == [k < trial.first for k in range(len(trial.others))]
 
 
-def test_a_rate_needs_ten_false_alarms():
-    trial = draw(2000, 1000)
-    score = np.random.default_rng(0).normal(size=2000)
+def test_a_rate_needs_five_false_alarms():
+    trial = draw(2000, 500)
+    score = np.random.default_rng(0).normal(size=1000)
     found = trial.judged("coin", "black", score)
-    assert found["tpr"]["0.01"]["n"] == 1000
+    assert found["tpr"]["0.01"]["n"] == 500
     assert found["tpr"]["0.001"] is None
-    assert found["reason"] == "a true positive rate rests on at least 10 false alarms: 0.1% needs 10,000 held-out rows, there are 1,000"
-    few = trial.few(999).judged("coin", "black", score[:1998])
+    assert found["reason"] == "a true positive rate rests on at least 5 false alarms: 0.1% needs 5,000 held-out rows, there are 500"
+    few = draw(2000, 499).judged("coin", "black", score[:998])
     assert few["tpr"] == {"0.01": None, "0.001": None}
-    assert "1.0% needs 1,000" in few["reason"]
+    assert "1.0% needs 500" in few["reason"]
+
+
+def test_the_control_is_of_others_against_others():
+    trial = Trial.draw(real(400), "train", "train", 400, 0, ("validation", "test"))
+    coin = np.random.default_rng(0).normal(size=len(trial.rows))
+    assert trial.judged("coin", "white", coin)["control"]["low"] < 0.5 < trial.judged("coin", "white", coin)["control"]["high"]
+    by_split = coin.copy()
+    by_split[len(trial.members) : len(trial.members) + trial.first] += 9
+    assert trial.judged("split", "white", by_split)["control"]["value"] == 1
+    assert draw(400).judged("coin", "white", np.zeros(600))["control"] is None
 
 
 def test_a_coin_and_an_oracle():
@@ -98,5 +119,5 @@ def test_patients_are_resampled_whole():
 def test_too_few_rows_are_refused():
     data = real(9)
     short = Dataset(MANIFEST, {**data.splits, "test": data.split("test").take(slice(1))})
-    with pytest.raises(TardiffError, match="two test rows at least"):
+    with pytest.raises(TardiffError, match="two held-out patients at least"):
         Trial.draw(short, "train", "train", 9, 0)

@@ -34,6 +34,7 @@ def attack(name, auc, box="black", members="train", reason=None):
         "n_members": 240,
         "n_others": 240,
         "auc": estimate(auc),
+        "control": estimate(0.5),
         "tpr": {"0.01": estimate(0.02, 0.01) if known else None, "0.001": None},
         "reason": reason,
         "roc": roc(auc) if known else {"fpr": [], "tpr": []},
@@ -86,6 +87,7 @@ def extended(result: dict[str, Any]) -> dict[str, Any]:
         numbers["attribute_inference"] = [
             {"attribute": a, "members": estimate(0.6), "others": estimate(0.58), "difference": estimate(0.02, 0.03)} for a in ("age", "sex")
         ]
-    result["privacy"]["generator"] = [attack("denoising loss", 0.58, "white")]
+    result["privacy"]["generator"] = [attack("calibrated denoising", 0.58, "white")]
+    result["privacy"]["references"] = {"models": 1, "steps": 250, "rows": 900, "others": 240, "reason": None}
     result["privacy"]["classifiers"] = {"gru": [attack("shadow", 0.6, "black", "guidance")]}
     return result

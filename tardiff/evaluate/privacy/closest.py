@@ -18,7 +18,8 @@ from tardiff.evaluate.metrics import auroc
 RESAMPLES = 200
 BLOCK = 2**23  # distances held at once
 SAME = 1e-4  # records this close in model space are the same record
-NEAR = 0.01  # share of strangers who are nearer to a training row than what is called a near copy
+NEAR = 0.01
+"""Share of strangers who are nearer to a training row than what is called a near copy."""
 
 Distances = NDArray[np.float64]
 

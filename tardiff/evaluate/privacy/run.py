@@ -6,15 +6,15 @@ from typing import Any
 from tardiff.classifier.folder import ClassifierFolder
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split
+from tardiff.evaluate.cache import Cache
 from tardiff.evaluate.privacy.anonymity import Bands, k_anonymity
 from tardiff.evaluate.privacy.attributes import attribute_inference
 from tardiff.evaluate.privacy.closest import RESAMPLES, closest_records
-from tardiff.evaluate.privacy.denoising import calibrated_charting, calibrated_loss, loss_over_steps, reference_model
 from tardiff.evaluate.privacy.density_ratio import density_ratio
 from tardiff.evaluate.privacy.guidance import classifier_loss, gradient_alignment
 from tardiff.evaluate.privacy.knowledge import Knowledge
-from tardiff.evaluate.privacy.likelihood import ROWS, flow_likelihood
 from tardiff.evaluate.privacy.nearest_neighbour import nearest_neighbour
+from tardiff.evaluate.privacy.references import FEWEST_ROWS, Attacker, Effort, training_of
 from tardiff.evaluate.privacy.shadow_classifier import shadow_classifier
 from tardiff.evaluate.privacy.trial import Score, Trial
 from tardiff.model.pipeline import TarDiffPipeline
@@ -36,23 +36,25 @@ def privacy(
     settings: EvaluateSettings,
     pipeline: TarDiffPipeline | None = None,
     classifiers: Mapping[str, ClassifierFolder] | None = None,
+    kept: Cache | None = None,
 ) -> dict[str, Any]:
     """What can be learnt of real patients.
 
-    Members are training rows or, of a classifier's guidance set, guidance rows; the others are test rows. Validation rows are
-    never the others: a classifier stopped on them, and guidance may have followed their gradients.
+    Members are training rows or, of a classifier's guidance set, guidance rows; the others are held-out rows. Where a classifier may have
+    read validation rows, the others are test rows alone.
 
     Args:
         real: with its three splits.
         synthetic: data sets by name.
         codec: fitted on the real training rows.
-        settings: most rows attacked, seed, and whether a quick look is enough (no likelihoods).
-        pipeline: the generator that learnt the real training rows, for attacks that see it.
+        settings: most rows attacked, seed, and whether one small reference model is enough.
+        pipeline: the generator; it learnt the training rows, and drew the sets or could have drawn them.
         classifiers: classifiers that read real rows, by name.
+        kept: what reference models said, so that an interrupted evaluation goes on.
 
     Returns:
-        `rows` attacked, of members and of others each; `reference` rows that the attacker knows; `resamples`; `sets` by name;
-        `generator`, a list of attacks; `classifiers`, such lists by name.
+        `rows` attacked; `reference` rows that the attacker knows; `resamples`; `sets` by name; `generator`, a list of attacks;
+        `references`, the reference models behind the calibrated ones; `classifiers`, lists of attacks by name.
     """
     folders = classifiers or {}
     trial = Trial.draw(real, "train", "train", settings.attack_rows, settings.seed)
@@ -72,26 +74,45 @@ def privacy(
             "k_anonymity": k_anonymity(rows, real.train, real.split("test"), bands, settings.seed),
         }
 
-    return {
+    found: dict[str, Any] = {
         "rows": len(trial.members),
         "reference": len(trial.reference),
         "resamples": RESAMPLES,
         "sets": {name: of_set(dataset.train) for name, dataset in synthetic.items()},
-        "generator": [] if pipeline is None else _of_generator(trial, pipeline, real, settings.quick),
+        "generator": [],
+        "references": None,
         "classifiers": {name: _of_classifier(trial, served[folder.card.guidance_set], folder) for name, folder in folders.items()},
     }
-
-
-def _of_generator(trial: Trial, pipeline: TarDiffPipeline, real: Dataset, quick: bool) -> Attacks:
-    """By the losses of training and, with time, calibrated by a model of other patients, and by the likelihood."""
-    found = [trial.judged("denoising loss", "white", loss_over_steps(trial, pipeline))]
-    if not quick:
-        reference = reference_model(trial, pipeline, real)
-        found.append(trial.judged("calibrated denoising loss", "white", calibrated_loss(trial, pipeline, reference)))
-        found.append(trial.judged("calibrated charting", "white", calibrated_charting(trial, pipeline, reference)))
-        few = trial.few(ROWS)
-        found.append(few.judged("flow likelihood", "white", flow_likelihood(few, pipeline)))
+    if pipeline is not None:
+        _calibrate(
+            found, real, {name: dataset.train for name, dataset in synthetic.items()}, knowledge, settings, pipeline, kept or Cache()
+        )
     return found
+
+
+def _calibrate(
+    found: dict[str, Any],
+    real: Dataset,
+    sets: Mapping[str, Split],
+    knowledge: Knowledge,
+    settings: EvaluateSettings,
+    pipeline: TarDiffPipeline,
+    kept: Cache,
+) -> None:
+    """Add attacks by reference models: on the weights to the generator's, on samples to those of their set."""
+    trial = Trial.draw(real, "train", "train", settings.attack_rows, settings.seed, ("validation", "test"))
+    found["references"] = {"models": 0, "steps": 0, "rows": len(trial.reference), "others": len(trial.others), "reason": None}
+    if len(trial.reference) < FEWEST_ROWS:
+        found["references"]["reason"] = (
+            f"too few held-out rows for reference models: half of the patients have {len(trial.reference):,} rows to learn, "
+            f"{FEWEST_ROWS} are needed"
+        )
+        return
+    effort = Effort.of(training_of(pipeline), trial, settings.quick)
+    found["references"] |= {"models": effort.references, "steps": effort.steps}
+    for target, attack, score in Attacker(trial, pipeline, real, sets, knowledge, effort).scores(kept):
+        box, attacks = ("white", found["generator"]) if target is None else ("black", found["sets"][target]["attacks"])
+        attacks.append(trial.judged(attack, box, score))
 
 
 def _of_classifier(trial: Trial, guided: Trial, folder: ClassifierFolder) -> Attacks:

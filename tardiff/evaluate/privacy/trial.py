@@ -1,6 +1,6 @@
 """A membership trial: rows that were learnt, rows that were not, and how well a score tells them apart."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -17,11 +17,12 @@ from tardiff.evaluate.metrics import auroc, true_positive_rate
 
 RESAMPLES = 200
 RATES = (0.01, 0.001)
-FEWEST = 10  # false alarms that a false positive rate must stand for, or the true positive rate at it is a matter of luck
+FEWEST = 5
+"""False alarms that a false positive rate must stand for, or the true positive rate at it is a matter of luck."""
 POINTS = 100
 
 Score = NDArray[np.float64]
-"""Of the members, then of the others, [2 n]; higher means "was learnt"."""
+"""Of the members, then of the others, [members + others]; higher means "was learnt"."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,11 @@ class Trial:
 
     Attributes:
         members: rows that were learnt, in an order that was drawn.
-        others: as many test rows, which were not.
-        reference: real rows that are neither, and that taught nothing: what the attacker knows of patients in general.
+        others: held-out rows, which were not; rows of one split after the other.
+        reference: real rows of further patients, which taught nothing either: what the attacker knows of patients in general.
         learnt: what the members are: rows that taught the generator (`train`), or rows that a guide serves (`guidance`).
         seed: of the rows drawn and the resamples.
+        first: how many of the others are of the first split.
     """
 
     members: Split
@@ -41,28 +43,34 @@ class Trial:
     reference: Split
     learnt: str
     seed: int
+    first: int = 0
 
     @classmethod
-    def draw(cls, real: Dataset, split: str, learnt: str, most: int, seed: int) -> "Trial":
-        """Up to `most` rows of `split` against as many test rows; at least half of the test rows stay for the reference.
+    def draw(cls, real: Dataset, split: str, learnt: str, most: int, seed: int, outsiders: tuple[str, ...] = ("test",)) -> "Trial":
+        """Up to `most` rows of `split` against up to `most` rows of outsiders: of half of the patients of `outsiders`.
 
-        Validation rows join the reference, unless they are the members.
+        The other half of these patients is the reference, and so are validation rows that are neither members nor among the outsiders.
 
         Raises:
             TardiffError: there are too few rows for a trial.
         """
-        members, test = real.split(split), real.split("test")
-        rows = min(most, len(members), len(test) // 2)
-        if rows < 1:
-            raise TardiffError(f"membership attacks on {split} rows need a {split} row and two test rows at least")
+        members, halves, reference = real.split(split), [], []
+        for name in outsiders:
+            rows = real.split(name)
+            patients = stream(f"outsiders/{name}", seed).permutation(np.unique(rows.subject_id))
+            outside = np.isin(rows.subject_id, patients[: len(patients) // 2])
+            halves.append(rows.take(np.flatnonzero(outside)))
+            reference.append(rows.take(np.flatnonzero(~outside)))
+        if "validation" not in (split, *outsiders):
+            reference.append(real.split("validation"))
+        others = Split.concatenate(halves)
+        if not len(members) or not len(others):
+            raise TardiffError(f"membership attacks on {split} rows need a {split} row and two held-out patients at least")
         random = stream(f"attacked/{split}", seed)
-        some, order = random.permutation(len(members))[:rows], random.permutation(len(test))
-        rest = [test.take(order[rows:])] + ([real.split("validation")] if split == "train" else [])
-        return cls(members.take(some), test.take(order[:rows]), Split.concatenate(rest), learnt, seed)
-
-    def few(self, rows: int) -> "Trial":
-        """The same trial of at most so many members and as many others."""
-        return replace(self, members=self.members.take(slice(rows)), others=self.others.take(slice(rows)))
+        some = random.permutation(len(members))[:most]
+        kept = np.sort(random.permutation(len(others))[:most])
+        first = int((kept < len(halves[0])).sum())
+        return cls(members.take(some), others.take(kept), Split.concatenate(reference), learnt, seed, first)
 
     @cached_property
     def rows(self) -> Split:
@@ -81,12 +89,14 @@ class Trial:
         - `auc`: probability that a member scores above a stranger, 0 to 1; 0.5 if the attack learns nothing.
         - `tpr`: share of members found while at most 1 % (0.1 %) of the others are (arXiv 2112.03570); None, with the `reason`,
           where fewer than `FEWEST` others make up that share.
+        - `control`: the same probability of others of the first split against those of the rest, none of whom was learnt: 0.5, unless the
+          attack tells one split from another; None if all others are of one split.
         - `roc`: the curve, at most 200 points.
 
         Args:
             attack: its name.
             box: "black" if it sees synthetic rows only, "white" if it sees the model.
-            score: of `rows`, [2 n].
+            score: of `rows`.
         """
         label = np.repeat([1, 0], [len(self.members), len(self.others)])
         weights = np.concatenate(self.weights, axis=1)
@@ -98,11 +108,20 @@ class Trial:
             "members": self.learnt,
             "n_members": len(self.members),
             "n_others": len(self.others),
-            "auc": estimate(auroc(label, score, weights), len(label), len(self.members), share=True),
+            "auc": estimate(auroc(label, score, weights), len(label), min(len(self.members), len(self.others)), share=True),
+            "control": self._control(score[len(self.members) :]),
             "tpr": tpr,
             "reason": _reason(few, len(self.others)),
             "roc": _curve(label, score),
         }
+
+    def _control(self, score: Score) -> dict[str, Any] | None:
+        """AUC of others against others."""
+        smaller = min(self.first, len(self.others) - self.first)
+        if not smaller:
+            return None
+        draws = auroc((np.arange(len(score)) < self.first).astype(np.int64), score, self.weights[1])
+        return estimate(draws, len(score), smaller, share=True)
 
     def _found(self, draws: Draws, rate: float) -> dict[str, Any]:
         """A true positive rate; it rests on the false alarms that set its threshold, and is never surely 0."""
