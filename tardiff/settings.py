@@ -315,7 +315,8 @@ class EvaluateSettings:
     max_rows: int = 20000
     """Most rows of a split that judges learn from or predict; larger splits are thinned out by the seed. 0 takes all."""
     quick: bool = False
-    """Three seeds, ratio 1.0 only, trees and logistic regression, at most 4,000 rows, 500 attacked: a first look in under two minutes."""
+    """Three seeds, ratio 1.0 only, trees and logistic regression, at most 4,000 rows, 500 attacked: a first look in under two minutes. With
+    --run, one small reference model (up to a quarter of the generator's training time) where there are eight otherwise."""
     workers: int = 0
     """Processes that fit models side by side, each with one thread; 0 means as many as there are free cores."""
 

@@ -44,7 +44,8 @@ def evaluate(
             read without running it. docs/how-to/evaluate.md tells more.
         out: Folder to write metrics.json, table.txt, figures.json and figures to.
         test: Another dataset folder to test on: its test split, or its train split if it has no other.
-        run: Pipeline folder of the generator, for membership attacks that see the model (likelihoods take minutes).
+        run: Pipeline folder of the generator, for membership attacks by reference models, which take up to eight times as long as its
+            training did (with --quick a quarter of it).
         classifier: Classifier folder that guided it, as [NAME=]CLF, for attacks on its guidance rows; repeat for more.
         cache: Folder that keeps what is fitted for later evaluations, instead of OUT.partial, which goes when OUT is there.
         rules: YAML file of clinical rules that are checked besides the package's own, a line each, for instance

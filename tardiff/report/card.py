@@ -70,7 +70,8 @@ def _attacked(privacy: Privacy, drawn: list[str]) -> Iterator[str]:
         "control: held-out rows against held-out rows.\n"
     )
     yield "| of | attack | AUC | control | training rows found at 1 % false alarms |\n|---|---|---|---|---|"
-    for target, attacks in {"the weights": privacy.generator} | {name: privacy.sets[name].attacks for name in drawn}.items():
+    targets = {"the weights": privacy.generator, **{name: privacy.sets[name].attacks for name in drawn}}
+    for target, attacks in targets.items():
         for attack in attacks:
             if attack.members == "train":
                 hits = attack.tpr.get("0.01")

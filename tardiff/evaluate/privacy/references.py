@@ -106,7 +106,8 @@ class Attacker:
         ours |= {_of(name): self._distance(rows.take(slice(self.effort.samples))) for name, rows in self.sets.items()}
         said = [self._said(k, kept) for k in bar(range(self.effort.references), desc="reference models")]
         theirs = {what: np.stack([of[what] for of in said]) for what in ours}
-        for target, looked in {None: ["denoising", "charting"], **{name: [_of(name)] for name in self.sets}}.items():
+        targets: list[tuple[str | None, list[str]]] = [(None, ["denoising", "charting"]), *((name, [_of(name)]) for name in self.sets)]
+        for target, looked in targets:
             for what in looked:
                 yield target, f"calibrated {what.split('/')[0]}", calibrated(ours[what], theirs[what])
             if len(said) >= ENOUGH:
