@@ -83,8 +83,9 @@ class TrainSettings:
     gradient_clip: float = 1.0
     """Largest gradient norm (with --epsilon: of each row)."""
     epsilon: float | None = None
-    """Train by DP-SGD: no training row more or less changes the odds of any weights by more than e^epsilon, and --delta. It covers
-    both networks, and nothing else that is taken from the rows (docs/explanation/reliability.md). Needs 'tardiff[dp]'."""
+    """Train by DP-SGD: no training row more or less changes the odds of any folder by more than e^epsilon, and --delta. Noisy gradients
+    are all that is taken from training rows; the rest of the folder is of validation rows, which are not protected
+    (docs/explanation/reliability.md). Needs 'tardiff[dp]'."""
     delta: float = 1e-5
     """Of differential privacy; below one over the number of training rows."""
     accumulate: int = 1

@@ -52,13 +52,18 @@ def fitted_on_train(data: Dataset, run: Path) -> Finding:
         raise TardiffError(f"{run}: neither a pipeline folder (card.json) nor a classifier folder (classifier.json)")
     trap = f"statistics in {CARDS[card]} {run.name}"
     made_from = _data_hash(run / card)
-    if made_from == data.unlabelled().manifest.content_hash:  # a generator that learnt without labels
-        data = data.unlabelled()
-    if made_from != data.manifest.content_hash:
+    if made_from in {form.manifest.content_hash for form in (data.unlabelled(), data.unlabelled().without_training_rows())}:
+        data = data.unlabelled()  # of a generator that learnt without labels
+    if made_from not in data.known_as():
         raise TardiffError(f"{run}: was made from another data set (data_hash in {card} is not its content_hash)")
-    if card == "card.json" and Card.load(run).adaptation:
+    about = Card.load(run) if card == "card.json" else None
+    if about and about.adaptation:
         return Finding(trap, "skip", "adapted from a generator of other data, of which it keeps a part")
     codec = Codec.load(run / "codec.json")
+    if about and about.privacy:
+        private = codec.digest() == Codec.fit(data.split("validation"), data.manifest).digest()
+        said = "fitted on the validation rows, as private training does" if private else "codec.json is not what the validation rows give"
+        return Finding(trap, "pass" if private else "fail", said)
     if codec.digest() == Codec.fit(data.train, data.manifest).digest():
         if card == "card.json" and StaticModel.load(run / "statics.json") != StaticModel.fit(data.train, data.manifest):
             return Finding(trap, "fail", "statics.json is not what the training rows give")

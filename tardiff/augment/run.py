@@ -66,7 +66,7 @@ def augment(
         made = [make(np.ones(len(data.train), bool), label, ())]
         return Augmented(augmented(data, made[0].rows, asdict(settings)), made, None)
     known = [folder.card.data_hash for folder in classifiers] + ([pipeline.card.data_hash] if pipeline else [])
-    if data.manifest.content_hash in known:
+    if data.known_as() & set(known):
         print("warning: --run or --classifier has learnt from the rows that judge here, which flatters its rows", file=sys.stderr)
     gate = gated(data, label, make, settings.batches, settings.seed)
     if not gate.made:

@@ -97,7 +97,7 @@ def sample(
         relabel=relabel,
         seed=seed,
         store=store,
-        kept_match=kept,
+        kept_match=None if generator.card.privacy else kept,  # it tells of training rows, without noise
     )
     describe(result.dataset.save(out), out)
     store.clear()

@@ -249,6 +249,16 @@ class Dataset:
         splits = {name: replace(split, label=np.zeros_like(split.label)) for name, split in self.splits.items()}
         return replace(Dataset(msgspec.structs.replace(self.manifest, task=UNLABELLED), splits).completed(), folder=self.folder)
 
+    def without_training_rows(self) -> "Dataset":
+        """The held-out rows, and of the manifest what does not count training rows."""
+        held = {name: split for name, split in self.splits.items() if name != "train"}
+        return Dataset(msgspec.structs.replace(self.manifest, attrition=(), account=msgspec.UNSET), held).completed()
+
+    def known_as(self) -> set[str]:
+        """Content hashes by which models know these rows: with labels or without, and, of private training, without training rows."""
+        forms = (self.completed(), self.unlabelled())
+        return {data.manifest.content_hash for form in forms for data in (form, form.without_training_rows())}
+
     def frame(self) -> pd.DataFrame:
         """Every known descriptor and every observed value as one row of a long table.
 

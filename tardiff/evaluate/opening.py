@@ -92,5 +92,5 @@ def check_made_from(what: str, data_hash: str, real: Dataset) -> None:
     Raises:
         TardiffError: `what` was not.
     """
-    if data_hash not in {data.manifest.content_hash for data in (real.completed(), real.unlabelled())}:
+    if data_hash not in real.known_as():
         raise TardiffError(f"{what} was made from another data set (its data_hash is not the content_hash of the real one)")

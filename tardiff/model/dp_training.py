@@ -1,10 +1,10 @@
 """Differentially private training steps (DP-SGD, arXiv 1607.00133), by Opacus.
 
-What they protect: the weights of the denoiser and of the charting model. One training row more or less changes the odds of any set of
-weights by at most e^epsilon (and delta). What they do not: the codec's quantiles, the shares of what is observed, the distribution of the
-descriptors, the class counts, the number of rows and the data set's hash, which are taken from the training rows as they are; a classifier
-that guides, with its guidance directions; and the discriminator and rewards of a refinement. The losses of training rows are kept in no
-folder. A row is a stay: a patient with k stays has k times the loss of privacy.
+One training row more or less changes the odds of any folder that training writes by at most e^epsilon (and delta). The weights of both
+networks carry the noise. Everything else is made of the settings, of the number of training rows, which is public, or of validation rows:
+the codec, the shares of what is observed, the descriptors' distribution, the class counts, the losses, the data set's hash. Validation
+rows are not protected. Neither are training rows from what is made of them by other means: a classifier that guides, the discriminator
+and rewards of a refinement, a privacy filter, an evaluation. A row is a stay: a patient with k stays has k times the loss of privacy.
 """
 
 import secrets
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from tardiff.base.distributed import world_size
 from tardiff.base.files import read_struct, write_struct
 from tardiff.base.noise import stream
+from tardiff.data.dataset import Dataset, Split
 from tardiff.errors import TardiffError
 from tardiff.settings import TrainSettings
 
@@ -37,6 +38,24 @@ class RowLosses(Protocol):
 
     def loss(self, unet: nn.Module, rows: Tensor, step: int) -> Tensor:
         """Of some rows at a step, [len(rows)]."""
+
+
+FEWEST_PUBLIC = 50
+
+
+def public_rows(data: Dataset) -> Split:
+    """The rows that describe a data set to whoever holds a privately trained generator: validation rows, which are not protected.
+
+    Raises:
+        TardiffError: there are too few.
+    """
+    rows = data.splits.get("validation")
+    if rows is None or len(rows) < FEWEST_PUBLIC:
+        raise TardiffError(
+            f"--epsilon needs {FEWEST_PUBLIC} validation rows, there are {0 if rows is None else len(rows)}: quantiles, descriptors and "
+            "class counts are taken from them, and nothing but noisy gradients from training rows"
+        )
+    return rows
 
 
 class Secret(msgspec.Struct, frozen=True):
@@ -89,8 +108,8 @@ class PrivateSteps:
         self.noise = noise_multiplier(settings.epsilon, settings.delta, self.sample_rate, settings.steps)
         self.model, self.optimizer = _wrapped(unet, optimizer, self.noise, settings)
 
-    def gradients(self, step: int) -> tuple[float, float]:
-        """Clipped, summed and noisy gradients; returns the mean loss of the rows and the gradients' norm."""
+    def gradients(self, step: int) -> tuple[None, float]:
+        """Clipped, summed and noisy gradients; returns their norm, and no loss, for that of training rows would carry no noise."""
         chosen = self.chosen(step)
         rows = chosen if len(chosen) else torch.zeros(1, dtype=torch.int64)
         self.optimizer.zero_grad()
@@ -100,7 +119,7 @@ class PrivateSteps:
         self.optimizer.generator = torch.Generator().manual_seed(int(stream("private noise", self.secret.key, step).integers(2**62)))
         self.optimizer.pre_step()
         norm = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
-        return float(losses.detach().mean()), float(norm)
+        return None, float(norm)
 
     def apply(self) -> None:
         """Follow the gradients."""

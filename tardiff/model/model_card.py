@@ -37,12 +37,12 @@ patient's descriptors, {conditioning}. Made with [tardiff](https://arxiv.org/abs
 |---|---|
 | source | {source} {version} |
 | task | {task}: {rule} |
-| training rows | {counts} |
+| {counted} | {counts} |
 | channels | {channels} |
 | grid | {steps} steps of {step_hours:g} h |
-| content hash | `{hash}` |
+| content hash{hashed} | `{hash}` |
 
-The folder holds no patient's record. It does hold statistics of the training rows (quantiles of every variable, in `codec.json`), and
+The folder holds no patient's record. It does hold statistics of the {counted} (quantiles of every variable, in `codec.json`), and
 the terms under which the data were given apply to what was learnt from them.
 
 {privacy}
@@ -102,7 +102,7 @@ def model_card(card: Card, codec: Codec) -> str:
         card: what the folder remembers of its training.
         codec: the space in which it draws.
     """
-    labelled = len(card.task.classes) > 1
+    labelled, private = len(card.task.classes) > 1, bool(card.privacy)
     losses = list(dict.fromkeys(name for entry in card.history for name in entry))
     return TEXT.format(
         task=escaped(card.task.name.replace("_", " ")),
@@ -114,7 +114,9 @@ def model_card(card: Card, codec: Codec) -> str:
         channels=escaped(", ".join(f"{c.name} ({c.unit})" if c.unit else c.name for c in codec.channels)),
         steps=codec.steps,
         step_hours=card.step_hours,
+        counted="validation rows" if private else "training rows",
         hash=card.data_hash,
+        hashed=" without training rows" if private else "",
         privacy=_privacy(card.privacy),
         settings=lines(sorted(card.settings.items())),
         loss_head=" | ".join(name.replace("_", " ") for name in losses),
@@ -134,11 +136,14 @@ def _privacy(facts: Mapping[str, float]) -> str:
     return (
         f"The weights of both networks were trained by DP-SGD: epsilon {facts['epsilon']:g} at delta {facts['delta']:g} for each stay "
         f"(noise multiplier {facts['noise_multiplier']:g}, sampling rate {facts['sample_rate']:g}, gradients clipped to "
-        f"{facts['gradient_clip']:g}, Renyi accountant). **Not covered**: the quantiles, grids and symbol shares in `codec.json` "
-        "and the descriptors' distribution, the class counts, the number of training rows (which the sampling rate tells), and the hash of "
-        "the data set (who knows all rows but one can test the last), which come from the training rows as they are; "
-        "any classifier that guides, its guidance directions, and samples that it has steered; the discriminator and rewards of a "
-        "refinement; choices made by looking at the data."
+        f"{facts['gradient_clip']:g}, Renyi accountant). Nothing else in this folder, as `tardiff train` wrote it, is of training rows. "
+        "**Public by declaration**: the settings and the data dictionary (channels, units, limits, categories), the number of training "
+        "rows (the batch size over the sampling rate), and the validation rows, which are not protected: their quantiles, grids and "
+        "symbol shares (`codec.json`, `charting/config.json`), descriptors (`statics.json`), class counts, losses and hash stand here. "
+        "**Not covered**: further stays of one patient, which add up; any classifier that guides, its guidance directions, and samples "
+        "that it has steered, labelled or chosen; the discriminator, rewards and checks of a refinement; samples that passed a privacy "
+        "filter; numbers of an evaluation, below too; that a training stopped because gradients were not finite; choices made by looking "
+        "at the data; noise drawn in floating point by a generator that is not a cryptographic one."
     )
 
 

@@ -28,7 +28,7 @@ from tardiff.errors import TardiffError
 from tardiff.model.card import FORMAT, Card
 from tardiff.model.charting import ChartingModel
 from tardiff.model.diffusion import TIMESTEPS, denoising_loss, diffuse, noise_schedule
-from tardiff.model.dp_training import PrivateSteps
+from tardiff.model.dp_training import PrivateSteps, public_rows
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.model.unet import TemporalUNet
 from tardiff.settings import TrainSettings
@@ -141,7 +141,7 @@ class Steps:
         rows = _batch(len(self.rows), self.settings, step)
         return rows[shard(len(rows))]
 
-    def gradients(self, step: int) -> tuple[float, float]:
+    def gradients(self, step: int) -> tuple[float | None, float]:
         """Gradients of the mean loss, clipped, one part of the rows after the other; returns that loss and the gradients' norm."""
         rows, total = self.chosen(step), 0.0
         self.optimizer.zero_grad()
@@ -180,8 +180,8 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
     """
     out = Path(out)
     refuse_existing(out)
-    codec = Codec.fit(data.train, data.manifest)
-    statics = StaticModel.fit(data.train, data.manifest)
+    described = data.train if settings.epsilon is None else public_rows(data)
+    codec, statics = Codec.fit(described, data.manifest), StaticModel.fit(described, data.manifest)
     training = NoisyRows(data.train, codec, statics, settings)
     held = data.splits.get("validation")
     validation = NoisyRows(held, codec, statics, settings) if held else None  # absent or empty
@@ -196,21 +196,25 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
     if (kept := checkpoint.load()) is not None:
         first, history = kept[1]["step"], kept[1]["history"]
         _unpack(kept[0], first, networks, ema, optimizer)
-    smooth = history[-1]["loss"] if history else 0.0
+    smooth = history[-1].get("loss", 0.0) if history else 0.0
     with bar(shown=progress, total=settings.steps, initial=first, desc="train", unit="step") as moved:
         for step in range(first, settings.steps):
             for group, peak in zip(optimizer.param_groups, PEAKS, strict=True):
                 group["lr"] = peak * settings.learning_rate * _rate(step, settings.steps)
             loss, norm = steps.gradients(step)
-            if not (loss < EXPLODED and math.isfinite(norm)):
-                raise TardiffError(_fault(loss, step, training.worst_channel(networks, steps.chosen(step), step), checkpoint))
+            if not (math.isfinite(norm) and (loss is None or loss < EXPLODED)):
+                worst = None if loss is None else training.worst_channel(networks, steps.chosen(step), step)
+                raise TardiffError(_fault(loss, step, worst, checkpoint))
             steps.apply()
             ema.step(networks.parameters())
-            smooth = 0.98 * smooth + 0.02 * loss if smooth else loss
+            shown = {"validation": _shown(history)}
+            if loss is not None:
+                smooth = 0.98 * smooth + 0.02 * loss if smooth else loss
+                shown = {"loss": f"{smooth:.3f}", **shown}
             moved.update()
-            moved.set_postfix(loss=f"{smooth:.3f}", validation=_shown(history), refresh=False)
+            moved.set_postfix(**shown, refresh=False)
             if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
-                history.append({"step": step + 1, "loss": smooth})
+                history.append({"step": step + 1} | ({} if loss is None else {"loss": smooth}))
                 if validation:
                     history[-1]["validation_loss"] = _validate(networks, ema, validation)
                 if main_process():
@@ -219,8 +223,6 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
 
     ema.copy_to(networks.parameters())
     networks = networks.cpu().eval()
-    if settings.epsilon is not None:  # losses of training rows carry no noise
-        history = [{name: value for name, value in entry.items() if name != "loss"} for entry in history]
     card = training_card(data, settings, history, steps.finish())
     pipeline = TarDiffPipeline(networks.unet, networks.charting, noise_schedule(), codec, statics, card)
     pipeline.save_pretrained(out)
@@ -229,8 +231,10 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
     return pipeline
 
 
-def _fault(loss: float, step: int, channel: str, checkpoint: Checkpoint) -> str:
+def _fault(loss: float | None, step: int, channel: str | None, checkpoint: Checkpoint) -> str:
     kept = f"; the last good checkpoint is kept in {checkpoint.folder.name}" if checkpoint.path.exists() else ""
+    if loss is None:
+        return f"train: the gradients are not finite at step {step}: start again with a smaller --learning-rate and another --out{kept}"
     return (
         f"train: the loss is {loss:.3g} at step {step}, and the prediction is furthest off in channel {channel}: look at its unit and "
         f"limits (`tardiff audit`), or start again with a smaller --learning-rate or --gradient-clip and another --out{kept}"
@@ -263,7 +267,7 @@ def charting_sizes(settings: TrainSettings) -> tuple[int, int]:
 
 
 def training_card(data: Dataset, settings: Any, history: list[dict[str, float]], privacy: dict[str, float] | None = None) -> Card:
-    """What the pipeline folder remembers of this training.
+    """What the pipeline folder remembers of this training; of a private one nothing that is counted or hashed on training rows.
 
     Raises:
         TardiffError: the data set is no longer what it was when it was opened.
@@ -274,10 +278,10 @@ def training_card(data: Dataset, settings: Any, history: list[dict[str, float]],
         format=FORMAT,
         source=manifest.source,
         source_version=manifest.source_version,
-        data_hash=manifest.content_hash,
+        data_hash=(data.without_training_rows() if privacy else data).manifest.content_hash,
         task=manifest.task,
         step_hours=manifest.step_hours,
-        class_counts=manifest.splits["train"].classes,
+        class_counts=manifest.splits["validation" if privacy else "train"].classes,
         settings=plain(settings),
         history=tuple(history),
         privacy=privacy or {},

@@ -193,7 +193,8 @@ def _attacked(evaluation: ReportInput) -> Iterator[Sentence]:
             by_target.setdefault(target, []).append((attack.auc.low, attack))
     for target, found in by_target.items():
         _, strongest = max(found, key=itemgetter(0))
-        leak = side(strongest.auc, 0.5) > 0
+        strangers = strongest.control.value if strongest.control else None
+        leak = side(strongest.auc, max(0.5, strangers or 0.5)) > 0
         control = f" (strangers against strangers {shown(strongest.control)})" if strongest.control else ""
         the = f"the strongest of {len(found)} attacks" if len(found) > 1 else "the one attack"
         low = "".join(f", TPR {shown(tpr)} at {float(rate):.1%} FPR" for rate, tpr in strongest.tpr.items() if tpr)

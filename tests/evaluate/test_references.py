@@ -121,7 +121,7 @@ def patients(tmp_path_factory):
     return Dataset(whole.manifest, few).completed()
 
 
-SMALL = TrainSettings(steps=400, batch_size=48, widths=(32, 32), blocks=1, ema_decay=0.98, validate_every=400)
+SMALL = TrainSettings(steps=700, batch_size=64, widths=(32, 64), blocks=1, ema_decay=0.98, validate_every=700)
 
 
 def attacked(data, pipeline, settings=QUICK):
@@ -138,10 +138,9 @@ def attacked(data, pipeline, settings=QUICK):
 def test_a_generator_that_learnt_by_heart_is_found(patients, tmp_path):
     found = attacked(patients, train(patients, tmp_path / "run", SMALL, progress=False))
     for name in ("calibrated denoising", "calibrated charting"):
-        assert found[name]["auc"]["value"] > 0.75, name
-        assert found[name]["auc"]["low"] > 0.7, name
-        assert found[name]["control"]["low"] < 0.5 < found[name]["control"]["high"], name
-    assert found["calibrated denoising"]["tpr"]["0.01"]["low"] > 0.05
+        assert found[name]["auc"]["low"] > max(0.75, found[name]["control"]["high"]), name
+        assert found[name]["tpr"]["0.01"]["low"] > 0.1, name
+    assert found["calibrated distance of samples"]["auc"]["value"] > 0.53
 
 
 @pytest.mark.slow
@@ -160,6 +159,10 @@ def test_a_private_generator_is_not_accused(patients, tmp_path):
 
 
 def assert_unknown(found):
-    for name, attack in found.items():
-        assert attack["auc"]["low"] <= 0.5, (name, attack["auc"])
+    """No attack by reference models tells members from strangers better than strangers of one split from those of another."""
+    calibrated = {name: attack for name, attack in found.items() if name.startswith("calibrated")}
+    assert len(calibrated) == 3
+    for name, attack in calibrated.items():
+        assert attack["auc"]["low"] <= max(0.5, attack["control"]["value"]), (name, attack["auc"], attack["control"])
+        assert attack["auc"]["value"] < 0.57, (name, attack["auc"])
         assert attack["tpr"]["0.01"]["low"] <= 0.01, (name, attack["tpr"])

@@ -1,21 +1,27 @@
 """Differentially private training: the closed form of a step, its noise, its accountant, its secret."""
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from opacus.accountants import RDPAccountant
+from safetensors import safe_open
 
+from tardiff.audit.run import fitted_on_train
 from tardiff.data.codec import Codec
+from tardiff.data.dataset import Dataset
 from tardiff.data.statics import StaticModel
 from tardiff.errors import TardiffError
+from tardiff.evaluate.opening import check_made_from
 from tardiff.model import dp_training as private
 from tardiff.model import training
 from tardiff.model.dp_training import PrivateSteps, noise_multiplier
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.settings import TrainSettings
-from tests.conftest import tiny_training
+from tests.conftest import make_split, tiny_training
 
 
 def private_training(**changes):
@@ -90,6 +96,8 @@ def test_a_run_resumes_with_its_secret_and_then_forgets_it(toy, tmp_path, monkey
     with pytest.raises(KeyboardInterrupt):
         training.train(toy[1], tmp_path / "run", private_training(), progress=False)
     assert json.loads((tmp_path / "run.partial" / "secret.json").read_text()) == {"key": 776655443322}
+    with safe_open(tmp_path / "run.partial" / "checkpoint.safetensors", "pt") as kept:
+        assert [set(entry) for entry in json.loads(kept.metadata()["progress"])["history"]] == [{"step", "validation_loss"}] * 2
     monkeypatch.undo()  # another secret would be drawn now
     resumed = training.train(toy[1], tmp_path / "run", private_training(), progress=False)
     for one, other in zip(straight.unet.parameters(), resumed.unet.parameters(), strict=True):
@@ -112,6 +120,54 @@ def test_a_run_resumes_with_its_secret_and_then_forgets_it(toy, tmp_path, monkey
 def test_what_cannot_be_private_is_refused(toy, tmp_path, changes, message):
     with pytest.raises(TardiffError, match=message):
         training.train(toy[1], tmp_path / "run", private_training(**changes), progress=False)
+
+
+def other_rows(data):
+    """The data set with other training patients: other values, charting, descriptors and labels, and as many."""
+    rows = make_split(len(data.train), 77, 50_000)
+    values = np.where(rows.mask == 1, rows.values * np.float32(1.1) + np.float32(0.25), np.nan)
+    changed = replace(rows, values=values, static=rows.static + 3, label=1 - rows.label)
+    return Dataset(data.manifest, {**data.splits, "train": changed}).completed()
+
+
+def public(folder):
+    """Every file of a folder as text or bytes, but weights, which carry the noise, and what follows from them: validation losses."""
+    found = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        if path.name == "card.json":
+            content = json.dumps(json.loads(content) | {"history": []}).encode()
+        if path.name == "README.md":
+            content = re.sub(rb"## Losses.*?## Intended use", b"", content, flags=re.DOTALL)
+        found[str(path.relative_to(folder))] = content
+    weights = {name for name in found if name.endswith(".safetensors")}
+    assert weights == {"unet/diffusion_pytorch_model.safetensors", "charting/diffusion_pytorch_model.safetensors"}
+    return {name: content for name, content in found.items() if name not in weights}
+
+
+def test_no_other_file_depends_on_training_rows(toy, tmp_path, capfd):
+    """Two trainings on quite different patients leave the same files, but for the weights: nothing else was taken from the rows."""
+    data, other = toy[1].completed(), other_rows(toy[1])
+    assert Codec.fit(data.train, data.manifest) != Codec.fit(other.train, other.manifest)
+    assert data.manifest.splits["train"].classes != other.manifest.splits["train"].classes
+    for name, rows in (("one", data), ("other", other)):
+        training.train(rows, tmp_path / name, private_training(steps=2))
+    one, two = public(tmp_path / "one"), public(tmp_path / "other")
+    assert {"README.md", "card.json", "codec.json", "statics.json", "charting/config.json", "unet/config.json"} <= one.keys()
+    assert one == two
+    assert not list(tmp_path.glob("*.partial"))
+    assert "loss=" not in capfd.readouterr().err
+    card = TarDiffPipeline.from_pretrained(tmp_path / "one").card
+    assert card.class_counts == data.manifest.splits["validation"].classes
+    assert [set(entry) for entry in card.history] == [{"step", "validation_loss"}]
+    check_made_from("--run", card.data_hash, data)
+    check_made_from("--run", card.data_hash, other)
+    assert fitted_on_train(data, tmp_path / "one").status == "pass"
+
+
+def test_validation_rows_are_needed(toy, tmp_path):
+    with pytest.raises(TardiffError, match="--epsilon needs 50 validation rows, there are 0"):
+        training.train(Dataset(toy[1].manifest, {"train": toy[1].train}).completed(), tmp_path / "run", private_training(), progress=False)
 
 
 def test_without_epsilon_the_card_says_so(run):
