@@ -141,7 +141,7 @@ class Steps:
         rows = _batch(len(self.rows), self.settings, step)
         return rows[shard(len(rows))]
 
-    def gradients(self, step: int) -> tuple[float | None, float]:
+    def gradients(self, step: int) -> tuple[float, float]:
         """Gradients of the mean loss, clipped, one part of the rows after the other; returns that loss and the gradients' norm."""
         rows, total = self.chosen(step), 0.0
         self.optimizer.zero_grad()

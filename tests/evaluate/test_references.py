@@ -75,7 +75,7 @@ def test_a_quick_attack_costs_a_quarter_of_the_training(tmp_path, monkeypatch):
         return forward(self, x_t, *arguments)
 
     monkeypatch.setattr(TemporalUNet, "forward", counted)
-    pipeline = train(data, tmp_path / "run", tiny_training(TrainSettings, steps=80), progress=False)
+    pipeline = train(data, tmp_path / "run", tiny_training(TrainSettings, steps=90, batch_size=64), progress=False)
     training, spent[0] = spent[0], 0
     synthetic = Dataset(data.manifest, {"train": data.split("test")})
     found = privacy(data, {"a": synthetic}, pipeline.codec, replace(QUICK, attack_rows=20), pipeline)

@@ -9,6 +9,7 @@ import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from math import ceil
 from pathlib import Path
 
 import msgspec
@@ -35,6 +36,8 @@ PASSES = 80
 """Over the reference rows, in training, at most: with more, a reference knows its own rows by heart and all others badly."""
 BACKWARD = 3
 """Cost of a row in training, in evaluations of the network."""
+CHUNK = 64
+"""Rows that the network evaluates together, however few are asked for."""
 
 Told = dict[str, Statistics]
 """What one model says of the rows of a trial: `denoising` and `charting` by its weights, `distance/SET` by its samples."""
@@ -71,9 +74,9 @@ class Effort:
         if not quick:
             return cls(8, min(settings.steps, passes), batch_size, 8, 2000)
         budget = BACKWARD * settings.steps * settings.batch_size / 4
-        rows = 2 * len(TIMESTEPS) * len(trial.rows)
+        rows = 2 * len(TIMESTEPS) * CHUNK * ceil(len(trial.rows) / CHUNK)
         steps = max(1, min(int(budget / 2 / BACKWARD / batch_size), passes))
-        return cls(1, steps, batch_size, max(1, min(8, int(budget / 4 / rows))), max(10, min(2000, int(budget / 4 / SAMPLER.steps))))
+        return cls(1, steps, batch_size, max(1, min(8, int(budget / 4 / rows))), max(CHUNK, min(2000, int(budget / 4 / SAMPLER.steps))))
 
 
 @dataclass(frozen=True)
