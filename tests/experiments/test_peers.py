@@ -315,6 +315,16 @@ def test_tardiff_and_what_augments_are_judged_from_end_to_end(tmp_path):
         lab.result(replace(tiny, function="not_there"), "defaults", 0)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["guided", "published", "policy"])
+def test_each_of_tardiffs_rows_makes_labelled_stays(way, tmp_path):
+    lab = Lab(without_descriptors(make_dataset(rows=80)), "toy", tmp_path, tmp_path / "none", 4.0)
+    tiny = {} if way == "policy" else {"widths": (8, 8), "blocks": 1, "batch_size": 16, "steps": 20}
+    samples, _ = lab.fitted(Peer("", "tardiff", way, fixed=tiny), "defaults", 4.0, 0)
+    assert np.array_equal(samples.train.label, lab.labels(0))
+    assert 0.1 < samples.train.mask.mean() < 0.99
+
+
 def test_descriptors_go_and_nothing_else(real):
     data = make_dataset(rows=40)
     bare = without_descriptors(data)

@@ -23,6 +23,7 @@ from experiments.peers.records import Records
 from experiments.peers.worker import Sampler
 from tardiff.base.noise import row_seeds
 from tardiff.classifier.folder import fit_classifier
+from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset
 from tardiff.data.holdout import with_held_out
 from tardiff.model.pipeline import TarDiffPipeline
@@ -55,7 +56,7 @@ def unguided(train: Records, clock: Clock, seed: int, **setting: Any) -> Sampler
 def guided(train: Records, clock: Clock, seed: int, **setting: Any) -> Sampler:
     """The classifier first, and a generator in the time that is left; the default guide, whose strength is matched while it samples."""
     data = opened(train)
-    classifier = fit_classifier(with_held_out(data, seed), ClassifierSettings(seed=seed))
+    classifier = fit_classifier(with_held_out(data, seed), ClassifierSettings(seed=seed), codec=Codec.fit(data.train, data.manifest))
     generator = affordable(data, clock, clock.left(), training(setting, seed))
 
     def sample(label: NDArray[np.int64]) -> Records:
@@ -67,7 +68,8 @@ def guided(train: Records, clock: Clock, seed: int, **setting: Any) -> Sampler:
 def published(train: Records, clock: Clock, seed: int, **setting: Any) -> Sampler:
     """The rule of TarDiff's release, on tardiff's generator and a GRU of 32 units."""
     data = opened(train)
-    classifier = fit_classifier(with_held_out(data, seed), ClassifierSettings(architecture="gru", width=32, seed=seed))
+    settings = ClassifierSettings(architecture="gru", width=32, seed=seed)
+    classifier = fit_classifier(with_held_out(data, seed), settings, codec=Codec.fit(data.train, data.manifest))
     generator = affordable(data, clock, clock.left(), training(setting, seed))
     guide = published_guide(classifier, data.train)
 
