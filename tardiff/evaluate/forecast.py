@@ -46,6 +46,8 @@ class Forecaster(nn.Module):
     def forward(self, seen: Tensor) -> Tensor:
         """Rows as `Codec.encode` shows them, [b, 2 C, t], to normal scores of steps 1 .. t - 1, [b, C, t - 1]."""
         past = seen[..., :-1]
+        if past.shape[-1] == 0:  # a record of one step has no next one
+            return past.chunk(2, dim=1)[0]
         hidden, _ = self.gru(rearrange(past, "b c t -> b t c"))
         return past.chunk(2, dim=1)[0] + rearrange(self.head(hidden), "b t c -> b c t")
 
@@ -113,7 +115,8 @@ def train_forecaster(train: Rows, validation: Rows, seed: int) -> Forecaster:
         optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE)
         seen = torch.tensor(train.seen)
         best, state, since = np.inf, model.state_dict(), 0
-        for _ in range(max(FEWEST_EPOCHS, ceil(STEPS * BATCH / len(seen)))):
+        epochs = max(FEWEST_EPOCHS, ceil(STEPS * BATCH / len(seen))) if seen.shape[-1] > 1 else 0
+        for _ in range(epochs):
             for rows in torch.randperm(len(seen)).split(BATCH):
                 error, count = _errors(model, seen[rows])
                 optimizer.zero_grad()

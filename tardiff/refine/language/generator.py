@@ -22,7 +22,9 @@ from tardiff.refine.language.grammar import Grammar
 from tardiff.refine.language.model import LanguageModel
 
 FEW = 8
-"""Rows that a large model reads at once."""
+"""Rows that a large model reads at once for their probability, whose gradient takes memory."""
+MORE = 32
+"""Rows that it writes at once."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,11 @@ class Writer:
         """Rows read at once, always so many: a row's bits never depend on what else is asked for."""
         return FEW if self.model.large else chunk_rows(self.device)
 
+    @property
+    def written_at_once(self) -> int:
+        """Rows written at once, likewise."""
+        return MORE if self.model.large else chunk_rows(self.device)
+
     def orders(self, seeds: Sequence[int], fields: int) -> NDArray[np.int64]:
         """The first so many fields of each row in an order of its own, [N, fields]."""
         return uniform("field order", seeds, 0, (fields,)).argsort(dim=1).numpy()
@@ -75,10 +82,10 @@ class Writer:
             progress: title of a progress bar; None shows none.
         """
         order = self.orders(seeds, len(self.grammar.fields) if fields is None else fields)
-        parts = []
-        with bar(range(0, len(label), self.chunk), shown=progress is not None, desc=progress, unit=f"{self.chunk} rows") as moved:
+        parts, chunk = [], self.written_at_once
+        with bar(range(0, len(label), chunk), shown=progress is not None, desc=progress, unit=f"{chunk} rows") as moved:
             for first in moved:
-                rows = np.arange(first, first + self.chunk).clip(max=len(label) - 1)  # padded by the last row
+                rows = np.arange(first, first + chunk).clip(max=len(label) - 1)  # padded by the last row
                 parts.append(self._draw(label[rows], order[rows], [seeds[row] for row in rows]))
         tokens, nodes, choice = (torch.cat(part)[: len(label)] for part in zip(*parts, strict=True))
         return Written(tokens, nodes, choice)

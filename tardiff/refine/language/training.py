@@ -157,7 +157,7 @@ class Tuning:
         self._gradient(self.train, batch, 0)
         self.optimizer.zero_grad()
         step = time.perf_counter() - begin
-        begin, few = time.perf_counter(), self.writer.chunk
+        begin, few = time.perf_counter(), self.writer.written_at_once
         self.writer.draw(np.resize(self.train.label, few), row_seeds(self.seed, range(few)))
         minute = 60 * few / (time.perf_counter() - begin)
         return (
