@@ -84,8 +84,9 @@ def adapt(
 ) -> None:
     """Adapt a generator that was trained elsewhere to a hospital of 100 to 5,000 stays, and write another pipeline folder.
 
-    Distributions of single variables are fitted anew; small changes to the networks learn how local records run. No label of the
-    local stays is learnt from, so the label's effect stays as RUN has it. What local validation rows do not find better is not written.
+    Distributions of single variables are fitted anew; small changes to the networks learn how local records run, without their label. The
+    label's effect stays as RUN has it, unless there are enough local rows of each class and validation rows tell another. What they do not
+    find better is not written.
     Interrupted, the same command goes on from OUT.partial and ends in the same weights.
 
     For instance:
@@ -112,7 +113,8 @@ def adapt(
     facts = adapt(pipeline, Dataset.load(data), out, settings).card.adaptation
     kept = f"networks of step {facts['steps_kept']}" if facts["steps_kept"] else "networks as they were, because no step made them better"
     maps = ", ".join(facts["new_value_maps"]) or "none"
-    print(f"{out}: {kept}, loss {facts['loss_before']:.3f} before and {facts['loss_after']:.3f} after; new distributions of {maps}")
+    losses = f"loss {facts['loss_before']:.3f} before and {facts['loss_after']:.3f} after"
+    print(f"{out}: {kept}, {losses}; new distributions of {maps}; the label's effect is {facts['label_effect']}")
 
 
 def _read_policy_settings(file: Path | None) -> PolicySettings:

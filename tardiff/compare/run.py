@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +145,11 @@ def opened_ladder(data: Dataset, settings: CompareSettings, sites: SiteSettings,
         raise InputError(
             "--from-classifier: reads another space or serves another task than --from; fit it on the rows that --from was trained on"
         )
-    data = arranged(padded(data, run.codec.channels, run.statics.statics, "DATA").data, run.form, "DATA", "--from")
+    known = padded(data, run.codec.channels, run.statics.statics, "DATA")
+    for unshared, what in ((known.lacking, "has no value in DATA"), (known.left_out, "of DATA is unknown to --from and left out")):
+        if unshared:
+            print(f"warning: {', '.join(unshared)} {what}", file=sys.stderr)
+    data = arranged(known.data, run.form, "DATA", "--from")
     real = None if sent.real is None else arranged(sent.real, run.form, "--from-data", "--from").train
     judged = _judged(data, settings)
     names = ["train", *(["validation"] if settings.on == "test" and "validation" in data.splits else [])]
@@ -165,9 +170,11 @@ def opened_ladder(data: Dataset, settings: CompareSettings, sites: SiteSettings,
         real=real,
         sites=sites,
     )
-    fewest = round(float(np.bincount(local.label, minlength=2).min()) * ladder.budget / len(local))
-    if fewest < 2:
-        raise InputError(f"--local {ladder.budget}: has {fewest} rows of the rarer class; two are needed to choose by")
+    for seed in seeds_of(settings):
+        rows = ladder.local("local", seed)
+        fewest = min(len(np.unique(local.subject_id[rows[local.label[rows] == c]])) for c in range(2))
+        if fewest < 2:
+            raise InputError(f"--local {ladder.budget}: has {fewest} patients of the rarer class; two are needed to choose by")
     return ladder
 
 

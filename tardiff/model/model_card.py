@@ -154,8 +154,8 @@ def _adaptation(facts: Mapping[str, Any]) -> str:
     return f"""
 ## Adaptation
 
-It learnt elsewhere, with the settings and losses above, and was then adapted to the training data above (`tardiff adapt`). No label
-was learnt from in the second training, so its effect is that of the first source.
+It learnt elsewhere, with the settings and losses above, and was then adapted to the training data above (`tardiff adapt`).
+`label_effect` says whose effect of the label it has: without enough local rows to tell another, that of the first source.
 
 | | |
 |---|---|

@@ -14,6 +14,7 @@ from tardiff.classifier.folder import ClassifierFolder
 from tardiff.data.codec import Codec
 from tardiff.data.contract import arranged
 from tardiff.data.dataset import Dataset
+from tardiff.data.padding import padded
 from tardiff.errors import TardiffError
 from tardiff.guidance.build import served_task
 from tardiff.model.pipeline import RecordGenerator, TarDiffPipeline
@@ -25,6 +26,7 @@ from tardiff.refine.ppo import LossWeights
 from tardiff.refine.settings import DiscriminatorSettings, PPOSettings, RefineSettings
 from tardiff.refine.trajectories import DiffusionGenerator
 from tardiff.refine.validation_checks import CheckResult
+from tardiff.synthesis.run import in_its_space
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def refine(
 
     Args:
         pipeline: the base, a diffusion pipeline or a language model of rows; it is left as it is.
-        data: what it was trained on; validation rows check.
+        data: what it was trained on, or adapted to; validation rows check.
         out: folder to write.
         settings: rewards, length, checks.
         ppo: the updates.
@@ -67,8 +69,13 @@ def refine(
     settings, ppo, discriminator = settings or RefineSettings(), ppo or PPOSettings(), discriminator or DiscriminatorSettings()
     out = Path(out)
     refuse_existing(out)
-    data = arranged(pipeline.reads(data if pipeline.labelled else data.unlabelled()), pipeline.form, "--data", "RUN")
-    _check_match(pipeline, data, classifier)
+    given = data.manifest.content_hash
+    data = pipeline.reads(data if pipeline.labelled else data.unlabelled())
+    if pipeline.card.adaptation:  # it may have variables that its local rows lack, and they some that it has not
+        data = padded(data, pipeline.codec.channels, pipeline.statics.statics, "--data").data
+    data = arranged(data, pipeline.form, "--data", "RUN")
+    classifier = in_its_space(classifier, pipeline) if classifier is not None else None
+    _check_match(pipeline, given, data, classifier)
     if isinstance(pipeline, LanguagePipeline):
         ppo = replace(ppo, share=1.0)
     average = _copy(pipeline)
@@ -119,13 +126,15 @@ def refine(
     return Refined(average, best.iteration, best.check)
 
 
-def _check_match(pipeline: RecordGenerator, data: Dataset, classifier: ClassifierFolder | None) -> None:
-    """The data are those that the generator learnt, and the classifier reads its space.
+def _check_match(pipeline: RecordGenerator, given: str, data: Dataset, classifier: ClassifierFolder | None) -> None:
+    """The data, whose hash was `given`, are those that the generator learnt last, and the classifier reads its space.
 
     Raises:
         TardiffError: they are not.
     """
-    if Codec.fit(data.train, data.manifest).digest() != pipeline.codec.digest():
+    if pipeline.card.adaptation and given != pipeline.card.data_hash:
+        raise TardiffError("--data is not the data set that the generator was adapted to; give that one")
+    if not pipeline.card.adaptation and Codec.fit(data.train, data.manifest).digest() != pipeline.codec.digest():
         raise TardiffError("--data is not the data set that the generator was trained on (its codec differs); give that one")
     if classifier is not None:
         if not pipeline.labelled:

@@ -86,6 +86,18 @@ def test_without_the_other_sites_rows_nothing_of_them_is_asked(local, sent, tmp_
     assert any("they need --from-data" in line for line in result["remarks"])
 
 
+def test_what_the_sites_do_not_share_is_said(local, sent, tmp_path, capsys):
+    empty = {name: replace(split, values=hidden(split.values, np.nan), mask=hidden(split.mask, 0)) for name, split in local.splits.items()}
+    ladder(Dataset(local.manifest, empty).completed(), sent, tmp_path)
+    assert "warning: gcs has no value in DATA" in capsys.readouterr().err
+
+
+def hidden(array, value):
+    array = array.copy()
+    array[:, 3] = value
+    return array
+
+
 def test_budgets_are_nested_and_keep_the_share_of_positives(local, sent, tmp_path):
     found = ladder(local, sent, tmp_path)
     whole = set(found.local("local@200", 5))
@@ -220,6 +232,9 @@ def test_what_does_not_fit_is_one_line(local, toy, run, clf, sent, tmp_path):
 
     refused("--local 300: DATA has 200 rows in train and validation", sites=SiteSettings(local=300))
     refused("--local 161: DATA has 160 rows", settings=replace(QUICK, on="validation"), sites=SiteSettings(local=161))
+    rare = local.train.take(np.concatenate([np.flatnonzero(local.train.label == 0), np.flatnonzero(local.train.label == 1)[:1]]))
+    lonely = Dataset(local.manifest, {**local.splits, "train": rare}).completed()
+    refused("--local .*: has 1 patients of the rarer class", lonely, replace(QUICK, on="validation"), SiteSettings())
     other = replace(clf[1], codec=make_codec())
     refused("--from-classifier: reads another space", of=replace(sent, classifier=other))
     with pytest.raises(TardiffError, match=r"--methods adapted: unknown .*--from is needed for adapted"):

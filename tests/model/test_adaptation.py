@@ -1,5 +1,6 @@
 """A generator that travels: what it takes from a local hospital, and what it keeps."""
 
+import copy
 from dataclasses import replace
 
 import msgspec
@@ -11,7 +12,7 @@ from tardiff.base.noise import row_seeds
 from tardiff.cli import main
 from tardiff.data.dataset import Channel, Dataset, Static, Task
 from tardiff.errors import TardiffError
-from tardiff.model import adaptation
+from tardiff.model import local_search
 from tardiff.model.adaptation import adapt
 from tardiff.model.low_rank import Changed
 from tardiff.model.pipeline import TarDiffPipeline
@@ -19,6 +20,7 @@ from tardiff.settings import AdaptSettings, SamplerSettings
 from tests.conftest import make_dataset, make_split
 
 FEW = AdaptSettings(steps=30, batch_size=32, validate_every=15)
+LABELS = AdaptSettings(steps=60, batch_size=32, validate_every=30, learning_rate=1e-2)
 NONE = AdaptSettings(steps=1, batch_size=8, learning_rate=1e-9)
 """Changes too small to be better."""
 
@@ -97,13 +99,13 @@ def test_what_moves_all_labels_alike_costs_nothing_and_what_moves_one_costs_its_
     changed = Changed(Line(), rank=1, seed=0)
     arguments = torch.zeros(4, 1, 1), None, torch.full((4,), 2), None, torch.ones(4, 1, 1, dtype=torch.int64), None
     torch.nn.init.constant_(changed.changes["line/bias/change"], 3.0)
-    assert adaptation.SameEffect(changed, 2)(*arguments)[1].tolist() == [7] * 4
+    assert local_search.SameEffect(changed, 2)(*arguments)[1].tolist() == [7] * 4
     torch.nn.init.constant_(changed.changes["line/weight/left"], 0.5)
     torch.nn.init.constant_(changed.changes["line/weight/right"], 1.0)
-    v, penalised = adaptation.SameEffect(changed, 2)(*arguments)
+    v, penalised = local_search.SameEffect(changed, 2)(*arguments)
     torch.testing.assert_close(v, changed(*arguments)[0])
     moved = torch.tensor([0.5 * -2, 0.5 * -1] * 2)
-    torch.testing.assert_close(penalised, 7 + adaptation.HELD * moved**2)
+    torch.testing.assert_close(penalised, 7 + local_search.HELD * moved**2)
 
 
 def test_a_hundred_rows_bring_a_shifted_mean_over_and_the_labels_effect_stays(run, tmp_path):
@@ -121,7 +123,8 @@ def test_a_hundred_rows_bring_a_shifted_mean_over_and_the_labels_effect_stays(ru
     assert "## Adaptation" in (tmp_path / "out" / "README.md").read_text()
 
 
-def test_rarer_charting_is_learnt_without_labels_and_the_labels_effect_stays(run, tmp_path):
+def test_rarer_charting_is_learnt_without_labels_and_the_labels_effect_stays(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(local_search, "FEWEST_OF_A_CLASS", {"train": 1000})
     local = hospital(charted=0.4)
     adapted = adapt(run[1], local, tmp_path / "out", FEW, progress=False)
     facts = adapted.card.adaptation
@@ -135,6 +138,40 @@ def test_rarer_charting_is_learnt_without_labels_and_the_labels_effect_stays(run
     assert torch.equal(weights(again), weights(adapted))
 
 
+def test_another_effect_of_the_label_is_learnt_where_local_rows_tell_it(run, tmp_path):
+    """The dying have the slow hearts here."""
+    local = hospital(rows=160, validation=80)
+    opposite = {name: replace(split, label=1 - split.label) for name, split in local.splits.items()}
+    adapted = adapt(run[1], Dataset(local.manifest, opposite).completed(), tmp_path / "opposite", LABELS, progress=False)
+    assert adapted.card.adaptation["label_effect"] == "of local rows"
+    before, after = (np.diff(hearts_and_rate(pipeline)[0]) for pipeline in (run[1], adapted))
+    assert after < before - 5
+
+
+def test_private_generators_say_whom_they_do_not_cover(run, tmp_path, capsys):
+    private = copy.copy(run[1])
+    private.card = msgspec.structs.replace(run[1].card, privacy={"epsilon": 4.0, "delta": 1e-5})
+    adapted = adapt(private, hospital(rows=30, shift=20, validation=15), tmp_path / "out", NONE, progress=False)
+    assert "differential privacy of RUN covers its own rows" in capsys.readouterr().err
+    assert adapted.card.privacy == {}
+    assert adapted.card.adaptation["label_effect"] == "of the first source"  # with nine deaths no other one is looked for
+    assert adapted.card.adaptation["privacy_of_first_training"]["epsilon"] == 4.0
+
+
+def test_an_adapted_generator_is_refined_on_the_rows_that_it_was_adapted_to(run, clf, tmp_path):
+    from tardiff.refine import DiscriminatorSettings, PPOSettings, RefineSettings, refine
+
+    local = hospital(rows=60, shift=20, validation=60)
+    adapted = adapt(run[1], local, tmp_path / "adapted", NONE, progress=False)
+    settings = RefineSettings(iterations=1, rows=64, steps=3, check_every=1, check_rows=64, rewards="influence=1", allow_worse=True)
+    small = PPOSettings(update_epochs=1, minibatch_size=64), DiscriminatorSettings(width=8, updates=1, warm_up=1)
+    with pytest.raises(TardiffError, match="not the data set that the generator was adapted to"):
+        refine(adapted, hospital(rows=60, validation=60), tmp_path / "other", settings, *small, progress=False)
+    refined = refine(adapted, local, tmp_path / "refined", settings, *small, clf[1], progress=False)
+    assert refined.pipeline.codec.digest() == adapted.codec.digest() != run[1].codec.digest()
+    assert refined.pipeline.card.adaptation == adapted.card.adaptation
+
+
 def test_patients_like_the_sources_change_nothing(run, tmp_path):
     with pytest.raises(TardiffError, match="not written, because RUN as it is fits"):
         adapt(run[1], hospital(rows=60, validation=40), tmp_path / "out", NONE, progress=False)
@@ -144,14 +181,14 @@ def test_patients_like_the_sources_change_nothing(run, tmp_path):
 def test_interrupted_adaptation_ends_in_the_same_weights(run, tmp_path, monkeypatch):
     local, settings = hospital(rows=40, charted=0.4, validation=20), replace(FEW, steps=12, validate_every=4)
     straight = adapt(run[1], local, tmp_path / "straight", settings, progress=False)
-    gradients = adaptation.Steps.gradients
+    gradients = local_search.Steps.gradients
 
     def stop_at_10(self, step):
         if step == 10:
             raise KeyboardInterrupt
         return gradients(self, step)
 
-    monkeypatch.setattr(adaptation.Steps, "gradients", stop_at_10)
+    monkeypatch.setattr(local_search.Steps, "gradients", stop_at_10)
     with pytest.raises(KeyboardInterrupt):
         adapt(run[1], local, tmp_path / "out", settings, progress=False)
     assert {path.name for path in tmp_path.iterdir()} == {"straight", "out.partial"}
