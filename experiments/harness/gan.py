@@ -119,7 +119,7 @@ def train_gan(data: Dataset, card: Card, iterations: int, seed: int) -> GAN:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if (iteration + 1) % CHECK_EVERY == 0:
+        if (iteration + 1) % CHECK_EVERY == 0 or iteration + 1 == iterations:
             stopping.average.load_state_dict(network.state_dict())
             stopping.check(iteration + 1)
     assert stopping.best is not None
