@@ -10,6 +10,7 @@ from pathlib import Path
 from tyro.conf import OmitArgPrefixes
 
 from tardiff.commands.options import Out
+from tardiff.commands.screen import Verbose, close, verdict
 from tardiff.errors import TardiffError
 from tardiff.settings import ClassifierSettings, DemoSettings, EvaluateSettings, GuidanceSettings, TrainSettings
 
@@ -20,7 +21,7 @@ GUIDANCE = GuidanceSettings()
 EVALUATION = EvaluateSettings(quick=True)
 
 
-def demo(out: Out, settings: OmitArgPrefixes[DemoSettings] = DemoSettings()) -> None:
+def demo(out: Out, settings: OmitArgPrefixes[DemoSettings] = DemoSettings(), verbose: Verbose = False) -> None:
     """Run the six steps in a row, from records to a page that shows what guided samples are worth. Takes about five minutes.
 
     For instance:
@@ -39,6 +40,7 @@ def demo(out: Out, settings: OmitArgPrefixes[DemoSettings] = DemoSettings()) -> 
     from tardiff.synthesis import synthesise
 
     raw = _raw(settings)
+    print(f"six steps, about five minutes on two cores; everything goes into {out}", flush=True)
     with new_folder(out) as folder:
         with _step(1, f"prepare {settings.data}"):
             data = prepare(PrepareSettings(source=settings.data, raw=raw, out=folder / "data", seed=settings.seed))
@@ -62,10 +64,7 @@ def demo(out: Out, settings: OmitArgPrefixes[DemoSettings] = DemoSettings()) -> 
             figures = evaluation.evaluate(data, synthetic, replace(EVALUATION, seed=settings.seed))
             evaluation.write(figures, folder / "evaluation", data, synthetic)
         report(folder / "evaluation", folder / "index.html")
-    print("\n" + evaluation.table(figures))
-    for path in sorted(out.iterdir()):
-        print(f"  {path}")
-    print(f"\nlook at {out / 'index.html'}")
+    close([*map(verdict, evaluation.summary(figures)), f"look at {out / 'index.html'}"], evaluation.table(figures), verbose)
 
 
 def _raw(settings: DemoSettings) -> Path | None:
@@ -84,7 +83,6 @@ def _raw(settings: DemoSettings) -> Path | None:
 
 @contextmanager
 def _step(number: int, title: str) -> Iterator[None]:
-    print(f"[{number}/6] {title}", flush=True)
     start = time.perf_counter()
     yield
-    print(f"      {time.perf_counter() - start:.0f} s", flush=True)
+    print(f"[{number}/6] {title:<30} {time.perf_counter() - start:4.0f} s", flush=True)

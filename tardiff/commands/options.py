@@ -65,16 +65,24 @@ def by_name(option: str, items: tuple[str, ...]) -> dict[str, Path]:
     return named
 
 
-def describe(dataset: Any, path: str | Path) -> None:
-    """Print what a dataset folder holds."""
+def described(dataset: Any, path: str | Path) -> list[str]:
+    """What a dataset folder holds, line by line: its head, the rules of its cohort, its splits."""
     manifest = dataset.manifest
     kind = "synthetic, " if manifest.synthetic else ""
-    print(
+    lines = [
         f"{path}: {kind}{manifest.task.name} from {manifest.source} {manifest.source_version}, "
         f"{len(manifest.channels)} channels x {manifest.steps} steps of {manifest.step_hours:g} h"
-    )
+    ]
     for step in manifest.attrition:
-        print(f"  {step.stays:>8,} stays {step.subjects:>8,} patients  {step.rule}{'  [looks ahead]' if step.looks_ahead else ''}")
+        lines.append(f"  {step.stays:>8,} stays {step.subjects:>8,} patients  {step.rule}{'  [looks ahead]' if step.looks_ahead else ''}")
     for name, info in manifest.splits.items():
         counts = ", ".join(f"{n:,} {c}" for n, c in zip(info.classes, manifest.task.classes, strict=True))
-        print(f"  {name:<10} {info.rows:>8,} rows: {counts}")
+        lines.append(f"  {name:<10} {info.rows:>8,} rows: {counts}")
+    return lines
+
+
+def deciding(dataset: Any, lines: list[str]) -> list[str]:
+    """Of `described`, the first and the last rule and those that left somebody out."""
+    rules = dataset.manifest.attrition
+    kept = [k for k, rule in enumerate(rules) if k in (0, len(rules) - 1) or rule.stays < rules[k - 1].stays]
+    return [lines[0], *(lines[1 + k] for k in kept), *lines[1 + len(rules) :]]

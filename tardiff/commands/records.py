@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from data_prep.settings import PrepareSettings, SimulateSettings
-from tardiff.commands.options import Data, Out, describe
+from tardiff.commands.options import Data, Out, deciding, described
+from tardiff.commands.screen import Verbose, close, colour
 
 
-def prepare(settings: OmitArgPrefixes[PrepareSettings]) -> None:
+def prepare(settings: OmitArgPrefixes[PrepareSettings], verbose: Verbose = False) -> None:
     """Turn raw ICU records into a dataset folder.
 
     SOURCE is mimic-iv, eicu, physionet2012 or physionet2019 (PhysioNet/CinC Challenges), meds, yaib, table (any long table with
@@ -27,10 +28,14 @@ def prepare(settings: OmitArgPrefixes[PrepareSettings]) -> None:
     from data_prep import prepare
 
     dataset = prepare(settings)
-    describe(dataset, settings.out)
-    for account in dataset.manifest.account or ():
-        lost = "".join(f"; {count:,} {reason}" for reason, count in account.lost.items())
-        print(f"  {account.table}: {account.read:,} entries read, {account.kept:,} kept{lost}")
+    lines, account = described(dataset, settings.out), dataset.manifest.account or ()
+    every = []
+    for table in account:
+        lost = "".join(f"; {count:,} {reason}" for reason, count in table.lost.items())
+        every.append(f"  {table.table}: {table.read:,} entries read, {table.kept:,} kept{lost}")
+    read, kept = (sum(getattr(table, what) for table in account) for what in ("read", "kept"))
+    short = [f"  {read:,} entries read, {kept:,} kept; --verbose and manifest.json say table by table why the others were not"]
+    close(lines + every if verbose else [*deciding(dataset, lines), *(short if account else ())], verbose=verbose)
 
 
 def simulate(settings: OmitArgPrefixes[SimulateSettings]) -> None:
@@ -79,7 +84,9 @@ def variables(source: Annotated[Positional[str | None], arg(metavar="SOURCE")] =
     print(listing(load_concepts(concepts), source))
 
 
-def audit(data: Data, run: UseAppendAction[tuple[Path, ...]] = (), json: Path | None = None, seed: int = 0) -> None:
+def audit(
+    data: Data, run: UseAppendAction[tuple[Path, ...]] = (), json: Path | None = None, seed: int = 0, verbose: Verbose = False
+) -> None:
     """Look for leaks in a dataset folder: what would make a model look better than it is.
 
     Checks for patients in two splits, records that occur twice, values after the cutoff, statistics taken from test rows, rules
@@ -104,8 +111,11 @@ def audit(data: Data, run: UseAppendAction[tuple[Path, ...]] = (), json: Path | 
     findings = audit(data, run, seed)
     if json is not None:
         write_json(json, [asdict(finding) for finding in findings])
-    print(table(findings))
-    if any(finding.status == "fail" for finding in findings):
+    lines = table(findings).splitlines()
+    told = [line for line, finding in zip(lines, findings, strict=False) if verbose or finding.status != "ok"]
+    failed = any(finding.status == "fail" for finding in findings)
+    close([*told, *(lines[-2:-1] if told else ()), colour(lines[-1], "bad" if failed else "good")], verbose=verbose)
+    if failed:
         sys.exit(1)
 
 

@@ -8,6 +8,7 @@ from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 from tardiff.base.device import use_device
 from tardiff.base.distributed import main_process
 from tardiff.commands.options import Data, Device, Out, Threads, by_name, use_threads
+from tardiff.commands.screen import Verbose, close, verdict
 from tardiff.errors import TardiffError
 from tardiff.settings import CompareSettings, EvaluateSettings, SiteSettings
 
@@ -23,6 +24,7 @@ def evaluate(
     rules: Path | None = None,
     settings: OmitArgPrefixes[EvaluateSettings] = EvaluateSettings(),
     device: Device = "auto",
+    verbose: Verbose = False,
 ) -> None:
     """Measure what synthetic data sets are worth: utility (of subgroups, too), fidelity, what gives records away, and privacy.
 
@@ -75,8 +77,8 @@ def evaluate(
     evaluation.write(result, out, real_data, sets)
     if cache is None and main_process():
         Cache(partial).clear()
-    print(evaluation.table(result))
-    print(f"\nwritten to {out}")
+    where = f"{out}/table.txt has every figure; `tardiff report {out} --out report.html` draws them"
+    close([*map(verdict, evaluation.summary(result)), where], evaluation.table(result), verbose)
 
 
 def report(
@@ -148,6 +150,7 @@ def compare(
     settings: OmitArgPrefixes[CompareSettings] = CompareSettings(),
     sites: OmitArgPrefixes[SiteSettings] = SiteSettings(),
     threads: Threads = None,
+    verbose: Verbose = False,
 ) -> None:
     """Compare ways of training on imbalanced rows, on your own data: class weights, SMOTE, synthetic rows and others.
 
@@ -177,7 +180,7 @@ def compare(
     use_threads(threads)
     from tardiff.classifier.folder import ClassifierFolder
     from tardiff.compare.run import Sent, compare
-    from tardiff.compare.table import table
+    from tardiff.compare.table import summary, table
     from tardiff.data.dataset import Dataset
     from tardiff.model.pipeline import TarDiffPipeline
 
@@ -185,5 +188,7 @@ def compare(
     sent = None
     if other is not None and from_classifier is not None:
         sent = Sent(other, ClassifierFolder.load(from_classifier), Dataset.load(from_data) if from_data else None)
-    result = compare(Dataset.load(data), out, settings, generator, better, lambda line: print(line, flush=True), sent, sites)
-    print(f"\n{table(result)}\nwritten to {out}")
+    say = (lambda line: print(line, flush=True)) if verbose else (lambda line: None)
+    result = compare(Dataset.load(data), out, settings, generator, better, say, sent, sites)
+    where = f"{out}/table.txt has every figure, forest.png the picture"
+    close([*map(verdict, summary(result)), where], table(result), verbose)

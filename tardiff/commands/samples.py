@@ -10,7 +10,8 @@ from typing import Annotated, Any
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from tardiff.base.device import use_device
-from tardiff.commands.options import Data, Device, Out, Threads, describe, use_threads
+from tardiff.commands.options import Data, Device, Out, Threads, described, use_threads
+from tardiff.commands.screen import Verbose, close
 from tardiff.settings import AugmentSettings, GuidanceSettings, SamplerSettings, SelectionSettings
 
 
@@ -32,6 +33,7 @@ def sample(
     seed: int = 0,
     device: Device = "auto",
     threads: Threads = None,
+    verbose: Verbose = False,
 ) -> None:
     """Sample a synthetic data set, steered towards a classifier or not.
 
@@ -69,7 +71,8 @@ def sample(
     from tardiff.base.partial import partial_folder
     from tardiff.classifier.folder import ClassifierFolder
     from tardiff.data.dataset import Dataset
-    from tardiff.refine.load import described, load_generator
+    from tardiff.refine.load import described as with_descriptors
+    from tardiff.refine.load import load_generator
     from tardiff.synthesis import synthesise
     from tardiff.synthesis.sample_store import SampleStore
 
@@ -83,7 +86,7 @@ def sample(
     store = SampleStore(partial_folder(out), asked)
     generator = load_generator(run).to(on)
     result = synthesise(
-        described(generator, load_generator(descriptors).to(on)) if descriptors else generator,
+        with_descriptors(generator, load_generator(descriptors).to(on)) if descriptors else generator,
         n,
         classifier=[ClassifierFolder.load(path) for path in classifier],
         guidance=guidance,
@@ -99,24 +102,24 @@ def sample(
         store=store,
         kept_match=None if generator.card.privacy else kept,  # it tells of training rows, without noise
     )
-    describe(result.dataset.save(out), out)
+    lines = described(result.dataset.save(out), out)
     store.clear()
     if result.match is not None:
-        print(result.match)
-        if kept.exists():
-            print(f"({'measured before; read from' if known else 'kept in'} {kept})")
+        where = f" ({'measured before; read from' if known else 'kept in'} {kept})" if kept.exists() else ""
+        lines.append(f"{result.match.found}{where}")
     if result.dropped is not None:
-        print(result.dropped)
+        lines.append(str(result.dropped))
     moved = result.movement
     if moved is not None:
         peak = max(moved.steps, key=lambda record: record["ratio"])
-        print(
+        lines += [
             f"guidance moved the values by {moved.value:.3f} sd ({moved.rows} samples "
-            f"against unguided ones of the same seeds); the guide at most {peak['ratio']:.3f} of an update (step {peak['step']})"
-        )
-        print(f"decoding put {moved.repaired[0]:.2%} of the values back within limits or in order (unguided {moved.repaired[1]:.2%})")
+            f"against unguided ones of the same seeds); the guide at most {peak['ratio']:.3f} of an update (step {peak['step']})",
+            f"decoding put {moved.repaired[0]:.2%} of the values back within limits or in order (unguided {moved.repaired[1]:.2%})",
+        ]
         if moved.inert:
             print("warning: guidance is inert: raise --strength or --window", file=sys.stderr)
+    close(lines, str(result.match or ""), verbose)
 
 
 def diagnose(
@@ -172,6 +175,7 @@ def augment(
     run: Path | None = None,
     settings: OmitArgPrefixes[AugmentSettings] = AugmentSettings(),
     threads: Threads = None,
+    verbose: Verbose = False,
 ) -> None:
     """Fill up the rare classes of a training split with synthetic rows, which are marked as such, if that helps.
 
@@ -199,9 +203,13 @@ def augment(
     refuse_existing(out)
     folders = [ClassifierFolder.load(path) for path in classifier]
     result = augment(Dataset.load(data), settings, folders, TarDiffPipeline.from_pretrained(run) if run else None)
-    describe(result.data.save(out), out)
-    if result.gate is not None:
-        print(result.gate)
-    print(f"  {sum(len(made.rows) for made in result.made):,} of the training rows are synthetic (array `synthetic` of train.safetensors)")
-    for movement in (made.movement for made in result.made if made.movement is not None):
-        print(f"guidance moved the values by {movement.value:.3f} sd")
+    every = described(result.data.save(out), out)
+    made = [
+        f"  {sum(len(made.rows) for made in result.made):,} of the training rows are synthetic (array `synthetic` of train.safetensors)"
+    ]
+    moved = [made.movement.value for made in result.made if made.movement is not None]
+    if moved:
+        made.append(f"guidance moved the values by {', '.join(f'{value:.3f}' for value in moved)} sd")
+    gate = [] if result.gate is None else [str(result.gate)]
+    splits = every[-len(result.data.manifest.splits) :]
+    close([*(every if verbose else [every[0], *splits]), *made, *gate], verbose=verbose)

@@ -15,6 +15,7 @@ from tardiff.base.files import new_folder, refuse_existing, write_json
 from tardiff.base.ledger import Ledger
 from tardiff.base.noise import stream
 from tardiff.base.partial import claim, partial_folder
+from tardiff.base.progress import bar
 from tardiff.classifier.folder import ClassifierFolder
 from tardiff.compare.cells import Comparison
 from tardiff.compare.figure import forest
@@ -201,11 +202,15 @@ def _groups(data: Dataset, settings: CompareSettings) -> dict[str, Rule]:
 
 def _fill(comparison: Comparison, methods: list[str], ledger: Ledger, say: Callable[[str], None]) -> Cells:
     """The cells that stand in the ledger and, run and written down one by one, the others."""
+    keys = [(method, seed) for seed in seeds_of(comparison.settings) for method in methods]
+    found = {(method, seed): ledger.find(method=method, seed=seed) for method, seed in keys}
     cells: Cells = {}
-    for seed in seeds_of(comparison.settings):
-        for method in methods:
-            key = {"method": method, "seed": seed}
-            cells[method, seed] = cell = ledger.find(**key) or ledger.add({**key, **comparison.cell(method, seed)})
+    with bar(total=len(keys), initial=sum(cell is not None for cell in found.values()), desc="compare", unit="fit") as moved:
+        for method, seed in keys:
+            if (cell := found[method, seed]) is None:
+                cell = ledger.add({"method": method, "seed": seed, **comparison.cell(method, seed)})
+                moved.update()
+            cells[method, seed] = cell
             say(f"{method}: AUPRC {cell['groups']['all']['values']['auprc']:.3f}, {cell['seconds']:.0f} s")
     return cells
 

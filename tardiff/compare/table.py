@@ -5,6 +5,7 @@ from typing import Any
 
 from tardiff.base.estimates import ONE_DRAW, interval
 from tardiff.compare.metrics import CALIBRATED, NAMES
+from tardiff.compare.verdict import SYNTHETIC
 
 NAME, WIDTH = 21, 22
 SHORT = NAMES | {"sensitivity": "sens. at 90 % spec.", "slope": "calibration slope"}
@@ -23,6 +24,22 @@ def table(result: Mapping[str, Any]) -> str:
         parts.append(_group(result, group))
     parts += [_recalibrated(result), _choices(result), _worth(result)]
     return "\n\n".join([*(part for part in parts if part), *result["remarks"], result["verdict"]]) + "\n"
+
+
+def summary(result: Mapping[str, Any]) -> list[str]:
+    """At most a dozen lines: AUPRC of doing nothing, of today's best way and of synthetic rows, remarks, and the verdict."""
+    judged, first = result["judged"], result["first"]
+    begun = ONE_DRAW if len(result["seeds"]) == 1 else ""
+    lines = [
+        f"{begun}{result['task']} of {judged['rows']:,} real {judged['split']} rows ({judged['positives']:,} positive), by "
+        f"{result['settings']['model']}; {len(result['seeds'])} seeds, in brackets 95 % intervals",
+        _row(["method", "AUPRC", f"AUPRC - {first}"]),
+    ]
+    for method in dict.fromkeys([first, result["reference"], *(name for name in SYNTHETIC if name in result["methods"])]):
+        numbers = result["methods"][method]["groups"]["all"]["auprc"]
+        difference = "" if method == first else interval(numbers["against_first"], signed=True)
+        lines.append(_row([method, interval(numbers["value"]), difference]))
+    return [*lines, *result["remarks"], *result["verdict"].splitlines()]
 
 
 def _group(result: Mapping[str, Any], group: str) -> str:

@@ -67,14 +67,14 @@ class Match:
     def __str__(self) -> str:
         measured = zip(self.strengths, self.cfg_scales, self.certainties, strict=True)
         lines = [f"  strength {s:<6g} cfg-scale {scale:<5g} {c:+.3f}" for s, scale, c in measured]
+        head = f"mean log-probability of the label, {self.target:+.3f} on training rows ({self.rows:,} pilot samples):"
+        return "\n".join([head, *lines, self.found])
+
+    @property
+    def found(self) -> str:
+        """What was matched, in one line."""
         note = "" if self.strength else "; samples are as typical already, and the classifier adds nothing"
-        return "\n".join(
-            [
-                f"mean log-probability of the label, {self.target:+.3f} on training rows ({self.rows:,} pilot samples):",
-                *lines,
-                f"matched: strength {self.strength:g}, cfg-scale {self.cfg_scale:g}{note}",
-            ]
-        )
+        return f"matched: strength {self.strength:g}, cfg-scale {self.cfg_scale:g}{note}"
 
 
 Surety = Callable[[float, slice], NDArray[np.float64]]

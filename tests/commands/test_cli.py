@@ -83,8 +83,12 @@ def test_the_steps_in_a_row(toy, tmp_path, capsys, monkeypatch):
     with light_evaluation():
         assert call(*evaluation, "--bootstrap", 50, "--workers", 1, "--run", "run", "--classifier", "mine=clf") == 0
     printed = capsys.readouterr().out
-    for words in ("guided - unguided", "calibrated denoising", "mine", "guidance gradient"):
+    assert len(printed.splitlines()) <= 15
+    for words in ("guided - unguided", "strongest attack", "evaluation/table.txt has every figure"):
         assert words in printed
+    table = (tmp_path / "evaluation" / "table.txt").read_text()
+    for words in ("guided - unguided", "calibrated denoising", "mine", "guidance gradient"):
+        assert words in table
     assert {"metrics.json", "table.txt"} <= {file.name for file in (tmp_path / "evaluation").iterdir()}
     assert call("report", "evaluation", "--out", "report.html", "--card", "run") == 0
     assert "report.html: open it in a browser" in capsys.readouterr().out
