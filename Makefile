@@ -8,7 +8,7 @@ AGAINST ?= HEAD
 # The PyTorch build is uv's choice where uv is at hand: that of the GPU, or the small one without.
 UV := $(shell command -v uv)
 
-.PHONY: demo test test-slow check bench docs claims install
+.PHONY: demo test test-slow test-min check bench docs dist claims install
 
 demo: install  ## the main job end to end, on simulated patients; ends in a page to look at
 	$(BIN)/tardiff demo --out $(OUT)
@@ -34,6 +34,16 @@ claims: install  ## every measured sentence against the figure that it rests on
 
 bench: install  ## is anything slower than in the commit AGAINST (HEAD, what is not committed yet)? Ten minutes
 	$(BIN)/python -m experiments.benchmarks.bench --against $(AGAINST)
+
+dist: install  ## the wheel and the source distribution, in dist/
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python -m build
+
+test-min: ## the quick tests at the lowest versions that pyproject.toml claims, in .venv-min
+	test -x .venv-min/bin/pip || $(PYTHON) -m venv .venv-min
+	$(PYTHON) -m tests.minimum > .venv-min/lowest.txt
+	.venv-min/bin/pip install --quiet --constraint .venv-min/lowest.txt --editable '.[augment,meds,test]'
+	OMP_NUM_THREADS=1 .venv-min/bin/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 install: .venv/.installed
 

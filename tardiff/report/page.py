@@ -8,6 +8,7 @@ from markupsafe import Markup
 from tardiff.base.files import new_file
 from tardiff.report.fidelity import fidelity
 from tardiff.report.guidance import guidance
+from tardiff.report.in_short import in_short
 from tardiff.report.parts import Figure
 from tardiff.report.privacy import privacy
 from tardiff.report.provenance import SIMULATED, commands, provenance
@@ -42,6 +43,7 @@ def render(evaluation: ReportInput) -> str:
     return template.render(
         result=evaluation.result,
         sets=evaluation.legend,
+        short=in_short(evaluation),
         answers=verdict(evaluation),
         sections=[section for chapter in CHAPTERS if (section := chapter(evaluation)) is not None],
         commands=commands(evaluation),

@@ -1,0 +1,85 @@
+"""The first screen: may I use this, for what, at what price, in five sentences for a clinician. Each follows from the numbers by rule."""
+
+from collections.abc import Iterator
+from operator import itemgetter
+
+from tardiff.report.fidelity import overall
+from tardiff.report.parts import shown
+from tardiff.report.report_input import ReportInput
+from tardiff.report.utility import shown_ratio
+from tardiff.report.verdict import METRIC, side
+
+
+def in_short(evaluation: ReportInput) -> list[str]:
+    """Five sentences about the last set, which is the one that the first is the control of."""
+    name, result = evaluation.sets[-1], evaluation.result
+    made, real = result.synthetic[name].splits["train"].rows, result.real.splits["train"].rows
+    what = (
+        f"“{name}” is {made:,} made-up stays that imitate {real:,} real ones; use them to train or try out models of "
+        f"{result.real.task.replace('_', ' ')}, never to decide about a patient."
+    )
+    return [what, _alone(evaluation, name), _added(evaluation, name), _looks(evaluation, name), _privacy(evaluation, name)]
+
+
+def _sides(evaluation: ReportInput, name: str, protocol: str) -> list[int]:
+    """Of each kind of model: +1 if it is better for the set than with real rows alone, -1 if worse, 0 if no difference is found."""
+    every = evaluation.result.utility.differences
+    ratio = shown_ratio(every) if protocol == "TSRTR" else None
+    wanted = (protocol, ratio, name, None)
+    return [side(d.metrics[METRIC]) for d in every if (d.protocol, d.ratio, d.synthetic, d.against.synthetic) == wanted]
+
+
+def _kinds(n: int) -> str:
+    return "one kind of model" if n == 1 else f"{n} kinds of model"
+
+
+def _alone(evaluation: ReportInput, name: str) -> str:
+    sides = _sides(evaluation, name, "TSTR")
+    worse, better, n = sides.count(-1), sides.count(1), len(sides)
+    if not n:
+        return "Whether they can replace real patients was not measured."
+    if worse:
+        return f"They do not replace real patients: {worse} of {_kinds(n)} trained on them alone predict real patients worse."
+    found = f"; {better} predict better" if better else ""
+    return f"Of {_kinds(n)} trained on them alone, none is found to predict real patients worse than with real rows{found}."
+
+
+def _added(evaluation: ReportInput, name: str) -> str:
+    sides = _sides(evaluation, name, "TSRTR")
+    worse, better, n = sides.count(-1), sides.count(1), len(sides)
+    if not n:
+        return "Whether they help when they are added to real patients was not measured."
+    if worse:
+        return f"Do not add them to real patients unseen: {worse} of {_kinds(n)} become worse by it, {better} better."
+    if better:
+        return f"Added to real patients, they make {better} of {_kinds(n)} better and none worse."
+    return f"Added to real patients, they change none of {_kinds(n)} by more than chance: you gain nothing that can be shown."
+
+
+def _looks(evaluation: ReportInput, name: str) -> str:
+    fidelity = evaluation.result.fidelity
+    ours = overall(fidelity.sets[name], "told_apart_trees")
+    if ours is None:
+        return "Whether they look real was not measured."
+    if not fidelity.against_floor[name]["told_apart_trees"].worse:
+        return f"The price in realism: a computer cannot tell them from real stays (AUROC {shown(ours)}; 0.5 is guessing)."
+    first = "".join(f", first by {reason.words}" for reason in evaluation.result.realism.reasons[name][:1])
+    return f"The price in realism: a computer tells them from real stays (AUROC {shown(ours)}; 0.5 is guessing, 1 is at a glance){first}."
+
+
+def _privacy(evaluation: ReportInput, name: str) -> str:
+    numbers = evaluation.result.privacy.sets[name]
+    copies = f"{numbers.copies.count:,} of them are copies of a real patient"
+    found = sorted(_attacks(evaluation, name), key=itemgetter(0))
+    if not found:
+        return f"The price in privacy: {copies}; attacks could not be judged, so treat them as patients' records."
+    low, auc = found[-1]
+    if low > 0.5 or numbers.copies.count:
+        return f"The price in privacy: {copies}, and attackers can tell who was learnt from (AUC {auc}): treat them as patients' records."
+    return f"The price in privacy: {copies}, and no attack that was tried tells who was learnt from (AUC {auc}), which proves no safety."
+
+
+def _attacks(evaluation: ReportInput, name: str) -> Iterator[tuple[float, str]]:
+    for attack in evaluation.result.privacy.sets[name].attacks:
+        if attack.auc.low is not None:
+            yield attack.auc.low, shown(attack.auc)
