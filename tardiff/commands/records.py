@@ -154,6 +154,6 @@ def export(data: Data, out: Out, format: Literal["table", "rows", "meds"] = "tab
         if out.suffix in (".csv", ".gz", ".parquet"):
             print(f"{out}: {write_table(lambda: wide_table(rows), out):,} rows")
         else:
-            describe(rows.save(out), out)
+            close(described(rows.save(out), out))
         return
     print(f"{out}: {dataset.export(out):,} values")

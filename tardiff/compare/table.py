@@ -27,7 +27,7 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def summary(result: Mapping[str, Any]) -> list[str]:
-    """At most a dozen lines: AUPRC of doing nothing, of today's best way and of synthetic rows, remarks, and the verdict."""
+    """AUPRC of doing nothing, of today's best way and of synthetic rows, remarks, the verdict, and what the ladder is worth."""
     judged, first = result["judged"], result["first"]
     begun = ONE_DRAW if len(result["seeds"]) == 1 else ""
     lines = [
@@ -39,7 +39,7 @@ def summary(result: Mapping[str, Any]) -> list[str]:
         numbers = result["methods"][method]["groups"]["all"]["auprc"]
         difference = "" if method == first else interval(numbers["against_first"], signed=True)
         lines.append(_row([method, interval(numbers["value"]), difference]))
-    return [*lines, *result["remarks"], *result["verdict"].splitlines()]
+    return [*lines, *result["remarks"], *result["verdict"].splitlines(), *_worth(result).splitlines()]
 
 
 def _group(result: Mapping[str, Any], group: str) -> str:

@@ -29,8 +29,8 @@ def _sides(evaluation: ReportInput, name: str, protocol: str) -> list[int]:
     return [side(d.metrics[METRIC]) for d in every if (d.protocol, d.ratio, d.synthetic, d.against.synthetic) == wanted]
 
 
-def _kinds(n: int) -> str:
-    return "one kind of model" if n == 1 else f"{n} kinds of model"
+def _of(some: int, n: int) -> str:
+    return "the one kind of model" if n == 1 else f"{some} of {n} kinds of model"
 
 
 def _alone(evaluation: ReportInput, name: str) -> str:
@@ -39,9 +39,9 @@ def _alone(evaluation: ReportInput, name: str) -> str:
     if not n:
         return "Whether they can replace real patients was not measured."
     if worse:
-        return f"They do not replace real patients: {worse} of {_kinds(n)} trained on them alone predict real patients worse."
-    found = f"; {better} predict better" if better else ""
-    return f"Of {_kinds(n)} trained on them alone, none is found to predict real patients worse than with real rows{found}."
+        return f"They do not replace real patients: trained on them alone, {_of(worse, n)} predicts real patients worse."
+    found = f"; {_of(better, n)} predicts better" if better else ""
+    return f"Trained on them alone, no kind of model ({n} tried) is found to predict real patients worse than with real rows{found}."
 
 
 def _added(evaluation: ReportInput, name: str) -> str:
@@ -50,10 +50,10 @@ def _added(evaluation: ReportInput, name: str) -> str:
     if not n:
         return "Whether they help when they are added to real patients was not measured."
     if worse:
-        return f"Do not add them to real patients unseen: {worse} of {_kinds(n)} become worse by it, {better} better."
+        return f"Do not add them to real patients unseen: {_of(worse, n)} becomes worse by it, {better} better."
     if better:
-        return f"Added to real patients, they make {better} of {_kinds(n)} better and none worse."
-    return f"Added to real patients, they change none of {_kinds(n)} by more than chance: you gain nothing that can be shown."
+        return f"Added to real patients, they make {_of(better, n)} better and none worse."
+    return f"Added to real patients, they change no kind of model ({n} tried) by more than chance: you gain nothing that can be shown."
 
 
 def _looks(evaluation: ReportInput, name: str) -> str:

@@ -64,7 +64,7 @@ def test_from_folders_to_a_table(local, toy, run, clf, tmp_path, capsys):
     options = ["--model", "logistic", "--seeds", 1, "--ratios", 1.0, "--bootstrap", 20, "--workers", 1]
     ways = [way for way in LADDER if way.startswith(("local", "as", "re", "fine", "guided", "adapted-guided", "selected"))]
     sites = ["--from", run[0], "--from-classifier", clf[0], "--from-data", toy[0], "--local", 40, "--rows", 40, "--strength", 0.1]
-    assert call("compare", tmp_path / "local", "--methods", ",".join(ways), *options, *sites, "--out", out) == 0
+    assert call("compare", tmp_path / "local", "--methods", ",".join(ways), *options, *sites, "--verbose", "--out", out) == 0
     printed = capsys.readouterr().out
     assert "40 real training rows" in printed
     assert "Labelled local stays that do the same" in printed
