@@ -112,7 +112,7 @@ def audit(
     if json is not None:
         write_json(json, [asdict(finding) for finding in findings])
     lines = table(findings).splitlines()
-    told = [line for line, finding in zip(lines, findings, strict=False) if verbose or finding.status != "ok"]
+    told = [line for line, finding in zip(lines, findings, strict=False) if verbose or finding.status != "pass"]
     failed = any(finding.status == "fail" for finding in findings)
     close([*told, *(lines[-2:-1] if told else ()), colour(lines[-1], "bad" if failed else "good")], verbose=verbose)
     if failed:

@@ -5,6 +5,7 @@ from typing import Any
 
 from tardiff.base.estimates import ONE_DRAW, interval
 from tardiff.evaluate.lookup import cell, difference, shown_ratio
+from tardiff.evaluate.price import costs
 
 SETS = 5
 """Sets that are shown; the table has all."""
@@ -56,7 +57,13 @@ def _differences(result: Mapping[str, Any], judge: str) -> Iterator[str]:
         word = "no difference found"
         if change["low"] is not None and (change["low"] > 0 or change["high"] < 0):
             word = "better" if change["low"] > 0 else "worse"
-        yield f"{name} - {first}, alone: {interval(change, signed=True)} AUPRC: {word}"
+        yield f"{name} - {first}, alone: {interval(change, signed=True)} AUPRC: {word}{_price(result, name)}"
+
+
+def _price(result: Mapping[str, Any], name: str) -> str:
+    """What is surely worse than in the first set, by name; the table has the figures."""
+    worse = [cost.name for cost in costs(result, name) if cost.worse]
+    return f", at a price in {', '.join(worse)}" if worse else ""
 
 
 def _leaks(result: Mapping[str, Any]) -> Iterator[str]:
