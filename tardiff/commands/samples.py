@@ -105,8 +105,9 @@ def sample(
     lines = described(result.dataset.save(out), out)
     store.clear()
     if result.match is not None:
-        where = f" ({'measured before; read from' if known else 'kept in'} {kept})" if kept.exists() else ""
-        lines.append(f"{result.match.found}{where}")
+        lines.append(result.match.found)
+        if kept.exists():
+            lines.append(f"({'measured before; read from' if known else 'kept in'} {kept})")
     if result.dropped is not None:
         lines.append(str(result.dropped))
     moved = result.movement
