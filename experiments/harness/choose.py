@@ -34,7 +34,7 @@ def choice(protocol: Protocol, ledger: Ledger, study: str) -> dict[str, Any] | N
     name = f"{study}-screen"
     if name not in protocol.studies or protocol.studies[name].reads != "validation":
         raise InputError(f"study {study}: has a row `chosen`, and no study {name} that reads validation rows")
-    screen, results = protocol.studies[name], read(ledger).get(name)
+    screen, results = protocol.studies[name], read(ledger, protocol).get(name)
     wanted = [(cell.row, cell.seed) for cell in protocol.cells() if cell.study == name]
     if results is None or not wanted or any(seed not in results.rows.get(row, {}) for row, seed in wanted):
         return None

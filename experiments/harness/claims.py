@@ -200,7 +200,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS, help="ledger of finished cells")
     options = parser.parse_args()
     protocol = load(PROTOCOL)
-    claims, results = load_claims(protocol), read(Ledger(options.results))
+    claims, results = load_claims(protocol), read(Ledger(options.results), protocol)
     if options.write:
         write(claims, protocol, results)
     wrong = check(claims, protocol, results)

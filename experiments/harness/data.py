@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,12 @@ from tardiff.data.holdout import with_held_out
 from tardiff.errors import InputError
 
 ROOT = HERE.parents[1]
-CODE = ("tardiff", "data_prep", "experiments/harness/*.py", "experiments/harness/protocol.yaml")
+CODE = (
+    "tardiff",
+    "data_prep",
+    "experiments/harness/*.py",
+    *(f"experiments/harness/{name}.yaml" for name in ("protocol", "hypotension", "sepsis_later")),
+)
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,11 @@ def folder_of(name: str, data: Data, work: Work) -> Path:
     asked = dict(data.prepare)
     if "raw" in asked:
         asked["raw"] = str(Path(str(raw)) / asked["raw"])
+    identity: Any = data.prepare
     if str(asked.get("task", "")).endswith(".yaml"):
         asked["task"] = str(HERE / asked["task"])
-    return work.once(f"data/{name}", data.prepare, lambda path: prepare(PrepareSettings(out=str(path), **asked)))
+        identity = [data.prepare, Path(asked["task"]).read_text(encoding="utf-8")]  # another rule of labels is another data set
+    return work.once(f"data/{name}", identity, lambda path: prepare(PrepareSettings(out=str(path), **asked)))
 
 
 def opened(protocol: Protocol, study: str, folder: Path, openings: Ledger) -> Dataset:
@@ -76,10 +84,10 @@ def opened(protocol: Protocol, study: str, folder: Path, openings: Ledger) -> Da
     if study not in protocol.data[name].test_for:
         raise InputError(f"study {study}: may not read the test rows of {name}, which are for {', '.join(protocol.data[name].test_for)}")
     commit, changed = committed()
+    if changed:
+        raise InputError(f"{changed[0]} is not committed; what reads test rows must be, so that it is known what read them")
     opening = {"data": name, "study": study, "commit": commit, "content": data.manifest.content_hash}
     if not openings.find(**opening):
-        if changed:
-            raise InputError(f"{changed[0]} is not committed; what reads test rows must be, so that it is known what read them")
         openings.add(opening | {"date": date.today().isoformat(), "rows": len(data.split("test"))})
     return data
 

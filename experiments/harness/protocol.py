@@ -3,6 +3,7 @@
 A *study* asks one question: one data set, one regime, some rows of a table, some seeds. A *cell* is one row with one seed.
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -227,6 +228,18 @@ class Protocol(_Strict, frozen=True):
                     if cell not in seen:
                         seen.add(cell)
                         yield cell
+
+    def digest(self, cell: Cell) -> str:
+        """Hash of all that the protocol says of how a cell is made and judged; words, costs in time and other rows are not in it."""
+        study, recipe = self.studies[cell.study], self.recipes.get(cell.row)
+        data = self.data[study.data]
+        parts = [
+            *(data.prepare, data.split, data.most, data.without),
+            *(self.regimes[study.regime], self.generators[study.generator], recipe, study.records.get(cell.row)),
+            *(study.reads, study.judges, study.adds, study.sizes, study.fewest, study.lab, self.ratios, self.resamples),
+            self.iterations if recipe and recipe.generator != "base" else None,
+        ]
+        return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:12]
 
     def minutes(self, cell: Cell) -> float:
         """Of a cell on one core, without what it shares with others."""

@@ -22,6 +22,7 @@ from experiments.harness.choose import chosen
 from experiments.harness.data import budget, committed, folder_of, opened
 from experiments.harness.protocol import CHOSEN, OPENINGS, PROTOCOL, RESULTS, Cell, Protocol, load
 from experiments.harness.shared import BusyError, WaitingError, Work
+from experiments.harness.tables import read
 from tardiff.base.ledger import Ledger
 
 LABS: dict[str, type[Lab]] = {"rows": Lab}
@@ -43,9 +44,12 @@ class Harness:
 
         Args:
             studies, seeds: some of them; all if none is named.
+
+        Raises:
+            InputError: a finished cell is of another protocol.
         """
         names, numbers = set(studies), set(seeds)
-        done = {(cell["study"], cell["row"], cell["seed"]) for cell in self.ledger.cells()}
+        done = {(study, row, seed) for study, of in read(self.ledger, self.protocol).items() for row in of.rows for seed in of.rows[row]}
         wanted = [c for c in self.protocol.cells() if (not names or c.study in names) and (not numbers or c.seed in numbers)]
         return [cell for cell in wanted if (cell.study, cell.row, cell.seed) not in done]
 
@@ -99,7 +103,9 @@ class Harness:
                 try:
                     with self.work.lock(f"cell {cell}"):
                         if not self.ledger.find(**cell.key):
-                            line = self.ledger.add(cell.key | {"commit": commit} | self.lab(cell).run(cell))
+                            line = self.ledger.add(
+                                cell.key | {"commit": commit, "protocol": self.protocol.digest(cell)} | self.lab(cell).run(cell)
+                            )
                             print(said(line), flush=True)
                 except BusyError:
                     busy.append(cell)

@@ -15,9 +15,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.harness.draws import difference, mean_draws, over_seeds, spread_out
-from experiments.harness.protocol import PROTOCOL, REAL_ROWS, RESULTS, Protocol, Study, load
+from experiments.harness.protocol import PROTOCOL, REAL_ROWS, RESULTS, Cell, Protocol, Study, load
 from tardiff.base.estimates import ONE_DRAW, shown
 from tardiff.base.ledger import Ledger
+from tardiff.errors import InputError
 from tardiff.evaluate.bootstrap import Draws
 from tardiff.evaluate.intervals import Interval
 from tardiff.evaluate.plots import GREY, SETS, save_png
@@ -94,10 +95,17 @@ class Results:
         return difference(ours, theirs) if ours.keys() & theirs.keys() else None
 
 
-def read(ledger: Ledger) -> dict[str, Results]:
-    """The finished cells by study, in the order in which they were first run."""
+def read(ledger: Ledger, protocol: Protocol) -> dict[str, Results]:
+    """The finished cells by study, in the order in which they were first run.
+
+    Raises:
+        InputError: a cell was run as another protocol says it; its figures would be mixed with those of this one.
+    """
     found: dict[str, dict[str, dict[int, dict[str, Any]]]] = defaultdict(lambda: defaultdict(dict))
     for cell in ledger.cells():
+        of = Cell(cell["study"], cell["row"], cell["seed"])
+        if of.study in protocol.studies and cell.get("protocol") != protocol.digest(of):
+            raise InputError(f"{ledger.path}: {of}: run under another protocol; take the change back, or begin another ledger")
         found[cell["study"]][cell["row"]].setdefault(cell["seed"], cell)
     return {study: Results(rows) for study, rows in found.items()}
 
@@ -154,7 +162,7 @@ def costs(results: Results, study: Study) -> str:
 def report(protocol: Protocol, ledger: Ledger, studies: Sequence[str] = (), judges: Sequence[str] = ()) -> str:
     """The tables of every study that has cells."""
     parts = []
-    for name, results in read(ledger).items():
+    for name, results in read(ledger, protocol).items():
         study = protocol.studies.get(name)
         if study is None or (studies and name not in studies):
             continue
@@ -168,7 +176,7 @@ def report(protocol: Protocol, ledger: Ledger, studies: Sequence[str] = (), judg
 
 def picture(protocol: Protocol, ledger: Ledger) -> Figure:
     """Each study's rows against its control, with 95 % intervals: with real rows where they are added, else alone."""
-    found = {name: results for name, results in read(ledger).items() if name in protocol.studies}
+    found = {name: results for name, results in read(ledger, protocol).items() if name in protocol.studies}
     figure = Figure(
         figsize=(4.2 * max(len(found), 1), 1.2 + 0.3 * max([len(r.rows) for r in found.values()], default=1)), layout="constrained"
     )

@@ -17,7 +17,7 @@ from tardiff.base.threads import one_thread
 from tardiff.errors import TardiffError
 from tardiff.evaluate.cache import Arrays, Cache
 
-PACKAGES = ("tardiff", "torch", "scikit-learn", "numpy", "scipy", "xgboost", "xgboost-cpu")
+PACKAGES = ("tardiff", "torch", "scikit-learn", "numpy", "scipy", "xgboost", "xgboost-cpu", "lightgbm")
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} so far, {remaining} to go"
 """In units of work, so that its ETA knows that a GRU takes longer than a regression."""
 

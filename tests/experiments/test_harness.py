@@ -82,6 +82,45 @@ def test_a_protocol_that_makes_no_sense_is_refused(tmp_path, changes, message):
         changed(tmp_path, **changes)
 
 
+def test_a_cell_knows_all_of_the_protocol_that_its_figures_rest_on(tmp_path):
+    cell, before = Cell("main", "default", 0), load(TOY).digest(Cell("main", "default", 0))
+    for change in (
+        {"studies__main__judges": ["trees"]},
+        {"studies__main__sizes": [50]},
+        {"data__toy__prepare__stays": 501},
+        {"regimes__scarce__train": 101},
+        {"generators__tiny__steps": 13},
+        {"recipes__default__guidance__pilot": 33},
+        {"resamples": 21},
+    ):
+        assert changed(tmp_path, **change).digest(cell) != before, change
+    other = {
+        "studies__main__asks": "In other words?",
+        "recipes__cosine__guidance__pilot": 33,
+        "iterations__gan": 3,
+        "studies__main__minutes__old": 9,
+    }
+    assert changed(tmp_path, **other).digest(cell) == before
+
+
+def test_cells_of_another_protocol_are_neither_kept_nor_mixed(harness, tmp_path, monkeypatch):
+    monkeypatch.setattr(running.Lab, "run", lambda self, cell: {"added": {"trees": {"auprc": 0.3}}, "seconds": 1.0})
+    assert harness.run([Cell("main", "none", 0)]) == []
+    harness.protocol = msgspec.structs.replace(harness.protocol, resamples=21)
+    with pytest.raises(InputError, match="main, none, seed 0: run under another protocol"):
+        harness.open_cells()
+
+
+def test_another_rule_of_labels_is_another_data_set(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "HERE", tmp_path)
+    monkeypatch.setattr(reading, "prepare", lambda settings: Path(settings.out).mkdir(parents=True))
+    data, folders = Data({"source": "simulate", "task": "rule.yaml"}, (), ""), set()
+    for rule in ("a", "b", "a"):
+        (tmp_path / "rule.yaml").write_text(rule)
+        folders.add(reading.folder_of("toy", data, Work(tmp_path / "work")))
+    assert len(folders) == 2
+
+
 def test_cells_come_stage_by_stage_seed_by_seed_and_once():
     protocol = load(TOY)
     cells = [cell for cell in protocol.cells() if cell.study == "main"]
@@ -147,7 +186,8 @@ def test_what_opens_test_rows_must_be_committed(toy, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"tardiff/settings\.py is not committed"):
         reading.opened(load(TOY), "main", toy[0], openings)
     openings.add({"data": "toy", "study": "main", "commit": "abc", "content": toy[1].completed().manifest.content_hash})
-    assert "test" in reading.opened(load(TOY), "main", toy[0], openings).splits  # that opening is known
+    with pytest.raises(InputError, match="is not committed"):  # an opening that is known does not cover what was changed since
+        reading.opened(load(TOY), "main", toy[0], openings)
 
 
 def test_budgets(toy):

@@ -10,13 +10,14 @@ from scipy import stats
 from experiments.harness import claims as claiming
 from experiments.harness.choose import choice
 from experiments.harness.draws import condensed, difference, over_seeds, spread_out
-from experiments.harness.protocol import load
+from experiments.harness.protocol import Cell, load
 from experiments.harness.tables import BEST_RIVAL, markdown, picture, read, report, section
 from tardiff.base.ledger import Ledger
 from tardiff.errors import InputError
 from tardiff.evaluate.bootstrap import packed
 
 TOY = Path(__file__).with_name("toy_protocol.yaml")
+PROTOCOL = load(TOY)
 
 
 def cell(study, row, seed, auprc, *, column="added", size="0", validation=0.3, slope=1.0):
@@ -31,6 +32,7 @@ def cell(study, row, seed, auprc, *, column="added", size="0", validation=0.3, s
         "row": row,
         "seed": seed,
         "commit": "abc",
+        "protocol": PROTOCOL.digest(Cell(study, row, seed)),
         "seconds": 60.0,
         column: figures if column == "added" else {size: figures},
     }
@@ -72,7 +74,7 @@ def test_a_difference_pairs_patients_and_is_students_over_seeds():
 
 
 def test_figures_are_of_judges_rows_and_sizes(ledger):
-    results = read(ledger)["main"]
+    results = read(ledger, load(TOY))["main"]
     assert results.estimate("default", against="unguided")[0] == pytest.approx(0.03)
     assert results.estimate("default", judges=("trees",))[0] == pytest.approx(0.32)
     assert results.estimate("default", "alone")[0] == pytest.approx(0.26)
@@ -86,7 +88,7 @@ def test_figures_are_of_judges_rows_and_sizes(ledger):
 
 def test_a_finished_cell_counts_once(ledger):
     ledger.add(cell("main", "default", 0, 0.9))
-    assert read(ledger)["main"].estimate("default")[0] == pytest.approx(0.37)
+    assert read(ledger, load(TOY))["main"].estimate("default")[0] == pytest.approx(0.37)
 
 
 def test_tables_say_gains_and_costs(ledger):
@@ -116,7 +118,7 @@ def test_screening_chooses_among_influences_when_it_is_finished(ledger):
     assert choice(protocol, ledger, "few") is None
     for row, auprc in (("unguided", 0.9), ("cosine", 0.3)):
         sizes = {size: cell("few-screen", row, 0, auprc, column="alone", size=size)["alone"][size] for size in ("20", "60")}
-        ledger.add({"study": "few-screen", "row": row, "seed": 0, "alone": sizes})
+        ledger.add(cell("few-screen", row, 0, auprc, column="alone") | {"alone": sizes})
     found = choice(protocol, ledger, "few")
     assert found["row"] == "cosine"
     assert found["guidance"] == {"objective": "cosine=1", "strength": 0.1, "pilot": 32}
@@ -143,11 +145,11 @@ def marked(tmp_path, ledger):
 
 def test_claims_are_filled_in_and_hold_until_a_table_changes(marked, ledger):
     root, claims, protocol = marked
-    wrong = claiming.check(claims, protocol, read(ledger), root)
+    wrong = claiming.check(claims, protocol, read(ledger, protocol), root)
     assert len(wrong) == 3  # the gain, the equality that has been run by now, and the page that is not there
     assert "README.md: claim gain: the figure is +0.030 [+0.030, +0.030]" in wrong[0]
-    claiming.write(claims, protocol, read(ledger), root)
-    assert claiming.check(claims, protocol, read(ledger), root) == []
+    claiming.write(claims, protocol, read(ledger, protocol), root)
+    assert claiming.check(claims, protocol, read(ledger, protocol), root) == []
     assert "Guided rows gain **+0.030 [+0.030, +0.030]** <!--" in (root / "README.md").read_text()
     page = (root / "experiments" / "README.md").read_text().splitlines()
     assert page[-3].startswith("| Are they equal? | not shown to be equal within 0.02 | -0.050")  # what speaks against the package is first
@@ -157,21 +159,21 @@ def test_claims_are_filled_in_and_hold_until_a_table_changes(marked, ledger):
     lines = [json.loads(line) for line in ledger.path.read_text().splitlines()]  # break the table
     lines[4] = cell("main", "default", 0, 0.2) | {"alone": lines[4]["alone"]}
     ledger.path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    wrong = claiming.check(claims, protocol, read(ledger), root)
+    wrong = claiming.check(claims, protocol, read(ledger, protocol), root)
     assert [line.split(":")[0] for line in wrong] == ["README.md", "experiments/README.md"]
     (root / "speed.json").write_text(json.dumps({"ratios": [1.0, 24.4]}))
-    assert any("the figure is 24 x" in line for line in claiming.check(claims, protocol, read(ledger), root))
+    assert any("the figure is 24 x" in line for line in claiming.check(claims, protocol, read(ledger, protocol), root))
 
 
 def test_a_claim_that_nobody_made_is_wrong(marked, ledger):
     root, claims, protocol = marked
     (root / "README.md").write_text("It doubles 0.1 [0.0, 0.2] <!-- claim: nobody -->")
-    assert "README.md: claim nobody is not in claims.yaml" in claiming.check(claims, protocol, read(ledger), root)
+    assert "README.md: claim nobody is not in claims.yaml" in claiming.check(claims, protocol, read(ledger, protocol), root)
 
 
 def test_the_repositorys_claims_hold():
     protocol = load()
-    assert claiming.check(claiming.load_claims(protocol), protocol, read(Ledger(claiming.RESULTS))) == []
+    assert claiming.check(claiming.load_claims(protocol), protocol, read(Ledger(claiming.RESULTS), protocol)) == []
 
 
 def test_claims_name_what_the_protocol_has(tmp_path):
