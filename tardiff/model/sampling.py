@@ -14,7 +14,6 @@ in chunks of one fixed, padded size, so that no kernel ever sees how many rows w
 """
 
 import inspect
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -250,47 +249,6 @@ TIMESTEPS = np.arange(len(ANGLES))
 def _step_at(timestep: float, index: int, count: int) -> Step:
     angle = np.interp(timestep, TIMESTEPS, ANGLES)
     return Step(index, count, timestep, float(np.cos(angle)), float(np.sin(angle)))
-
-
-def log_likelihood(
-    denoiser: Denoiser, x0: Tensor, chart: Tensor, label: Tensor, *, static: Tensor | None = None, seeds: Sequence[int], steps: int = 50
-) -> Tensor:
-    """Log-density of what is charted in each row under the probability flow, [N], in nats (Song et al., arXiv 2011.13456, eq. 39).
-
-    Along the flow, log p falls by the divergence of the velocity v, so log p(x0) = log N(noise; 0, I) plus the integral of
-    div v over the angle. The divergence is e^T (dv/dx) e of one random sign e for each entry (Skilling; Hutchinson 1989):
-    right on average over `seeds`, and exact where v is linear and diagonal.
-
-    Args:
-        denoiser: predicts v.
-        x0: [N, C, time].
-        chart: [N, C, time].
-        label: [N].
-        static: encoded descriptors [N, S].
-        seeds: of each row's signs, N integers.
-        steps: steps of Heun's third-order rule. They are fixed, because an adaptive solver would let the rows of a batch choose each
-            other's steps.
-    """
-    charted = (chart != ABSENT).to(x0)
-    signs = charted * normal("divergence", seeds, 0, tuple(x0.shape[1:]), x0.device).sign()
-
-    def velocity_and_divergence(
-        x: Tensor, e: Tensor, timestep: Tensor, label: Tensor, static: Tensor | None, chart: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            v = denoiser(x, timestep, label, static, chart)
-            slope = torch.autograd.grad((v * e).sum(), x)[0]
-        return v.detach(), (slope * e).sum(dim=(1, 2))
-
-    def change(angle: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        timestep = torch.full((len(x0),), float(np.interp(float(angle), ANGLES, TIMESTEPS)), device=x0.device)
-        v, divergence = in_chunks(velocity_and_divergence, state[0], signs, timestep, label, static, chart)
-        return v * charted, divergence
-
-    angles = torch.linspace(ANGLES[0], ANGLES[-1], steps + 1, dtype=torch.float64)
-    noise, gained = (path[-1] for path in odeint(change, (x0, x0.new_zeros(len(x0))), angles, method="heun3"))
-    return -(charted * (noise.square() + math.log(2 * math.pi))).sum(dim=(1, 2)) / 2 + gained
 
 
 def _flow(model: Model, x: Tensor, steps: int, report: Callback) -> Tensor:

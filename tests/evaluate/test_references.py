@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -13,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from data_prep import PrepareSettings, prepare
 from tardiff.base.noise import row_seeds
 from tardiff.data.codec import Codec
-from tardiff.data.dataset import Dataset
+from tardiff.data.dataset import UNLABELLED, Dataset
 from tardiff.data.statics import StaticModel
 from tardiff.evaluate.cache import Cache
 from tardiff.evaluate.privacy import privacy
@@ -59,6 +60,12 @@ def test_scores_do_not_depend_on_what_all_models_say_alike(seed):
         np.testing.assert_allclose(score(own + shift, references + shift), score(own, references), rtol=1e-6, atol=1e-9)
 
 
+def test_references_that_agree_in_all_leave_a_finite_score():
+    same = np.zeros((8, 5, 1))
+    assert np.isfinite(likelihood_ratio(np.arange(5.0)[:, None], same)).all()
+    assert np.isfinite(calibrated(np.zeros((5, 1)), same)).all()
+
+
 def test_a_row_says_the_same_in_any_company(toy, run):
     rows = toy[1].train.take(slice(12))
     whole = denoising(rows, run[1], 2, 0)
@@ -89,6 +96,8 @@ def test_the_effort_fits_the_training(quick):
     effort = Effort.of(TrainSettings(steps=2000, batch_size=64), trial, quick)
     assert (effort.references, effort.batch_size) == ((1, 64) if quick else (8, 64))
     assert effort.steps == (250 if quick else 80 * len(trial.reference) // 64)
+    shared = Effort.of(TrainSettings(steps=2000, batch_size=64), trial, quick, sets=4)
+    assert shared == (replace(effort, samples=effort.samples // 4) if quick else effort)  # a quarter of the training, however many sets
 
 
 def test_what_references_said_is_kept(toy, run, tmp_path, monkeypatch):
@@ -96,6 +105,10 @@ def test_what_references_said_is_kept(toy, run, tmp_path, monkeypatch):
     first = privacy(toy[1], sets, run[1].codec, QUICK, run[1], kept=kept)
     monkeypatch.setattr("tardiff.evaluate.privacy.references.train", None)  # would fail if it were called
     assert privacy(toy[1], sets, run[1].codec, QUICK, run[1], kept=kept) == first
+    blind = msgspec.structs.replace(run[1].card, task=UNLABELLED, class_counts=(sum(run[1].card.class_counts),))
+    unlabelled = TarDiffPipeline(run[1].unet, run[1].charting, run[1].scheduler, run[1].codec, run[1].statics, blind)
+    with pytest.raises(TypeError, match="not callable"):  # references of a generator without labels are others
+        privacy(toy[1], sets, run[1].codec, QUICK, unlabelled, kept=kept)
 
 
 def test_too_few_held_out_rows_are_said(toy, run):

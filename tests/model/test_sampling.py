@@ -11,7 +11,7 @@ from tardiff.data.resolution import ABSENT, FIRST_GRID
 from tardiff.errors import TardiffError
 from tardiff.model.diffusion import PROCESS, denoising_loss, diffuse, noise_schedule
 from tardiff.model.pipeline import TarDiffPipeline
-from tardiff.model.sampling import ANGLES, dpm_solver, in_chunks, log_likelihood, sample
+from tardiff.model.sampling import dpm_solver, in_chunks, sample
 from tardiff.settings import SamplerSettings
 
 MEAN, SD = 1.5, 0.4
@@ -129,41 +129,6 @@ def test_probability_flow_maps_noise_as_the_closed_form_says():
     torch.testing.assert_close(x0, MEAN + SD * normal("start", seeds, 0, (2, 5)), atol=0.02, rtol=0)
 
 
-def test_likelihood_is_that_of_the_closed_form():
-    """Gaussian data, whose flow is linear and diagonal: the estimate of the divergence is exact. The flow starts a step of noise in."""
-    label = torch.tensor([0, 1] * 10)
-    x0 = MEAN * (2.0 * label[:, None, None] - 1) + 2 * SD * normal("start", row_seeds(0, range(20)), 0, (2, 5))
-    alpha, sigma = math.cos(ANGLES[0]), math.sin(ANGLES[0])
-    there = torch.distributions.Normal(alpha * MEAN * (2.0 * label[:, None, None] - 1), math.hypot(alpha * SD, sigma))
-    found = log_likelihood(gaussian, x0, everywhere(20), label, seeds=row_seeds(1, range(20)), steps=50)
-    torch.testing.assert_close(found, there.log_prob(x0).sum(dim=(1, 2)), atol=0.1, rtol=0)
-    again = log_likelihood(gaussian, x0, everywhere(20), label, seeds=row_seeds(2, range(20)), steps=50)
-    torch.testing.assert_close(again, found, atol=1e-3, rtol=0)
-
-
-def test_likelihood_where_entries_depend_on_each_other():
-    """N(0, S) with S not diagonal: the mean over many draws of signs, and rows that do not depend on their batch."""
-    root = torch.randn(4, 4, generator=torch.Generator().manual_seed(0)).double() / 2 + torch.eye(4)
-    covariance = root @ root.T
-
-    def denoiser(x_t, timestep, label, static=None, chart=None):
-        angle = torch.from_numpy(np.interp(timestep.double().numpy(), np.arange(len(ANGLES)), ANGLES))
-        alpha, sigma = angle.cos()[:, None, None], angle.sin()[:, None, None]
-        gain = alpha * covariance @ torch.linalg.inv(alpha**2 * covariance + sigma**2 * torch.eye(4))
-        x0 = torch.einsum("bij,bcj->bci", gain, x_t.double())
-        return ((alpha * x_t - x0) / sigma).float()
-
-    x0 = torch.einsum("ij,bcj->bci", root.float(), normal("start", row_seeds(0, range(3)), 0, (1, 4)))
-    label, seeds = torch.zeros(600, dtype=torch.long), row_seeds(0, range(600))
-    draws = log_likelihood(denoiser, x0.repeat(200, 1, 1), everywhere(600, (1, 4)), label, seeds=seeds, steps=20).view(200, 3)
-    there = math.cos(ANGLES[0]) ** 2 * covariance + math.sin(ANGLES[0]) ** 2 * torch.eye(4)
-    expected = torch.distributions.MultivariateNormal(torch.zeros(4).double(), there).log_prob(x0[:, 0].double())
-    error = draws.std(0) / math.sqrt(len(draws))
-    assert ((draws.mean(0) - expected).abs() < 4 * error + 0.05).all()
-    alone = log_likelihood(denoiser, x0[1:2], everywhere(1, (1, 4)), label[1:2], seeds=seeds[4:5], steps=20)
-    assert torch.equal(alone[0], draws[1, 1])
-
-
 def test_chunks_are_padded_to_one_size():
     sizes = []
 
@@ -204,15 +169,10 @@ def test_loss_is_over_what_is_charted():
     assert denoising_loss(error, torch.zeros_like(error), chart).tolist() == pytest.approx([(1 + 9) / 3, 0])
 
 
-def test_what_is_not_charted_is_zero_and_has_no_likelihood():
+def test_what_is_not_charted_is_zero():
     chart = everywhere(40)
     chart[:, 0, 2:] = ABSENT
     label = torch.ones(40, dtype=torch.long)
     x0 = sample(gaussian, dpm_solver(1), label, chart, seeds=row_seeds(0, range(40)))
     assert not x0[chart == ABSENT].any()
     assert (x0[chart != ABSENT] != 0).all()
-    charted = x0.clone()
-    charted[chart == ABSENT] = 7.0
-    seeds = row_seeds(1, range(40))
-    found, again = (log_likelihood(gaussian, x, chart, label, seeds=seeds) for x in (x0, charted))
-    assert torch.equal(found, again)

@@ -20,6 +20,7 @@ from tardiff.base.noise import row_seeds, stream
 from tardiff.base.progress import bar
 from tardiff.data.dataset import Dataset, Split
 from tardiff.evaluate.cache import Cache
+from tardiff.evaluate.pool import versions
 from tardiff.evaluate.privacy.closest import SAME, closest
 from tardiff.evaluate.privacy.denoising import TIMESTEPS, Statistics, charting, denoising
 from tardiff.evaluate.privacy.knowledge import Knowledge
@@ -54,7 +55,7 @@ class Effort:
         steps: optimizer steps of each.
         batch_size: rows a step.
         draws: of noise, at each timestep.
-        samples: of each reference, at most.
+        samples: of each reference for each set, at most.
     """
 
     references: int
@@ -64,10 +65,11 @@ class Effort:
     samples: int
 
     @classmethod
-    def of(cls, settings: TrainSettings, trial: Trial, quick: bool) -> "Effort":
+    def of(cls, settings: TrainSettings, trial: Trial, quick: bool, sets: int = 1) -> "Effort":
         """Eight references, or, to be quick, one small one that costs a quarter of the model's training with all that follows.
 
-        A half of that quarter goes into the reference, a quarter of it into noise draws, the last one into samples.
+        A half of that quarter goes into the reference, a quarter of it into noise draws, the last one into samples, of which each of
+        `sets` synthetic sets is compared with its own.
         """
         batch_size = min(settings.batch_size, len(trial.reference))
         passes = max(1, PASSES * len(trial.reference) // batch_size)
@@ -76,7 +78,8 @@ class Effort:
         budget = BACKWARD * settings.steps * settings.batch_size / 4
         rows = 2 * len(TIMESTEPS) * CHUNK * ceil(len(trial.rows) / CHUNK)
         steps = max(1, min(int(budget / 2 / BACKWARD / batch_size), passes))
-        return cls(1, steps, batch_size, max(1, min(8, int(budget / 4 / rows))), max(CHUNK, min(2000, int(budget / 4 / SAMPLER.steps))))
+        samples = int(budget / 4 / SAMPLER.steps / max(1, sets))
+        return cls(1, steps, batch_size, max(1, min(8, int(budget / 4 / rows))), max(CHUNK, min(2000, samples)))
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,8 @@ class Attacker:
 
     def _said(self, k: int, kept: Cache) -> Told:
         """What reference model k says."""
-        about = (self.real.completed().manifest.content_hash, plain(training_of(self.pipeline)), asdict(self.effort))
+        learnt = (plain(training_of(self.pipeline)), self.pipeline.labelled)
+        about = (self.real.completed().manifest.content_hash, learnt, asdict(self.effort), versions())
         trial = (self.trial.seed, len(self.trial.members), len(self.trial.others), k)
         sets = [(name, rows.label[: self.effort.samples].tolist()) for name, rows in sorted(self.sets.items())]
         key = hashlib.sha256(repr((about, trial, sets)).encode()).hexdigest()
@@ -192,7 +196,7 @@ def likelihood_ratio(own: Statistics, references: Statistics) -> Score:
     spread badly, its variance is averaged with that of all rows.
     """
     variance = references.var(0, ddof=1)
-    return ((own - references.mean(0)) / np.sqrt((variance + variance.mean(0)) / 2) + TINY).sum(1)
+    return ((own - references.mean(0)) / (np.sqrt((variance + variance.mean(0)) / 2) + TINY)).sum(1)
 
 
 def _of(name: str) -> str:

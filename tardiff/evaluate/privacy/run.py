@@ -108,7 +108,7 @@ def _calibrate(
             f"{FEWEST_ROWS} are needed"
         )
         return
-    effort = Effort.of(training_of(pipeline), trial, settings.quick)
+    effort = Effort.of(training_of(pipeline), trial, settings.quick, len(sets))
     found["references"] |= {"models": effort.references, "steps": effort.steps}
     for target, attack, score in Attacker(trial, pipeline, real, sets, knowledge, effort).scores(kept):
         box, attacks = ("white", found["generator"]) if target is None else ("black", found["sets"][target]["attacks"])
