@@ -19,10 +19,11 @@ from experiments.harness.records import costs, looked_at
 from experiments.harness.shared import WaitingError, Work
 from tardiff.base.noise import row_seeds
 from tardiff.base.threads import one_thread
-from tardiff.compare.cells import Comparison, first_of
+from tardiff.compare.cells import Comparison
 from tardiff.compare.metrics import METRICS
 from tardiff.data.dataset import Dataset
 from tardiff.data.labels import draw_labels, labels_to_add
+from tardiff.errors import TardiffError
 from tardiff.evaluate.cache import Cache
 from tardiff.evaluate.judges import Rows
 from tardiff.evaluate.metrics import auroc
@@ -30,7 +31,6 @@ from tardiff.evaluate.opening import opened_synthetic
 from tardiff.evaluate.pool import Fit, run_fits
 from tardiff.evaluate.row_sets import Part, RowSets
 from tardiff.evaluate.train_and_judge import judge_fit, judged
-from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.settings import CompareSettings, GuidanceSettings, SelectionSettings
 from tardiff.synthesis.run import synthesise
 
@@ -96,42 +96,40 @@ class Lab:
 
     def _synthetic(self, cell: Cell) -> dict[str, Any]:
         recipe = self.protocol.recipes[cell.row]
-        made, told, pipeline = self._made(cell, recipe)
+        made, told, attacked = self._made(cell, recipe)
         codec, labelled = self.comparison.codec, self.budget.labelled
         pool = Rows.of(made.train, codec)
         sets = self.comparison.sets.adding(pool=pool)
         found: dict[str, Any] = {"alone": {}} | told
         for size in self.study.sizes:
-            wanted = self._alone_labels(size)
-            rows = first_of(pool.label, wanted) if recipe.samples is None else np.arange(len(pool))
-            found["alone"][str(size)] = self._judged(sets, rows)
+            found["alone"][str(size)] = self._judged(sets, self._alone_rows(pool.label, size, recipe))
         if self.study.adds and not recipe.select and recipe.samples is None:
             self.comparison.drawn = {(cell.row, self.seed): pool}
             found["added"] = self._added(cell.row)
-        rows = first_of(pool.label, self._alone_labels(self.study.sizes[-1])) if recipe.samples is None else np.arange(len(pool))
+        rows = self._alone_rows(pool.label, self.study.sizes[-1], recipe)
         alone = Dataset(made.manifest, {"train": made.train.take(rows)}).completed()
         manifest = labelled.manifest
         found["costs"] = costs(alone.train, labelled.train, self.budget.judged, codec, manifest, self.seed)
         found["costs"]["trts"] = self._trts(sets.adding(alone=pool.take(rows)), "alone")
         if how := self.study.records.get(cell.row):
-            found["records"] = looked_at(alone, labelled, self.budget.judged, codec, how, self.seed, self._kept, pipeline)
+            base = self.generators.base if how == "full" else None
+            found["records"] = looked_at(alone, labelled, self.budget.judged, codec, how, self.seed, self._kept, base, attacked)
         return found
 
-    def _made(self, cell: Cell, recipe: Recipe) -> tuple[Dataset, dict[str, Any], TarDiffPipeline | None]:
-        """The rows of a recipe, what guidance did, and the diffusion model that may be attacked through them."""
+    def _made(self, cell: Cell, recipe: Recipe) -> tuple[Dataset, dict[str, Any], bool]:
+        """The rows of a recipe, what guidance did, and whether they are the base's own: then its weights are attacked, too."""
         if recipe.samples is not None:
             path = self.work.folder / recipe.samples.format(data=self.study.data, seed=self.seed)
             if not path.exists():
                 raise WaitingError(f"waits for {path}")
-            return opened_synthetic(path, self.budget.labelled), {}, None
+            return opened_synthetic(path, self.budget.labelled), {}, False
         generator = self.generators[recipe.generator]
-        attacked = generator if isinstance(generator, TarDiffPipeline) and recipe.guide == "settings" else None
         label = self._pool_labels()
         if recipe.guide == "published":
             folder = self.generators.guide("gru")
             guide = published_guide(folder, self.budget.labelled.train)
             made = generator.dataset(generator(label, row_seeds(self.seed, range(len(label))), guide=guide), {})
-            return made, {}, None
+            return made, {}, False
         guidance = recipe.settings
         if recipe.guide in ("chosen", "random"):
             if cell.study not in self.chosen:
@@ -139,7 +137,7 @@ class Lab:
             guidance = GuidanceSettings(**self.chosen[cell.study]["guidance"])
         if recipe.guide == "random":
             samples, moved = moved_at_random(generator, self.generators.guide(), guidance, label, self.seed)
-            return generator.dataset(samples, {}), {"moved": moved}, None
+            return generator.dataset(samples, {}), {"moved": moved}, False
         reads = guidance.reads_classifier or recipe.select or recipe.relabel
         done = synthesise(
             generator,
@@ -155,7 +153,7 @@ class Lab:
         )
         told = {"moved": done.movement.value} if done.movement else {}
         told |= {"strength": done.match.strength, "cfg_scale": done.match.cfg_scale} if done.match else {}
-        return done.dataset, told, attacked if guidance.guidance == "none" and not recipe.select else None
+        return done.dataset, told, recipe.generator == "base" and guidance.guidance == "none" and not (recipe.select or recipe.relabel)
 
     @property
     def _balanced(self) -> bool:
@@ -166,6 +164,25 @@ class Lab:
         counts = np.bincount(self.budget.labelled.train.label, minlength=2).tolist()
         wanted = size or max(sum(counts), self.study.fewest)
         return draw_labels("balanced" if self._balanced else "train", counts, wanted, self.seed)
+
+    def _alone_rows(self, label: NDArray[np.int64], size: int, recipe: Recipe) -> NDArray[np.intp]:
+        """Rows of a pool with those labels, in their order, so that any first rows are a fair part.
+
+        Samples that were made elsewhere are taken as they are if they lack some.
+
+        Raises:
+            TardiffError: the recipe made too few rows of a class.
+        """
+        wanted = self._alone_labels(size)
+        have, need = (np.bincount(of, minlength=2) for of in (label, wanted))
+        if (have < need).any():
+            if recipe.samples is not None:
+                return np.arange(len(label))
+            raise TardiffError(f"{have.tolist()} rows of the classes were made, {need.tolist()} are needed")
+        rows = np.empty(len(wanted), np.intp)
+        for c, n in enumerate(need):
+            rows[wanted == c] = np.flatnonzero(label == c)[:n]
+        return rows
 
     def _pool_labels(self) -> NDArray[np.int64]:
         """Labels of all rows that are drawn: enough of each class for the rows alone and for those that are added."""

@@ -52,7 +52,15 @@ def costs(made: Split, train: Split, judged: Split, codec: Codec, manifest: Mani
 
 
 def looked_at(
-    made: Dataset, real: Dataset, judged: Split, codec: Codec, how: str, seed: int, kept: Cache, pipeline: TarDiffPipeline | None
+    made: Dataset,
+    real: Dataset,
+    judged: Split,
+    codec: Codec,
+    how: str,
+    seed: int,
+    kept: Cache,
+    base: TarDiffPipeline | None,
+    attacked: bool,
 ) -> dict[str, Any]:
     """How well models tell the records from real ones, how they lie beside the floor, and what attacks find.
 
@@ -64,11 +72,14 @@ def looked_at(
         how: `full`, or `light` (no GRU among the discriminators; one attack, by nearest neighbours).
         seed: of fits, rows and resamples.
         kept: where fits are kept.
-        pipeline: the generator under attack, if it is a diffusion model.
+        base: the study's generator. With `full` a reference model of its kind calibrates the attacks on samples, of whatever made them, so
+            that rows compare; what it draws is not guided.
+        attacked: whether the records are the base's own, so that attacks on its weights are theirs.
 
     Returns:
         `told_apart`, by discriminator, of the set and the `floor`; with `full` also `distances` and `floor` by metric (`mean`, and the
-        `worst` name with its number), `profile` and `floor_profile` (descriptors' pairs and slopes), and `attacks` (AUC by name).
+        `worst` name with its number), `profile` and `floor_profile` (descriptors' pairs and slopes), and `attacks` (AUC by name) and
+        `found_at_1_percent` (true positive rate at 1 % false positives; None where there are too few rows to tell).
     """
     whole = Dataset(real.manifest, {**real.splits, "test": judged}).completed()
     settings = EvaluateSettings(models=("gru", "trees") if how == "full" else ("trees",), seeds=1, seed=seed, workers=1)
@@ -83,16 +94,18 @@ def looked_at(
         attack = trial.judged("nearest neighbour", "black", nearest_neighbour(trial, made.train, knowledge))
         return found | {"attacks": {"nearest neighbour": _round(attack["auc"]["value"])}}
     by_role = {role: value_distances(samples[role], samples["train"], real.manifest) for role in (FLOOR, "synthetic/made")}
-    attacked = privacy(whole, {"made": made}, codec, replace(settings, quick=True), pipeline)  # one small reference model
-    attacks = [*attacked["sets"]["made"]["attacks"], *attacked["generator"]]
+    private = privacy(whole, {"made": made}, codec, replace(settings, quick=True), base, kept=kept)  # one small reference model
+    of_set = private["sets"]["made"]
+    attacks = [*of_set["attacks"], *(private["generator"] if attacked else [])]
     profiles = {name: profile(samples[role], real.manifest) for name, role in (("real", "train"), ("set", "synthetic/made"))}
     return found | {
         "distances": _summed(by_role["synthetic/made"]),
         "floor_distances": _summed(by_role[FLOOR]),
         "attacks": {attack["attack"]: _round(attack["auc"]["value"]) for attack in attacks},
-        "nearer_train": _round(attacked["sets"]["made"]["nearer_train"]["value"]),
-        "copies": attacked["sets"]["made"]["copies"]["count"],
-        "near_copies": _round(attacked["sets"]["made"]["near_copies"]["value"]),
+        "found_at_1_percent": {attack["attack"]: rate and _round(rate["value"]) for attack in attacks for rate in [attack["tpr"]["0.01"]]},
+        "nearer_train": _round(of_set["nearer_train"]["value"]),
+        "copies": of_set["copies"]["count"],
+        "near_copies": _round(of_set["near_copies"]["value"]),
         "profile": {name: {"pairs": of["pairs"], "slopes": of["slopes"]} for name, of in _rounded(profiles).items()},
         "height_by_sex": {
             name: _height_by_sex(samples[role].split, real.manifest) for name, role in (("real", "train"), ("set", "synthetic/made"))

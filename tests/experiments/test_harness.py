@@ -12,7 +12,7 @@ import yaml
 from experiments.harness import data as reading
 from experiments.harness import run as running
 from experiments.harness.confirm import confirmation
-from experiments.harness.protocol import PROTOCOL, Cell, Data, Regime, Study, load
+from experiments.harness.protocol import PROTOCOL, Cell, Data, Recipe, Regime, Study, load
 from experiments.harness.shared import BusyError, Work
 from tardiff.base.ledger import Ledger
 from tardiff.data.dataset import Dataset
@@ -297,6 +297,32 @@ def test_confirmation_on_any_folder(toy, harness, tmp_path):
     assert cell["added"]["logistic"]["rows"] == 100
     assert there.openings.cells()[0]["study"] == "confirmation"
     assert isinstance(load().studies["confirmation"], Study)
+
+
+def test_rows_alone_are_a_fair_part_of_a_pool_from_the_first_row_on(harness):
+    lab = harness.lab(Cell("main", "unguided", 0))
+    label = np.repeat([0, 1], [300, 100])
+    rows = lab._alone_rows(label, 60, Recipe())
+    assert len(set(rows)) == 60
+    np.testing.assert_array_equal(label[rows], lab._alone_labels(60))
+    assert 0 < label[rows[:30]].sum() < label[rows].sum()
+    with pytest.raises(TardiffError, match="rows of the classes were made"):
+        lab._alone_rows(label[:300], 60, Recipe())
+    assert len(lab._alone_rows(label[:300], 60, Recipe(samples="old"))) == 300
+
+
+@pytest.mark.slow
+def test_records_looked_at_closely_have_all_that_realism_asks(harness):
+    study = msgspec.structs.replace(harness.protocol.studies["main"], records={"unguided": "full", "default": "full"})
+    harness.protocol = msgspec.structs.replace(harness.protocol, studies={**harness.protocol.studies, "main": study})
+    assert harness.run([Cell("main", "unguided", 0), Cell("main", "default", 0)]) == []
+    by_itself, guided = (harness.ledger.find(row=row)["records"] for row in ("unguided", "default"))
+    assert {"told_apart_trees", "told_apart_gru", "told_apart_charting", "told_apart_descriptors"} <= by_itself["told_apart"].keys()
+    assert by_itself["told_apart"].keys() == by_itself["floor_told_apart"].keys()
+    assert by_itself["distances"].keys() == by_itself["floor_distances"].keys()
+    assert "calibrated distance" in guided["attacks"]  # by a reference model, whatever made the samples
+    assert by_itself["attacks"].keys() - guided["attacks"].keys() == {"calibrated denoising", "calibrated charting"}  # its weights, too
+    assert by_itself["found_at_1_percent"].keys() == by_itself["attacks"].keys()
 
 
 @pytest.mark.slow
