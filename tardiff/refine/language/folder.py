@@ -134,7 +134,7 @@ class LanguagePipeline(RecordGenerator):
         codec, statics = Codec.load(path / "codec.json"), StaticModel.load(path / "statics.json")
         if codec.steps != 1 or statics.classes != len(card.task.classes):
             raise TardiffError(f"{path}: codec.json, statics.json and card.json are not of one model of rows; train again")
-        pipeline = new_pipeline(index.settings, index.base.name if index.base else None, codec, statics, card, seed=0)
+        pipeline = new_pipeline(index.settings, index.base.name if index.base else None, codec, statics, card, seed=0, download=False)
         if pipeline.index != index:
             raise TardiffError(
                 f"{path / INDEX}: {pipeline.index.base and pipeline.index.base.name} is not the model that was trained on; "
@@ -148,7 +148,7 @@ class LanguagePipeline(RecordGenerator):
 
 
 def new_pipeline(
-    settings: LanguageSettings, language_model: str | None, codec: Codec, statics: StaticModel, card: Card, seed: int
+    settings: LanguageSettings, language_model: str | None, codec: Codec, statics: StaticModel, card: Card, seed: int, download: bool = True
 ) -> LanguagePipeline:
     """An untrained model of rows: from scratch, or a pretrained one with adapters that change nothing yet.
 
@@ -157,6 +157,7 @@ def new_pipeline(
         language_model: folder or name of a pretrained model; None is a small one from scratch.
         codec, statics, card: of the rows.
         seed: of the weights that are trained.
+        download: whether `language_model` may be fetched over the network.
 
     Raises:
         TardiffError: there is no such model, or its tokenizer cannot spell the rows.
@@ -169,7 +170,7 @@ def new_pipeline(
         grammar = Grammar(task.name, task.classes, fields, speller(tokenizer), tokenizer.pad_token_id)
         network = new_model(len(tokenizer), grammar.length(len(fields)), settings, seed)
     else:
-        network, tokenizer, base = pretrained(language_model)
+        network, tokenizer, base = pretrained(language_model, download)
         grammar = Grammar(task.name, task.classes, fields, speller(tokenizer), 0)
         room = getattr(network.config, "max_position_embeddings", None)
         if room is not None and grammar.length(len(fields)) > room:

@@ -129,18 +129,19 @@ def new_model(vocabulary: int, length: int, settings: LanguageSettings, seed: in
     return network
 
 
-def pretrained(name: str) -> tuple[nn.Module, Any, Base]:
+def pretrained(name: str, download: bool) -> tuple[nn.Module, Any, Base]:
     """A causal model, frozen, with its tokenizer, and what tells it from others.
 
     Args:
         name: a folder of transformers or with one .gguf file, an installed package that is such a folder, or a name that transformers
             knows.
+        download: whether a name may be fetched over the network; otherwise it must have been fetched before.
 
     Raises:
         TardiffError: it is not there, is no causal model, or its weights are pickled, missing or damaged.
     """
     transformers = needs("transformers", "language")
-    source, options = _located(name)
+    source, options = _located(name, download)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:
@@ -168,26 +169,45 @@ def with_adapters(network: nn.Module, rank: int, seed: int) -> nn.Module:
     return adapted
 
 
-def _located(name: str) -> tuple[str, dict[str, str]]:
-    """Where transformers finds a model, and how it must be told."""
+def _located(name: str, download: bool) -> tuple[str, dict[str, Any]]:
+    """Where transformers finds a model, and how it must be told; a folder never asks the network."""
     path = Path(name)
     if not path.exists() and name.isidentifier() and (spec := importlib.util.find_spec(name)) and spec.submodule_search_locations:
         path = Path(spec.submodule_search_locations[0])
-    if not path.exists():
+    if not path.exists() and download:
         return name, {}
+    if not path.exists():
+        path = _fetched(name)
     if not path.is_dir():
         raise TardiffError(f"--language-model {name}: is a file; give the folder that it stands in")
+    if (path / "adapter_config.json").exists():
+        raise TardiffError(f"--language-model {name}: holds adapters of another model; merge them into it, and give that folder")
     packed = sorted(path.glob("*.gguf"))
     if len(packed) > 1:
         raise TardiffError(f"--language-model {name}: holds {len(packed)} .gguf files; give a folder with one")
     if packed:
         needs("gguf", "language")
-        return str(path), {"gguf_file": packed[0].name}
+        return str(path), {"gguf_file": packed[0].name, "local_files_only": True}
     if not any(path.glob("*.safetensors")):
         pickled = next((file.name for pattern in PICKLED for file in sorted(path.glob(pattern))), None)
         what = f"its weights are pickled ({pickled}), and nothing is unpickled" if pickled else "holds no .safetensors or .gguf file"
         raise TardiffError(f"--language-model {name}: {what}; give a folder with weights as safetensors")
-    return str(path), {}
+    return str(path), {"local_files_only": True}
+
+
+def _fetched(name: str) -> Path:
+    """The folder of a model that was fetched over the network before.
+
+    Raises:
+        TardiffError: it was not.
+    """
+    try:
+        config = needs("huggingface_hub", "language").try_to_load_from_cache(name, "config.json")
+    except ValueError:  # no name that could be fetched
+        config = None
+    if not isinstance(config, str):
+        raise TardiffError(f"--language-model {name}: is not on this machine; put it where it was, or fetch it with `hf download {name}`")
+    return Path(config).parent
 
 
 @torch.no_grad()

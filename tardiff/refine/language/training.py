@@ -122,11 +122,16 @@ class Tuning:
         settings: sizes and length.
         seed: of the orders of rows and fields.
         checkpoint: where work in progress is kept.
+
+    Raises:
+        TardiffError: there is no validation split, or none of its rows can be written.
     """
 
     def __init__(self, pipeline: LanguagePipeline, rows: Dataset, settings: LanguageSettings, seed: int, checkpoint: Checkpoint) -> None:
         self.pipeline, self.writer, self.settings, self.seed, self.checkpoint = pipeline, pipeline.writer, settings, seed, checkpoint
         self.train, self.held = (Texts.of(rows.split(name), self.writer) for name in ("train", "validation"))
+        if not len(self.held.label):
+            raise TardiffError("every validation row lacks something that no training row lacks, so no epoch can be chosen; split anew")
         self.optimizer = torch.optim.AdamW(self.writer.model.parameters(), settings.learning_rate, weight_decay=WEIGHT_DECAY)
         self.an_epoch = -(-len(self.train.label) // settings.batch_size)
         self.steps = self.an_epoch * settings.epochs

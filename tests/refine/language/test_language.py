@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -180,6 +181,37 @@ def test_another_base_than_the_one_trained_on_is_refused(base, pretrained, tmp_p
         load_generator(tmp_path / "rows")
 
 
+def test_opening_a_folder_never_asks_the_network(base, pretrained, tmp_path, monkeypatch):
+    asked = []
+
+    def refuse(host, *_, **__):
+        asked.append(host)
+        raise OSError("no network here")
+
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    pipeline = train_language(base[2], tmp_path / "rows", TUNED, str(pretrained), progress=False)
+    assert same(load_generator(tmp_path / "rows")(LABEL, SEEDS), pipeline(LABEL, SEEDS))
+
+    index = json.loads((tmp_path / "rows" / "language.json").read_text())
+    index["base"]["name"] = "some/model"
+    (tmp_path / "rows" / "language.json").write_text(json.dumps(index))
+    with pytest.raises(TardiffError, match=r"some/model: is not on this machine.*fetch it with `hf download some/model`"):
+        load_generator(tmp_path / "rows")
+
+    fetched = tmp_path / "cache" / "models--some--model"
+    shutil.copytree(pretrained, fetched / "snapshots" / "abc")
+    (fetched / "refs").mkdir()
+    (fetched / "refs" / "main").write_text("abc")
+    assert same(load_generator(tmp_path / "rows")(LABEL, SEEDS), pipeline(LABEL, SEEDS))
+    assert not asked
+
+
+def adapters_of_another(folder):
+    (folder / "config.json").unlink()
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": "nobody/nothing"}))
+
+
 def pickled(folder):
     (folder / "model.safetensors").unlink()
     torch.save({}, folder / "pytorch_model.bin")
@@ -211,6 +243,7 @@ def another_vocabulary(folder):
         (reads_ahead, "it is no causal model|weights are missing"),
         (encoder_and_decoder, "a causal model of transformers cannot be read"),
         (another_vocabulary, "its tokenizer cannot spell"),
+        (adapters_of_another, "holds adapters of another model"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"none"), "a causal model of transformers cannot be read"),
     ],
 )
@@ -226,6 +259,15 @@ def test_a_model_that_is_none_is_refused_in_one_line(base, pretrained, tmp_path,
 def test_rows_without_labels_are_refused(base, tmp_path):
     with pytest.raises(TardiffError, match="--no-labels"):
         train_language(base[2].unlabelled(), tmp_path / "rows", SETTINGS, progress=False)
+
+
+def test_validation_rows_that_cannot_be_written_are_refused(base, tmp_path):
+    rows = as_rows(base[2])
+    held = rows.split("validation")
+    empty = replace(held, values=np.full_like(held.values, np.nan), mask=np.zeros_like(held.mask), static=np.full_like(held.static, np.nan))
+    data = Dataset(rows.manifest, {**rows.splits, "validation": empty}).completed()
+    with pytest.raises(TardiffError, match="every validation row lacks something that no training row lacks"):
+        train_language(data, tmp_path / "rows", SETTINGS, progress=False)
 
 
 def test_the_command_says_what_it_costs(base, tmp_path, capsys):
