@@ -6,7 +6,8 @@ guided them or that the generator was adapted to are among those that choose bet
 """
 
 import math
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -94,19 +95,24 @@ class Ladder(Comparison):
         """Local rows to learn from, and how many of them are positive, to one."""
         return {"rows": self.budget, "positives": round(float(self.data.train.label.mean()) * self.budget)}
 
-    def curve(self) -> dict[int, str]:
-        """Sizes of the learning curve of local rows alone, ascending, and the way that has each."""
+    def curve(self, seeds: Sequence[int]) -> dict[int, str]:
+        """Sizes of the learning curve of local rows alone, ascending, and the way that has each; all are large enough with every seed."""
         everything = len(self.data.train)
         sizes = {self.budget // 4, self.budget // 2, everything}
         sizes |= {self.budget * 2**k for k in range(32) if self.budget * 2**k <= everything}
         share = float(self.data.train.label.mean())
-        enough = sorted(n for n in sizes if n * min(share, 1 - share) >= FEWEST)
-        return {n: "local" if n == self.budget else f"{CURVE}{n}" for n in enough}
+        ways = {n: "local" if n == self.budget else f"{CURVE}{n}" for n in sorted(sizes) if n * min(share, 1 - share) >= FEWEST}
+        return {n: way for n, way in ways.items() if all(self.most_folds(way, seed) >= 2 for seed in seeds)}
 
     def local(self, method: str, seed: int) -> NDArray[np.intp]:
         """Numbers of the local rows that a way reads with a seed; those of fewer rows are among those of more."""
         count = int(method.removeprefix(CURVE)) if method.startswith(CURVE) else self.budget
         return np.sort(evenly(self.data.train.label, seed)[:count])
+
+    def most_folds(self, method: str, seed: int) -> int:
+        """Patients of the rarer class among the local rows of a way."""
+        rows = self.local(method, seed)
+        return rarest(self.data.train.label[rows], self.data.train.subject_id[rows])
 
     def candidates(self, method: str, seed: int) -> tuple[RowSets, list[Candidate]]:
         """The rows and settings to choose from: as many for every way that has a choice."""
@@ -141,8 +147,7 @@ class Ladder(Comparison):
         if Part("train") not in candidate.learn:
             return [Round((Part("train"),))]
         label, subject = sets.rows["train"].label, sets.subject["train"]
-        fewest = min(len(np.unique(subject[label == c])) for c in range(2))
-        parted = folds(label, subject, min(FOLDS, fewest), int(stream("ladder folds", seed).integers(2**31)))
+        parted = folds(label, subject, min(FOLDS, rarest(label, subject)), int(stream("ladder folds", seed).integers(2**31)))
         return [Round((Part.of("train", outside),), np.flatnonzero(inside)) for inside, outside in parted]
 
     def pool(self, method: str, seed: int, label: NDArray[np.int64]) -> Rows:
@@ -177,6 +182,7 @@ class Ladder(Comparison):
             try:
                 adapt(self.run, with_held_out(self.local_data(seed), seed), path, AdaptSettings(seed=seed), progress=False)
             except NotBetterError:
+                print(f"warning: adapted, seed {seed}: --from as it is fits the local rows no worse and is taken", file=sys.stderr)
                 self.run.save_pretrained(path)
         return TarDiffPipeline.from_pretrained(path)
 
@@ -197,6 +203,11 @@ class Ladder(Comparison):
         if not isinstance(candidate.variant, Tuning):
             return super()._fit(judge, candidate, part, seed, sets)
         return received_fit(self.received, *self._told(candidate, part), seed, sets, candidate.variant)
+
+
+def rarest(label: NDArray[np.int64], subject: NDArray[np.int64]) -> int:
+    """Patients of the class that has fewest, of two; labels and patients of rows, [n]."""
+    return min(len(np.unique(subject[label == c])) for c in range(2))
 
 
 def evenly(label: NDArray[np.int64], seed: int) -> NDArray[np.intp]:

@@ -22,6 +22,7 @@ from tardiff.compare.figure import forest
 from tardiff.compare.ladder import Ladder
 from tardiff.compare.summary import Cells, settings_told, summarise
 from tardiff.compare.table import table
+from tardiff.data.codec import Codec
 from tardiff.data.contract import arranged
 from tardiff.data.dataset import Dataset, Split
 from tardiff.data.holdout import with_held_out
@@ -30,6 +31,7 @@ from tardiff.data.subgroups import Rule, groups
 from tardiff.errors import InputError, TardiffError
 from tardiff.evaluate.opening import check_classes
 from tardiff.evaluate.plots import save_png
+from tardiff.model.dp_training import described_rows
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.settings import LADDER, METHODS, NOT_SENT, CompareSettings, SiteSettings
 
@@ -75,16 +77,16 @@ def compare(
     refuse_existing(out)
     work = partial_folder(out)
     if sent is None:
-        methods = [m for m in settings.ways(METHODS) if m != "refined" or refined is not None]
+        known, lacking = settings.ways(METHODS), {"refined"} if refined is None else set()
         comparison, curve = opened(data, settings, work, run, refined), {}
-        left_out = {"refined was left out: it needs a refined pipeline folder (--refined)": "refined"}
+        left_out = "refined was left out: it needs a refined pipeline folder (--refined)"
     else:
-        methods = [m for m in settings.ways(LADDER) if m not in NOT_SENT or sent.real is not None]
+        known, lacking = settings.ways(LADDER), set(NOT_SENT) if sent.real is None else set()
         comparison = ladder = opened_ladder(data, settings, sites or SiteSettings(), work, sent)
-        curve = ladder.curve()
-        left_out = {"ways with the other site's own rows were left out: they need --from-data": "real"}
-    known = settings.ways(METHODS if sent is None else LADDER)
-    remarks = [line for line, method in left_out.items() if method in known and method not in methods]
+        curve = ladder.curve(seeds_of(settings))
+        left_out = "ways with the other site's own rows were left out: they need --from-data"
+    methods = [method for method in known if method not in lacking]
+    remarks = [left_out] if len(methods) < len(known) else []
     claim(work, _identity(comparison, data))
     cells = _fill(comparison, [*methods, *(m for m in curve.values() if m not in methods)], Ledger(work / "results.jsonl"), say)
     result = summarise(cells, methods, comparison, curve, remarks)
@@ -119,7 +121,10 @@ def opened(
         check_classes(f"{name} split", data, split)
     comparison = Comparison(fold, judged, settings, work, _groups(data, settings), run, refined)
     for option, pipeline in (("--run", run), ("--refined", refined)):
-        if pipeline is not None and pipeline.codec.digest() != comparison.codec.digest():
+        if pipeline is None:
+            continue
+        described = described_rows(fold, pipeline.card.settings.get("epsilon"))
+        if pipeline.codec.digest() != Codec.fit(described, fold.manifest).digest():
             raise TardiffError(f"{option}: the generator was trained on other rows than DATA's training split")
     return comparison
 
@@ -172,9 +177,7 @@ def opened_ladder(data: Dataset, settings: CompareSettings, sites: SiteSettings,
         sites=sites,
     )
     for seed in seeds_of(settings):
-        rows = ladder.local("local", seed)
-        fewest = min(len(np.unique(local.subject_id[rows[local.label[rows] == c]])) for c in range(2))
-        if fewest < 2:
+        if (fewest := ladder.most_folds("local", seed)) < 2:
             raise InputError(f"--local {ladder.budget}: has {fewest} patients of the rarer class; two are needed to choose by")
     return ladder
 

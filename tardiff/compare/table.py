@@ -6,6 +6,7 @@ from typing import Any
 from tardiff.base.estimates import ONE_DRAW, interval
 from tardiff.compare.metrics import CALIBRATED, NAMES
 from tardiff.compare.verdict import SYNTHETIC
+from tardiff.settings import LADDER
 
 NAME, WIDTH = 21, 22
 SHORT = NAMES | {"sensitivity": "sens. at 90 % spec.", "slope": "calibration slope"}
@@ -54,7 +55,7 @@ def _group(result: Mapping[str, Any], group: str) -> str:
 
 
 def _choices(result: Mapping[str, Any]) -> str:
-    lines = ["Chosen on validation rows, seed by seed"]
+    lines = [f"Chosen on {_held_out(result)}, seed by seed"]
     for method, figures in result["methods"].items():
         if figures["candidates"] > 1:
             chosen = "; ".join(" ".join(f"{key} {value:g}" for key, value in one.items()) for one in figures["chosen"])
@@ -73,12 +74,16 @@ def _worth(result: Mapping[str, Any]) -> str:
 
 
 def _recalibrated(result: Mapping[str, Any]) -> str:
-    """Brier score and calibration slope as they are and after recalibration on validation rows."""
+    """Brier score and calibration slope as they are and after recalibration on rows that were not learnt from."""
     keys = [f"{metric}{ending}" for metric in CALIBRATED for ending in ("", "_platt", "_isotonic")]
-    lines = ["Recalibrated on validation rows", _row(["method", *(SHORT.get(key, key.replace("_", ", ")) for key in keys)])]
+    lines = [f"Recalibrated on {_held_out(result)}", _row(["method", *(SHORT.get(key, key.replace("_", ", ")) for key in keys)])]
     for method, figures in result["methods"].items():
         lines.append(_row([method, *(interval(figures["groups"]["all"][key]["value"]) for key in keys)]))
     return "\n".join(lines)
+
+
+def _held_out(result: Mapping[str, Any]) -> str:
+    return "local rows in turn" if result["first"] == LADDER[0] else "validation rows"
 
 
 def _row(cells: list[str]) -> str:

@@ -58,6 +58,11 @@ def public_rows(data: Dataset) -> Split:
     return rows
 
 
+def described_rows(data: Dataset, epsilon: float | None) -> Split:
+    """The rows that codec and descriptors of a generator are fitted on: training rows, or with an epsilon `public_rows`."""
+    return data.train if epsilon is None else public_rows(data)
+
+
 class Secret(msgspec.Struct, frozen=True):
     """What the draws of rows and noise depend on. Whoever knew it could take the noise off, so it goes when the run ends."""
 

@@ -28,7 +28,7 @@ from tardiff.errors import TardiffError
 from tardiff.model.card import FORMAT, Card
 from tardiff.model.charting import ChartingModel
 from tardiff.model.diffusion import TIMESTEPS, denoising_loss, diffuse, noise_schedule
-from tardiff.model.dp_training import PrivateSteps, public_rows
+from tardiff.model.dp_training import PrivateSteps, described_rows
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.model.unet import TemporalUNet
 from tardiff.settings import TrainSettings
@@ -180,7 +180,7 @@ def train(data: Dataset, out: str | Path, settings: TrainSettings, progress: boo
     """
     out = Path(out)
     refuse_existing(out)
-    described = data.train if settings.epsilon is None else public_rows(data)
+    described = described_rows(data, settings.epsilon)
     codec, statics = Codec.fit(described, data.manifest), StaticModel.fit(described, data.manifest)
     training = NoisyRows(data.train, codec, statics, settings)
     held = data.splits.get("validation")

@@ -17,6 +17,7 @@ from tardiff.data.dataset import Dataset
 from tardiff.data.padding import padded
 from tardiff.errors import TardiffError
 from tardiff.guidance.build import served_task
+from tardiff.model.dp_training import described_rows
 from tardiff.model.pipeline import RecordGenerator, TarDiffPipeline
 from tardiff.refine.assembly import assemble, write
 from tardiff.refine.awm import MatchingGenerator
@@ -134,7 +135,8 @@ def _check_match(pipeline: RecordGenerator, given: str, data: Dataset, classifie
     """
     if pipeline.card.adaptation and given != pipeline.card.data_hash:
         raise TardiffError("--data is not the data set that the generator was adapted to; give that one")
-    if not pipeline.card.adaptation and Codec.fit(data.train, data.manifest).digest() != pipeline.codec.digest():
+    described = described_rows(data, pipeline.card.settings.get("epsilon"))
+    if not pipeline.card.adaptation and Codec.fit(described, data.manifest).digest() != pipeline.codec.digest():
         raise TardiffError("--data is not the data set that the generator was trained on (its codec differs); give that one")
     if classifier is not None:
         if not pipeline.labelled:

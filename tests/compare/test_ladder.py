@@ -84,6 +84,31 @@ def test_without_the_other_sites_rows_nothing_of_them_is_asked(local, sent, tmp_
     result = compare(local, tmp_path / "out", settings, sent=sent, sites=SITES)
     assert list(result["methods"]) == ["local", "as-is"]
     assert any("they need --from-data" in line for line in result["remarks"])
+    settings = replace(settings, methods="local,selected-alone")
+    assert any("they need --from-data" in line for line in compare(local, tmp_path / "2", settings, sent=sent, sites=SITES)["remarks"])
+
+
+def test_the_curve_begins_where_two_patients_of_each_class_can_be_parted(local, sent, tmp_path):
+    """All positive stays but four are of one patient: few rows may have no other."""
+    train = local.train
+    positive = np.cumsum(train.label) * train.label  # numbered from 1
+    two = replace(train, subject_id=np.where(positive, train.subject_id[0] + (positive > 4), train.subject_id))
+    few = Dataset(local.manifest, {**local.splits, "train": two}).completed()
+    settings = replace(QUICK, on="validation")
+    many, found = (ladder(data, sent, tmp_path, settings, SiteSettings(rows=40)).curve(range(20)) for data in (local, few))
+    assert list(many) == [40, 80, 160]
+    assert 40 not in found
+    assert found[160] == "local"
+
+
+def test_a_generator_that_is_not_better_adapted_is_said(local, sent, tmp_path, monkeypatch, capsys):
+    def no_better(*arguments, **options):
+        raise module.NotBetterError("no")
+
+    monkeypatch.setattr(module, "adapt", no_better)
+    found = ladder(local, sent, tmp_path)
+    assert found.adapted(3).codec == sent.run.codec
+    assert "warning: adapted, seed 3: --from as it is fits the local rows no worse" in capsys.readouterr().err
 
 
 def test_what_the_sites_do_not_share_is_said(local, sent, tmp_path, capsys):

@@ -11,6 +11,7 @@ from opacus.accountants import RDPAccountant
 from safetensors import safe_open
 
 from tardiff.audit.run import fitted_on_train
+from tardiff.compare.run import opened
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset
 from tardiff.data.statics import StaticModel
@@ -20,7 +21,8 @@ from tardiff.model import dp_training as private
 from tardiff.model import training
 from tardiff.model.dp_training import PrivateSteps, noise_multiplier
 from tardiff.model.pipeline import TarDiffPipeline
-from tardiff.settings import TrainSettings
+from tardiff.refine.run import _check_match
+from tardiff.settings import CompareSettings, TrainSettings
 from tests.conftest import make_split, tiny_training
 
 
@@ -163,6 +165,19 @@ def test_no_other_file_depends_on_training_rows(toy, tmp_path, capfd):
     check_made_from("--run", card.data_hash, data)
     check_made_from("--run", card.data_hash, other)
     assert fitted_on_train(data, tmp_path / "one").status == "pass"
+
+
+def test_a_private_generator_can_be_compared_and_refined(toy, tmp_path):
+    """Its codec is of validation rows; its data are the same."""
+    pipeline = training.train(toy[1], tmp_path / "run", private_training(), progress=False)
+    settings = CompareSettings("logistic", "none,unguided", seeds=1, bootstrap=10)
+    assert opened(toy[1], settings, tmp_path / "out", pipeline).run is pipeline
+    _check_match(pipeline, toy[1].manifest.content_hash, toy[1], None)
+    fewer = Dataset(toy[1].manifest, {**toy[1].splits, "validation": toy[1].split("validation").take(slice(60))}).completed()
+    with pytest.raises(TardiffError, match="--run: the generator was trained on other rows"):
+        opened(fewer, settings, tmp_path / "out", pipeline)
+    with pytest.raises(TardiffError, match="its codec differs"):
+        _check_match(pipeline, fewer.manifest.content_hash, fewer, None)
 
 
 def test_validation_rows_are_needed(toy, tmp_path):
