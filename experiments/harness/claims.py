@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import yaml
 
 from experiments.harness.protocol import HERE, PROTOCOL, RESULTS, Protocol, load
-from experiments.harness.tables import BEST_RIVAL, Results, markdown, read
+from experiments.harness.realism import DERIVED
+from experiments.harness.tables import BEST_RIVAL, COSTS, Results, markdown, read
 from tardiff.base.estimates import shown
 from tardiff.base.files import replace_file
 from tardiff.base.ledger import Ledger
@@ -31,8 +33,9 @@ ROOT = HERE.parents[1]
 CLAIMS, PAGE = HERE / "claims.yaml", Path("experiments/README.md")
 NOT_RUN = "not yet run"
 FIGURE = r"[+-]?\d+\.\d+ \[[^\]]*\]"
+WITHIN = r"[\w.,+\-\u2212]"  # before a figure it would make it another one
 MARK = re.compile(r"<!-- claim: ([\w-]+) -->")
-LOWER_IS_BETTER = ("brier", "correlation", "descriptor_slopes", "near_copies", "ks", "co_observation", "told_apart_trees", "told_apart_gru")
+LOWER_IS_BETTER = ("brier", "brier_platt", "slope_off", *(set(COSTS) - {"trts", "slope"}), *DERIVED)
 HEAD = """# What was asked, and what was found
 
 This page is written by `python -m experiments.harness.claims --write` from the ledger of the [harness](harness/run.py); `make claims` fails
@@ -56,6 +59,8 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         metric: of judges, or a cost.
         judges: some of them; all if none is named.
         margin: of equivalence, by its name in the protocol; it says study, rows and column.
+        at_most: what is asked: of a difference, that the upper end of its interval lies below; of a figure, that its mean does.
+        at_least: of a difference, that the lower end of its interval lies above.
         file, path, shape: a JSON file of the repository, keys to a number in it, and how it is written (`{:.0f} x`).
         command: what makes the file.
     """
@@ -69,6 +74,8 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metric: str = "auprc"
     judges: tuple[str, ...] = ()
     margin: str | None = None
+    at_most: float | None = None
+    at_least: float | None = None
     file: str | None = None
     path: tuple[str, ...] = ()
     shape: str = "{}"
@@ -125,12 +132,23 @@ def found(claim: Claim, protocol: Protocol, results: Mapping[str, Results], root
     if estimate is None:
         return Found(NOT_RUN, NOT_RUN)
     text = shown(*estimate, signed=against is not None)
+    if against is not None and np.isnan(estimate[1:]).any():
+        return Found(text, "too few seeds")
+    if claim.at_most is not None or claim.at_least is not None:
+        return Found(text, *_asked(estimate if against is not None else (estimate[0],) * 3, claim.at_least, claim.at_most))
     if against is None:
         return Found(text, "measured")
     if margin:
         equal = -margin.auprc < estimate[1] and estimate[2] < margin.auprc
         return Found(text, f"equal within {margin.auprc:g}" if equal else f"not shown to be equal within {margin.auprc:g}", not equal)
     return Found(text, *_said(estimate, -1 if claim.metric in LOWER_IS_BETTER else 1))
+
+
+def _asked(estimate: Interval, least: float | None, most: float | None) -> tuple[str, bool]:
+    """Whether what is asked is kept."""
+    kept = (least is None or estimate[1] >= least) and (most is None or estimate[2] <= most)
+    words = " and ".join(f"{word} {end:g}" for word, end in (("at least", least), ("at most", most)) if end is not None)
+    return f"{'kept' if kept else 'not kept'}: {words}", not kept
 
 
 def _said(estimate: Interval, sign: int) -> tuple[str, bool]:
@@ -140,7 +158,7 @@ def _said(estimate: Interval, sign: int) -> tuple[str, bool]:
         return "better", False
     if high < 0:
         return "worse", True
-    return ("no difference found" if low <= 0 <= high else "too few seeds"), low <= 0 <= high
+    return "no difference found", True
 
 
 def page(claims: Mapping[str, Claim], protocol: Protocol, results: Mapping[str, Results], root: Path = ROOT) -> str:
@@ -152,7 +170,9 @@ def page(claims: Mapping[str, Claim], protocol: Protocol, results: Mapping[str, 
         command = f"`python -m experiments.harness.run --studies {study} --work WORK`"
         lines.append((not of.against, [claim.asks, of.finding, of.text, command]))
     ordered = [line for _, line in sorted(lines, key=lambda pair: pair[0])]
-    return HEAD + markdown([["asked", "found", "figure", "command"], *ordered]) + "\n"
+    commits = sorted({cell["commit"] for of in results.values() for cells in of.rows.values() for cell in cells.values()})
+    made = f"Cells were run from commits {', '.join(commits)}.\n\n" if commits else ""
+    return HEAD + made + markdown([["asked", "found", "figure", "command"], *ordered]) + "\n"
 
 
 def documents(root: Path = ROOT) -> list[Path]:
@@ -171,7 +191,7 @@ def check(claims: Mapping[str, Claim], protocol: Protocol, results: Mapping[str,
                 wrong.append(f"{name}: claim {mark[1]} is not in claims.yaml")
                 continue
             expected, before = found(claim, protocol, results, root).text, text[: mark.start()].rstrip(" *`")
-            if not before.endswith(expected):
+            if not before.endswith(expected) or re.search(f"{WITHIN}$", before[: -len(expected)]):
                 wrong.append(f"{name}: claim {mark[1]}: the figure is {expected}; the sentence says ...{before[-40:]!r}")
     stands = (root / PAGE).read_text(encoding="utf-8") if (root / PAGE).exists() else ""
     if stands != page(claims, protocol, results, root):

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from experiments.harness.draws import difference, mean_draws, over_seeds, spread_out
 from experiments.harness.protocol import PROTOCOL, REAL_ROWS, RESULTS, Cell, Protocol, Study, load
+from experiments.harness.realism import ASKED, DERIVED, measured, worst_names
 from tardiff.base.estimates import ONE_DRAW, shown
 from tardiff.base.ledger import Ledger
 from tardiff.errors import InputError
@@ -24,7 +25,7 @@ from tardiff.evaluate.intervals import Interval
 from tardiff.evaluate.plots import GREY, SETS, save_png
 
 BEST_RIVAL = "best rival"
-"""The real-only row, but for `none`, that is best on validation rows: the mean of judges and seeds."""
+"""The real-only row, but for `none`, that is best on validation rows: the mean of judges, and of the seeds that all such rows have."""
 COSTS = {
     "trts": "TRTS AUROC",
     "slope": "calibration slope",
@@ -37,6 +38,7 @@ COSTS = {
     "told_apart_trees": "told apart by trees",
     "told_apart_gru": "by a GRU",
     "nearest neighbour": "membership, nearest row",
+    "calibrated distance": "membership, calibrated",
 }
 
 
@@ -49,8 +51,11 @@ class Results:
     def best_rival(self) -> str | None:
         """The row that `BEST_RIVAL` stands for; None if there is none yet."""
         known = {row: cells for row, cells in self.rows.items() if row in REAL_ROWS and row != "none"}
+        shared = set.intersection(*map(set, known.values())) if known else set()  # other seeds may have other rows to choose by
         means = {
-            row: np.mean([of["validation"] for cell in cells.values() for of in cell["added"].values()]) for row, cells in known.items()
+            row: np.mean([of["validation"] for seed in shared for of in cells[seed]["added"].values()])
+            for row, cells in known.items()
+            if shared
         }
         return max(means, key=lambda row: means[row]) if means else None
 
@@ -65,18 +70,18 @@ class Results:
             row: of the table.
             column: `alone` or `added`; rows of real records have one kind, for both.
             size: of synthetic rows alone; 0 as many as training rows.
-            metric: of a judge, or one of a cell's costs.
+            metric: of a judge, or one of a cell's costs, or of `realism.DERIVED`.
             judges: some of them; all if none is named.
         """
         found = {}
         for seed, cell in self.cells(row).items():
             by_judge = cell.get(column) if column == "added" else cell.get("alone", {}).get(str(size))
             by_judge = by_judge if by_judge is not None else cell.get("added") if row in (*REAL_ROWS, BEST_RIVAL) else None
-            if metric in ("auprc", "auroc", "brier", "slope", "brier_platt", "slope_platt"):
+            if metric in ("auprc", "auroc", "brier", "slope", "slope_off", "brier_platt", "slope_platt"):
                 if by_judge is None:
                     continue
                 chosen = [of for judge, of in by_judge.items() if not judges or judge in judges]
-                draws = [spread_out(of["draws"]) if metric == "auprc" else np.array([of.get(metric)], dtype=float) for of in chosen]
+                draws = [spread_out(of["draws"]) if metric == "auprc" else np.array([_of_judge(of, metric)], dtype=float) for of in chosen]
                 value = mean_draws(draws) if draws else np.array([np.nan])
             else:
                 value = np.array([_cost(cell, metric)], dtype=float)
@@ -159,6 +164,25 @@ def costs(results: Results, study: Study) -> str:
     return markdown(lines) if len(lines) > 1 else ""
 
 
+def realism(results: Results) -> str:
+    """How real the records are of the rows that were looked at closely, beside what is asked; empty if there is none.
+
+    What is asked holds if the mean over seeds keeps it.
+    """
+    rows = [row for row, cells in results.rows.items() if any("distances" in cell.get("records", {}) for cell in cells.values())]
+    lines = [["measure", "at most", *rows, "held-out real"]]
+    for name, (words, most) in ASKED.items():
+        line = [words, "" if most is None else f"{most:g}"]
+        for row in rows:
+            found = results.estimate(row, "alone", 0, name)
+            kept = "" if found is None or most is None else ", kept" if found[0] <= most else ", **not kept**"
+            worst = worst_names(results.cells(row).values(), name)
+            line.append(written(found) + kept + (f" ({worst})" if worst else ""))
+        floors = [written(results.estimate(row, "alone", 0, f"floor_{name}")) for row in rows]
+        lines.append([*line, next(filter(None, floors), "")])
+    return markdown(lines) if rows else ""
+
+
 def report(protocol: Protocol, ledger: Ledger, studies: Sequence[str] = (), judges: Sequence[str] = ()) -> str:
     """The tables of every study that has cells."""
     parts = []
@@ -169,7 +193,7 @@ def report(protocol: Protocol, ledger: Ledger, studies: Sequence[str] = (), judg
         said = f"{study.asks} Judged on {study.reads} rows of {study.data}; AUPRC, mean of {', '.join(judges or study.judges)}."
         commits = sorted({cell["commit"] for cells in results.rows.values() for cell in cells.values()})
         warning = f"\n\nCells are of several commits: {', '.join(commits)}." if len(commits) > 1 else ""
-        text = f"{said}{warning}\n\n{gains(results, study, judges)}\n\n{costs(results, study)}".rstrip()
+        text = f"{said}{warning}\n\n{gains(results, study, judges)}\n\n{costs(results, study)}\n\n{realism(results)}".rstrip()
         parts.append(section(name, [len(cells) for cells in results.rows.values()], text))
     return "\n".join(parts) or "No cell has been run yet."
 
@@ -203,12 +227,21 @@ def written(found: Interval | None, signed: bool = False) -> str:
     return "" if found is None else shown(*found, signed=signed)
 
 
+def _of_judge(figures: Mapping[str, Any], metric: str) -> float | None:
+    """A metric; `slope_off` is how far the calibration slope lies from 1, above or below."""
+    if metric != "slope_off":
+        return figures.get(metric)
+    return None if figures.get("slope") is None else abs(figures["slope"] - 1)
+
+
 def _title(column: str, size: int) -> str:
     return "with real rows" if column == "added" else f"{size} alone" if size else "alone"
 
 
 def _cost(cell: Mapping[str, Any], name: str) -> float:
     records = cell.get("records", {})
+    if name in DERIVED:
+        return np.nan if (value := measured(cell, name)) is None else value
     found = cell.get("costs", {}).get(name, records.get("told_apart", {}).get(name, records.get("attacks", {}).get(name)))
     return np.nan if found is None else float(found)
 

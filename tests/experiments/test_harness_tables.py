@@ -86,6 +86,21 @@ def test_figures_are_of_judges_rows_and_sizes(ledger):
     assert results.estimate("old") is None
 
 
+def test_the_best_rival_is_chosen_on_seeds_that_all_rivals_have(ledger):
+    for seed in (3, 4):  # tuned goes on alone, where rows to choose by are easy
+        ledger.add(cell("main", "tuned", seed, 0.32, validation=0.9))
+    assert read(ledger, load(TOY))["main"].best_rival() == "smote"
+    ledger.add(cell("main", "mixup", 5, 0.32))
+    assert read(ledger, load(TOY))["main"].best_rival() is None
+
+
+def test_a_slope_is_as_bad_above_1_as_below(ledger):
+    for row, slope in (("steep", 1.3), ("flat", 0.8)):
+        ledger.add(cell("main", row, 0, 0.3, slope=slope))
+    results = read(ledger, load(TOY))["main"]
+    assert results.estimate("steep", metric="slope_off", against="flat")[0] == pytest.approx(0.1)
+
+
 def test_a_finished_cell_counts_once(ledger):
     ledger.add(cell("main", "default", 0, 0.9))
     assert read(ledger, load(TOY))["main"].estimate("default")[0] == pytest.approx(0.37)
@@ -98,6 +113,7 @@ def test_tables_say_gains_and_costs(ledger):
     assert "minus best rival (smote)" in text
     assert "| row | TRTS AUROC | calibration slope | near copies |" in text
     assert "several commits" not in text
+    assert "measure" not in text  # no row was looked at closely
     ledger.add(cell("main", "old", 0, 0.2) | {"commit": "def"})
     assert "Cells are of several commits: abc, def." in report(load(TOY), ledger)
     assert report(load(TOY), Ledger(ledger.path.with_name("none"))) == "No cell has been run yet."
@@ -163,6 +179,34 @@ def test_claims_are_filled_in_and_hold_until_a_table_changes(marked, ledger):
     assert [line.split(":")[0] for line in wrong] == ["README.md", "experiments/README.md"]
     (root / "speed.json").write_text(json.dumps({"ratios": [1.0, 24.4]}))
     assert any("the figure is 24 x" in line for line in claiming.check(claims, protocol, read(ledger, protocol), root))
+
+
+@pytest.mark.parametrize("before", ["1+", "1", "-", "\u2212"])
+def test_a_figure_that_only_ends_alike_is_wrong(marked, ledger, before):
+    root, claims, protocol = marked
+    claims["level"] = claiming.Claim("How much?", study="main", row="default")
+    figure = claiming.found(claims["level"], protocol, read(ledger, protocol)).text
+    for text, holds in ((f"It is {figure}", True), (f"It is {before}{figure}", False)):
+        (root / "README.md").write_text(f"{text} <!-- claim: level -->")
+        said = [line for line in claiming.check(claims, protocol, read(ledger, protocol), root) if line.startswith("README")]
+        assert bool(said) != holds
+
+
+def test_what_is_asked_of_a_figure_is_said_and_two_seeds_are_too_few(marked, ledger):
+    _, _, protocol = marked
+
+    def said(row="default", against=None, **asked):
+        claim = claiming.Claim("?", study="main", row=row, against=against, **asked)
+        found = claiming.found(claim, protocol, read(ledger, protocol))
+        return found.finding, found.against
+
+    assert said(at_most=0.38) == ("kept: at most 0.38", False)
+    assert said(at_most=0.36) == ("not kept: at most 0.36", True)
+    assert said(against="unguided", at_least=-0.01) == ("kept: at least -0.01", False)
+    assert said(against="unguided", at_most=0.02) == ("not kept: at most 0.02", True)
+    for seed in (0, 1):
+        ledger.add(cell("main", "old", seed, 0.1))
+    assert said(against="old") == said(against="old", at_most=0.5) == said(against="old", at_least=-0.01) == ("too few seeds", False)
 
 
 def test_a_claim_that_nobody_made_is_wrong(marked, ledger):
