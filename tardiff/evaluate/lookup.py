@@ -22,3 +22,8 @@ def shown_ratio(result: Mapping[str, Any]) -> float | None:
     """The ratio of added rows that a summary shows: 1.0 if it was run, else the largest one; None if none was run."""
     ratios = result["settings"]["ratios"]
     return 1.0 if 1.0 in ratios else max(ratios, default=None)
+
+
+def leak_margin(low: float, control: float | None) -> float:
+    """By how much the lower end of an attack's AUC lies above guessing (0.5) and above its control, if it has one: above 0 it is a leak."""
+    return low - max(0.5, control or 0.5)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tardiff.base.estimates import ONE_DRAW, interval
-from tardiff.evaluate.lookup import cell, difference, shown_ratio
+from tardiff.evaluate.lookup import cell, difference, leak_margin, shown_ratio
 from tardiff.evaluate.price import costs
 
 SETS = 5
@@ -45,9 +45,13 @@ def _figures(result: Mapping[str, Any], judge: str, name: str) -> list[str]:
 
 
 def _strongest(result: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
-    """The attack on a set whose interval lies highest."""
+    """The attack on a set whose interval lies furthest above guessing and its control."""
     found = [attack for attack in result["privacy"]["sets"][name]["attacks"] if attack["auc"]["low"] is not None]
-    return max(found, key=lambda attack: attack["auc"]["low"], default=None)
+    return max(found, key=_leak, default=None)
+
+
+def _leak(attack: Mapping[str, Any]) -> float:
+    return leak_margin(attack["auc"]["low"], attack["control"]["value"] if attack.get("control") else None)
 
 
 def _differences(result: Mapping[str, Any], judge: str) -> Iterator[str]:
@@ -67,11 +71,12 @@ def _price(result: Mapping[str, Any], name: str) -> str:
 
 
 def _leaks(result: Mapping[str, Any]) -> Iterator[str]:
-    """The sets on which an attack is above chance, in one line; or that there are none."""
-    strongest = {name: _strongest(result, name) for name in result["synthetic"]}
-    leaking = [name for name, attack in strongest.items() if attack and attack["auc"]["low"] > 0.5]
+    """The sets that an attack reads, in one line; or that there are none, or no attack."""
+    strongest = {name: attack for name in result["synthetic"] if (attack := _strongest(result, name))}
+    leaking = [name for name, attack in strongest.items() if _leak(attack) > 0]
     copies = sum(numbers["copies"]["count"] for numbers in result["privacy"]["sets"].values())
-    said = f"an attack tells training patients from strangers (a leak): {', '.join(leaking)}" if leaking else "no leak found by any attack"
+    said = "no leak found by any attack" if strongest else "no attack could be judged"
+    said = f"an attack tells training patients from strangers (a leak): {', '.join(leaking)}" if leaking else said
     yield f"privacy: {said}; {copies:,} copies of training rows"
 
 

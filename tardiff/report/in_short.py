@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from operator import itemgetter
 
+from tardiff.evaluate.lookup import leak_margin
 from tardiff.report.fidelity import overall
 from tardiff.report.parts import shown
 from tardiff.report.report_input import ReportInput
@@ -11,7 +12,7 @@ from tardiff.report.verdict import METRIC, side
 
 
 def in_short(evaluation: ReportInput) -> list[str]:
-    """Five sentences about the last set, which is the one that the first is the control of."""
+    """Five sentences about the last set; the first one is its control."""
     name, result = evaluation.sets[-1], evaluation.result
     made, real = result.synthetic[name].splits["train"].rows, result.real.splits["train"].rows
     what = (
@@ -73,13 +74,14 @@ def _privacy(evaluation: ReportInput, name: str) -> str:
     found = sorted(_attacks(evaluation, name), key=itemgetter(0))
     if not found:
         return f"The price in privacy: {copies}; attacks could not be judged, so treat them as patients' records."
-    low, auc = found[-1]
-    if low > 0.5 or numbers.copies.count:
+    above, auc = found[-1]
+    if above > 0 or numbers.copies.count:
         return f"The price in privacy: {copies}, and attackers can tell who was learnt from (AUC {auc}): treat them as patients' records."
     return f"The price in privacy: {copies}, and no attack that was tried tells who was learnt from (AUC {auc}), which proves no safety."
 
 
 def _attacks(evaluation: ReportInput, name: str) -> Iterator[tuple[float, str]]:
+    """How far each attack on a set is above guessing and its control, and its AUC."""
     for attack in evaluation.result.privacy.sets[name].attacks:
         if attack.auc.low is not None:
-            yield attack.auc.low, shown(attack.auc)
+            yield leak_margin(attack.auc.low, attack.control.value if attack.control else None), shown(attack.auc)

@@ -11,6 +11,7 @@ from operator import itemgetter
 import msgspec
 
 from tardiff.base.estimates import interval
+from tardiff.evaluate.lookup import leak_margin
 from tardiff.evaluate.price import costs
 from tardiff.report.fidelity import fidelity_name, overall
 from tardiff.report.parts import shown
@@ -186,20 +187,18 @@ def _leaks(evaluation: ReportInput) -> Iterator[Sentence]:
 
 
 def _attacked(evaluation: ReportInput) -> Iterator[Sentence]:
-    """The strongest attack on each target, by the lower end of its interval."""
+    """The strongest attack on each target, by how far its interval lies above guessing and its control."""
     by_target: dict[str, list[tuple[float, Attack]]] = {}
     for target, _, attack in attacks(evaluation):
         if attack.auc.value is not None and attack.auc.low is not None:
-            by_target.setdefault(target, []).append((attack.auc.low, attack))
+            by_target.setdefault(target, []).append((leak_margin(attack.auc.low, attack.control.value if attack.control else None), attack))
     for target, found in by_target.items():
-        _, strongest = max(found, key=itemgetter(0))
-        strangers = strongest.control.value if strongest.control else None
-        leak = side(strongest.auc, max(0.5, strangers or 0.5)) > 0
+        above, strongest = max(found, key=itemgetter(0))
         control = f" (strangers against strangers {shown(strongest.control)})" if strongest.control else ""
         the = f"the strongest of {len(found)} attacks" if len(found) > 1 else "the one attack"
         low = "".join(f", TPR {shown(tpr)} at {float(rate):.1%} FPR" for rate, tpr in strongest.tpr.items() if tpr)
-        end = "members can be told from strangers" if leak else "no better than guessing"
+        end = "members can be told from strangers" if above > 0 else "no better than guessing"
         yield Sentence(
-            "bad" if leak else "good",
+            "bad" if above > 0 else "good",
             f"{target}: {the} ({attack_name(strongest)}) reaches AUC {shown(strongest.auc)}{control}{low}: {end}.",
         )

@@ -38,11 +38,19 @@ def test_what_it_says_follows_from_the_intervals(evaluated, tmp_path, protocol, 
     assert any(said in sentence for sentence in sentences)
 
 
-@pytest.mark.parametrize(("low", "said"), [(0.45, "no attack that was tried tells"), (0.51, "attackers can tell who was learnt from")])
-def test_a_leak_is_said(evaluated, tmp_path, low, said):
+@pytest.mark.parametrize(
+    ("low", "control", "said"),
+    [
+        (0.45, None, "no attack that was tried tells"),
+        (0.51, None, "attackers can tell who was learnt from"),
+        (0.51, 0.55, "no attack that was tried tells"),  # strangers are told from strangers as well
+    ],
+)
+def test_a_leak_is_said(evaluated, tmp_path, low, control, said):
     def change(result):
         for attack in result["privacy"]["sets"]["guided"]["attacks"]:
             attack["auc"] |= {"low": low, "value": 0.6, "high": 0.7}
+            attack["control"] = control and attack["auc"] | {"value": control}
 
     assert said in changed(evaluated, tmp_path / "changed", change)[-1]
 

@@ -36,6 +36,11 @@ def test_what_it_says_follows_from_the_intervals(evaluated):
     assert "no leak found" in summary(result)[-1]
     result["privacy"]["sets"]["guided"]["attacks"][0]["auc"] |= {"low": 0.51}
     assert "(a leak): guided;" in summary(result)[-1]
+    result["privacy"]["sets"]["guided"]["attacks"][0]["control"] = {"value": 0.52, "low": 0.5, "high": 0.54}
+    assert "no leak found" in summary(result)[-1]
+    for attack in (attack for numbers in result["privacy"]["sets"].values() for attack in numbers["attacks"]):
+        attack["auc"] |= {"low": None, "high": None}
+    assert "no attack could be judged" in summary(result)[-1]
 
 
 def test_a_price_is_named_beside_a_gain(evaluated):
