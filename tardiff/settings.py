@@ -319,7 +319,7 @@ class EvaluateSettings:
     """Three seeds, ratio 1.0 only, trees and logistic regression, at most 4,000 rows, 500 attacked: a first look in under two minutes. With
     --run, one small reference model (up to a quarter of the generator's training time) where there are eight otherwise."""
     workers: int = 0
-    """Processes that fit models side by side, each with one thread; 0 means as many as there are free cores."""
+    """Processes that fit models side by side, each with one thread; 0 means as many as there are cores."""
 
     def __post_init__(self) -> None:
         check_range(self, 1, ANY, "seeds", "bootstrap", "attack_rows")
@@ -481,7 +481,7 @@ class SiteSettings:
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """The six steps in a row, sized for two cores and six minutes."""
+    """The six steps in a row, sized for two cores and five minutes."""
 
     data: Literal["simulate", "physionet2012", "mimic-iv"] = "simulate"
     """Source of the records; `simulate` needs nothing else."""

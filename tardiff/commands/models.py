@@ -224,8 +224,6 @@ def refine(
     pipeline = load_generator(run).to(on)
     if not isinstance(pipeline, TarDiffPipeline | LanguagePipeline):
         raise TardiffError(f"{run}: a record policy is trained by rewards already; refine a diffusion pipeline or a language model")
-    if classifier and not {"influence", "value"} & {term.partition("=")[0].strip() for term in settings.rewards.split(",")}:
-        raise TardiffError("--classifier: only the rewards influence and value read it; add influence=0.5, say, to --rewards")
     folder = ClassifierFolder.load(classifier).to(on) if classifier else None
     refined = refine(pipeline, Dataset.load(data), out, settings, ppo, discriminator, folder)
     warning = "WORSE than its base, " if refined.check.worse else ""
