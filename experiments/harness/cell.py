@@ -130,14 +130,14 @@ class Lab:
             guide = published_guide(folder, self.budget.labelled.train)
             made = generator.dataset(generator(label, row_seeds(self.seed, range(len(label))), guide=guide), {})
             return made, {}, False
-        guidance = recipe.settings
+        guidance, chose = recipe.settings, dict[str, Any]()
         if recipe.guide in ("chosen", "random"):
             if cell.study not in self.chosen:
                 raise WaitingError(f"waits until {cell.study}-screen is finished")
-            guidance = GuidanceSettings(**self.chosen[cell.study]["guidance"])
+            guidance, chose = GuidanceSettings(**self.chosen[cell.study]["guidance"]), {"guide": self.chosen[cell.study]["row"]}
         if recipe.guide == "random":
             samples, moved = moved_at_random(generator, self.generators.guide(), guidance, label, self.seed)
-            return generator.dataset(samples, {}), {"moved": moved}, False
+            return generator.dataset(samples, {}), chose | {"moved": moved}, False
         reads = guidance.reads_classifier or recipe.select or recipe.relabel
         done = synthesise(
             generator,
@@ -151,7 +151,7 @@ class Lab:
             seed=self.seed,
             progress=False,
         )
-        told = {"moved": done.movement.value} if done.movement else {}
+        told = chose | ({"moved": done.movement.value} if done.movement else {})
         told |= {"strength": done.match.strength, "cfg_scale": done.match.cfg_scale} if done.match else {}
         return done.dataset, told, recipe.generator == "base" and guidance.guidance == "none" and not (recipe.select or recipe.relabel)
 

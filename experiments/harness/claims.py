@@ -132,6 +132,9 @@ def found(claim: Claim, protocol: Protocol, results: Mapping[str, Results], root
     if estimate is None:
         return Found(NOT_RUN, NOT_RUN)
     text = shown(*estimate, signed=against is not None)
+    if against == BEST_RIVAL:
+        finding, worse = _said(estimate, 1)
+        return Found(text, f"{finding} ({results[study].best_rival()})", worse)
     if against is not None and np.isnan(estimate[1:]).any():
         return Found(text, "too few seeds")
     if claim.at_most is not None or claim.at_least is not None:
@@ -153,6 +156,8 @@ def _asked(estimate: Interval, least: float | None, most: float | None) -> tuple
 
 def _said(estimate: Interval, sign: int) -> tuple[str, bool]:
     """A difference in words: better or worse only where its interval leaves 0 out."""
+    if np.isnan(estimate[1:]).any():
+        return "too few seeds", False
     low, high = sorted(sign * end for end in estimate[1:])
     if low > 0:
         return "better", False

@@ -75,7 +75,8 @@ def opened(protocol: Protocol, study: str, folder: Path, openings: Ledger) -> Da
         openings: where an opening of test rows is recorded, with date and commit.
 
     Raises:
-        InputError: the study reads test rows that are not for it, or that were opened by code which no commit holds.
+        InputError: the study reads test rows that are not for it, or other ones than it has read before, or they would be opened by code
+            which no commit holds.
     """
     asked, name = protocol.studies[study], protocol.studies[study].data
     data = arranged(Dataset.load(folder), protocol.data[name])
@@ -86,6 +87,9 @@ def opened(protocol: Protocol, study: str, folder: Path, openings: Ledger) -> Da
     commit, changed = committed()
     if changed:
         raise InputError(f"{changed[0]} is not committed; what reads test rows must be, so that it is known what read them")
+    before = openings.find(data=name, study=study)
+    if before and before["content"] != data.manifest.content_hash:
+        raise InputError(f"study {study}: {folder} does not hold the rows that were opened on {before['date']}; begin another ledger")
     opening = {"data": name, "study": study, "commit": commit, "content": data.manifest.content_hash}
     if not openings.find(**opening):
         openings.add(opening | {"date": date.today().isoformat(), "rows": len(data.split("test"))})

@@ -64,7 +64,7 @@ class Work:
         told = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:12]
         path = self.folder / "made" / f"{name.replace(' ', '-').replace('/', '-')}-{told}"
         if not path.exists():
-            with self.lock(str(path)):
+            with self.lock(f"made {path.name}"):  # however the folder is named: relative or not
                 if not path.exists():
                     path.parent.mkdir(parents=True, exist_ok=True)
                     start, before = time.process_time(), self.spent
