@@ -158,6 +158,9 @@ def opened_ladder(data: Dataset, settings: CompareSettings, sites: SiteSettings,
     data = arranged(known.data, run.form, "DATA", "--from")
     real = None if sent.real is None else arranged(sent.real, run.form, "--from-data", "--from").train
     judged = _judged(data, settings)
+    one_source = sent.real is not None and sent.real.manifest.source == data.manifest.source  # elsewhere ids tell nothing
+    if real is not None and one_source and np.isin(real.subject_id, judged.subject_id).any():
+        raise InputError(f"--from-data: a patient of its training split is in the {settings.on} split of DATA, which judges")
     names = ["train", *(["validation"] if settings.on == "test" and "validation" in data.splits else [])]
     local = Split.concatenate([data.split(name) for name in names])
     fold = Dataset(data.manifest, {"train": local}).completed()

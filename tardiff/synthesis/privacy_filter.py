@@ -14,7 +14,7 @@ from tardiff.base.noise import row_seeds
 from tardiff.data.dataset import Dataset, Split
 from tardiff.errors import TardiffError
 from tardiff.evaluate.opening import check_made_from
-from tardiff.evaluate.privacy.closest import SAME, closest
+from tardiff.evaluate.privacy.closest import SAME, closest, closest_apart
 from tardiff.model.pipeline import RecordGenerator, Samples
 
 HELD_OUT = ("validation", "test")
@@ -162,9 +162,8 @@ class PrivacyFilter:
 
 def distances(rows: Tensor, train: Tensor) -> Apart:
     """Distance of each row [n, 2 C, T] to its nearest training row [m, 2 C, T], in values and in charting, [n] each."""
-    channels, steps = rows.shape[1] // 2, rows.shape[2]
-    values, charting = (closest(rows[:, part].flatten(1), train[:, part].flatten(1)) for part in (slice(channels), slice(channels, None)))
-    return Apart(values / (channels * steps) ** 0.5, np.rint(charting**2))
+    values, charting = closest_apart(rows, train)
+    return Apart(values / (rows[0].numel() / 2) ** 0.5, np.rint(charting**2))
 
 
 def threshold(strangers: Distances, quantile: float) -> float:

@@ -14,7 +14,7 @@ from tardiff.compare.cells import Candidate, Round
 from tardiff.compare.ladder import evenly, labels
 from tardiff.compare.received import Tuning, fine_tuned
 from tardiff.compare.run import Sent, compare, opened_ladder
-from tardiff.data.dataset import Dataset
+from tardiff.data.dataset import Dataset, Split
 from tardiff.errors import TardiffError
 from tardiff.evaluate.judges import Rows, Variant
 from tardiff.evaluate.row_sets import Part
@@ -257,6 +257,7 @@ def test_what_does_not_fit_is_one_line(local, toy, run, clf, sent, tmp_path):
 
     refused("--local 300: DATA has 200 rows in train and validation", sites=SiteSettings(local=300))
     refused("--local 161: DATA has 160 rows", settings=replace(QUICK, on="validation"), sites=SiteSettings(local=161))
+    refused("--from-data: a patient of its training split is in the test split of DATA", of=replace(sent, real=judging(local)))
     rare = local.train.take(np.concatenate([np.flatnonzero(local.train.label == 0), np.flatnonzero(local.train.label == 1)[:1]]))
     lonely = Dataset(local.manifest, {**local.splits, "train": rare}).completed()
     refused("--local .*: has 1 patients of the rarer class", lonely, replace(QUICK, on="validation"), SiteSettings())
@@ -268,6 +269,12 @@ def test_what_does_not_fit_is_one_line(local, toy, run, clf, sent, tmp_path):
         replace(QUICK, methods="as-is,local").ways(LADDER)
     with pytest.raises(TardiffError, match="unknown objective 'likeness'"):
         SiteSettings(objective="likeness=1")
+
+
+def judging(data):
+    """A data set that learns from a row that judges another one."""
+    train = Split.concatenate([data.train, data.split("test").take(slice(1))])
+    return Dataset(data.manifest, {"train": train}).completed()
 
 
 def make_codec():

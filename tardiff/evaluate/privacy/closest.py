@@ -71,6 +71,13 @@ def closest(rows: Tensor, among: Tensor) -> Distances:
     return torch.cat([part.double().norm(dim=1) for part in parts]).numpy()
 
 
+def closest_apart(rows: Tensor, among: Tensor) -> tuple[Distances, Distances]:
+    """As `closest`, of encoded records [n, 2 C, T] among others [m, 2 C, T]: in their values and, apart, in their charting."""
+    channels = rows.shape[1] // 2
+    values, charting = (closest(rows[:, part].flatten(1), among[:, part].flatten(1)) for part in (slice(channels), slice(channels, None)))
+    return values, charting
+
+
 def share_nearer(to_train: Distances, to_held: Distances) -> NDArray[np.float64]:
     """1 where the training rows are nearer, 0 where the held-out ones are, 1/2 for ties, [n]."""
     return np.where(to_train == to_held, 0.5, to_train < to_held)

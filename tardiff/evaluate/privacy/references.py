@@ -21,7 +21,7 @@ from tardiff.base.progress import bar
 from tardiff.data.dataset import Dataset, Split
 from tardiff.evaluate.cache import Cache
 from tardiff.evaluate.pool import versions
-from tardiff.evaluate.privacy.closest import SAME, closest
+from tardiff.evaluate.privacy.closest import SAME, closest_apart
 from tardiff.evaluate.privacy.denoising import TIMESTEPS, Statistics, charting, denoising
 from tardiff.evaluate.privacy.knowledge import Knowledge
 from tardiff.evaluate.privacy.trial import Score, Trial
@@ -108,8 +108,7 @@ class Attacker:
         Args:
             kept: what references have said, so that work that was interrupted goes on.
         """
-        ours = {"denoising": self._denoising(self.pipeline), "charting": charting(self.trial.rows, self.pipeline)}
-        ours |= {_of(name): self._distance(rows.take(slice(self.effort.samples))) for name, rows in self.sets.items()}
+        ours = self._told(self.pipeline, {name: rows.take(slice(self.effort.samples)) for name, rows in self.sets.items()})
         said = [self._said(k, kept) for k in bar(range(self.effort.references), desc="reference models")]
         theirs = {what: np.stack([of[what] for of in said]) for what in ours}
         targets: list[tuple[str | None, list[str]]] = [(None, ["denoising", "charting"]), *((name, [_of(name)]) for name in self.sets)]
@@ -130,23 +129,25 @@ class Attacker:
         if (known := kept.load(key)) is not None:
             return known
         model = reference_model(self.trial, self.pipeline, self.real, self.effort, k)
-        found = {"denoising": self._denoising(model), "charting": charting(self.trial.rows, model)}
+        samples = {}
         for name, rows in self.sets.items():
             label = rows.label[: self.effort.samples]
-            seeds = row_seeds(self.trial.seed + 1 + k, range(len(label)))
-            found[_of(name)] = self._distance(model.dataset(model(label, seeds, SAMPLER), {}).train)
+            seeds = row_seeds((self.trial.seed + 1 + k) % MAX_SEED, range(len(label)))
+            samples[name] = model.dataset(model(label, seeds, SAMPLER), {}).train
+        found = self._told(model, samples)
         kept.save(key, found)
         return found
 
-    def _denoising(self, model: TarDiffPipeline) -> Statistics:
-        return denoising(self.trial.rows, model, self.effort.draws, self.trial.seed)
+    def _told(self, model: TarDiffPipeline, samples: Mapping[str, Split]) -> Told:
+        """What a model says, by its weights and by samples of it for each set."""
+        rows = self.trial.rows
+        found = {"denoising": denoising(rows, model, self.effort.draws, self.trial.seed), "charting": charting(rows, model)}
+        return found | {_of(name): self._distance(some) for name, some in samples.items()}
 
     def _distance(self, samples: Split) -> Statistics:
         """Minus the log of each row's distance to the closest sample, in values and in charting, [n, 2]."""
         ours, theirs = (self.knowledge.codec.encode(rows) for rows in (self.trial.rows, samples))
-        channels = ours.shape[1] // 2
-        parts = (slice(channels), slice(channels, None))
-        return -np.log(np.stack([SAME + closest(ours[:, part].flatten(1), theirs[:, part].flatten(1)) for part in parts], axis=1))
+        return -np.log(SAME + np.stack(closest_apart(ours, theirs), axis=1))
 
 
 def training_of(pipeline: TarDiffPipeline) -> TrainSettings:
