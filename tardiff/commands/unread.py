@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tardiff.errors import TardiffError
-from tardiff.refine.settings import LanguageSettings
+from tardiff.refine.settings import DiscriminatorSettings, LanguageSettings
 from tardiff.settings import LADDER, METHODS, NOT_SENT, TrainSettings
 
 Given = Mapping[str, Any]
@@ -98,6 +98,9 @@ DIFFUSION = tuple(field.name.replace("_", "-") for field in fields(TrainSettings
 LANGUAGE = ("language-model", *(f"language.{field.name.replace('_', '-')}" for field in fields(LanguageSettings)))
 """Options of `train` that a language model reads alone."""
 
+DISCRIMINATOR = tuple(f"discriminator.{field.name.replace('_', '-')}" for field in fields(DiscriminatorSettings))
+"""Options of `refine` that change nothing but a log if no reward reads the discriminator."""
+
 RULES: dict[str, tuple[Rule, ...]] = {
     "prepare": (
         Rule(("stays",), lambda given: given["settings"].source == "simulate", "the source simulate"),
@@ -165,6 +168,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "refine": (
         Rule(("steps", "method", "share"), _diffusion, "a diffusion pipeline; a language model's row is one decision of PPO"),
         Rule(("classifier",), lambda given: bool({"influence", "value"} & _rewards(given)), "the reward influence or value (--rewards)"),
+        Rule(DISCRIMINATOR, lambda given: "discriminator" in _rewards(given), "the reward discriminator (--rewards)"),
     ),
     "evaluate": (
         Rule(("models", "seeds", "ratios"), lambda given: not given["settings"].quick, "an evaluation without --quick, which sets it"),

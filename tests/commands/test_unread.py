@@ -56,6 +56,7 @@ REFUSED = [
     (f"{LADDER} --methods local,adapted --from-data DATA", "from-data"),
     ("refine RUN --data DATA --out out --classifier CLF", "classifier"),
     ("refine POLICY --data DATA --out out --share 0.5", "share"),
+    ("refine RUN --data DATA --out out --rewards fidelity=1 --discriminator.warm-up 0", "discriminator.warm-up"),
     ("evaluate --real DATA --synthetic SYN --out out --quick --seeds 2", "seeds"),
     ("demo --out out --raw raw", "raw"),
 ]
@@ -77,6 +78,7 @@ READ = [
     "train DATA --out out --model language --language-model model --language.rank 4 --seed 3",
     "train DATA --out out --model language --language.width 64",
     "refine RUN --data DATA --out out --classifier CLF --rewards influence=1",
+    "refine RUN --data DATA --out out --rewards fidelity=1,discriminator=0.5 --discriminator.warm-up 0",
     "evaluate --real DATA --synthetic SYN --out out --seeds 2",
     "prepare table --raw raw --out out --lab-time charttime",
 ]
