@@ -3,10 +3,9 @@
 judge_fit      a model, the rows it learns from and those it is asked about -> a `Fit`
 run_fits       fits -> what each gives, cached and side by side (`pool`)
 judged         what it gave and resamples -> every metric in every resample
-best_of        candidates -> the one whose models do best on validation rows
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from tardiff.evaluate.bootstrap import Draws, Resamples
 from tardiff.evaluate.cache import Arrays
 from tardiff.evaluate.judges import COST, PLAIN, Variant, fit_judge
-from tardiff.evaluate.metrics import METRICS, Metric, auprc, positive_score
+from tardiff.evaluate.metrics import METRICS, Metric, positive_score
 from tardiff.evaluate.pool import Fit
 from tardiff.evaluate.row_sets import Parts, RowSets
 
@@ -51,15 +50,3 @@ def judged(
         metrics: by name.
     """
     return {name: resamples.by_fit(metric, label, score) for name, metric in metrics.items()}
-
-
-def best_of(candidates: Sequence[Sequence[Fit]], done: Mapping[Fit, Arrays], label: NDArray[np.int64]) -> int:
-    """Number of the candidate whose fits predict `validation` rows best, by their mean AUPRC; the first one of equals.
-
-    Args:
-        candidates: fits that were asked about `validation`; each candidate has those of the same judges.
-        done: what they gave.
-        label: of the validation rows.
-    """
-    plain = np.ones((1, len(label)), np.float32)
-    return int(np.argmax([np.mean([auprc(label, done[fit]["validation"], plain) for fit in fits]) for fits in candidates]))

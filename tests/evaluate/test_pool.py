@@ -9,7 +9,7 @@ from tardiff.evaluate import pool
 from tardiff.evaluate.cache import Cache
 from tardiff.evaluate.pool import Fit, run_fits
 from tardiff.evaluate.row_sets import Part, RowSets, thinned
-from tardiff.evaluate.train_and_judge import best_of, judge_fit
+from tardiff.evaluate.train_and_judge import judge_fit
 
 from .toys import MANIFEST, real, rows, synthetic
 
@@ -95,15 +95,6 @@ def test_parts_are_joined_in_their_order_and_may_be_relabelled(sets):
     np.testing.assert_array_equal(rows.seen[:2], sets.rows["synthetic/a"].seen[[3, 0]])
     np.testing.assert_array_equal(rows.seen[2:], sets.rows["train"].seen[mask])
     np.testing.assert_array_equal(rows.label, [*sets.rows["synthetic/a"].label[[3, 0]], *np.zeros(mask.sum())])
-
-
-def test_the_candidate_that_predicts_validation_rows_best_wins(sets):
-    label = np.array([0, 0, 1, 1])
-    fits = [replace(FIT, told=("train", k)) for k in range(4)]
-    scores = ([0.9, 0.1, 0.2, 0.3], [0.1, 0.2, 0.8, 0.9], [0.1, 0.2, 0.8, 0.9], [0.5, 0.1, 0.4, 0.9])
-    done = {fit: {"validation": np.array(score)} for fit, score in zip(fits, scores, strict=True)}
-    assert best_of([[fit] for fit in fits], done, label) == 1
-    assert best_of([fits[:2], fits[2:]], done, label) == 1
 
 
 def test_thinning_keeps_rows_of_equal_sets_together():

@@ -111,6 +111,20 @@ def test_what_references_said_is_kept(toy, run, tmp_path, monkeypatch):
         privacy(toy[1], sets, run[1].codec, QUICK, unlabelled, kept=kept)
 
 
+def test_references_do_not_draw_with_the_noise_of_a_users_samples(toy, run, monkeypatch):
+    """Whatever seed a set was drawn with: the same noise would make its samples likelier to be alike."""
+    drawn, plain = [], TarDiffPipeline.__call__
+
+    def noted(self, label, seeds, *arguments, **options):
+        drawn.extend(seed >> 32 for seed in seeds)
+        return plain(self, label, seeds, *arguments, **options)
+
+    monkeypatch.setattr(TarDiffPipeline, "__call__", noted)
+    privacy(toy[1], {"a": Dataset(toy[1].manifest, {"train": toy[1].split("test")})}, run[1].codec, QUICK, run[1])
+    assert len(set(drawn)) == 1
+    assert drawn[0] > 1000
+
+
 def test_too_few_held_out_rows_are_said(toy, run):
     few = {name: split if name == "train" else split.take(slice(40)) for name, split in toy[1].splits.items()}
     data = Dataset(toy[1].manifest, few)

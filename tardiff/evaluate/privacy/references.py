@@ -129,10 +129,10 @@ class Attacker:
         if (known := kept.load(key)) is not None:
             return known
         model = reference_model(self.trial, self.pipeline, self.real, self.effort, k)
-        samples = {}
+        samples, seed = {}, int(stream("samples of references", self.trial.seed, k).integers(MAX_SEED))  # not that of a user's samples
         for name, rows in self.sets.items():
             label = rows.label[: self.effort.samples]
-            seeds = row_seeds((self.trial.seed + 1 + k) % MAX_SEED, range(len(label)))
+            seeds = row_seeds(seed, range(len(label)))
             samples[name] = model.dataset(model(label, seeds, SAMPLER), {}).train
         found = self._told(model, samples)
         kept.save(key, found)
