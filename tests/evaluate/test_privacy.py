@@ -69,7 +69,7 @@ def test_every_black_box_attack_finds_copies_and_nothing_in_independent_draws(co
     names = ["nearest neighbour", "density ratio", "shadow classifier"]
     assert [attack["attack"] for attack in copied["attacks"]] == names
     for attack in copied["attacks"]:
-        assert (attack["box"], attack["members"], attack["n_members"], attack["n_others"]) == ("black", "train", 200, 200)
+        assert (attack["box"], attack["members"], attack["n_members"], attack["n_others"]) == ("black", "train", 400, 200)
         assert attack["auc"]["low"] > 0.9, attack["attack"]
     for attack in independent["attacks"]:
         assert attack["auc"]["low"] < 0.5 < attack["auc"]["high"], attack["attack"]

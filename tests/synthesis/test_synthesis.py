@@ -38,7 +38,7 @@ ALL = [
 
 
 def guide_of(run, clf, guidance):
-    plan = make_plan(run[1], 1, [clf[1]], guidance, SamplerSettings(steps=5), SelectionSettings(), "train", None, False, 0, None)
+    plan = make_plan(run[1], 1, [clf[1]], guidance, SamplerSettings(steps=5), SelectionSettings(), "train", None, False, 0, None, 0.01)
     return steer(plan, progress=False).guide
 
 
