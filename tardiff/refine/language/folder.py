@@ -27,7 +27,7 @@ from tardiff.refine.generator import decoded
 from tardiff.refine.language.fields import row_fields
 from tardiff.refine.language.generator import LanguageGenerator, Writer
 from tardiff.refine.language.grammar import Grammar
-from tardiff.refine.language.model import Base, LanguageModel, new_model, new_tokenizer, pretrained, speller, with_adapters
+from tardiff.refine.language.model import Base, LanguageModel, least_bytes, new_model, new_tokenizer, pretrained, speller, with_adapters
 from tardiff.refine.settings import LanguageSettings
 from tardiff.settings import SamplerSettings
 
@@ -134,6 +134,9 @@ class LanguagePipeline(RecordGenerator):
         codec, statics = Codec.load(path / "codec.json"), StaticModel.load(path / "statics.json")
         if codec.steps != 1 or statics.classes != len(card.task.classes):
             raise TardiffError(f"{path}: codec.json, statics.json and card.json are not of one model of rows; train again")
+        weights = path / WEIGHTS
+        if index.base is None and weights.is_file() and weights.stat().st_size < least_bytes(index.settings):
+            raise TardiffError(f"{weights}: too small for the sizes in {INDEX}; one of the two is damaged")
         pipeline = new_pipeline(index.settings, index.base.name if index.base else None, codec, statics, card, seed=0, download=False)
         if pipeline.index != index:
             raise TardiffError(
@@ -141,9 +144,9 @@ class LanguagePipeline(RecordGenerator):
                 "its weights have changed since"
             )
         try:
-            pipeline.writer.model.load_state_dict(load_file(path / WEIGHTS))
+            pipeline.writer.model.load_state_dict(load_file(weights))
         except (OSError, SafetensorError, RuntimeError) as error:
-            raise TardiffError(f"{path / WEIGHTS}: missing or damaged ({' '.join(str(error).split())[:200]})") from error
+            raise TardiffError(f"{weights}: missing or damaged ({' '.join(str(error).split())[:200]})") from error
         return pipeline
 
 

@@ -129,6 +129,11 @@ def new_model(vocabulary: int, length: int, settings: LanguageSettings, seed: in
     return network
 
 
+def least_bytes(settings: LanguageSettings) -> int:
+    """Bytes of the weights of `new_model`'s layers alone: four matrices for attention and three of four times the width for the rest."""
+    return 4 * settings.layers * (4 + 3 * 4) * settings.width**2
+
+
 def pretrained(name: str, download: bool) -> tuple[nn.Module, Any, Base]:
     """A causal model, frozen, with its tokenizer, and what tells it from others.
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from tardiff.data.rows import as_rows
 from tardiff.errors import TardiffError
 from tardiff.refine import rewards
 from tardiff.refine.language.folder import LanguagePipeline
-from tardiff.refine.language.model import new_model, new_tokenizer
+from tardiff.refine.language.model import least_bytes, new_model, new_tokenizer
 from tardiff.refine.language.training import Tuning, train_language
 from tardiff.refine.load import described, load_generator
 from tardiff.refine.run import refine
@@ -77,6 +77,15 @@ def test_folder_gives_the_model_back_and_a_damaged_one_is_refused(trained, tmp_p
     shutil.copytree(path, tmp_path / "rows")
     (tmp_path / "rows" / "language.safetensors").unlink()
     with pytest.raises(TardiffError, match=r"language\.safetensors: missing or damaged"):
+        load_generator(tmp_path / "rows")
+
+
+def test_sizes_that_no_weights_back_are_refused_before_they_fill_the_memory(trained, tmp_path):
+    shutil.copytree(trained[0], tmp_path / "rows")
+    index = tmp_path / "rows" / "language.json"
+    assert least_bytes(SETTINGS) < (tmp_path / "rows" / "language.safetensors").stat().st_size
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"settings": asdict(LanguageSettings(layers=256, width=4096))}))
+    with pytest.raises(TardiffError, match=r"language\.safetensors: too small for the sizes in language\.json"):
         load_generator(tmp_path / "rows")
 
 
