@@ -108,7 +108,7 @@ class Lab:
         return draw_labels("train", np.bincount(self.data.train.label).tolist(), len(self.data.train), seed)
 
     def fitted(self, peer: Peer, setting: str, seconds: float, seed: int, learn: Split | None = None) -> tuple[Dataset, dict[str, Any]]:
-        """A peer's samples and what they cost; what stands in the work folder is taken from there.
+        """A peer's samples and what they cost; what stands in the work folder is taken from there, if it was asked for alike.
 
         Args:
             peer: what is fitted.
@@ -123,8 +123,10 @@ class Lab:
         rows = self.data.train if learn is None else learn
         name = "-".join(filter(None, (self.name, peer.adapter, peer.function, peer.fixed.get("model"), setting)))
         job = self.work / f"{name}-{seconds:g}-{seed}{'' if learn is None else '-reference'}"
-        if not (job / "costs.json").exists():
-            self._write(job, peer, setting, seconds, seed, rows)
+        asked = {"adapter": peer.adapter, "function": peer.function, "setting": peer.setting(setting), "seconds": seconds, "seed": seed}
+        asked["rows"] = Dataset(self.data.manifest, {"train": rows}).completed().manifest.content_hash
+        if not (job / "costs.json").exists() or json.loads((job / "job.json").read_text()) != json.loads(json.dumps(asked)):
+            self._write(job, asked, rows)
             self._run(job, peer, seconds)
         try:
             samples = dataset_of(job / "samples.npz", self.data)
@@ -132,13 +134,12 @@ class Lab:
             raise PeerError(str(error)) from error
         return samples, json.loads((job / "costs.json").read_text())
 
-    def _write(self, job: Path, peer: Peer, setting: str, seconds: float, seed: int, rows: Split) -> None:
+    def _write(self, job: Path, asked: dict[str, Any], rows: Split) -> None:
         shutil.rmtree(job, ignore_errors=True)
         job.mkdir(parents=True)
         Dataset(self.data.manifest, {"train": rows}).save(job / "dataset")
         records_of(rows, self.data.manifest).save(job / "train.npz")
-        np.save(job / "labels.npy", self.labels(seed))
-        asked = {"adapter": peer.adapter, "function": peer.function, "setting": peer.setting(setting), "seconds": seconds, "seed": seed}
+        np.save(job / "labels.npy", self.labels(asked["seed"]))
         (job / "job.json").write_text(json.dumps(asked))
 
     def _run(self, job: Path, peer: Peer, seconds: float) -> None:

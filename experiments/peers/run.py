@@ -8,11 +8,14 @@ The README beside it has all commands.
 import argparse
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from experiments.harness.data import committed
+from experiments.harness.shared import BusyError, Work
 from experiments.peers.cells import Lab, PeerError
 from experiments.peers.protocol import PEERS, SECONDS, SEEDS, TRIAL_SECONDS
 from tardiff.base.ledger import Ledger
@@ -49,6 +52,12 @@ def main() -> None:
     if options.seconds != SECONDS and options.results == HERE / "results.jsonl":
         parser.error(f"--seconds {options.seconds:g}: the table is of {SECONDS:g}; name another file by --results")
     torch.set_num_threads(1)
+    alone = ExitStack()  # until this process ends
+    try:
+        alone.enter_context(Work(options.work).lock("peers"))
+    except BusyError:
+        parser.error(f"--work {options.work}: another process is at it; a budget in time is for one")
+    commit = committed()[0]
     ledger, end = Ledger(options.results), time.monotonic() + 60 * options.minutes
     short = {} if options.seconds == SECONDS else {"fits": 1, "resamples": 20}
     labs = {}
@@ -70,7 +79,7 @@ def main() -> None:
         except TardiffError as error:
             print(f"{key['row']}: {error}", flush=True)
             return
-        ledger.add(key | figures | {"cell_seconds": round(time.perf_counter() - start, 1)})
+        ledger.add(key | {"commit": commit} | figures | {"cell_seconds": round(time.perf_counter() - start, 1)})
         print(*key.values(), figures.get("reason", "done"), f"{time.perf_counter() - start:.0f} s", flush=True)
 
     trial_seconds = min(TRIAL_SECONDS, options.seconds)

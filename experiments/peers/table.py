@@ -164,7 +164,9 @@ def main() -> None:
     parts = []
     for name in (name for name in SEEDS if name in by_data):
         seeds = [len(of["result"]) for of in by_data[name].values() if "result" in of]
-        parts.append(section(name, seeds, table(by_data[name])))
+        commits = {c["commit"] for row in by_data[name].values() for of in row.values() for c in of.values() if "commit" in c}
+        said = f"Cells are of several commits: {', '.join(sorted(commits))}.\n\n" if len(commits) > 1 else ""
+        parts.append(section(name, seeds, said + table(by_data[name])))
     before, _, rest = options.page.read_text(encoding="utf-8").partition(BEGIN)
     written = "\n".join([before + BEGIN, *parts, "\n![The same, a point a seed](peers.png)\n", END])
     replace_file(options.page, written + rest.partition(END)[2])

@@ -1,7 +1,7 @@
 """Fits one peer and samples it, in the peer's environment: `python -m experiments.peers.worker JOB`.
 
-The folder JOB holds `job.json` (adapter, function, setting, seconds, seed), `train.npz` (the training stays) and `labels.npy` (a label for
-each stay that is to be made). The worker adds `samples.npz` and, last, `costs.json`.
+The folder JOB holds `job.json` (adapter, function, setting, seconds, seed, hash of the stays), `train.npz` (the training stays) and
+`labels.npy` (a label for each stay that is to be made). The worker adds `samples.npz` and, last, `costs.json`.
 """
 
 import json

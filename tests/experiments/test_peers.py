@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from experiments.harness.shared import Work
 from experiments.peers.cells import Lab, PeerError
 from experiments.peers.clock import Clock
 from experiments.peers.environments import NAMES, make
@@ -24,6 +25,7 @@ from experiments.peers.membership import calibrated_membership
 from experiments.peers.protocol import HERE, PEERS, SEEDS, Peer, _functions
 from experiments.peers.records import Records
 from experiments.peers.run import REAL, chosen, last
+from experiments.peers.run import main as run_peers
 from experiments.peers.shapes import STAY, Complete, filled, from_long_table, long_table
 from experiments.peers.table import BEGIN, CONTROL, END, figure, main, results, table
 from tardiff.base.ledger import Ledger
@@ -296,6 +298,28 @@ def test_test_rows_of_the_confirmation_are_opened_by_it_first(tmp_path, monkeypa
         "test": {5, 6, 7, 8, 9},
     }
     assert len(Lab.open(tmp_path / "data", "physionet2012", tmp_path, tmp_path, 1.0).data.train) == 80
+
+
+def test_a_job_that_was_asked_for_otherwise_is_not_taken(real, tmp_path, monkeypatch):
+    lab, runs = Lab(real, "toy", tmp_path, tmp_path, 1.0), []
+
+    def run(self, job, peer, seconds):
+        runs.append(peer.fixed)
+        shutil.copy(job / "train.npz", job / "samples.npz")
+        (job / "costs.json").write_text("{}")
+
+    monkeypatch.setattr(Lab, "_run", run)
+    for fixed in ({"steps": 1}, {"steps": 1}, {"steps": 2}):
+        lab.fitted(Peer("", "tardiff", fixed=fixed), "defaults", 1.0, 0)
+    assert runs == [{"steps": 1}, {"steps": 2}]
+
+
+def test_one_process_has_the_machine(tmp_path, monkeypatch, capsys):
+    arguments = ["--data", "physionet2012=none", "--environments", "e", "--work", str(tmp_path), "--results", str(tmp_path / "r")]
+    monkeypatch.setattr("sys.argv", ["run", *arguments])
+    with Work(tmp_path).lock("peers"), pytest.raises(SystemExit):
+        run_peers()
+    assert "another process is at it" in capsys.readouterr().err
 
 
 @pytest.mark.slow
