@@ -17,6 +17,7 @@ from tardiff.audit.traps import (
 )
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split
+from tardiff.data.rows import as_rows
 from tardiff.data.statics import StaticModel
 from tardiff.errors import TardiffError
 from tardiff.model.card import Card
@@ -52,6 +53,8 @@ def fitted_on_train(data: Dataset, run: Path) -> Finding:
         raise TardiffError(f"{run}: neither a pipeline folder (card.json) nor a classifier folder (classifier.json)")
     trap = f"statistics in {CARDS[card]} {run.name}"
     made_from = _data_hash(run / card)
+    if (run / "language.json").is_file():
+        data = as_rows(data)  # which is what a language model learns
     if made_from in {form.manifest.content_hash for form in (data.unlabelled(), data.unlabelled().without_training_rows())}:
         data = data.unlabelled()  # of a generator that learnt without labels
     if made_from not in data.known_as():

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from tardiff.audit.run import fitted_on_train
 from tardiff.base.noise import row_seeds
 from tardiff.cli import main
 from tardiff.data.dataset import Dataset
@@ -21,6 +22,7 @@ from tardiff.refine.language.training import Tuning, train_language
 from tardiff.refine.load import described, load_generator
 from tardiff.refine.run import refine
 from tardiff.refine.settings import DiscriminatorSettings, LanguageSettings, PPOSettings, RefineSettings
+from tests.conftest import make_dataset
 from tests.refine.conftest import KilledError, logged
 
 LABEL = np.arange(70) % 2
@@ -78,6 +80,12 @@ def test_folder_gives_the_model_back_and_a_damaged_one_is_refused(trained, tmp_p
     (tmp_path / "rows" / "language.safetensors").unlink()
     with pytest.raises(TardiffError, match=r"language\.safetensors: missing or damaged"):
         load_generator(tmp_path / "rows")
+
+
+def test_an_audit_finds_that_it_was_fitted_on_training_rows(base, trained):
+    assert fitted_on_train(base[2], trained[0]).status == "pass"
+    with pytest.raises(TardiffError, match="was made from another data set"):
+        fitted_on_train(make_dataset(200), trained[0])
 
 
 def test_sizes_that_no_weights_back_are_refused_before_they_fill_the_memory(trained, tmp_path):
