@@ -24,6 +24,7 @@ from tardiff.compare.received import RATES, Tuning, received_fit
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split
 from tardiff.data.holdout import folds, with_held_out
+from tardiff.errors import InputError
 from tardiff.evaluate.judges import Rows, Variant
 from tardiff.evaluate.pool import Fit
 from tardiff.evaluate.row_sets import Part, Parts, RowSets
@@ -147,7 +148,9 @@ class Ladder(Comparison):
         if Part("train") not in candidate.learn:
             return [Round((Part("train"),))]
         label, subject = sets.rows["train"].label, sets.subject["train"]
-        parted = folds(label, subject, min(FOLDS, rarest(label, subject)), int(stream("ladder folds", seed).integers(2**31)))
+        parted = list(folds(label, subject, min(FOLDS, rarest(label, subject)), int(stream("ladder folds", seed).integers(2**31))))
+        if not parted:
+            raise InputError(f"seed {seed}: no part of the {len(label)} local rows leaves both classes on both sides; give more (--local)")
         return [Round((Part.of("train", outside),), np.flatnonzero(inside)) for inside, outside in parted]
 
     def pool(self, method: str, seed: int, label: NDArray[np.int64]) -> Rows:

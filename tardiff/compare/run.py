@@ -123,6 +123,8 @@ def opened(
     for option, pipeline in (("--run", run), ("--refined", refined)):
         if pipeline is None:
             continue
+        if pipeline.card.adaptation:
+            raise InputError(f"{option}: was adapted to rows that choose here; give what it was adapted from as --from")
         described = described_rows(fold, pipeline.card.settings.get("epsilon"))
         if pipeline.codec.digest() != Codec.fit(described, fold.manifest).digest():
             raise TardiffError(f"{option}: the generator was trained on other rows than DATA's training split")

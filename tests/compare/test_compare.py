@@ -14,6 +14,7 @@ from tardiff.compare.baselines import BASELINES
 from tardiff.data.contract import Form, arranged
 from tardiff.data.dataset import Dataset, Task
 from tardiff.errors import TardiffError
+from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.settings import METHODS, AugmentSettings, CompareSettings
 from tests.augment.toys import TINY
 
@@ -109,6 +110,12 @@ class TestCompare:
 
         with pytest.raises(TardiffError, match="--run: the generator was trained on other rows"):
             compare.compare(make_dataset(50).completed(), tmp_path / "out", FEW, run[1])
+
+    def test_an_adapted_generator_has_seen_the_rows_that_choose(self, toy, run, tmp_path):
+        card = msgspec.structs.replace(run[1].card, adaptation={"rows": 240})
+        adapted = TarDiffPipeline(run[1].unet, run[1].charting, run[1].scheduler, run[1].codec, run[1].statics, card)
+        with pytest.raises(TardiffError, match="--run: was adapted to rows that choose here"):
+            compare.opened(toy[1], FEW, tmp_path, adapted)
 
     def test_another_order_is_put_in_order(self, toy, run, tmp_path):
         """Channels, descriptors, categories and classes as the generator has them, whatever order the data have."""

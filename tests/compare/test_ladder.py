@@ -17,7 +17,7 @@ from tardiff.compare.run import Sent, compare, opened_ladder
 from tardiff.data.dataset import Dataset, Split
 from tardiff.errors import TardiffError
 from tardiff.evaluate.judges import Rows, Variant
-from tardiff.evaluate.row_sets import Part
+from tardiff.evaluate.row_sets import Part, RowSets
 from tardiff.settings import LADDER, NOT_SENT, CompareSettings, SiteSettings
 from tests.conftest import make_dataset, make_split
 
@@ -164,6 +164,16 @@ def test_choices_are_made_on_local_rows_that_were_not_learnt_from(local, sent, t
         assert "judged" not in ask
     alone = Candidate((Part("pool"),))
     assert found.rounds(alone, 3, sets) == [Round((Part("train"),))]
+
+
+def test_rows_that_cannot_be_parted_are_one_line(local, sent, tmp_path):
+    found = ladder(local, sent, tmp_path)
+    sets, candidates = found.candidates("local", 3)
+    three = np.repeat([0, 1, 2], [13, 13, 14])  # patients: all stays positive, some, none; two parts leave one class on a side
+    label = np.repeat([1, 0, 1, 0], [13, 9, 4, 14])
+    rows = {**sets.rows, "train": replace(sets.rows["train"], label=label)}
+    with pytest.raises(TardiffError, match="no part of the 40 local rows leaves both classes on both sides"):
+        found.rounds(candidates[0], 3, RowSets(rows, {"train": three}))
 
 
 def test_judged_rows_choose_nothing(local, sent, tmp_path):
