@@ -89,7 +89,9 @@ ASKED: dict[str, tuple[str, float | None]] = {
     "worst_slope": ("worst slope on age, times what is allowed", 1.0),
     "correlation": ("correlations off", 0.03),
     "near_copies": ("near copies (held-out real rows: .01)", 0.01),
-    "calibrated distance": ("membership, calibrated by a reference (AUC)", None),
+    "calibrated distance": ("membership by samples, calibrated by a reference (AUC)", None),
+    "calibrated denoising": ("membership by the weights of values, likewise", None),
+    "calibrated charting": ("membership by the weights of charting, likewise", None),
 }
 """What is asked of records: by measure its words, and the most that its mean over seeds may be; None where it is told only."""
 
