@@ -21,6 +21,8 @@ LEAST = 256 * 10**6
 """What DuckDB needs to read a compressed file at all."""
 RESERVE = (0.1, 150 * 10**6)
 """What is left free, a share of the cap and bytes: for what DuckDB does not count, and for the batches that pass through Python."""
+FRESH = 600 * 10**6
+"""What a process holds that has done nothing else, at most: what a longer-lived one (a notebook) holds beside it is not counted."""
 ROOM_TO_WRITE = 1.25
 """How much of its size an array takes while it is checked and written."""
 BATCH = 1 << 18
@@ -125,9 +127,9 @@ def _spark(master: str | None) -> Any:
 
 
 def _resident() -> int:
-    """What this process holds in memory now; 300 MB where the system does not say."""
+    """What this process holds in memory now, up to `FRESH`; 300 MB where the system does not say."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+        return min(FRESH, int(Path("/proc/self/statm").read_text().split()[1]) * 4096)
     except (OSError, ValueError, IndexError):
         return 300 * 10**6
 

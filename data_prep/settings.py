@@ -78,7 +78,7 @@ class PrepareSettings:
     stays: int = 3000
     """How many stays to simulate."""
     memory: str = "2GB"
-    """What the process may hold in memory; more spills to OUT.partial."""
+    """What the process may hold in memory (called from Python: beside what it held before); more spills to OUT.partial."""
     threads: Annotated[int | None, arg(metavar="N")] = None
     """Threads to read and aggregate with; one a core if not given."""
 

@@ -88,28 +88,6 @@ def test_rows_used_are_recorded(result):
 
 
 @pytest.mark.slow
-def test_workers_and_other_sets_change_nothing(result, sets):
-    two = evaluate(real(), {"good": sets["good"]}, replace(SETTINGS, workers=2))
-    identities = [
-        ("trees", "TRTR"),
-        ("trees", "TRTS", "good"),
-        ("trees", "TSTR", "good"),
-        ("trees", "TSRTR", "good", 0.5),
-        ("logistic", "TSTR", "good"),
-    ]
-    for identity in (*identities, ("logistic", "TSTR", "good")):
-        assert cell(two, *identity) == cell(result, *identity)
-    assert two["forecast"]["sets"]["good"] == result["forecast"]["sets"]["good"]
-
-
-@pytest.mark.slow
-def test_workers_change_no_bit_of_a_gru(sets):
-    settings = replace(SETTINGS, models=("gru",), seeds=1, ratios=())
-    one, two = (evaluate(real(120), {"good": sets["good"]}, replace(settings, workers=workers)) for workers in (1, 2))
-    assert json.dumps(one) == json.dumps(two)
-
-
-@pytest.mark.slow
 def test_another_seed_is_another_draw(result, sets):
     other = evaluate(real(), {"good": sets["good"]}, replace(SETTINGS, seed=1, models=("trees",), ratios=()))
     assert value(other, "trees", "TSTR", "good") != value(result, "trees", "TSTR", "good")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prep_raw import RawMimic
 
-from data_prep import PrepareSettings, prepare, slots
+from data_prep import PrepareSettings, engine, prepare, slots
 from data_prep.engine import bytes_of, check_fits
 from tardiff.errors import TardiffError
 
@@ -102,3 +102,9 @@ def test_stays_taken_in_turns_give_the_same(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(slots, "EVENTS_AT_ONCE", 2000)
     in_turns = prepare(PrepareSettings("simulate", tmp_path / "in_turns", **chosen))  # type: ignore[arg-type]
     assert in_turns.manifest.content_hash == at_once.manifest.content_hash
+
+
+def test_a_process_that_holds_much_already_may_prepare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default cap is of what preparing takes, not of what a notebook holds."""
+    monkeypatch.setattr(Path, "read_text", lambda path: "0 2000000 0")  # 8 GB
+    assert engine._resident() == engine.FRESH
