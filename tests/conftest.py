@@ -113,6 +113,17 @@ def clf(toy, tmp_path_factory):
     return path, folder
 
 
+def call(*arguments) -> int:
+    """Exit status of a command in this process."""
+    from tardiff.cli import main
+
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
 @contextmanager
 def light_evaluation():
     """Evaluations with few trees and short training, where a test asks what flows where and not what is found."""

@@ -7,16 +7,7 @@ from tardiff.cli import main
 from tardiff.commands import COMMANDS
 from tardiff.commands.options import name_and_path
 from tardiff.data.dataset import Dataset
-from tests.conftest import light_evaluation
-
-
-def call(*arguments):
-    """Exit status of a command in this process."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        return stop.code
-    return 0
+from tests.conftest import call, light_evaluation
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

@@ -7,7 +7,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from tardiff.cli import main
 from tardiff.compare import cells
 from tardiff.compare import run as compare
 from tardiff.compare.baselines import BASELINES
@@ -17,15 +16,7 @@ from tardiff.errors import TardiffError
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.settings import METHODS, AugmentSettings, CompareSettings
 from tests.augment.toys import TINY
-
-
-def call(*arguments):
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        return stop.code
-    return 0
-
+from tests.conftest import call
 
 FEW = CompareSettings("logistic", "none,class_weight,unguided,guided", seeds=1, ratios=(0.5,), bootstrap=20, workers=1)
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from tardiff.cli import main
 from tardiff.compare import ladder as module
 from tardiff.compare import received
 from tardiff.compare.cells import Candidate, Round
@@ -19,7 +18,7 @@ from tardiff.errors import TardiffError
 from tardiff.evaluate.judges import Rows, Variant
 from tardiff.evaluate.row_sets import Part, RowSets
 from tardiff.settings import LADDER, NOT_SENT, CompareSettings, SiteSettings
-from tests.conftest import make_dataset, make_split
+from tests.conftest import call, make_dataset, make_split
 
 QUICK = CompareSettings("logistic", seeds=1, ratios=(1.0,), bootstrap=20, workers=1)
 SITES = SiteSettings(local=40, rows=40, strength=0.1)
@@ -48,14 +47,6 @@ def sent(run, clf):
 
 def ladder(local, sent, tmp_path, settings=QUICK, sites=SITES):
     return opened_ladder(local, settings, sites, tmp_path, sent)
-
-
-def call(*arguments):
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        return stop.code
-    return 0
 
 
 def test_from_folders_to_a_table(local, toy, run, clf, tmp_path, capsys):
