@@ -30,13 +30,18 @@ def _sides(evaluation: ReportInput, name: str, protocol: str) -> list[int]:
     return [side(d.metrics[METRIC]) for d in every if (d.protocol, d.ratio, d.synthetic, d.against.synthetic) == wanted]
 
 
+def _tally(evaluation: ReportInput, name: str, protocol: str) -> tuple[int, int, int]:
+    """Kinds of model that became worse, better, and that were tried."""
+    sides = _sides(evaluation, name, protocol)
+    return sides.count(-1), sides.count(1), len(sides)
+
+
 def _of(some: int, n: int) -> str:
     return "the one kind of model" if n == 1 else f"{some} of {n} kinds of model"
 
 
 def _alone(evaluation: ReportInput, name: str) -> str:
-    sides = _sides(evaluation, name, "TSTR")
-    worse, better, n = sides.count(-1), sides.count(1), len(sides)
+    worse, better, n = _tally(evaluation, name, "TSTR")
     if not n:
         return "Whether they can replace real patients was not measured."
     if worse:
@@ -46,8 +51,7 @@ def _alone(evaluation: ReportInput, name: str) -> str:
 
 
 def _added(evaluation: ReportInput, name: str) -> str:
-    sides = _sides(evaluation, name, "TSRTR")
-    worse, better, n = sides.count(-1), sides.count(1), len(sides)
+    worse, better, n = _tally(evaluation, name, "TSRTR")
     if not n:
         return "Whether they help when they are added to real patients was not measured."
     if worse:
