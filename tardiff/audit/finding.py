@@ -12,7 +12,6 @@ class Finding:
     """One trap and whether the data set is in it.
 
     Attributes:
-        trap: its name.
         status: `fail` is a trap; `warn` is to be kept in mind; `skip` could not be checked.
         said: in words.
         numbers: behind the words, as JSON can hold them.

@@ -43,11 +43,7 @@ def audit(data: str | Path | Dataset, runs: Sequence[str | Path] = (), seed: int
 
 
 def fitted_on_train(data: Dataset, run: Path) -> Finding:
-    """What a pipeline or classifier folder has fitted on data must be what its training rows give, to the last digit.
-
-    Raises:
-        TardiffError: it is no such folder, or was made from other data.
-    """
+    """What a pipeline or classifier folder has fitted on data must be what its training rows give, to the last digit."""
     card = next((name for name in CARDS if (run / name).is_file()), None)
     if card is None:
         raise TardiffError(f"{run}: neither a pipeline folder (card.json) nor a classifier folder (classifier.json)")

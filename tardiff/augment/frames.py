@@ -23,9 +23,6 @@ def stays_and_labels(frame: pd.DataFrame, y: Any) -> tuple[NDArray[Any], Any]:
     Args:
         frame: columns stay_id, hour (NaN for a descriptor), variable, value; and label, unless `y` is given.
         y: a Series or DataFrame indexed by stay_id with one row a stay, or an array in the order of the stays.
-
-    Raises:
-        InputError: a column is missing, a stay has no label or two, or `y` has not one row a stay.
     """
     missing = [name for name in (*COLUMNS, *(["label"] if y is None else [])) if name not in frame.columns]
     if missing:
@@ -53,9 +50,6 @@ def dataset_of_frame(frame: pd.DataFrame, stays: NDArray[Any], code: NDArray[np.
     """A data set with a training split only, one row a stay.
 
     The step is the smallest distance of two hours; a descriptor of few whole numbers is a category.
-
-    Raises:
-        InputError: an hour off the grid, or two values in one place.
     """
     row = pd.Index(stays).get_indexer(frame["stay_id"])
     timed = frame["hour"].notna().to_numpy()
@@ -90,9 +84,7 @@ def joined(frame: pd.DataFrame, data: Dataset, rows: Split, first: int, target: 
     """The table, then the synthetic rows; columns keep their types, and are missing where synthetic rows cannot have them.
 
     Args:
-        frame: the table.
         data: the data set that it was read as.
-        rows: synthetic rows.
         first: their stays are numbered from here.
         target: of the synthetic rows, for a column `label`.
     """

@@ -97,10 +97,7 @@ def gated(data: Dataset, label: NDArray[np.int64], make: Make, batches: int, see
     Args:
         data: its training rows are added to.
         label: of all synthetic rows that are wanted, [n].
-        make: how rows are made.
         batches: equal parts of the labels, each of which must pass on its own; guides learn from those that have passed.
-        seed: of folds and models.
-        progress: show a progress bar.
 
     Raises:
         InputError: a class has too few patients.
@@ -132,11 +129,7 @@ def gated(data: Dataset, label: NDArray[np.int64], make: Make, batches: int, see
 
 
 def held_out_folds(rows: Split, classes: int, seed: int) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Rows inside and outside of each fold of each repeat, [N]; a patient is on one side, and every class on both.
-
-    Raises:
-        InputError: a class has too few patients for that.
-    """
+    """Rows inside and outside of each fold of each repeat, [N]; a patient is on one side, and every class on both."""
     patients = [len(np.unique(rows.subject_id[rows.label == c])) for c in range(classes)]
     found = 0
     for repeat in range(REPEATS if min(patients) >= FOLDS else 0):

@@ -33,9 +33,6 @@ class Generated:
     """Synthetic rows and what made them.
 
     Attributes:
-        rows: the synthetic split.
-        pipeline: the generator.
-        guides: the classifiers that guided.
         surrogates: how well stand-ins follow the models that they stand for.
         movement: how far guidance moved the samples; None if they are unguided.
     """
@@ -80,17 +77,12 @@ def generate(
         data: the fold; only its training split is read.
         label: class of each synthetic row, [n].
         model: what the rows shall serve, see `guides.fit_guides`.
-        features: what an estimator reads.
         guidance: None ascends the label's probability, or cosine influence if there are guidance rows.
         guidance_rows: which of the training rows guidance serves, [N]; None is all.
         pipeline: a trained generator or its folder; None trains one.
         meaning: what the rows say of themselves, by which they are matched with a `pipeline`; None is all, as a data set does.
         training: settings of the generator that is trained, but for the seed.
-        sampler: solver and steps.
         minutes: what training the generator may take, where `training` is not given.
-        epochs: most epochs of the guides.
-        seed: of everything.
-        n_jobs: guides fitted side by side.
         earlier: what was made of this fold before: its generator draws again, with other noise, and guides learn from its rows, too.
 
     Raises:
@@ -134,11 +126,7 @@ def generate(
 
 
 def refuse_augmented(data: Dataset) -> None:
-    """Only real rows are imitated.
-
-    Raises:
-        InputError: the training split holds synthetic ones.
-    """
+    """Only real rows are imitated."""
     if data.train.synthetic is not None and data.train.synthetic.any():
         raise InputError("the training split holds synthetic rows already; augment the data set that it was made from")
 

@@ -37,11 +37,8 @@ def fit_guides(
         model: None for a committee; the name of an architecture; a torch module, or a function of channels (2 C) and classes that
             makes one; a scikit-learn estimator; a classifier folder (fitted already); or several of these.
         data: the fold: rows to learn from (`train`) and to stop on (`validation`).
-        codec: the generator's.
-        seed: of weights and order.
         n_jobs: models fitted side by side, as joblib has it.
         features: what an estimator reads: "summary" ([n, 7 C]) or "record" ([n, C, T] with NaN).
-        epochs: most passes over the rows.
 
     Raises:
         InputError: a model of an unknown kind, or one that lacks a part.

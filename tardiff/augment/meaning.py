@@ -16,8 +16,6 @@ class Meaning:
     """What rows say of themselves; a data set says all of it, an array nothing.
 
     Attributes:
-        channels: whether the channels have names.
-        units: whether units are known.
         step_hours: whether the width of a step is known.
         task: whether the task has a name, and categories of descriptors have theirs.
         classes: the generator's name of each class, in the rows' order; None if the classes have those names themselves.
@@ -31,11 +29,7 @@ class Meaning:
 
 
 def in_terms_of(pipeline: RecordGenerator, data: Dataset, meaning: Meaning) -> Dataset:
-    """The rows with channels, descriptors and classes in the generator's order; what they leave open is taken from it, and said.
-
-    Raises:
-        InputError: the first difference, or what the rows have to say of themselves.
-    """
+    """The rows with channels, descriptors and classes in the generator's order; what they leave open is taken from it, and said."""
     form = pipeline.form
     if form.classes is None:
         raise InputError("pipeline: it learnt without labels; give one that learnt with the labels of these rows")

@@ -16,11 +16,7 @@ MASKS = "X: a list of masked arrays would lose its masks; give one masked array,
 
 
 def checked_array(X: Any) -> NDArray[np.floating]:
-    """X as floats [n, channels, time]; NaN is missing, and so is what a masked array masks.
-
-    Raises:
-        InputError: another rank, records of different lengths, no rows, an infinite or too large value, or something that is no number.
-    """
+    """X as floats [n, channels, time]; NaN is missing, and so is what a masked array masks."""
     array = _floats(X)
     if array.ndim != 3:
         raise InputError(f"X: has {array.ndim} dimensions; records are [n, channels, time] (Reshape your data: X[:, :, None] is one step)")
@@ -74,13 +70,8 @@ def dataset_of(
     Args:
         X: [n, C, T].
         code: [n], 0 .. classes - 1.
-        names: of the classes.
-        channels: names of the channels.
         units: of the channels, if they are known.
         step_hours: width of a step, if it is known.
-
-    Raises:
-        InputError: a channel that is never observed, or names or units that do not fit.
     """
     titles = [f"channel {c}" for c in range(X.shape[1])] if channels is None else list(channels)
     if len(titles) != X.shape[1] or len(set(titles)) < len(titles):

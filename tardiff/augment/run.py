@@ -76,11 +76,7 @@ def augment(
 
 
 def guidance_of(settings: AugmentSettings) -> GuidanceSettings:
-    """The guide that the settings ask for.
-
-    Raises:
-        TardiffError: the objective reads no guidance rows that could be a subgroup.
-    """
+    """The guide that the settings ask for."""
     if settings.guidance == "none":
         return GuidanceSettings(guidance="none")
     usual = SUBGROUP_GUIDANCE if settings.subgroup else GuidanceSettings()

@@ -22,10 +22,8 @@ class SurrogateFit:
     """How well the stand-in follows the model, on rows that neither of them learnt from.
 
     Attributes:
-        architecture: of the stand-in.
         r2: share of the variance of the model's probabilities that it explains; mean over the classes.
         spearman: rank correlation of both probabilities; mean over the classes.
-        rows: held-out rows.
     """
 
     architecture: str
@@ -46,9 +44,6 @@ def distil(
     Args:
         learn: rows as `Codec.encode` shows them [N, 2 C, T], and the model's probabilities of them [N, classes].
         held: the same of rows to stop on and to measure the fit.
-        width: hidden units.
-        seed: of weights and order.
-        epochs: most passes over the rows.
     """
     tried = []
     for architecture in ARCHITECTURES:

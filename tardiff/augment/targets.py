@@ -26,10 +26,7 @@ class Target:
 
     Attributes:
         code: class of each row, [n]; `KEPT` for a row that is kept and never imitated.
-        names: of the classes.
         keys: what the user calls each class in `sampling_strategy`.
-        y: the target as an array.
-        regression: whether the classes are bins.
         given: the target in the form in which it came.
     """
 
@@ -66,9 +63,6 @@ def read_target(y: Any, kind: TargetKind = "auto", bins: int | Sequence[float] |
         y: labels [n]; 0 and 1 [n, K] (each combination that occurs often enough is a class); or numbers [n] with `bins`.
         kind: "regression" cuts numbers into bins (five if `bins` is None).
         bins: number of quantile bins, or increasing inner edges.
-
-    Raises:
-        InputError: a label is missing, there is one class only, or a class has one row.
     """
     if y is None:
         raise InputError("y: is None; every row needs a target")

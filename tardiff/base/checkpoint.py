@@ -83,11 +83,7 @@ class Checkpoint:
         self.path = folder / "checkpoint.safetensors"
 
     def load(self) -> tuple[Tensors, dict[str, Any]] | None:
-        """What was saved last, None if nothing was; from here on there are as many threads as there were then.
-
-        Raises:
-            TardiffError: the folder belongs to other settings or data, or is damaged.
-        """
+        """What was saved last, None if nothing was; from here on there are as many threads as there were then."""
         if not self.path.exists():
             return None
         check_signed(self.folder, plain(self.identity))
@@ -100,11 +96,7 @@ class Checkpoint:
             raise TardiffError(f"{self.path}: damaged ({error}); remove {self.folder.name} to start again") from error
 
     def save(self, tensors: Tensors, progress: dict[str, Any]) -> None:
-        """Write everything under a temporary name, then rename.
-
-        Raises:
-            TardiffError: it cannot be written; what was saved before stays.
-        """
+        """Write everything under a temporary name, then rename."""
         temporary = self.folder / ".checkpoint.tmp"
         try:
             sign(self.folder, plain(self.identity))

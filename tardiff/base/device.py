@@ -19,9 +19,6 @@ def use_device(name: str) -> "torch.device":
 
     Args:
         name: `cpu`, `cuda`, `mps`, or `auto`: the GPU of CUDA if there is one, else the CPU.
-
-    Raises:
-        TardiffError: there is no such device, or none on this machine.
     """
     import torch
 

@@ -14,7 +14,6 @@ def interval(estimate: Mapping[str, Any], signed: bool = False, digits: int = 3)
     Args:
         estimate: `value`, `low`, `high`; each may be None.
         signed: show the sign of positive numbers, too.
-        digits: after the point.
     """
     return "-" if estimate["value"] is None else shown(estimate["value"], estimate["low"], estimate["high"], signed=signed, digits=digits)
 

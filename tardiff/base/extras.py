@@ -7,11 +7,7 @@ from tardiff.errors import TardiffError
 
 
 def needs(module: str, extra: str = "augment") -> ModuleType:
-    """Import a module of an extra.
-
-    Raises:
-        TardiffError: it is not installed.
-    """
+    """Import a module of an extra."""
     try:
         return import_module(module)
     except ImportError as error:

@@ -27,9 +27,6 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes `path` when the block succeeds, and vanishes when it fails.
 
     Of several processes the first one writes; what the others write vanishes in any case.
-
-    Raises:
-        TardiffError: `path` exists already, or its parent cannot be written.
     """
     if not main_process():
         with tempfile.TemporaryDirectory() as elsewhere:
@@ -59,9 +56,6 @@ def new_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary file name that becomes `path` when the block succeeds, and vanishes when it fails.
 
     Of several processes the first one writes, as in `new_folder`.
-
-    Raises:
-        TardiffError: `path` exists already, or its folder cannot be written.
     """
     path = Path(path)
     if not main_process():
@@ -82,11 +76,7 @@ def new_file(path: str | Path) -> Iterator[Path]:
 
 
 def refuse_existing(path: str | Path) -> None:
-    """Check, before any work, that `path` can be made.
-
-    Raises:
-        TardiffError: it exists (nothing that a user made is ever overwritten), or no folder can be written there.
-    """
+    """Check, before any work, that `path` can be made."""
     path = Path(path)
     if path.exists():
         raise TardiffError(f"{path}: exists already; remove it or choose another --out")
@@ -153,11 +143,7 @@ def write_struct(path: str | Path, record: msgspec.Struct) -> None:
 
 
 def read_struct(path: str | Path, kind: type[T]) -> T:
-    """Read a record from JSON and check every field.
-
-    Raises:
-        TardiffError: the file is missing or is not JSON, or naming the field that is missing or of the wrong type.
-    """
+    """Read a record from JSON and check every field."""
     try:
         return msgspec.json.decode(Path(path).read_bytes(), type=kind)
     except (FileNotFoundError, NotADirectoryError) as error:

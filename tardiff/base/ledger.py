@@ -26,11 +26,7 @@ class Ledger:
         return next((cell for cell in self.cells() if key.items() <= cell.items()), None)
 
     def add(self, cell: dict[str, Any]) -> dict[str, Any]:
-        """Write a cell down and give it back.
-
-        Raises:
-            TardiffError: the file cannot be written.
-        """
+        """Write a cell down and give it back."""
         line = json.dumps(cell).encode() + b"\n"
         try:
             with self.path.open("a+b") as file:

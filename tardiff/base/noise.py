@@ -33,33 +33,21 @@ RESERVED = {
 
 
 def reserved_rows(use: str, count: int, first: int = 0) -> range:
-    """`count` row numbers of a use in `RESERVED`, from its `first` one on.
-
-    Raises:
-        TardiffError: the use has not so many.
-    """
+    """`count` row numbers of a use in `RESERVED`, from its `first` one on."""
     if first + count > RESERVED[use]:
         raise TardiffError(f"{use}: {first + count:,} rows are asked for, there are numbers for {RESERVED[use]:,}; ask for fewer")
     return range(RESERVED[use] + first, RESERVED[use] + first + count)
 
 
 def row_seeds(seed: int, rows: Sequence[int] | NDArray[np.integer] | range) -> list[int]:
-    """One 63-bit seed a row, from the user's seed and the row's number.
-
-    Raises:
-        TardiffError: the seed or a row number is outside 0 .. 2^31 - 1.
-    """
+    """One 63-bit seed a row, from the user's seed and the row's number."""
     if not 0 <= seed <= MAX_SEED:
         raise TardiffError(f"seed {seed} is outside 0..{MAX_SEED}")
     return [(seed << 32) | int(row) for row in rows]
 
 
 def stream(purpose: str, seed: int, step: int = 0) -> np.random.Generator:
-    """The random stream of `purpose` (any name; two uses of one seed and step need two names) for one seed at one step.
-
-    Raises:
-        TardiffError: the seed is negative.
-    """
+    """The random stream of `purpose` (any name; two uses of one seed and step need two names) for one seed at one step."""
     if seed < 0:
         raise TardiffError(f"seed {seed} is outside 0..{MAX_SEED}")
     key = np.array([seed, _number(purpose)], dtype=np.uint64)  # a list would pass through float64 and lose the row

@@ -16,11 +16,7 @@ def partial_folder(out: str | Path) -> Path:
 
 
 def claim(folder: Path, identity: Any) -> None:
-    """Make the folder and sign it with all that the result depends on, or go on with it if it is this work's.
-
-    Raises:
-        TardiffError: it belongs to other settings or data, or cannot be made.
-    """
+    """Make the folder and sign it with all that the result depends on, or go on with it if it is this work's."""
     try:
         if not folder.exists() or not any(folder.iterdir()):
             sign(folder, identity)
@@ -40,11 +36,7 @@ def sign(folder: Path, identity: Any) -> None:
 
 
 def check_signed(folder: Path, identity: Any) -> None:
-    """Refuse to go on with the work of others.
-
-    Raises:
-        TardiffError: the folder was signed with another identity, or by nobody.
-    """
+    """Refuse to go on with the work of others."""
     try:
         found = json.loads((folder / NOTE).read_bytes())
     except (OSError, ValueError):

@@ -65,7 +65,5 @@ def bar(things: Iterable[Any] | None = None, shown: bool = True, **options: Any)
 
     Args:
         things: what is gone through; None for a bar that is moved by hand.
-        shown: False for none.
-        options: tqdm's.
     """
     return Bar(things, disable=not shown or not main_process() or bool(os.environ.get("TQDM_DISABLE")), **options)

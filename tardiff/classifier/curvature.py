@@ -23,15 +23,11 @@ def last_layer_hessian(classifier: Classifier, seen: Tensor, batch_size: int = 2
     """H of the mean loss of some rows, float32 [outputs (width + 1), outputs (width + 1)]; it does not depend on their labels.
 
     Args:
-        classifier: in evaluation mode.
         seen: the rows, [N, 2 C, T].
         batch_size: rows held in memory at a time.
 
     Returns:
         None where the layer has more than `LARGEST` weights.
-
-    Raises:
-        TardiffError: there is no row.
     """
     if not len(seen):
         raise TardiffError("a Hessian needs rows, here are none")
@@ -55,9 +51,6 @@ def last_layer_direction(hessian: Tensor, g: Tensor, damping: float = DAMPING) -
         hessian: H, as `last_layer_hessian` gives it.
         g: gradient over the last layer, weight and bias side by side, [outputs, width + 1].
         damping: lambda over the mean eigenvalue of H, above 0, because H is singular.
-
-    Raises:
-        TardiffError: H is 0.
     """
     matrix = hessian.cpu().double()
     mean = matrix.trace() / len(matrix)

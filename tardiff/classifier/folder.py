@@ -239,11 +239,7 @@ def fit_classifier(
 
 
 def _guidance_split(data: Dataset, name: str) -> Split:
-    """The split that guidance serves.
-
-    Raises:
-        TardiffError: it is missing, or holds test rows.
-    """
+    """The split that guidance serves."""
     if name == "test":
         raise TardiffError("--guidance-set test: guidance must never see test rows; use train or validation")
     return data.split(name)
@@ -264,7 +260,6 @@ def certainty(classifier: Classifier, seen: Tensor, label: Tensor) -> float:
     """How sure a classifier is of some rows' labels: mean log-probability of the label, every class counting alike.
 
     Args:
-        classifier: in evaluation mode.
         seen: [N, 2 C, T].
         label: [N].
     """

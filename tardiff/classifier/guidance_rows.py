@@ -14,16 +14,11 @@ def guidance_rows(
     """Row numbers of a guidance set.
 
     Args:
-        split: where they are taken from.
-        manifest: of the data set.
         rows: `all`; `minority`, the class with the fewest training rows; `wrong`, rows of which the classifier thinks another
             class likelier than theirs, each class's probability being taken relative to its share in training (or else it would
             be every row of a rare class); or a subgroup (`age>=65`).
         probability: the classifier's, [N, classes].
         share: of each class in training, [classes].
-
-    Raises:
-        TardiffError: no row is left, or the subgroup does not read.
     """
     if rows == "all":
         chosen = np.ones(len(split), dtype=bool)

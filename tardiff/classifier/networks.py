@@ -33,9 +33,6 @@ class Classifier(nn.Module):
 
     Args:
         encoder: maps [batch, 2 C, time] to [batch, width].
-        width: size of the embedding.
-        classes: number of labels.
-        dropout: dropout before the head.
     """
 
     def __init__(self, encoder: nn.Module, width: int, classes: int, dropout: float) -> None:
@@ -169,8 +166,6 @@ class Committee(Classifier):
     """A classifier with a `CommitteeEncoder`, each of whose members learns by a loss of its own.
 
     Args:
-        encoder: the members.
-        widths: sizes of their embeddings.
         classes, dropout: as in `Classifier`.
     """
 
@@ -209,9 +204,7 @@ def build(settings: ClassifierSettings, channels: int, classes: int) -> Classifi
     """A new classifier with weights drawn from `settings.seed`.
 
     Args:
-        settings: architecture and sizes.
         channels: channels of `seen` (2 C).
-        classes: number of labels.
     """
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
@@ -256,14 +249,9 @@ def fit(
         seen: training rows as `Codec.encode` shows them, [N, 2 C, T].
         label: [N].
         validation: the same of the validation rows; None trains for all of the settings' epochs and keeps the last.
-        settings: architecture and optimizer.
-        classes: number of labels.
         on_epoch: called with each epoch's history entry.
         classifier: the network to train; None builds the settings' architecture.
         balance: power of a class's inverse frequency by which its rows weigh in the loss; None is 1 or 0, as the settings say.
-
-    Raises:
-        TardiffError: the validation rows lack a class, so that nothing can be stopped on, or the loss is no longer finite.
     """
     if validation is not None and len(torch.unique(validation[1])) < 2:
         raise TardiffError("the validation rows have one class only; AUPRC needs both (use a larger validation split)")

@@ -48,11 +48,7 @@ def interpolated(sampler: str, **options: int) -> Baseline:
 def _balanced(
     sampler: str, x: NDArray[Any], label: NDArray[np.int64], strength: float, seed: int, **options: int
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """What a sampler makes of rows x [N, F]; strength is the share of the gap between the classes that it closes.
-
-    Raises:
-        TardiffError: imbalanced-learn is not installed, or the sampler cannot work on these rows.
-    """
+    """What a sampler makes of rows x [N, F]; strength is the share of the gap between the classes that it closes."""
     package, name = sampler.split(".")
     few, most = sorted(np.bincount(label, minlength=2))
     chosen = getattr(needs(f"imblearn.{package}"), name)

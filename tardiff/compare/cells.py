@@ -68,7 +68,6 @@ class Comparison:
     Attributes:
         data: `train` to learn from and `validation` to choose by.
         judged: the rows that judge; nothing is fitted on them or chosen by them.
-        settings: models, ways and ratios.
         work: folder that keeps generators and fits while the comparison is in progress.
         groups: subgroups of the judged rows by name, all of them first.
         run, refined: generators trained already, shared by all seeds; without `run` each seed trains its own.

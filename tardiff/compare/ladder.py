@@ -51,7 +51,6 @@ class Ladder(Comparison):
 
     Attributes:
         data: local rows, all of them in `train`.
-        run: the other site's generator.
         classifier: the other site's, in the generator's space.
         real: the other site's own rows, which a receiver does not have; None leaves them out.
         sites: how many local rows may be read, and how samples are drawn.

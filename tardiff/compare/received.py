@@ -32,8 +32,6 @@ class Tuning:
 
     Attributes:
         how: nothing; a line on its log-odds (Platt); or training goes on.
-        learning_rate: of training.
-        head_only: train the last layer alone.
     """
 
     how: Literal["as-is", "recalibrated", "fine-tuned"]
@@ -47,9 +45,6 @@ def received_fit(folder: Path, learn: Parts, ask: dict[str, Parts], seed: int, s
     Args:
         folder: the classifier's, whose codec the rows were encoded with.
         learn: local rows; none for `as-is`.
-        ask: rows to predict, by name.
-        seed: of order and dropout.
-        sets: where the rows are.
         tuning: what is done to it first.
     """
     roles = dict.fromkeys(part.role for parts in (learn, *ask.values()) for part in parts)

@@ -103,11 +103,7 @@ def compare(
 def opened(
     data: Dataset, settings: CompareSettings, work: Path, run: TarDiffPipeline | None = None, refined: TarDiffPipeline | None = None
 ) -> Comparison:
-    """Everything that cells read; checks the data first.
-
-    Raises:
-        TardiffError: as `compare`.
-    """
+    """Everything that cells read; checks the data first."""
     _check_rows(data)
     for option, pipeline in (("--run", run), ("--refined", refined)):
         if pipeline is not None:
@@ -138,12 +134,6 @@ def opened_ladder(data: Dataset, settings: CompareSettings, sites: SiteSettings,
         data: local rows: those of the training and validation split are learnt from (of the training split, if validation rows judge),
             and `sites` says how many of them. What they lack of the generator's variables counts as never observed.
         settings: model, methods, seeds, ratios, judging split.
-        sites: of the ladder.
-        work: folder for generators and fits.
-        sent: what the other site sends.
-
-    Raises:
-        TardiffError: as `compare`; or what was sent does not fit together.
     """
     _check_rows(data)
     run, classifier = sent.run, sent.classifier

@@ -25,11 +25,7 @@ def summarise(
     Intervals cover the judged patients and the seeds; resamples are shared, so differences are paired.
 
     Args:
-        cells: by method and seed.
-        methods: in order.
-        comparison: that they are of.
         curve: of a ladder, the method of each size of the learning curve; what each method is worth is read off it.
-        remarks: to print under the table.
     """
     settings, label = comparison.settings, comparison.judged.label
     seeds = sorted({seed for _, seed in cells})

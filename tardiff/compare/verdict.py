@@ -45,11 +45,7 @@ ALONE = tuple(f"{method}-alone" for method in SYNTHETIC)
 
 
 def reference(validation: Mapping[str, float]) -> str:
-    """The best of today's methods by AUPRC on validation rows: judged rows never choose what they judge.
-
-    Args:
-        validation: mean AUPRC by method.
-    """
+    """The best of today's methods by AUPRC on validation rows: judged rows never choose what they judge."""
     return max((method for method in validation if method not in (*SYNTHETIC, *ALONE, *NOT_SENT)), key=lambda method: validation[method])
 
 

@@ -64,10 +64,6 @@ def worth(way: Draws, curve: dict[int, Draws], units: int | None = None) -> Wort
 def crossing(sizes: Sequence[int], difference: NDArray[np.float64]) -> float:
     """The size at which a difference, made non-increasing in the logarithm of the size, falls to 0.
 
-    Args:
-        sizes: ascending.
-        difference: at each of them.
-
     Returns:
         0 where it is below 0 from the start, infinity where it is above 0 to the end, NaN where it is unknown.
     """

@@ -21,7 +21,6 @@ class Form:
 
     Attributes:
         channels: names and units, in order; a unit None is not known.
-        steps: of the window.
         step_hours: width of a step; None is not known.
         statics: descriptors, in order; None where they do not matter.
         classes: names of the labels, in order; None where labels do not matter.
@@ -55,13 +54,7 @@ def arranged(data: Dataset, form: Form, what: str, needs: str = "the model") -> 
     """The data set with channels, descriptors, categories and classes in the order of a form; itself if they are.
 
     Args:
-        data: rows of any order.
-        form: what they must mean.
-        what: how messages call the data.
         needs: how messages call what asks for the form.
-
-    Raises:
-        InputError: the first difference that another order does not explain, in one line.
     """
     manifest = data.manifest
     _check_grid(manifest, form, what, needs)
@@ -89,11 +82,7 @@ def _check_grid(manifest: Manifest, form: Form, what: str, needs: str) -> None:
 
 
 def _order(names: Sequence[str], wanted: Sequence[str], what: str, needs: str) -> list[int]:
-    """Where each wanted name stands among the names.
-
-    Raises:
-        InputError: one is missing, or too many.
-    """
+    """Where each wanted name stands among the names."""
     missing = [name for name in wanted if name not in names]
     further = [name for name in names if name not in wanted]
     if missing:

@@ -26,12 +26,6 @@ def draw_labels(label_ratio: str, class_counts: Sequence[int], n: int, seed: int
 
     Args:
         label_ratio: "train" (as in training), "balanced", or the share of the last class, the others as in training.
-        class_counts: training rows of each class.
-        n: rows.
-        seed: of the order.
-
-    Raises:
-        TardiffError: `n` is not positive, or `label_ratio` is neither a word known here nor a number in 0 .. 1.
     """
     if n < 1:
         raise TardiffError(f"--n {n}: at least one row is needed")
@@ -57,7 +51,6 @@ def labels_to_add(counts: NDArray[np.integer], ratio: float, both: bool) -> NDAr
     """Labels of synthetic rows, the rarer classes first.
 
     Args:
-        counts: real rows by class.
         ratio: share of what each class lacks to the most frequent one.
         both: also as many rows of the most frequent class as of all others together.
     """

@@ -29,16 +29,7 @@ class Padded:
 
 
 def padded(data: Dataset, channels: Sequence[Channel], statics: Sequence[Static], what: str) -> Padded:
-    """Add what is lacking as never observed, and leave out what is unknown.
-
-    Args:
-        data: records.
-        channels, statics: the model's.
-        what: how messages call the records.
-
-    Raises:
-        InputError: they have no channel of the model's, or no value of one.
-    """
+    """Add what is lacking as never observed, and leave out what is unknown."""
     manifest = data.manifest
     ours = (*(channel.name for channel in channels), *(static.name for static in statics))
     wanted = set(ours)

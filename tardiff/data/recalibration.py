@@ -30,9 +30,7 @@ def recalibrated(codec: Codec, train: Split, seed: int) -> Codec:
     """The codec with value maps, preferred digits and symbol rates of other rows; grids and channels stay.
 
     Args:
-        codec: fitted elsewhere.
         train: rows with its channels; one that none of them observes will never be charted.
-        seed: of the folds.
     """
     maps, grids, rates = [], [], []
     for c, (old, of_channel, rate) in enumerate(zip(codec.maps, codec.grids, codec.symbol_rate, strict=True)):
@@ -73,12 +71,7 @@ def better_map(old: ValueMap, value: Values, grids: tuple[Grid, ...], subject: N
     """A map that was fitted on the values [n], or `old` itself if other patients' values do not say that the new one is better.
 
     Args:
-        old: fitted elsewhere.
-        value: observed values.
-        grids: on which they stand.
         subject: the patient of each, [n]; folds are of patients.
-        beyond: entries beyond the outermost knots.
-        seed: of the folds.
     """
     patients, member = np.unique(subject, return_inverse=True)
     if len(patients) < 2 * FOLDS:

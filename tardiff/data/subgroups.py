@@ -26,11 +26,7 @@ PATTERN = re.compile(r"\s*(.+?)\s*(>=|<=|!=|>|<|=)\s*(.+?)\s*")
 
 
 def subgroup(text: str, manifest: Manifest) -> Rule:
-    """The rule that a text describes.
-
-    Raises:
-        TardiffError: an unknown descriptor or category, or a text that is no comparison.
-    """
+    """The rule that a text describes."""
     name, comparison, value = _parts(text)
     index = _descriptor(name, manifest)
     static = manifest.statics[index]
@@ -50,11 +46,7 @@ def subgroup(text: str, manifest: Manifest) -> Rule:
 
 
 def groups(by: str, manifest: Manifest) -> dict[str, Rule]:
-    """The subgroups of a descriptor (each category) or of a rule (the rule and its opposite), by name.
-
-    Raises:
-        TardiffError: as `subgroup`, or a descriptor that is a number without a rule.
-    """
+    """The subgroups of a descriptor (each category) or of a rule (the rule and its opposite), by name."""
     if PATTERN.fullmatch(by):
         name, comparison, value = _parts(by)
         texts = [by, f"{name}{OPPOSITE[comparison]}{value}"]

@@ -21,8 +21,6 @@ def group_weights(group: NDArray[np.integer], count: int, random: np.random.Gene
 
     Args:
         group: identity of each row's group, [n].
-        count: resamples.
-        random: where they are drawn from.
     """
     names, member = np.unique(group, return_inverse=True)
     weights = np.ones((1 + count, len(group)), dtype=np.float32)

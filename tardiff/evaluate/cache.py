@@ -32,11 +32,7 @@ class Cache:
             return None
 
     def save(self, key: str, arrays: Arrays) -> None:
-        """Keep arrays under a key.
-
-        Raises:
-            TardiffError: the folder cannot be written to.
-        """
+        """Keep arrays under a key."""
         if self.folder is None:
             return
         try:

@@ -79,9 +79,6 @@ def forecast(sets: RowSets, by_role: Mapping[str, list[Fit]], done: Mapping[Fit,
 
     Args:
         sets: rows as the forecasters read them.
-        by_role: the forecasters.
-        done: what the fits gave.
-        settings: seeds, resamples.
 
     Returns:
         `real`, `sets` by name, and `carried_forward`, which forecasts that nothing changes.
@@ -106,8 +103,6 @@ def train_forecaster(train: Rows, validation: Rows, seed: int) -> Forecaster:
 
     Args:
         train: rows to learn from; labels are not read.
-        validation: rows to stop on.
-        seed: of weights and order.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)

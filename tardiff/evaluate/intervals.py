@@ -82,7 +82,6 @@ def estimates(draws: Mapping[str, Draws], label: NDArray[np.int64], shares: Coll
     """Several metrics of the same rows, by name; they rest on the rows of the rarer class.
 
     Args:
-        draws: by metric.
         label: of the rows, [n].
         shares: metrics that lie between 0 and 1; none of them for differences.
     """

@@ -126,13 +126,7 @@ def fit_judge(name: str, train: Rows, seed: int, classes: int = 2, variant: Vari
 
     Args:
         name: a key of `JUDGES`.
-        train: rows to learn from.
         seed: of weights, order, dropout and feature subsampling.
-        classes: number of labels.
-        variant: how it is trained.
-
-    Raises:
-        TardiffError: there is no such judge, it is not installed, or the training rows have one class only.
     """
     if name not in JUDGES:
         raise TardiffError(f"models: unknown judge {name!r} (known: {', '.join(JUDGES)})")

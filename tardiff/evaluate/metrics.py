@@ -75,11 +75,7 @@ SHARES = ("auprc", "auroc", "brier", "brier_platt", "brier_isotonic", "calibrati
 
 
 def positive_score(probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Column 1 of binary class probabilities [..., 2].
-
-    Raises:
-        TardiffError: there are more classes; these metrics are for two.
-    """
+    """Column 1 of binary class probabilities [..., 2]."""
     if probability.shape[-1] != 2:
         raise TardiffError(f"the task has {probability.shape[-1]} classes; evaluation is for tasks with two")
     return probability[..., 1]

@@ -25,11 +25,7 @@ def opened_synthetic(data: str | Path | Dataset, real: Dataset) -> Dataset:
 
 
 def check_real(real: Dataset) -> None:
-    """The real data set has a task of two classes, the three splits, in each split each class, and no synthetic row.
-
-    Raises:
-        TardiffError: naming the task, or the split and the class.
-    """
+    """The real data set has a task of two classes, the three splits, in each split each class, and no synthetic row."""
     if real.train.synthetic is not None and real.train.synthetic.any():
         raise TardiffError("real data, train split: it was augmented with synthetic rows; give the data set that it was made from")
     task = real.manifest.task
@@ -40,11 +36,7 @@ def check_real(real: Dataset) -> None:
 
 
 def check_classes(name: str, dataset: Dataset, split: Split) -> None:
-    """Every class of the task occurs.
-
-    Raises:
-        TardiffError: naming the data set and the class.
-    """
+    """Every class of the task occurs."""
     for index, label in enumerate(dataset.manifest.task.classes):
         if not np.any(split.label == index):
             raise TardiffError(f"{name}: no row has class {label!r}; no judge can be trained or asked about it")
@@ -60,11 +52,7 @@ def like_real(name: str, other: Dataset, real: Dataset) -> Dataset:
 
 
 def check_strangers(real: Dataset, other: Dataset, name: str) -> None:
-    """No patient of `other`'s split `name` taught or stopped a model, as far as ids of the same source tell.
-
-    Raises:
-        TardiffError: one did.
-    """
+    """No patient of `other`'s split `name` taught or stopped a model, as far as ids of the same source tell."""
     if real.manifest.source != other.manifest.source:
         return
     known = np.concatenate([real.split(split).subject_id for split in ("train", "validation")])
@@ -87,10 +75,6 @@ def check_models(real: Dataset, pipeline: TarDiffPipeline | None, classifiers: M
 
 
 def check_made_from(what: str, data_hash: str, real: Dataset) -> None:
-    """A generator or a classifier was made from `real`, with its labels or without.
-
-    Raises:
-        TardiffError: `what` was not.
-    """
+    """A generator or a classifier was made from `real`, with its labels or without."""
     if data_hash not in real.known_as():
         raise TardiffError(f"{what} was made from another data set (its data_hash is not the content_hash of the real one)")

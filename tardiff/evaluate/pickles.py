@@ -18,11 +18,7 @@ KINDS = "biuf"  # truth values, integers, floating-point numbers
 
 
 def read_pickle(path: Path) -> Any:
-    """Plain containers, numbers, strings and numeric arrays of a pickle file.
-
-    Raises:
-        TardiffError: it holds, or would run, anything else.
-    """
+    """Plain containers, numbers, strings and numeric arrays of a pickle file."""
     try:
         with path.open("rb") as file:
             return _settled(_Restricted(file).load())

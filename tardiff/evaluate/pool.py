@@ -80,12 +80,9 @@ def run_fits(fits: Iterable[Fit], sets: Sets, workers: int, kept: Cache, progres
     """The arrays that each fit gives; what occurs twice is fitted once.
 
     Args:
-        fits: what to fit.
-        sets: the rows.
         workers: processes; 0 means as many as there are cores. The result does not depend on it, nor on how many processes of
             `accelerate launch` deal the fits out among each other.
         kept: where results are looked for and kept.
-        progress: show a progress bar.
     """
     keys = {fit: fit.key(sets) for fit in fits}
     done = {fit: arrays for fit, key in keys.items() if (arrays := kept.load(key)) is not None}
@@ -106,11 +103,7 @@ def run_fits(fits: Iterable[Fit], sets: Sets, workers: int, kept: Cache, progres
 
 
 def _found(kept: Cache, key: str) -> Arrays:
-    """What another process has fitted.
-
-    Raises:
-        TardiffError: it is not there.
-    """
+    """What another process has fitted."""
     arrays = kept.load(key)
     if arrays is None:
         raise TardiffError(f"{kept.folder}: lacks what another process fitted; give a --cache that all processes share")

@@ -14,7 +14,6 @@ class Cost:
     """One number of a set and of the first set.
 
     Attributes:
-        name: in words.
         ours, first: estimates; the first set's is what it is compared with.
         change: their paired difference, an estimate; None if they were not paired.
         worse: the set is surely worse: by the difference, or by intervals that do not meet.
@@ -35,7 +34,6 @@ def costs(result: Mapping[str, Any], name: str) -> list[Cost]:
     are off, and the share of near copies. What is undefined in either set is left out.
 
     Args:
-        result: an evaluation.
         name: of the set, not the first one.
     """
     return [cost for cost in _every(result, name) if None not in (cost.ours.get("value"), cost.first.get("value"))]

@@ -38,11 +38,7 @@ def read_synthetic(path: str | Path, like: Dataset) -> Dataset:
     - `.pkl`, `.pickle`: x and label in a dict, tuple or list, as TarDiff's release writes them; see `pickles`.
 
     Args:
-        path: folder or file.
         like: the real data set, whose channels, statics, steps and task the file is taken to have.
-
-    Raises:
-        TardiffError: naming the file, and the column, variable or row that does not fit.
     """
     path = Path(path)
     if path.is_dir():

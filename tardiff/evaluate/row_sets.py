@@ -18,7 +18,6 @@ class Part:
     """Some rows of one role, in an order; hashable, and small enough to be told to a worker.
 
     Attributes:
-        role: whose rows.
         rows: their numbers, as the bytes of int32; None for all of them.
         label: what they all are called; None for their own labels.
     """

@@ -194,11 +194,7 @@ def _test_rows(real: Dataset, other: Dataset | None) -> tuple[str, Dataset, Spli
 
 
 def _thinned(dataset: Dataset, settings: EvaluateSettings) -> Dataset:
-    """At most `max_rows` rows of each split.
-
-    Raises:
-        TardiffError: a class went with the rest.
-    """
+    """At most `max_rows` rows of each split."""
     fewer = Dataset(dataset.manifest, {name: thinned(split, settings.max_rows, settings.seed) for name, split in dataset.splits.items()})
     for name, split in fewer.splits.items():
         check_classes(f"--max-rows {settings.max_rows}, {name} split", fewer, split)

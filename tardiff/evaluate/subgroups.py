@@ -57,10 +57,7 @@ def subgroups(found: list[Group], sets: RowSets, score: Scores, settings: Evalua
     """Every cell that predicts real test rows, judged within each group.
 
     Args:
-        found: the groups.
-        sets: rows as judges read them.
         score: of each cell, as `utility.scores` gives it.
-        settings: seeds, resamples.
 
     Returns:
         A dict a group: `static`, `group`, `n`, `positives`, `cells` with their `metrics`; in a group of fewer than `FEWEST`

@@ -23,11 +23,7 @@ def judge_fit(judge: str, learn: Parts, ask: Mapping[str, Parts], seed: int, set
 
     Args:
         judge: a key of `JUDGES`.
-        learn: rows to learn from.
-        ask: rows to predict, by name.
         seed: of weights, order, dropout and feature subsampling.
-        sets: where the rows are.
-        variant: how it is trained.
     """
     roles = dict.fromkeys(part.role for parts in (learn, *ask.values()) for part in parts)
     return Fit(_train_and_ask, (judge, learn, tuple(ask.items()), seed, variant), tuple(roles), COST[judge] * sets.count(learn))
@@ -46,7 +42,5 @@ def judged(
     Args:
         label: [n].
         score: probabilities of class 1, [S, n].
-        resamples: of the same rows.
-        metrics: by name.
     """
     return {name: resamples.by_fit(metric, label, score) for name, metric in metrics.items()}

@@ -14,14 +14,7 @@ FITS = 3
 
 
 def tstr(rows: Rows, real: Rows, resamples: Resamples, seed: int) -> Draws:
-    """AUPRC on real rows of `QUICK` trained on synthetic ones, their mean, [1 + B, `FITS`].
-
-    Args:
-        rows: synthetic rows.
-        real: rows to predict.
-        resamples: of the real rows' patients.
-        seed: of the fits.
-    """
+    """AUPRC on real rows of `QUICK` trained on synthetic ones, their mean, [1 + B, `FITS`]."""
     sets = RowSets({"samples": rows, "real": real})
 
     def scores(judge: str) -> NDArray[np.float64]:

@@ -99,9 +99,7 @@ def utility(sets: RowSets, score: Scores, settings: EvaluateSettings) -> dict[st
     that, evaluate several synthetic sets.
 
     Args:
-        sets: rows as judges read them.
         score: of each cell, as `scores` gives it.
-        settings: seeds, resamples.
 
     Returns:
         `cells`, each with its metrics, `differences` between them (paired), and `seeds`.

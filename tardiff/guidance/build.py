@@ -27,15 +27,8 @@ def build_guide(
     Several classifiers guide together: the mean of each objective over them is followed.
 
     Args:
-        pipeline: the generator that is steered.
-        classifiers: whose objectives are followed.
-        guidance: objectives, window and clip.
         strength: of the guide; the settings may leave it open.
         repulsion: from what to keep away, if it is among the objectives.
-
-    Raises:
-        TardiffError: no classifier to guide with, one that reads another space or serves another task, or one that lacks what an
-            objective reads.
     """
     if guidance.guidance == "none":
         return UNGUIDED
@@ -65,11 +58,7 @@ def build_guide(
 
 
 def served_task(pipeline: RecordGenerator, classifiers: Sequence[ClassifierFolder]) -> Task:
-    """The task of samples: the classifiers', for a generator that learnt without labels, else its own.
-
-    Raises:
-        TardiffError: a classifier reads another space, or serves another task than the generator or the other classifiers.
-    """
+    """The task of samples: the classifiers', for a generator that learnt without labels, else its own."""
     tasks = ([pipeline.card.task] if pipeline.labelled else []) + [folder.card.task for folder in classifiers]
     if not tasks:
         raise TardiffError("the generator learnt without labels; give --classifier, whose task the samples shall serve")

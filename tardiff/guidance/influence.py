@@ -44,7 +44,6 @@ class InfluenceObjective:
     Attributes:
         classifiers: the classifier at each checkpoint, in evaluation mode.
         directions: v of each checkpoint by the sample's class, [classes, outputs, width + 1].
-        form: what is summed.
     """
 
     classifiers: list[Classifier]
@@ -77,9 +76,6 @@ def raw(folder: ClassifierFolder, curvature: str = "none") -> InfluenceObjective
         folder: the classifier, with the gradients of its guidance rows.
         curvature: `none` sums products over the training (TarDiff, arXiv 2504.17613; TracIn, arXiv 2002.08484); `last-layer` is the
             influence function at the final weights (Koh & Liang, arXiv 1703.04730).
-
-    Raises:
-        TardiffError: the folder holds no Hessian.
     """
     if curvature == "none":
         return _along_training(folder, guidance_direction, raw_influence)
@@ -106,7 +102,6 @@ def guidance_direction(gradients: Tensor, counts: Sequence[int]) -> Tensor:
 
     Args:
         gradients: `class_gradients` of the guidance rows, [classes, outputs, width + 1].
-        counts: guidance rows of each class.
     """
     rows = torch.tensor(counts, dtype=torch.float32, device=gradients.device)
     return einsum(rows / rows.sum(), gradients, "c, c k d -> k d").expand_as(gradients)
@@ -117,10 +112,6 @@ def contrastive_direction(gradients: Tensor, counts: Sequence[int]) -> Tensor:
 
     Args:
         gradients: `class_gradients` of the guidance rows, [classes, outputs, width + 1].
-        counts: guidance rows of each class.
-
-    Raises:
-        TardiffError: a class has no guidance row.
     """
     if 0 in counts:
         raise TardiffError("--objective contrastive: a class has no guidance row; choose guidance rows of every class")

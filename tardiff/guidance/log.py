@@ -25,7 +25,6 @@ class Sums:
     Attributes:
         change, update, before: squares of the guide's change, of the whole update of x, and of the change at the step before.
         along: products of the change and the one at the step before.
-        count: entries.
     """
 
     change: float = 0.0

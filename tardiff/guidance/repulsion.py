@@ -23,11 +23,7 @@ class Repulsion:
     label: Tensor
 
     def __call__(self, seen: Tensor, label: Tensor) -> Tensor:
-        """[b, 2 C, t] and [b] to [b].
-
-        Raises:
-            TardiffError: a class has no reference row.
-        """
+        """[b, 2 C, t] and [b] to [b]."""
         if not torch.isin(label, self.label).all():
             raise TardiffError("--objective repulsion: a class has no row to keep away from; raise --pilot")
         with torch.no_grad():

@@ -22,10 +22,7 @@ def training_settings(rows: int, steps: int, minutes: float, seed: int) -> Train
     """Settings of a small generator: the widest network that can be trained as long as the rows deserve.
 
     Args:
-        rows: training rows.
-        steps: time steps of a record.
         minutes: what training may take on one core, roughly.
-        seed: of the training.
     """
     wanted = next((n for up_to, n in WANTED_STEPS if rows <= up_to), MOST_STEPS)
     affordable = [int(60 * minutes / (seconds * max(1.0, steps / REFERENCE_STEPS))) for seconds, _, _ in SIZES]

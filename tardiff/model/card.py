@@ -41,11 +41,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def load(cls, folder: Path) -> "Card":
-        """The card of a generator folder.
-
-        Raises:
-            TardiffError: it is missing or damaged, or of another format.
-        """
+        """The card of a generator folder."""
         path = folder / "card.json"
         if (found := _format(path)) != FORMAT:
             raise TardiffError(f"{folder}: a generator folder of format {found}, this version of tardiff reads {FORMAT}; train again")

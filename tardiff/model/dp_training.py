@@ -44,11 +44,7 @@ FEWEST_PUBLIC = 50
 
 
 def public_rows(data: Dataset) -> Split:
-    """The rows that describe a data set to whoever holds a privately trained generator: validation rows, which are not protected.
-
-    Raises:
-        TardiffError: there are too few.
-    """
+    """The rows that describe a data set to whoever holds a privately trained generator: validation rows, which are not protected."""
     rows = data.splits.get("validation")
     if rows is None or len(rows) < FEWEST_PUBLIC:
         raise TardiffError(
@@ -88,14 +84,7 @@ class PrivateSteps:
     Gaussian noise whose size follows from epsilon, delta, that probability and the number of steps.
 
     Args:
-        unet: trained in place.
-        optimizer: of its parameters.
-        rows: the training rows.
-        settings: with an epsilon.
         folder: of work in progress, where the secret is kept that rows and noise are drawn from.
-
-    Raises:
-        TardiffError: Opacus is missing, there are several processes, or fewer rows than a batch takes.
     """
 
     def __init__(self, unet: nn.Module, optimizer: torch.optim.Optimizer, rows: RowLosses, settings: TrainSettings, folder: Path) -> None:
@@ -148,11 +137,7 @@ class PrivateSteps:
 
 
 def noise_multiplier(epsilon: float, delta: float, sample_rate: float, steps: int) -> float:
-    """Noise over clipping norm that so many steps need, by Opacus's Renyi accountant.
-
-    Raises:
-        TardiffError: Opacus is missing, or no noise gives so small an epsilon.
-    """
+    """Noise over clipping norm that so many steps need, by Opacus's Renyi accountant."""
     opacus = _opacus()
     try:
         with quiet():

@@ -61,7 +61,6 @@ class SameEffect(nn.Module):
     """Changed networks that are called without labels, with a penalty in the second loss on any change of the labels' effect.
 
     Args:
-        changed: what is trained.
         classes: labels; each row of a batch is held for one of them.
     """
 
@@ -103,9 +102,6 @@ class Search:
 
     Args:
         base: the generator, with local marginals; its networks are changed in place.
-        local: the records.
-        settings: of the training.
-        checkpoint: where work in progress stands.
         labels: learn what labels tell, from rows with theirs; otherwise it is held where it was.
     """
 

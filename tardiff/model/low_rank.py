@@ -15,7 +15,6 @@ class Changed(nn.Module):
     """Networks whose weights are frozen, and trainable changes to them; called like the networks.
 
     Args:
-        networks: frozen in place.
         rank: of a matrix's change; 0 changes biases and norms alone.
         seed: of the right factors, which are drawn; the left ones are 0.
     """

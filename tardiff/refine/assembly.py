@@ -50,21 +50,14 @@ def assemble(
     """A loop that is ready to run.
 
     Args:
-        generator: what is trained.
         average: the generator that is checked and written.
         average_module: its network, which follows that of `generator`.
         data: real rows; the training split is imitated, validation rows check.
         out: folder to write; work in progress stands beside it.
-        settings: sizes and checks.
-        ppo, loss_weights: the updates.
         discriminator: the network that tells samples from real rows.
-        seed: of everything.
-        rewards: names and weights.
         patience: checks without a better one.
         trained: False if the generator starts from nothing, to which no check goes back.
         identity: what work in progress belongs to.
-        classifier: what some rewards serve.
-        tracker: folder for TensorBoard's files.
 
     Raises:
         TardiffError: a reward is unknown or lacks what it needs, a split is missing, or TensorBoard is.

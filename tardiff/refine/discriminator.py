@@ -57,9 +57,6 @@ class Discriminator(nn.Module):
 
     Args:
         channels: channels of x (2 C).
-        static_features: width of the encoded descriptors.
-        classes: number of labels.
-        width: hidden channels.
     """
 
     def __init__(self, channels: int, static_features: int, classes: int, width: int) -> None:
@@ -80,12 +77,7 @@ class DiscriminatorTrainer:
     """A discriminator with its optimizer and its share of pseudo-real rows.
 
     Args:
-        real: training rows.
         held: real rows that it never learns from, None if there are none: where it does worse on them, it has learnt rows by heart.
-        classes: number of labels.
-        settings: sizes and regularisers.
-        learning_rate: the generator's.
-        seed: of weights, rows and noise.
         device: where it computes, wherever the rows come from.
     """
 

@@ -28,9 +28,7 @@ class EarlyStopping:
 
     Args:
         measure: figures of the averaged weights on validation rows.
-        module: the network that is trained.
         average: its averaged copy; both start as the base.
-        optimizer: of the network.
         patience: checks without a better one after which to stop.
         trained: whether the base is worth going back to; one that begins untrained is not.
     """

@@ -47,7 +47,6 @@ class Scored:
     Attributes:
         log_prob: in the unit of `Rollout.log_prob`.
         kl: divergence from the frozen base, in the same unit.
-        entropy: of the decision's distribution.
         value: reward that the value head expects.
     """
 

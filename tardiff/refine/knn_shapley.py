@@ -13,7 +13,7 @@ def knn_shapley(
     real_label: NDArray[np.int64],
     neighbours: int = NEIGHBOURS,
 ) -> NDArray[np.float64]:
-    """Shapley value of each sample for a K-nearest-neighbour classifier of real records (Jia et al., arXiv 1908.08619, theorem 1).
+    """Shapley value of each sample for a classifier of real records by the K `neighbours` (Jia et al., arXiv 1908.08619, theorem 1).
 
     The values sum to the classifier's utility: the mean over real records of the share of their K nearest samples that carry
     their label.
@@ -23,7 +23,6 @@ def knn_shapley(
         label: [N].
         real: real records in the same embedding, [M, d].
         real_label: [M].
-        neighbours: K.
 
     Returns:
         [N].

@@ -45,11 +45,7 @@ class DrawnDescriptors:
 
 
 def described(pipeline: RecordGenerator, source: RecordGenerator) -> TarDiffPipeline:
-    """The diffusion pipeline, conditioned on descriptors that a record policy or a language model draws.
-
-    Raises:
-        TardiffError: they are not a diffusion pipeline and a model of rows of the same data.
-    """
+    """The diffusion pipeline, conditioned on descriptors that a record policy or a language model draws."""
     if not isinstance(source, PolicyPipeline | LanguagePipeline):
         raise TardiffError(
             "--descriptors: neither a language model nor a record policy; make one with `tardiff train --model language` (or policy)"

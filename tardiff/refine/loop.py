@@ -32,17 +32,8 @@ class Loop:
     """Everything that changes from iteration to iteration, and the rules by which it does.
 
     Attributes:
-        generator: trained in place.
         average: copy of its module that follows it; checked and saved.
-        optimizer: of the generator's module.
-        ppo, loss_weights: how it is updated.
-        rewards: what is rewarded.
-        trainer: the discriminator.
-        stopping: checks and going back.
-        codec, statics: the generator's.
         label: labels of an iteration's records, [N]; the same shares in each.
-        iterations, check_every, ema_decay, seed: as in the settings.
-        checkpoint, log: where it is written.
     """
 
     generator: Generator

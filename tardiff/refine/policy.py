@@ -48,12 +48,8 @@ class RecordPolicy(nn.Module):
     Values are tanh-Gaussian, known flags Bernoulli, charts and categories categorical; given the latent, all are independent.
 
     Args:
-        steps: T.
-        classes: number of labels.
-        numeric: numeric descriptors.
         categories: number of categories of each categorical descriptor.
         symbol_rate: share of each symbol in the training rows' charts, by channel, where the charts start; one of 0 is never drawn.
-        latent, hidden: sizes.
     """
 
     possible: Tensor
@@ -165,13 +161,7 @@ def _bernoulli_entropy(logit: Tensor) -> Tensor:
 
 
 class PolicyGenerator:
-    """A record policy as PPO sees it: one decision a record, given its latent.
-
-    Args:
-        policy: trained in place.
-        codec: the space of its records.
-        statics: how descriptors are encoded.
-    """
+    """A record policy as PPO sees it: one decision a record, given its latent."""
 
     def __init__(self, policy: RecordPolicy, codec: Codec, statics: StaticModel) -> None:
         self.policy, self.codec, self.statics = policy, codec, statics

@@ -37,12 +37,7 @@ class PolicyIndex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PolicyPipeline(RecordGenerator):
-    """A trained record policy. It draws a record in one step, so no guide can steer it.
-
-    Args:
-        policy: the network.
-        codec, statics, card: as of every generator.
-    """
+    """A trained record policy. It draws a record in one step, so no guide can steer it."""
 
     guidable = False
 
@@ -59,11 +54,7 @@ class PolicyPipeline(RecordGenerator):
         progress: str | None = None,
         like: Samples | None = None,
     ) -> Samples:
-        """Draw one record a seed; record i depends on label[i] and seeds[i] alone. Settings of a sampler and `like` change nothing.
-
-        Raises:
-            TardiffError: a guide is given.
-        """
+        """Draw one record a seed; record i depends on label[i] and seeds[i] alone. Settings of a sampler and `like` change nothing."""
         if guide is not UNGUIDED:
             raise TardiffError("a record policy has no reverse steps to guide; use --guidance none")
         rollout = PolicyGenerator(self.policy, self.codec, self.statics).sample(label, seeds)
@@ -102,11 +93,7 @@ class PolicyPipeline(RecordGenerator):
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> "PolicyPipeline":
-        """Open a policy folder.
-
-        Raises:
-            TardiffError: naming the file that is missing or damaged.
-        """
+        """Open a policy folder."""
         path = Path(path)
         index, card = read_struct(path / INDEX, PolicyIndex), Card.load(path)
         codec, statics = Codec.load(path / "codec.json"), StaticModel.load(path / "statics.json")

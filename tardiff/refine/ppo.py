@@ -24,7 +24,6 @@ class LossWeights:
     Attributes:
         kl: of the divergence from the frozen base.
         vf_coef: of the value head's squared error.
-        ent_coef: of the entropy bonus.
     """
 
     kl: float = 0.0
@@ -99,14 +98,9 @@ def ppo_update(
     """Several epochs of minibatches over the decisions of a rollout; returns what is logged.
 
     Args:
-        generator: trained in place.
-        optimizer: of its parameters.
         rollout: what `generator.sample` gave, before any update of this iteration.
         reward: whitened by class, [N].
-        settings: clip, epochs, minibatches.
         loss_weights: of the other terms of the loss.
-        seed: of the order.
-        iteration: of the order.
     """
     device = rollout.log_prob.device
     rewards = torch.from_numpy(reward).float().to(device)

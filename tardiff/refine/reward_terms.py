@@ -119,9 +119,6 @@ def spectral(context: Context) -> Reward:
 
     The reward is the first-order effect of a sample on the squared distance between the batch's mean features and the real
     ones: what moves the batch towards real rows is good, and no sample is asked to be the average patient.
-
-    Raises:
-        TardiffError: records have one step.
     """
     if context.codec.steps < 2:
         raise TardiffError("reward spectral: records of one step have no spectrum; leave it out of --rewards")

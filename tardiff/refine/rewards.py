@@ -30,9 +30,7 @@ class Context:
     """What a reward may be made from.
 
     Attributes:
-        codec, statics: the generator's.
         data: real records; the training split is imitated, validation rows check.
-        discriminator: trained beside the generator.
         classifier: what --classifier named, if it did.
     """
 
@@ -43,11 +41,7 @@ class Context:
     classifier: ClassifierFolder | None = None
 
     def needed(self, name: str) -> ClassifierFolder:
-        """The classifier.
-
-        Raises:
-            TardiffError: none was given.
-        """
+        """The classifier."""
         if self.classifier is None:
             raise TardiffError(f"reward {name} needs --classifier (make one with `tardiff fit-classifier`)")
         return self.classifier
@@ -79,22 +73,13 @@ def reward(name: str) -> Callable[[Reward], Reward]:
 
 
 def parse_weights(text: str) -> dict[str, float]:
-    """`discriminator=1,influence=0.5` as a dict.
-
-    Raises:
-        TardiffError: as `named_weights`.
-    """
+    """`discriminator=1,influence=0.5` as a dict."""
     return named_weights("--rewards", "reward", text, FACTORIES)
 
 
 @dataclass(frozen=True)
 class WeightedRewards:
-    """Several rewards as one.
-
-    Attributes:
-        parts: by name.
-        weights: by name.
-    """
+    """Several rewards as one."""
 
     parts: Mapping[str, Reward]
     weights: Mapping[str, float]
@@ -106,11 +91,7 @@ class WeightedRewards:
         return cls({name: FACTORIES[name](context) for name in weights}, weights)
 
     def __call__(self, samples: Samples) -> tuple[NDArray[np.float64], dict[str, float]]:
-        """The weighted sum of standardised rewards, whitened by class again, [B]; and each reward's mean and spread, for the log.
-
-        Raises:
-            TardiffError: a reward is not one finite number a sample.
-        """
+        """The weighted sum of standardised rewards, whitened by class again, [B]; and each reward's mean and spread, for the log."""
         total = np.zeros(len(samples.label))
         logged: dict[str, float] = {}
         for name, part in self.parts.items():

@@ -128,11 +128,7 @@ def refine(
 
 
 def _check_match(pipeline: RecordGenerator, given: str, data: Dataset, classifier: ClassifierFolder | None) -> None:
-    """The data, whose hash was `given`, are those that the generator learnt last, and the classifier reads its space.
-
-    Raises:
-        TardiffError: they are not.
-    """
+    """The data, whose hash was `given`, are those that the generator learnt last, and the classifier reads its space."""
     if pipeline.card.adaptation and given != pipeline.card.data_hash:
         raise TardiffError("--data is not the data set that the generator was adapted to; give that one")
     described = described_rows(data, pipeline.card.settings.get("epsilon"))
@@ -158,11 +154,7 @@ def _network(pipeline: TarDiffPipeline | LanguagePipeline) -> nn.Module:
 
 
 def _generator(pipeline: TarDiffPipeline | LanguagePipeline, settings: RefineSettings) -> Generator:
-    """The pipeline as PPO trains it, in place.
-
-    Raises:
-        TardiffError: the method is not one for it.
-    """
+    """The pipeline as PPO trains it, in place."""
     if isinstance(pipeline, LanguagePipeline):
         if settings.method != "ppo":
             raise TardiffError(f"--method {settings.method}: a language model is refined by ppo")

@@ -15,11 +15,6 @@ def settings_from(given: Any, defaults: T, place: str) -> T:
 
     Args:
         given: plain content of the file: values by field, nested for nested settings; None gives nothing.
-        defaults: a frozen dataclass of settings.
-        place: the file, for messages.
-
-    Raises:
-        TardiffError: a field is unknown, of another type or out of its range; the message names the file and the field.
     """
     if not isinstance(given, dict | None):
         raise TardiffError(f"{place}: expected fields with names")

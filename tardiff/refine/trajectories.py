@@ -27,7 +27,6 @@ class Places:
     Attributes:
         timestep, alpha, sigma: of the state that a step begins in.
         keep: share of that state in the mean of the next one.
-        gain: share of the clean estimate.
         ahead: how far the clean estimate is carried on along its change since the step before; 0 in the first and the last step.
         std: of the noise that is added.
     """
@@ -66,14 +65,7 @@ class Places:
 
 
 def step_mean(x0_hat: Tensor, x0_before: Tensor, x: Tensor, place: Places) -> Tensor:
-    """Mean of the next state, [b, c, t]: the one formula that sampling and scoring share.
-
-    Args:
-        x0_hat: clean estimate at x.
-        x0_before: that of the step before.
-        x: the state.
-        place: of the step.
-    """
+    """Mean of the next state, [b, c, t]: the one formula that sampling and scoring share."""
     return place.keep * x + place.gain * (x0_hat + place.ahead * (x0_hat - x0_before))
 
 

@@ -101,13 +101,7 @@ class CheckResult:
 
 
 class ValidationCheck:
-    """Holds samples against validation rows; the resamples are the same in every check, so that checks pair.
-
-    Args:
-        codec: space of the features.
-        data: with a validation split.
-        seed: of fits and resamples.
-    """
+    """Holds samples against validation rows; the resamples are the same in every check, so that checks pair."""
 
     def __init__(self, codec: Codec, data: Dataset, seed: int) -> None:
         self.seed = seed

@@ -18,12 +18,7 @@ def add_evaluation(run: str | Path, evaluation: str | Path) -> Path:
     """Write an evaluation's numbers into the card of a pipeline folder; whatever else stands there stays. Returns the card's path.
 
     Args:
-        run: pipeline folder.
         evaluation: folder that `tardiff evaluate` wrote.
-
-    Raises:
-        TardiffError: `evaluation` is no such folder, no set of it was drawn by a generator of the same training data, or the card has
-            lost its marks.
     """
     run, result = Path(run), ReportInput.load(evaluation).result
     card, path = read_struct(run / "card.json", Card), run / NAME

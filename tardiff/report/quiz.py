@@ -27,8 +27,6 @@ class Stay:
 
     Attributes:
         answer: `real` or `synthetic`.
-        descriptors: names and values.
-        charts: one a channel.
         hours: the first hours in which anything is charted.
         rows: each channel's name and its values at these hours, with the decimals that they have.
     """
@@ -46,12 +44,7 @@ def quiz(real: Dataset, synthetic: Dataset, out: str | Path, stays: int = 10, se
     Args:
         real: its test rows, or its training rows if it has no others.
         synthetic: its training rows; channels and descriptors are matched by name.
-        out: HTML file to write.
-        stays: of each kind.
         seed: of the stays drawn and their order.
-
-    Raises:
-        TardiffError: the data sets do not match, have too few stays, or `out` exists or cannot be written.
     """
     refuse_existing(out)
     other = like_real("synthetic", synthetic, real).train

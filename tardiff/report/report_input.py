@@ -19,11 +19,7 @@ class ReportInput:
 
     @classmethod
     def load(cls, path: str | Path) -> "ReportInput":
-        """Read the folder that `tardiff evaluate` wrote, and check all that the report shows.
-
-        Raises:
-            TardiffError: the folder holds no `metrics.json`, or naming the file and the field that `tardiff evaluate` does not write so.
-        """
+        """Read the folder that `tardiff evaluate` wrote, and check all that the report shows."""
         path = Path(path)
         if not (path / "metrics.json").is_file():
             raise TardiffError(f"{path}: not an evaluation folder (no metrics.json); make one with `tardiff evaluate`")

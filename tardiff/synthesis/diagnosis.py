@@ -61,7 +61,6 @@ class Trace:
 
     Attributes:
         part: which principal components of the unguided samples.
-        components: how many.
         difference: from the difference guided minus unguided alone.
         guided, unguided: from guided and from unguided samples; guidance has left a shortcut where the first lies above the second.
         shift: how far guidance drew the classes apart, root mean square over components, in standard deviations of the
@@ -100,13 +99,7 @@ def diagnose(synthetic: Dataset, pipeline: TarDiffPipeline, folder: ClassifierFo
 
     Args:
         synthetic: as `tardiff sample` wrote it.
-        pipeline: the generator that drew it.
-        folder: the classifier that guided.
         data: the real records; the split that the classifier calls its guidance set is read.
-        seed: of rows, folds and intervals.
-
-    Raises:
-        TardiffError: the data set was not guided, was selected, or was drawn by another generator.
     """
     settings = synthetic.manifest.settings
     if not settings.get("movement"):
@@ -137,7 +130,6 @@ def influence_agreement(folder: ClassifierFolder, guidance: tuple[Tensor, Tensor
         folder: the classifier and its guidance rows' gradients.
         guidance: real rows whose mean loss is watched, seen [M, 2 C, T] and label [M].
         seen, label: the samples, [N, 2 C, T] and [N].
-        seed: of the interval.
     """
     classifier = copy.deepcopy(folder.classifier).double()
     watched, watched_label = guidance[0].double(), guidance[1]
@@ -170,7 +162,6 @@ def label_traces(guided: NDArray[np.float64], unguided: NDArray[np.float64], lab
     Args:
         guided, unguided: the same samples with and without guidance, as judges read them, [N, F].
         label: [N], 0 or 1.
-        seed: of folds and intervals.
     """
     spread = unguided.std(axis=0)
     varies = spread > 0

@@ -23,7 +23,6 @@ class Drawn:
 
     Attributes:
         samples: [n].
-        seeds: of each.
         log: what the guide did at each step.
         dropped: what the privacy filter dropped; None if there was none.
     """
@@ -38,10 +37,7 @@ def draw(plan: Plan, steering: Steering, store: SampleStore | None, progress: bo
     """Draw the samples of a plan.
 
     Args:
-        plan: what is asked for.
-        steering: what steers.
         store: where samples are put as they are drawn, and are looked for; None keeps them in memory.
-        progress: show a progress bar.
 
     Raises:
         TardiffError: the store holds samples of another job, or the generator draws nothing that the filter lets pass.

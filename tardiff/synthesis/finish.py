@@ -24,7 +24,6 @@ class Movement:
     """How far guidance moved the samples, against unguided ones of the same seeds.
 
     Attributes:
-        rows: samples compared.
         value: root mean square difference of what is charted, in standard deviations (normal scores); what is charted is the same.
         steps: per reverse step, root mean square of the guide's change (classifier-free guidance, which works inside the denoiser,
             has no part in it) and of the sampler's update, and their ratio.
@@ -44,7 +43,6 @@ class Synthesis:
     """A synthetic data set, and how it came about.
 
     Attributes:
-        dataset: with a training split.
         movement: how guidance moved it; None if it was unguided.
         match: how the strength of guidance was found; None if it was given.
         dropped: what the privacy filter dropped; None if there was none.

@@ -23,7 +23,6 @@ class Steering:
 
     Attributes:
         generator: the plan's, with classifier-free guidance if it is asked for.
-        guide: changes the clean estimate.
         match: how its strength was found; None if it was given.
     """
 
@@ -36,12 +35,7 @@ def steer(plan: Plan, progress: bool, kept: Path | None = None) -> Steering:
     """Build the guide of a plan and match its strength if none is given.
 
     Args:
-        plan: the job.
-        progress: show progress bars.
         kept: file in which the match is kept and looked for; its name stands for all that the match depends on. None keeps none.
-
-    Raises:
-        TardiffError: as `build_guide`, or the file is damaged.
     """
     settings = plan.guidance
     given = None if settings.cfg_scale == "matched" else settings.cfg_scale

@@ -26,12 +26,7 @@ HALVINGS = 3
 
 @dataclass(frozen=True)
 class Dose:
-    """How strongly the label is stressed.
-
-    Attributes:
-        cfg_scale: of classifier-free guidance.
-        strength: of the guide.
-    """
+    """How strongly the label is stressed."""
 
     cfg_scale: float
     strength: float
@@ -130,9 +125,7 @@ def match_strength(surety: Surety, label: NDArray[np.int64], target: float, cfg_
     A few rows decide what they decide beyond doubt; the whole pilot is drawn for what is left.
 
     Args:
-        surety: measures.
         label: of the pilot's rows, [N].
-        target: certainty of the training rows.
         cfg_scale: given by the user, and not lowered; None is `USUAL_SCALE`, or down to 1 where samples are surer than the target with it.
     """
     target, lowest = round(target, 3), -1.0 if cfg_scale is None else 0.0
@@ -163,10 +156,8 @@ def matched(plan: Plan, guide: GradientGuide, cfg_scale: float | None, progress:
     """Match the dose of a plan on a pilot of noise that is the same for every seed of the user's.
 
     Args:
-        plan: the job.
         guide: what is matched, at any strength.
         cfg_scale: as in `match_strength`.
-        progress: show progress bars.
     """
     label = pilot_labels(plan)
     known: dict[int, Samples] = {}
@@ -201,11 +192,7 @@ def pilot_samples(
     Args:
         plan: the job that they are wanted for.
         generator: what draws, with classifier-free guidance if the job has it.
-        guide: what steers.
-        progress: show a progress bar.
         use: in `RESERVED`.
-        rows: which rows of the pilot.
-        like: the same rows, steered otherwise.
     """
     label = pilot_labels(plan)
     seeds = row_seeds(0, reserved_rows(use, len(label)))

@@ -22,16 +22,9 @@ class Plan:
     """A sampling job.
 
     Attributes:
-        generator: what draws.
         classifiers: what guidance, selection and new labels read.
-        guidance, sampler, selection: settings.
-        task: what the labels mean.
-        n: rows wanted.
-        label_ratio: as it was asked for.
         label: of each sample that is drawn, [n], or more if some are selected.
         kept: how many samples of each class are kept, [classes].
-        seed: the user's.
-        relabel: whether samples get new labels.
         privacy_filter: what samples must keep a distance from; None for nothing.
     """
 
@@ -69,11 +62,7 @@ def make_plan(
     privacy_filter: Dataset | None,
     privacy_quantile: float,
 ) -> Plan:
-    """Check a job and settle its labels; arguments as in `synthesise`.
-
-    Raises:
-        TardiffError: as `synthesise`.
-    """
+    """Check a job and settle its labels; arguments as in `synthesise`."""
     task = served_task(generator, classifiers)
     selects = selection.select != "none"
     if relabel and not (classifiers and len(task.classes) == 2):

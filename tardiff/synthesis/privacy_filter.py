@@ -73,7 +73,6 @@ class PrivacyFilter:
     those that are a training row (an empty record, say).
 
     Attributes:
-        pipeline: the generator.
         train: training rows in its model space, [m, 2 C, T].
         quantile: share of strangers that are nearer.
         distance: d.
@@ -92,11 +91,7 @@ class PrivacyFilter:
 
         Args:
             data: what the generator learnt, with a held-out split.
-            pipeline: the generator.
             quantile: share of strangers that would be dropped.
-
-        Raises:
-            TardiffError: the generator was made from other data, or too few rows are held out for the quantile.
         """
         if not 0 < quantile <= 0.5:
             raise TardiffError(f"--privacy-quantile {quantile:g}: must be above 0, and at most 0.5")
@@ -126,14 +121,10 @@ class PrivacyFilter:
         Args:
             samples: [N].
             seeds: of rows 0 .. N - 1 of `seed`.
-            seed: the user's.
             draw: samples of given labels and seeds.
 
         Returns:
             Samples [N], the seed of each, and what was dropped.
-
-        Raises:
-            TardiffError: the generator goes on drawing what must be dropped.
         """
         place = np.arange(len(seeds))  # of each sample, among all that were drawn
         near = [self.too_close(samples)]

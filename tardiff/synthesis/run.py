@@ -108,10 +108,8 @@ def aimed(folder: ClassifierFolder, pipeline: RecordGenerator, data: Dataset, ro
     """A classifier for guidance that serves training rows of another data set, which it reads in its own space.
 
     Args:
-        folder: the classifier.
         pipeline: what is steered; it knows the width of a step.
         data: real records, channels and classes in any order.
-        rows: which of its training rows.
 
     Raises:
         TardiffError: channels, steps, task or classes are others, or no row is chosen.

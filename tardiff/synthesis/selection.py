@@ -15,7 +15,6 @@ def influence_scores(objective: Objective, seen: Tensor, label: Tensor, batch_si
         objective: (seen, label) -> [b].
         seen: [N, 2 C, T].
         label: [N].
-        batch_size: samples at a time.
     """
     with torch.no_grad():
         parts = [objective(s, y) for s, y in zip(seen.split(batch_size), label.split(batch_size), strict=True)]

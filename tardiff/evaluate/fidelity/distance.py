@@ -20,8 +20,6 @@ class Distance:
 
     Attributes:
         draws: [1 + B], [1 + B, S] of S fits, or [1 + B, names].
-        n: rows of each set.
-        names: what the numbers belong to.
         signed: the number may lie below 0; otherwise its interval does not.
         share: it lies between 0 and 1.
         more: what else is told of it.

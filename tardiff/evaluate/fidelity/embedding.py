@@ -30,11 +30,6 @@ def frechet(sets: RowSets, weights: State, settings: EvaluateSettings) -> dict[s
 
     The same number of rows of every set; its unit is that of the embedding, so it compares sets of one evaluation only.
 
-    Args:
-        sets: rows as judges read them.
-        weights: the encoder's, by name.
-        settings: the seed.
-
     Returns:
         `frechet` by role (`held-out`, `synthetic/NAME`).
     """

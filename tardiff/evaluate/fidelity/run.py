@@ -128,9 +128,7 @@ def record_distances(sample: Sample, train: Sample, codec: Codec, seed: int) -> 
     `mmd` and the last five see at most `MAX_PAIRED` rows of each set.
 
     Args:
-        sample, train: the rows.
         codec: fitted on the real training rows.
-        seed: of the permutations.
     """
     n, channels = len(sample.split), len(codec.channels)
     ours, theirs = (codec.encode(s.split) for s in (sample, train))

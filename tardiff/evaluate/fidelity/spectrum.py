@@ -11,7 +11,6 @@ def power(sample: Sample, value: Array) -> Array:
     """Mean periodogram of each channel without its constant part, [1 + B, C, T // 2].
 
     Args:
-        sample: the rows' weights.
         value: the same rows, forward-filled normal scores, [n, C, T].
     """
     centred = value - value.mean(-1, keepdims=True)

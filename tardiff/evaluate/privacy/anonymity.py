@@ -20,7 +20,6 @@ class Bands:
     """Descriptors as few levels: a category is its own; a number is banded at the quintiles of real training rows.
 
     Attributes:
-        statics: the descriptors.
         edges: inner edges of each, empty for categories.
     """
 

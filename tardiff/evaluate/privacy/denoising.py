@@ -21,10 +21,7 @@ def denoising(rows: Split, pipeline: TarDiffPipeline, draws: int, seed: int) -> 
     """Minus the log of each row's mean denoising loss at each of `TIMESTEPS`, [n, timesteps].
 
     Args:
-        rows: real records.
-        pipeline: the model.
         draws: of noise, at each timestep; keyed by row, timestep and draw, so that models are compared on the same noise.
-        seed: of the noise.
     """
     entries, seeds = pipeline.codec.entries(rows), row_seeds(seed, range(len(rows)))
     given = pipeline.codec.scores(entries), entries.chart, torch.from_numpy(rows.label), pipeline.statics.encode(rows.static)

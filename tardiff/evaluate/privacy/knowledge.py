@@ -25,12 +25,7 @@ class Knowledge:
 
     @classmethod
     def of(cls, real: Dataset, codec: Codec) -> "Knowledge":
-        """For the records of a data set.
-
-        Args:
-            real: with its training split.
-            codec: fitted on that split.
-        """
+        """For the records of a data set."""
         return cls(codec, StaticModel.fit(real.train, real.manifest), len(real.manifest.task.classes))
 
     def flat(self, split: Split) -> Tensor:

@@ -51,9 +51,6 @@ class Effort:
     """How hard an attack tries.
 
     Attributes:
-        references: reference models.
-        steps: optimizer steps of each.
-        batch_size: rows a step.
         draws: of noise, at each timestep.
         samples: of each reference for each set, at most.
     """
@@ -88,11 +85,7 @@ class Attacker:
 
     Attributes:
         trial: rows under attack; the references learn its reference rows.
-        pipeline: the model under attack.
         real: the data set that the rows are of.
-        sets: synthetic sets by name.
-        knowledge: how records are compared.
-        effort: how hard it tries.
     """
 
     trial: Trial
@@ -162,11 +155,7 @@ def reference_model(trial: Trial, pipeline: TarDiffPipeline, real: Dataset, effo
     other patients would.
 
     Args:
-        trial: whose reference rows it learns.
-        pipeline: the model under attack.
         real: the data set that the rows are of.
-        effort: steps and batches.
-        k: which of the references.
     """
     rows, known = trial.reference, training_of(pipeline)
     if effort.references > 1:

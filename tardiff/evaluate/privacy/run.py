@@ -44,8 +44,6 @@ def privacy(
     read validation rows, the others are test rows alone.
 
     Args:
-        real: with its three splits.
-        synthetic: data sets by name.
         codec: fitted on the real training rows.
         settings: most rows attacked, seed, and whether one small reference model is enough.
         pipeline: the generator; it learnt the training rows, and drew the sets or could have drawn them.

@@ -50,9 +50,6 @@ class Trial:
         """Up to `most` rows of `split` against up to `most` rows of outsiders: of half of the patients of `outsiders`.
 
         The other half of these patients is the reference, and so are validation rows that are neither members nor among the outsiders.
-
-        Raises:
-            TardiffError: there are too few rows for a trial.
         """
         members, halves, reference = real.split(split), [], []
         for name in outsiders:
@@ -94,7 +91,6 @@ class Trial:
         - `roc`: the curve, at most 200 points.
 
         Args:
-            attack: its name.
             box: "black" if it sees synthetic rows only, "white" if it sees the model.
             score: of `rows`.
         """

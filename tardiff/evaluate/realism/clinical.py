@@ -42,10 +42,7 @@ class Rule:
     """A rule.
 
     Attributes:
-        name: of it.
-        expression: as the user wrote it.
         kind: `share` of the hours in which it holds, or `mean` of a number.
-        channels: that it names.
     """
 
     name: str
@@ -69,11 +66,7 @@ def default_rules() -> dict[str, Rule]:
 
 
 def rules_of(content: object, where: str) -> dict[str, Rule]:
-    """Rules by name, from the content of a YAML file: names with their expressions.
-
-    Raises:
-        InputError: naming the file and the rule that is none.
-    """
+    """Rules by name, from the content of a YAML file: names with their expressions."""
     if not isinstance(content, dict) or not content:
         raise InputError(f"{where}: must be lines of `name: expression`")
     return {str(name): _rule(str(name), expression, where) for name, expression in content.items()}
@@ -155,11 +148,7 @@ def _parsed(expression: str) -> ast.expr:
 
 
 def _kind(node: ast.expr) -> Literal["share", "mean"]:
-    """What an expression gives.
-
-    Raises:
-        ValueError: it has a part that is not allowed.
-    """
+    """What an expression gives."""
     match node:
         case ast.Name() | ast.Constant(value=int() | float()) if not isinstance(getattr(node, "value", None), bool):
             return "mean"

@@ -41,7 +41,6 @@ def fits(sets: RecordSets, settings: EvaluateSettings) -> Fits:
     """The discriminators of each set, and of the held-out real rows, from the real training rows.
 
     Args:
-        sets: the records.
         settings: the GRU is among them if it is among the judges; of the seeds of fits the first `FITS` are used.
     """
     train, seeds = sets.rows["train"], fit_seeds(settings)[:FITS]

@@ -50,9 +50,7 @@ def reasons(records: Mapping[str, Records], importance: Mapping[str, NDArray[np.
     others tell the same, by what they tell alone. What is no larger than the largest of held-out real rows is left out.
 
     Args:
-        records: by role.
         importance: rise of the logarithmic loss of unseen rows, by role but `train`, [C, aspects].
-        manifest: names and units.
 
     Returns:
         `channel`, `aspect`, `summary`, `importance`, `alone` (AUROC of the summary by itself, at least 0.5), the means of it over stays,

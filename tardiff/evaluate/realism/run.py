@@ -26,7 +26,6 @@ class Discriminated:
     """What discriminators found.
 
     Attributes:
-        records: what they read.
         distances: `told_apart_NAME` by role.
         importance: what the trees of a role rest on, [C, aspects].
     """
@@ -40,7 +39,6 @@ def discriminate(samples: Mapping[str, Sample], settings: EvaluateSettings, kept
     """Tell the records of every role from those of `train`.
 
     Args:
-        samples: by role, equally many rows.
         settings: seeds, workers, and whether the GRU is among the models.
         kept: where fits are looked for and kept.
     """
