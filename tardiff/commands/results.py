@@ -86,7 +86,7 @@ def report(
     out: Annotated[Path | None, arg(metavar="PATH")] = None,
     card: Annotated[Path | None, arg(metavar="RUN")] = None,
 ) -> None:
-    """Draw an evaluation as one page that needs no network, or write its numbers into the card of the generator.
+    """Draw an evaluation as one page that needs no network, or write its numbers into the card of the generator or of a set.
 
     For instance:
       tardiff report runs/evaluation --out report.html
@@ -95,7 +95,8 @@ def report(
     Args:
         evaluation: Evaluation folder.
         out: HTML file to write.
-        card: Pipeline folder whose README.md shall show the numbers of the sets that it drew; the rest of the file stays as it is.
+        card: Pipeline folder whose README.md shall show the numbers of the sets that it drew, or dataset folder of one of the sets; the
+            rest of the file stays as it is.
     """
     from tardiff.report import report
     from tardiff.report.card import add_evaluation

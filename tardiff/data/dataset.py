@@ -15,7 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from tardiff.base.files import new_file, new_folder, read_struct, refuse_existing, write_arrays, write_struct
+from tardiff.base.files import new_file, new_folder, read_struct, refuse_existing, replace_file, write_arrays, write_struct
+from tardiff.base.markdown import CARD
+from tardiff.data.data_card import data_card
 from tardiff.errors import TardiffError
 
 SCHEMA = 2
@@ -241,6 +243,8 @@ class Dataset:
         with new_folder(path) as folder:
             for name, split in complete.splits.items():
                 write_arrays(folder / f"{name}.safetensors", split.arrays())
+            if complete.manifest.synthetic:
+                replace_file(folder / CARD, data_card(complete))
             write_struct(folder / "manifest.json", complete.manifest)
         return complete
 

@@ -3,14 +3,13 @@
 It says what the generator learnt from and how, what it is for and what not. It holds counts and hashes, no patient's record.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from tardiff.base.markdown import BEGIN, END, escaped, lines
 from tardiff.data.codec import Codec
 from tardiff.model.card import Card
 
-NAME = "README.md"
-BEGIN, END = "<!-- evaluation -->", "<!-- end of evaluation -->"
 UNEVALUATED = """Not evaluated yet. `tardiff report EVALUATION --card RUN` writes an evaluation's numbers here.
 
 Membership inference: not measured."""
@@ -24,56 +23,50 @@ tags:
 - synthetic-data
 - electronic-health-records
 - time-series
+metrics:
+- roc_auc
+- average_precision
 ---
 
 # Synthetic {task} records after {source}
 
-A temporal U-Net that draws synthetic intensive-care time series by diffusion: values, which of them were observed, and the
-patient's descriptors, {conditioning}. Made with [tardiff](https://arxiv.org/abs/2504.17613); diffusers' layout, safetensors and JSON only.
+## Model Details
 
-## Training data
+- **Description:** draws synthetic intensive-care time series: values, which of them were observed, and the patient's descriptors,
+  {conditioning}.
+- **Model type:** diffusion; a temporal U-Net for values, an autoregressive network for what is charted. diffusers' layout, safetensors
+  and JSON only.
+- **Developed by, shared by, contact:** write it here.
+- **License:** to be chosen; the terms under which the data were given apply to what was learnt from them.
+- **Made with:** [tardiff](https://arxiv.org/abs/2504.17613), whose paper is to be cited.
 
-| | |
-|---|---|
-| source | {source} {version} |
-| task | {task}: {rule} |
-| {counted} | {counts} |
-| channels | {channels} |
-| grid | {steps} steps of {step_hours:g} h |
-| content hash{hashed} | `{hash}` |
+## Uses
 
-The folder holds no patient's record. It does hold statistics of the {counted} (quantiles of every variable, in `codec.json`), and
-the terms under which the data were given apply to what was learnt from them.
+### Direct Use
 
-{privacy}
+Research and teaching: trying methods where real records cannot be shown.
 
-## Settings
+### Downstream Use
 
-| setting | value |
-|---|---|
-{settings}
+Adding synthetic records to the training set of a model of this task (`tardiff augment`), adapting to another hospital (`tardiff adapt`),
+refining by rewards (`tardiff refine`). Judge every model on real patients.
 
-## Losses
+### Out-of-Scope Use
 
-| {loss_head} |
-|{loss_rule}
-{losses}
-{adaptation}{refinement}
-## Intended use
+Decisions about any patient; evidence about the course of a disease; anything outside of the window, the channels and the task below.
 
-Research and teaching: adding synthetic records to the training set of a model of this task, or trying methods where real records
-cannot be shown. Judge every model on real patients.
+## Bias, Risks, and Limitations
 
-## Limits and out-of-scope use
-
-* Not for decisions about any patient, and no evidence about the course of a disease.
-* Samples are not anonymous by construction. Measure what they give away (`tardiff evaluate`) before you share any.
+* Samples are not anonymous by construction.
 * The label of a sample is what it was conditioned on, not an outcome that anybody observed.
 * It knows the patients, units and habits of measuring of its source, with their gaps and their bias; groups that are rare there are
   drawn badly.
-* Nothing outside of the window, the channels and the task above.
 
-## How to sample
+### Recommendations
+
+Measure what samples give away, and what they are worth to each group of patients, before you share any (`tardiff evaluate`).
+
+## How to Get Started with the Model
 
 ```sh
 tardiff sample RUN --guidance none --n 1000 --out synthetic
@@ -87,12 +80,53 @@ pipeline = TarDiffPipeline.from_pretrained("RUN")
 synthesise(pipeline, 1000, guidance=GuidanceSettings(guidance="none")).dataset.save("synthetic")
 ```
 
+## Training Details
+
+### Training Data
+
+| | |
+|---|---|
+| source | {source} {version} |
+| task | {task}: {rule} |
+| {counted} | {counts} |
+| channels | {channels} |
+| grid | {steps} steps of {step_hours:g} h |
+| content hash{hashed} | `{hash}` |
+
+The folder holds no patient's record. It does hold statistics of the {counted} (quantiles of every variable, in `codec.json`).
+
+{privacy}
+
+### Training Procedure
+
+Values become normal scores by the quantiles of the {counted}; what is charted, and on which grid of values, is learnt apart.
+
+| setting | value |
+|---|---|
+{settings}
+
+### Losses
+
+| {loss_head} |
+|{loss_rule}
+{losses}
+{adaptation}{refinement}
 ## Evaluation
 
 {begin}
 {evaluation}
 {end}
+
+## Environmental Impact
+
+Training read {read:,} rows ({batch:,} in each of {updates:,} steps). Hours and hardware are not recorded, so that the same training writes
+the same card; add them here, and [estimate](https://mlco2.github.io/impact#compute) the carbon emitted.
 """
+
+ADAPTED = """It learnt elsewhere, with the settings and losses above, and was then adapted to the training data above (`tardiff adapt`).
+`label_effect` says whose effect of the label it has: without enough local rows to tell another, that of the first source."""
+REFINED = """The weights are not those that the settings and losses above led to: rewards have refined them (`tardiff refine`;
+`refinement.png` shows how)."""
 
 
 def model_card(card: Card, codec: Codec) -> str:
@@ -122,9 +156,12 @@ def model_card(card: Card, codec: Codec) -> str:
         loss_head=" | ".join(name.replace("_", " ") for name in losses),
         loss_rule="---|" * len(losses),
         losses=lines([[f"{entry[n]:.4g}" if n in entry else "" for n in losses] for entry in card.history]),
-        adaptation=_adaptation(card.adaptation),
-        refinement=_refinement(card.refinement),
+        adaptation=_after("Adaptation", ADAPTED, card.adaptation),
+        refinement=_after("Refinement", REFINED, card.refinement),
         evaluation=UNEVALUATED,
+        updates=card.settings["steps"],
+        batch=card.settings["batch_size"],
+        read=card.settings["steps"] * card.settings["batch_size"],
         begin=BEGIN,
         end=END,
     )
@@ -147,44 +184,6 @@ def _privacy(facts: Mapping[str, float]) -> str:
     )
 
 
-def _adaptation(facts: Mapping[str, Any]) -> str:
-    """A part of its own, for the settings and losses above it are of the generator that was adapted."""
-    if not facts:
-        return ""
-    return f"""
-## Adaptation
-
-It learnt elsewhere, with the settings and losses above, and was then adapted to the training data above (`tardiff adapt`).
-`label_effect` says whose effect of the label it has: without enough local rows to tell another, that of the first source.
-
-| | |
-|---|---|
-{lines(sorted(facts.items()))}
-"""
-
-
-def _refinement(facts: Mapping[str, Any]) -> str:
-    """A part of its own, for the settings and losses above it are the base's."""
-    if not facts:
-        return ""
-    return f"""
-## Refinement
-
-The weights are not those that the settings and losses above led to: rewards have refined them (`tardiff refine`; `refinement.png`
-shows how).
-
-| setting | value |
-|---|---|
-{lines(sorted(facts.items()))}
-"""
-
-
-def lines(rows: Iterable[Iterable[Any]]) -> str:
-    """Lines of a Markdown table."""
-    return "\n".join("| " + " | ".join(map(escaped, row)) + " |" for row in rows)
-
-
-def escaped(value: Any) -> str:
-    """Text that cannot end a cell, a line or become markup."""
-    words = ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
-    return " ".join(words.replace("|", "\\|").replace("<", "&lt;").split())
+def _after(title: str, told: str, facts: Mapping[str, Any]) -> str:
+    """A part of its own, because the settings and losses above it are those of the generator that it began from."""
+    return f"\n### {title}\n\n{told}\n\n| | |\n|---|---|\n{lines(sorted(facts.items()))}\n" if facts else ""

@@ -16,6 +16,7 @@ from torch import Tensor
 from tardiff.base.device import device_of, use_device
 from tardiff.base.distributed import gather, shard
 from tardiff.base.files import new_folder, replace_file, write_struct
+from tardiff.base.markdown import CARD
 from tardiff.data.codec import Codec
 from tardiff.data.contract import Form
 from tardiff.data.dataset import Dataset, Manifest, Split, Task
@@ -25,7 +26,7 @@ from tardiff.model.card import Card
 from tardiff.model.charting import ChartingModel
 from tardiff.model.denoisers import label_free, with_cfg
 from tardiff.model.diffusion import noise_schedule
-from tardiff.model.model_card import NAME, model_card
+from tardiff.model.model_card import model_card
 from tardiff.model.sampling import UNGUIDED, Callback, Denoiser, Guide, dpm_solver, sample
 from tardiff.model.unet import TemporalUNet
 from tardiff.settings import SamplerSettings
@@ -223,7 +224,7 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
         self.codec.save(folder / "codec.json")
         self.statics.save(folder / "statics.json")
         write_struct(folder / "card.json", self.card)
-        replace_file(folder / NAME, model_card(self.card, self.codec))
+        replace_file(folder / CARD, model_card(self.card, self.codec))
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> "TarDiffPipeline":

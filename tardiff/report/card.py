@@ -1,35 +1,48 @@
-"""An evaluation's numbers in the model card of the generator that drew its sets."""
+"""An evaluation's numbers in the card of the generator that drew its sets, or of one of the sets."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from tardiff.base.files import read_struct, replace_file
+from tardiff.base.markdown import BEGIN, CARD, END, escaped, lines
 from tardiff.data.codec import Codec
+from tardiff.data.data_card import data_card
+from tardiff.data.dataset import Dataset
 from tardiff.errors import TardiffError
 from tardiff.model.card import Card
-from tardiff.model.model_card import BEGIN, END, NAME, escaped, lines, model_card
+from tardiff.model.model_card import model_card
 from tardiff.report.fidelity import overall
 from tardiff.report.parts import shown
 from tardiff.report.report_input import ReportInput
 from tardiff.report.schema import Privacy, Result
 
 
-def add_evaluation(run: str | Path, evaluation: str | Path) -> Path:
-    """Write an evaluation's numbers into the card of a pipeline folder; whatever else stands there stays. Returns the card's path.
+def add_evaluation(folder: str | Path, evaluation: str | Path) -> Path:
+    """Write an evaluation's numbers into a card; whatever else stands there stays. Returns the card's path.
 
     Args:
+        folder: pipeline folder, or dataset folder of synthetic records.
         evaluation: folder that `tardiff evaluate` wrote.
     """
-    run, result = Path(run), ReportInput.load(evaluation).result
-    card, path = read_struct(run / "card.json", Card), run / NAME
-    drawn = [name for name, described in result.synthetic.items() if described.origin.generator == card.data_hash]
-    if not drawn:
-        raise TardiffError(f"{run}: no set of this evaluation was drawn by a generator that learnt from {card.data_hash}")
-    text = path.read_text(encoding="utf-8") if path.exists() else model_card(card, Codec.load(run / "codec.json"))
+    folder, result = Path(folder), ReportInput.load(evaluation).result
+    if (folder / "manifest.json").exists():
+        data = Dataset.load(folder)
+        known, anew = data.manifest.content_hash, data_card(data)
+        named = [name for name, described in result.synthetic.items() if described.content_hash == known]
+        missing = f"no set of this evaluation is {known}"
+    else:
+        card = read_struct(folder / "card.json", Card)
+        anew = model_card(card, Codec.load(folder / "codec.json"))
+        named = [name for name, described in result.synthetic.items() if described.origin.generator == card.data_hash]
+        missing = f"no set of this evaluation was drawn by a generator that learnt from {card.data_hash}"
+    if not named:
+        raise TardiffError(f"{folder}: {missing}")
+    path = folder / CARD
+    text = path.read_text(encoding="utf-8") if path.exists() else anew
     if not 0 <= text.find(BEGIN) < text.find(END):
         raise TardiffError(f"{path}: the lines {BEGIN} and {END} are gone; put them back, or remove the file to have it written anew")
     before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-    replace_file(path, "\n".join([before, *_numbers(result, drawn), after]))
+    replace_file(path, "\n".join([before, *_numbers(result, named), after]))
     return path
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from tardiff.base.markdown import flat
 from tardiff.evaluate.realism import default_rules
 from tardiff.report.parts import Section, Table
 from tardiff.report.report_input import ReportInput
@@ -30,7 +31,7 @@ def provenance(evaluation: ReportInput) -> Section:
     section.items.append(Table("Data", "Rows by split.", ["set", "source", "task", "rows", "content hash"], rows))
     settings = [["evaluation", key, _plain(value)] for key, value in _chosen(result.settings).items()]
     settings += [["fits' seeds", "seeds", _plain(result.utility.seeds)]]
-    settings += [[name, key, _plain(value)] for name, d in data.items() for key, value in _flat(d.made_by)]
+    settings += [[name, key, _plain(value)] for name, d in data.items() for key, value in flat(d.made_by)]
     section.items.append(
         Table("Settings and seeds", "As the manifests and the evaluation recorded them.", ["of", "setting", "value"], settings, folded=True)
     )
@@ -146,15 +147,6 @@ def _chosen(settings: EvaluateSettings) -> dict[str, Any]:
 
 def _rows(described: Described) -> str:
     return ", ".join(f"{split} {size.rows:,}" for split, size in described.splits.items())
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings of settings with their path; movement has a section of its own."""
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and key != "movement":
-            yield from _flat(value, f"{prefix}{key}.")
-        elif key != "movement":
-            yield prefix + key, value
 
 
 def _plain(value: Any) -> str:

@@ -140,7 +140,7 @@ def public(folder):
         if path.name == "card.json":
             content = json.dumps(json.loads(content) | {"history": []}).encode()
         if path.name == "README.md":
-            content = re.sub(rb"## Losses.*?## Intended use", b"", content, flags=re.DOTALL)
+            content = re.sub(rb"### Losses.*?## Evaluation", b"", content, flags=re.DOTALL)
         found[str(path.relative_to(folder))] = content
     weights = {name for name in found if name.endswith(".safetensors")}
     assert weights == {"unet/diffusion_pytorch_model.safetensors", "charting/diffusion_pytorch_model.safetensors"}

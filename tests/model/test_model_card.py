@@ -16,10 +16,24 @@ def test_training_writes_the_card(run):
     assert "license" not in head, "that is the user's to choose"
     assert "synthetic-data" in head["tags"]
     counts = f"{pipeline.card.class_counts[0]} survived, {pipeline.card.class_counts[1]} died"
-    for part in (pipeline.card.data_hash, counts, "hr (bpm), dbp (mmHg)", "| steps | 60 |", "## Limits", UNEVALUATED):
+    for part in (pipeline.card.data_hash, counts, "hr (bpm), dbp (mmHg)", "| steps | 60 |", UNEVALUATED):
         assert part in text
     losses = re.findall(r"^\| (\d+) \| ([\d.]+) \| ([\d.]+) \|$", text, re.M)
     assert [int(step) for step, *_ in losses] == [entry["step"] for entry in pipeline.card.history]
+
+
+def test_it_has_the_fields_of_hugging_face(run):
+    sections = re.findall(r"^## (.+)$", (run[0] / "README.md").read_text(), re.M)
+    assert sections == [
+        "Model Details",
+        "Uses",
+        "Bias, Risks, and Limitations",
+        "How to Get Started with the Model",
+        "Training Details",
+        "Evaluation",
+        "Environmental Impact",
+    ]
+    assert f"Training read {60 * 32:,} rows (32 in each of 60 steps)" in (run[0] / "README.md").read_text()
 
 
 def test_names_cannot_break_the_card(run):

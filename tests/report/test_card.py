@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
+from tardiff.base.markdown import BEGIN, END
 from tardiff.errors import TardiffError
-from tardiff.model.model_card import BEGIN, END
 from tardiff.report.card import add_evaluation
 from tardiff.report.parts import shown
 from tardiff.report.report_input import ReportInput
@@ -56,3 +56,14 @@ def test_a_card_of_another_generator_is_refused(written):
     path.write_text(json.dumps(result))
     with pytest.raises(TardiffError, match="no set of this evaluation was drawn by a generator that learnt from sha256:"):
         add_evaluation(folder, evaluation)
+
+
+def test_an_evaluation_is_added_to_the_card_of_a_set(drawn, evaluated, toy, tmp_path):
+    drawn["guided"].save(tmp_path / "guided")
+    before = (tmp_path / "guided" / "README.md").read_text()
+    once = add_evaluation(tmp_path / "guided", evaluated).read_text()
+    assert once.partition(BEGIN)[0] == before.partition(BEGIN)[0]
+    assert "| guided | logistic |" in once
+    assert "| unguided" not in once
+    with pytest.raises(TardiffError, match="no set of this evaluation is sha256:"):
+        add_evaluation(toy[0], evaluated)
