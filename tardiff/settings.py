@@ -70,7 +70,7 @@ class TrainSettings:
     """Rows a step."""
     learning_rate: float = 2e-3
     """Peak learning rate; warms up over the first 5 % of the steps and falls to 0 along a cosine."""
-    weight_decay: float = 0.01
+    weight_decay: float = 0.1
     """AdamW's weight decay."""
     widths: tuple[int, ...] = (64, 128, 128)
     """Channels of each U-Net level; every level after the first halves the time axis."""

@@ -107,7 +107,7 @@ def _with_marginals(pipeline: TarDiffPipeline, train: Split, seed: int) -> TarDi
     """A copy of the generator whose codec and descriptors have the marginals of other rows."""
     codec, statics = recalibrated(pipeline.codec, train, seed), recalibrated_statics(pipeline.statics, train, seed)
     old = pipeline.charting.config
-    charting = ChartingModel(codec.symbol_rate, old.classes, old.static_features, old.width, old.hidden)
+    charting = ChartingModel(codec.symbol_rate, old.classes, old.static_features, old.width)
     charting.load_state_dict(pipeline.charting.state_dict())
     return TarDiffPipeline(copy.deepcopy(pipeline.unet), charting.eval(), pipeline.scheduler, codec, statics, pipeline.card)
 

@@ -7,7 +7,9 @@ grids. The model draws the steps in order and, in a step, the channels in order:
 
 What it reads of the steps before are sums that forget at several rates, the time since each channel was charted, and the gap before
 that; and, by causal self-attention, what it read at each step before (Vaswani et al., arXiv 1706.03762), so that every step of a record is
-learnt at once. Within a step, masked weights let a channel read the channels before it alone (MADE, Germain et al., arXiv 1502.03509).
+learnt at once. A channel also reads its own last `LAGS` steps one by one, since rounds come at fixed hours: what a channel knows of its own
+rhythm needs no place in the units that all channels share, so these can be few, and few units learn no row by heart. Within a step, masked
+weights let a channel read the channels before it alone (MADE, Germain et al., arXiv 1502.03509).
 """
 
 import math
@@ -30,6 +32,8 @@ LEAST = -1e3
 KEEP = (0.0, 0.5, 0.8, 0.95)
 """Share of a sum that outlives a step."""
 HEADS = 4
+LAGS = 24
+"""Steps back that a channel reads of itself."""
 GAPS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 """Between these, in steps, gaps count as one: what is charted every four hours is charted after four, not three."""
 
@@ -41,7 +45,7 @@ class ChartingModel(ModelMixin, ConfigMixin):
         symbol_rate: share of each symbol in training, by channel; a symbol of share 0 is never drawn.
         classes: number of labels; the label `classes` stands for "unconditional".
         static_features: width of the encoded static descriptors, 0 for none.
-        width, hidden: units that read the past, and a step.
+        width: units that read the past, and units of a step.
     """
 
     first: Tensor
@@ -53,8 +57,7 @@ class ChartingModel(ModelMixin, ConfigMixin):
         symbol_rate: tuple[tuple[float, ...], ...],
         classes: int,
         static_features: int = 0,
-        width: int = 128,
-        hidden: int = 64,
+        width: int = 64,
     ) -> None:
         super().__init__()
         sizes = [len(rate) for rate in symbol_rate]
@@ -68,9 +71,10 @@ class ChartingModel(ModelMixin, ConfigMixin):
         self.memory = nn.Linear(width, 2 * width)
         self.merge = nn.Linear(width, width)
         self.mix = nn.Linear(width, width)
-        self.enter = nn.Linear(width, hidden)
-        self.within = Within(sizes, hidden)
-        self.leave = ByChannel(channels, hidden, max(sizes))
+        self.enter = nn.Linear(width, width)
+        self.rhythm = ByChannel(channels, LAGS, width)
+        self.within = Within(sizes, width)
+        self.leave = ByChannel(channels, width, max(sizes))
         first = torch.tensor([0, *sizes]).cumsum(0)[:-1]
         possible = nn.utils.rnn.pad_sequence([torch.tensor(rate) > 0 for rate in symbol_rate], batch_first=True)
         self.register_buffer("first", first, persistent=False)
@@ -90,7 +94,7 @@ class ChartingModel(ModelMixin, ConfigMixin):
         if keep is not None:
             read = read * keep[:, None]
         context = self._context(read, self.memory(self.norm(read)))
-        logits = self.leave(F.silu(context[:, :, None] + self.within(symbols)))
+        logits = self.leave(F.silu(context[:, :, None] + self.rhythm(_lags(chart, 0)) + self.within(symbols)))
         logits = rearrange(logits, "b t c s -> b c s t")
         chance = logits.masked_fill(~self.possible[:, :, None], -math.inf).log_softmax(dim=2)
         return -chance.gather(2, chart[:, :, None]).clamp(min=LEAST).mean(dim=(1, 2, 3))
@@ -111,9 +115,9 @@ class ChartingModel(ModelMixin, ConfigMixin):
         for t in range(chance.shape[2]):
             read = self._read(self._past(chart[..., : t + 1], symbols[:, : t + 1], t), label, static)
             memory = torch.cat([memory, self.memory(self.norm(read))], dim=1)
-            context = self._context(read, memory)[:, 0]
+            before = self._context(read, memory) + self.rhythm(_lags(chart[..., : t + 1], t))[:, 0]
             for c in range(len(self.sizes)):
-                logits = self.leave.of(c, F.silu(context + self.within.of(c, symbols[:, t])))
+                logits = self.leave.of(c, F.silu(before[:, c] + self.within.of(c, symbols[:, t])))
                 above = logits.masked_fill(~self.possible[c], -math.inf).softmax(dim=1).cumsum(dim=1) < chance[:, c, t, None]
                 chart[:, c, t] = above.sum(dim=1).clamp(max=last[c])
                 symbols[:, t] += F.one_hot(self.first[c] + chart[:, c, t], symbols.shape[2])
@@ -147,12 +151,18 @@ class ChartingModel(ModelMixin, ConfigMixin):
         return F.silu(self.past(past) + condition[:, None])
 
     def _context(self, read: Tensor, memory: Tensor) -> Tensor:
-        """What each step takes from itself and those before: [batch, time, width] and [batch, steps, 2 width] to [batch, time, hidden]."""
+        """What each step takes from itself and those before: [batch, time, width] and [batch, steps, 2 width] to [batch, time, width]."""
         parts = (self.query(self.norm(read)), *memory.chunk(2, dim=2))
         query, key, value = (rearrange(part, "b t (h c) -> b h t c", h=HEADS) for part in parts)
         mixed = F.scaled_dot_product_attention(query, key, value, is_causal=read.shape[1] > 1)
         h = read + self.merge(rearrange(mixed, "b h t c -> b t (h c)"))
         return self.enter(h + F.silu(self.mix(h)))
+
+
+def _lags(chart: Tensor, start: int) -> Tensor:
+    """Whether each channel was charted 24, 23, .. 1 steps before each step from `start` on, [batch, time - start, C, LAGS]."""
+    charted = F.pad((chart != ABSENT).float(), (LAGS, -1))
+    return rearrange(charted.unfold(2, LAGS, 1)[:, :, start:], "b c t lag -> b t c lag")
 
 
 class Within(nn.Linear):

@@ -68,7 +68,7 @@ class NoisyRows:
         self.seeds = row_seeds(settings.seed, range(len(split)))
         self.alpha_bar = noise_schedule().alphas_cumprod
         self.unconditional = statics.classes
-        self.dropout, self.charting_width = settings.dropout, charting_sizes(settings)[0]
+        self.dropout, self.charting_width = settings.dropout, settings.widths[0]
 
     def __len__(self) -> int:
         return len(self.label)
@@ -252,18 +252,13 @@ def new_networks(codec: Codec, statics: StaticModel, settings: TrainSettings) ->
             widths=settings.widths,
             blocks=settings.blocks,
         )
-        return Networks(unet, ChartingModel(codec.symbol_rate, statics.classes, statics.features, *charting_sizes(settings)))
+        return Networks(unet, ChartingModel(codec.symbol_rate, statics.classes, statics.features, settings.widths[0]))
 
 
 def new_optimizer(networks: Networks, settings: TrainSettings) -> torch.optim.Optimizer:
     """AdamW with a group of parameters for each network; `PEAKS` says at which learning rates."""
     groups = [{"params": list(network.parameters())} for network in (networks.unet, networks.charting)]
     return torch.optim.AdamW(groups, settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
-
-
-def charting_sizes(settings: TrainSettings) -> tuple[int, int]:
-    """Units of the charting model that read the past, and a step: as the U-Net's finest level is wide."""
-    return 2 * settings.widths[0], settings.widths[0]
 
 
 def training_card(data: Dataset, settings: Any, history: list[dict[str, float]], privacy: dict[str, float] | None = None) -> Card:

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from experiments.harness.protocol import HERE
-from tardiff.model import diffusion, training
+from tardiff.model import charting, diffusion, training
 from tardiff.refine import settings as refine
 from tardiff.settings import (
     AdaptSettings,
@@ -37,7 +37,8 @@ def test_defaults_are_those_that_the_figures_are_of(name):
 
 def test_constants_of_training_are_those_that_the_figures_are_of():
     here = {name: getattr(training, name) for name in ("WARM_UP", "LOW_NOISE", "PEAKS", "SHIFT", "STRETCH", "HIDDEN")}
-    assert _plain(here | {"PROCESS": diffusion.PROCESS}) == FROZEN["constants"]
+    of_charts = {name: getattr(charting, name) for name in ("KEEP", "LAGS", "GAPS", "HEADS")}
+    assert _plain(here | of_charts | {"PROCESS": diffusion.PROCESS}) == FROZEN["constants"]
 
 
 def _plain(value):

@@ -6,6 +6,7 @@ import torch
 
 from tardiff.base.noise import row_seeds
 from tardiff.data.resolution import ABSENT
+from tardiff.model import charting as charting_module
 from tardiff.model.charting import ChartingModel
 
 RATES = ((0.5, 0.2, 0.3), (0.4, 0.0, 0.3, 0.3), (0.0, 0.5, 0.5))
@@ -13,7 +14,7 @@ RATES = ((0.5, 0.2, 0.3), (0.4, 0.0, 0.3, 0.3), (0.0, 0.5, 0.5))
 
 def model(rates=RATES, static_features=2, seed=0):
     torch.manual_seed(seed)
-    network = ChartingModel(rates, 2, static_features, width=16, hidden=8).eval()
+    network = ChartingModel(rates, 2, static_features, width=16).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter += 0.2 * torch.randn(parameter.shape)
@@ -74,6 +75,18 @@ def test_what_comes_later_is_not_known_before():
     without = network(chart[..., :4], label)
     assert float(without[0]) == float(without[1])
     assert float(whole[0]) != float(whole[1])
+
+
+@pytest.mark.parametrize("steps", [3, 40])
+def test_a_channel_reads_its_own_last_steps(steps):
+    chart = (torch.rand(2, 3, steps, generator=torch.Generator().manual_seed(0)) < 0.5).long()
+    lags = charting_module._lags(chart, 0)
+    assert lags.shape == (2, steps, 3, charting_module.LAGS)
+    for t in range(steps):
+        for lag in range(1, charting_module.LAGS + 1):
+            expected = chart[:, :, t - lag].float() if lag <= t else torch.zeros(2, 3)
+            assert torch.equal(lags[:, t, :, -lag], expected)
+    assert torch.equal(charting_module._lags(chart, steps - 1), lags[:, -1:])
 
 
 def test_label_descriptors_and_hidden_units_matter():
