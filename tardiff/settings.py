@@ -12,11 +12,7 @@ MAX_SEED = 2**31 - 1
 
 
 def check_range(settings: Any, low: float, high: float, *fields: str) -> None:
-    """Refuse a setting outside low .. high, or without end.
-
-    Raises:
-        TardiffError: naming the option.
-    """
+    """Refuse a setting outside low .. high, or without end."""
     for field in fields:
         value = getattr(settings, field)
         for number in value if isinstance(value, tuple) else (value,):
@@ -27,17 +23,7 @@ def check_range(settings: Any, low: float, high: float, *fields: str) -> None:
 
 
 def named_weights(option: str, what: str, text: str, known: Collection[str]) -> dict[str, float]:
-    """`discriminator=1,influence=0.5` as a dict.
-
-    Args:
-        option: that holds the text, for messages.
-        what: the names are of, for messages.
-        text: NAME=WEIGHT,NAME=WEIGHT.
-        known: the names that there are.
-
-    Raises:
-        TardiffError: an unknown or repeated name, or a weight that is not a number above 0.
-    """
+    """`discriminator=1,influence=0.5` as a dict."""
     weights: dict[str, float] = {}
     for item in text.split(","):
         name, _, number = (part.strip() for part in item.partition("="))
@@ -228,11 +214,7 @@ class GuidanceSettings:
 
     @property
     def terms(self) -> dict[str, float]:
-        """The weight of each objective by its name.
-
-        Raises:
-            TardiffError: as `named_weights`.
-        """
+        """The weight of each objective by its name."""
         return named_weights("--objective", "objective", self.objective, OBJECTIVES)
 
     @property
@@ -431,9 +413,6 @@ class CompareSettings:
 
         Args:
             known: those that there are; the first is what the others are compared to.
-
-        Raises:
-            TardiffError: one is unknown or named twice, or another one is the first.
         """
         if self.methods is None:
             return known
@@ -471,11 +450,7 @@ class SiteSettings:
 
     @property
     def guidance(self) -> GuidanceSettings:
-        """The guide of guided ways.
-
-        Raises:
-            TardiffError: as of `tardiff sample`.
-        """
+        """The guide of guided ways."""
         return GuidanceSettings(objective=self.objective, strength=self.strength)
 
 

@@ -50,10 +50,6 @@ def gain(difference: NDArray[np.floating], held_out: float) -> Gain:
 
     Folds share training rows, and repeats share all rows, so the variance of the mean is more than an n-th of theirs: Nadeau & Bengio's
     correction (Machine Learning 52:239, 2003) adds the ratio of held-out to training rows.
-
-    Args:
-        difference: of each fold of each repeat.
-        held_out: share of the rows that a fold holds out.
     """
     variance = difference.var(ddof=1) * (1 / len(difference) + held_out / (1 - held_out))
     return Gain(float(difference.mean()), float(variance**0.5))
@@ -95,12 +91,8 @@ def gated(data: Dataset, label: NDArray[np.int64], make: Make, batches: int, see
     """Make synthetic rows in batches until one does not help.
 
     Args:
-        data: its training rows are added to.
         label: of all synthetic rows that are wanted, [n].
         batches: equal parts of the labels, each of which must pass on its own; guides learn from those that have passed.
-
-    Raises:
-        InputError: a class has too few patients.
     """
     result, classes = Gated(), len(data.manifest.task.classes)
     everything = np.ones(len(data.train), bool)

@@ -39,9 +39,6 @@ def fit_guides(
         data: the fold: rows to learn from (`train`) and to stop on (`validation`).
         n_jobs: models fitted side by side, as joblib has it.
         features: what an estimator reads: "summary" ([n, 7 C]) or "record" ([n, C, T] with NaN).
-
-    Raises:
-        InputError: a model of an unknown kind, or one that lacks a part.
     """
     models = ("committee",) if model is None else tuple(model) if isinstance(model, (list, tuple)) else (model,)
     run = joblib.Parallel(n_jobs=n_jobs)

@@ -26,11 +26,7 @@ def claim(folder: Path, identity: Any) -> None:
 
 
 def sign(folder: Path, identity: Any) -> None:
-    """Say whose work the folder holds, and make it if it is not there.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Say whose work the folder holds, and make it if it is not there."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / NOTE, identity)
 

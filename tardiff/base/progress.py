@@ -61,9 +61,5 @@ def words(seconds: float) -> str:
 
 
 def bar(things: Iterable[Any] | None = None, shown: bool = True, **options: Any) -> Bar:
-    """A bar, shown by the main process, unless `TQDM_DISABLE` is set.
-
-    Args:
-        things: what is gone through; None for a bar that is moved by hand.
-    """
+    """A bar over things, or one that is moved by hand; the main process shows it, unless `TQDM_DISABLE` is set."""
     return Bar(things, disable=not shown or not main_process() or bool(os.environ.get("TQDM_DISABLE")), **options)

@@ -20,11 +20,7 @@ LARGEST = 2048
 
 @torch.no_grad()
 def last_layer_hessian(classifier: Classifier, seen: Tensor, batch_size: int = 256) -> Tensor | None:
-    """H of the mean loss of some rows, float32 [outputs (width + 1), outputs (width + 1)]; it does not depend on their labels.
-
-    Args:
-        seen: the rows, [N, 2 C, T].
-        batch_size: rows held in memory at a time.
+    """H of the mean loss of rows [N, 2 C, T], float32 [outputs (width + 1), outputs (width + 1)]; it does not depend on their labels.
 
     Returns:
         None where the layer has more than `LARGEST` weights.

@@ -257,12 +257,7 @@ def fit_guide(data: Dataset, codec: Codec, seed: int, architecture: str = "commi
 
 
 def certainty(classifier: Classifier, seen: Tensor, label: Tensor) -> float:
-    """How sure a classifier is of some rows' labels: mean log-probability of the label, every class counting alike.
-
-    Args:
-        seen: [N, 2 C, T].
-        label: [N].
-    """
+    """How sure a classifier is of the labels of rows [N, 2 C, T]: mean log-probability of the label, every class counting alike."""
     return by_class(log_probabilities(classifier, seen, label), label.numpy())[0]
 
 

@@ -201,11 +201,7 @@ def embedding_width(architecture: str, channels: int, width: int) -> int:
 
 
 def build(settings: ClassifierSettings, channels: int, classes: int) -> Classifier:
-    """A new classifier with weights drawn from `settings.seed`.
-
-    Args:
-        channels: channels of `seen` (2 C).
-    """
+    """A new classifier with weights drawn from `settings.seed`."""
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         width = embedding_width(settings.architecture, channels, settings.width)
@@ -249,7 +245,6 @@ def fit(
         seen: training rows as `Codec.encode` shows them, [N, 2 C, T].
         label: [N].
         validation: the same of the validation rows; None trains for all of the settings' epochs and keeps the last.
-        on_epoch: called with each epoch's history entry.
         classifier: the network to train; None builds the settings' architecture.
         balance: power of a class's inverse frequency by which its rows weigh in the loss; None is 1 or 0, as the settings say.
     """

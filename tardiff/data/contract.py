@@ -51,11 +51,7 @@ class Form:
 
 
 def arranged(data: Dataset, form: Form, what: str, needs: str = "the model") -> Dataset:
-    """The data set with channels, descriptors, categories and classes in the order of a form; itself if they are.
-
-    Args:
-        needs: how messages call what asks for the form.
-    """
+    """The data set with channels, descriptors, categories and classes in the order of a form; itself if they are."""
     manifest = data.manifest
     _check_grid(manifest, form, what, needs)
     order = _order(manifest.channel_names, [name for name, _ in form.channels], f"{what}: channel", needs)

@@ -10,12 +10,7 @@ from tardiff.errors import TardiffError
 
 
 def ranked_labels(score: NDArray[np.floating], label: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Labels [N], as many of each of two classes as `label` has, the last class to the highest scores; ties go to the earlier row.
-
-    Args:
-        score: a classifier's probability of the last class, [N].
-        label: what was asked for, [N], 0 or 1.
-    """
+    """Labels [N], as many of each of two classes as `label` has, the last class to the highest scores; ties go to the earlier row."""
     result = np.zeros_like(label)
     result[np.argsort(-score, kind="stable")[: int(label.sum())]] = 1
     return result

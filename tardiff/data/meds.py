@@ -52,11 +52,7 @@ SUBJECT_SPLITS = pa.schema([pa.field("subject_id", pa.int64(), nullable=False), 
 
 
 def export_meds(dataset: Dataset, path: str | Path) -> int:
-    """Write a dataset folder, real or synthetic, as a MEDS folder, whole or not at all; returns the number of events.
-
-    Raises:
-        TardiffError: `path` exists, or cannot be written.
-    """
+    """Write a dataset folder, real or synthetic, as a MEDS folder, whole or not at all; returns the number of events."""
     manifest = dataset.manifest
     starts = _starts(dataset)
     total = 0

@@ -27,11 +27,7 @@ Values = NDArray[np.float64]
 
 
 def recalibrated(codec: Codec, train: Split, seed: int) -> Codec:
-    """The codec with value maps, preferred digits and symbol rates of other rows; grids and channels stay.
-
-    Args:
-        train: rows with its channels; one that none of them observes will never be charted.
-    """
+    """The codec with value maps, preferred digits and symbol rates of other rows; what none of them observes will never be charted."""
     maps, grids, rates = [], [], []
     for c, (old, of_channel, rate) in enumerate(zip(codec.maps, codec.grids, codec.symbol_rate, strict=True)):
         mask = train.mask[:, c] == 1
@@ -68,11 +64,7 @@ def recalibrated_statics(statics: StaticModel, train: Split, seed: int) -> Stati
 
 
 def better_map(old: ValueMap, value: Values, grids: tuple[Grid, ...], subject: NDArray[np.int64], beyond: int, seed: int) -> ValueMap:
-    """A map that was fitted on the values [n], or `old` itself if other patients' values do not say that the new one is better.
-
-    Args:
-        subject: the patient of each, [n]; folds are of patients.
-    """
+    """A map that was fitted on the values [n], or `old` itself if other patients' values do not say that the new one is better."""
     patients, member = np.unique(subject, return_inverse=True)
     if len(patients) < 2 * FOLDS:
         return old

@@ -108,11 +108,7 @@ class StaticModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def load(cls, path: str | Path) -> "StaticModel":
-        """Read a stored model.
-
-        Raises:
-            TardiffError: the file is missing or damaged.
-        """
+        """Read a stored model."""
         return read_struct(path, cls)
 
     def save(self, path: str | Path) -> None:

@@ -17,11 +17,7 @@ CHUNK = 64  # resamples worked on together: their running sums stay in the cache
 
 
 def group_weights(group: NDArray[np.integer], count: int, random: np.random.Generator) -> NDArray[np.float32]:
-    """How often each row counts in each resample, [1 + count, n], when whole groups (a patient's rows) are drawn.
-
-    Args:
-        group: identity of each row's group, [n].
-    """
+    """How often each row counts in each resample, [1 + count, n], when whole groups (a patient's rows) are drawn."""
     names, member = np.unique(group, return_inverse=True)
     weights = np.ones((1 + count, len(group)), dtype=np.float32)
     for b in range(1, 1 + count):
@@ -41,11 +37,7 @@ def packed(draws: Draws) -> str:
 
 
 def unpacked(text: str) -> Draws:
-    """The inverse of `packed`.
-
-    Raises:
-        ValueError: it is no such text.
-    """
+    """The inverse of `packed`."""
     return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float64)
 
 
@@ -69,12 +61,6 @@ class Resamples:
         return Resamples(self.rows[:, member])
 
     def by_fit(self, metric: Metric, label: NDArray[np.int64], score: NDArray[np.float64]) -> Draws:
-        """A metric of each fit in each resample, [1 + B, S].
-
-        Args:
-            metric: as in `metrics`.
-            label: [n].
-            score: probabilities of class 1, [S, n].
-        """
+        """A metric of each fit in each resample, [1 + B, S], from probabilities of class 1, [S, n]."""
         chunks = range(0, len(self.rows), CHUNK)
         return np.stack([np.concatenate([metric(label, s, self.rows[i : i + CHUNK]) for i in chunks]) for s in score], axis=1)

@@ -77,9 +77,6 @@ def held_apart(role: str, seed: int, sets: RowSets) -> tuple[Parts, Parts]:
 def forecast(sets: RowSets, by_role: Mapping[str, list[Fit]], done: Mapping[Fit, Arrays], settings: EvaluateSettings) -> dict[str, Any]:
     """Mean absolute error over the observed values of the test rows, in normal scores; lower is better, real rows are the floor.
 
-    Args:
-        sets: rows as the forecasters read them.
-
     Returns:
         `real`, `sets` by name, and `carried_forward`, which forecasts that nothing changes.
     """
@@ -99,11 +96,7 @@ def forecast(sets: RowSets, by_role: Mapping[str, list[Fit]], done: Mapping[Fit,
 
 
 def train_forecaster(train: Rows, validation: Rows, seed: int) -> Forecaster:
-    """Fit by mean absolute error of observed values, with early stopping on the validation rows.
-
-    Args:
-        train: rows to learn from; labels are not read.
-    """
+    """Fit by mean absolute error of observed values, with early stopping on the validation rows."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = Forecaster(train.seen.shape[1] // 2)

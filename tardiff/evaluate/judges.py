@@ -123,10 +123,6 @@ def fit_judge(name: str, train: Rows, seed: int, classes: int = 2, variant: Vari
     """Train a judge; what comes back gives class probabilities of rows, [n, classes], and never reads their labels.
 
     The schedule is fixed: where positives are few, rows to stop on would stop it by chance.
-
-    Args:
-        name: a key of `JUDGES`.
-        seed: of weights, order, dropout and feature subsampling.
     """
     if name not in JUDGES:
         raise TardiffError(f"models: unknown judge {name!r} (known: {', '.join(JUDGES)})")

@@ -43,11 +43,7 @@ def check_classes(name: str, dataset: Dataset, split: Split) -> None:
 
 
 def like_real(name: str, other: Dataset, real: Dataset) -> Dataset:
-    """The other data set with channels, descriptors and classes in the real one's order.
-
-    Raises:
-        TardiffError: naming the data set and what differs.
-    """
+    """The other data set with channels, descriptors and classes in the real one's order."""
     return arranged(other, Form.of_manifest(real.manifest), f"data set {name!r}", "the real data set")
 
 
@@ -61,11 +57,7 @@ def check_strangers(real: Dataset, other: Dataset, name: str) -> None:
 
 
 def check_models(real: Dataset, pipeline: TarDiffPipeline | None, classifiers: Mapping[str, ClassifierFolder]) -> None:
-    """The generator and the classifiers learnt the real training rows, and read the same space.
-
-    Raises:
-        TardiffError: naming the one that did not.
-    """
+    """The generator and the classifiers learnt the real training rows, and read the same space."""
     for name, folder in classifiers.items():
         check_made_from(f"--classifier {name}", folder.card.data_hash, real)
     if pipeline is not None:

@@ -82,7 +82,6 @@ def run_fits(fits: Iterable[Fit], sets: Sets, workers: int, kept: Cache, progres
     Args:
         workers: processes; 0 means as many as there are cores. The result does not depend on it, nor on how many processes of
             `accelerate launch` deal the fits out among each other.
-        kept: where results are looked for and kept.
     """
     keys = {fit: fit.key(sets) for fit in fits}
     done = {fit: arrays for fit, key in keys.items() if (arrays := kept.load(key)) is not None}

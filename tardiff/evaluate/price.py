@@ -32,9 +32,6 @@ def costs(result: Mapping[str, Any], name: str) -> list[Cost]:
     AUROC on the set of a judge that learnt from real rows (TRTS; far above that of real rows, the set holds clearer cases than there are),
     calibration slope (1 is right) and Brier score of a judge that learnt from the set alone, how far correlations and slopes on descriptors
     are off, and the share of near copies. What is undefined in either set is left out.
-
-    Args:
-        name: of the set, not the first one.
     """
     return [cost for cost in _every(result, name) if None not in (cost.ours.get("value"), cost.first.get("value"))]
 

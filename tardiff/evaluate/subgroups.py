@@ -37,13 +37,7 @@ def groups(test: Split, manifest: Manifest, real: Dataset, wanted: tuple[str, ..
     """Groups of test rows by descriptor: each category; bands of age; thirds of the training rows otherwise; and `missing`.
 
     Args:
-        test: rows with the descriptors of `manifest`.
-        manifest: that of the data set which `test` is from.
-        real: whose training rows say what a third is.
         wanted: names of descriptors, in any case; `auto` for all categorical ones and age; `none` for no groups.
-
-    Raises:
-        TardiffError: there is no such descriptor, or the real data set has no such one to take thirds of.
     """
     result = []
     for index in _chosen(manifest, wanted):
@@ -55,9 +49,6 @@ def groups(test: Split, manifest: Manifest, real: Dataset, wanted: tuple[str, ..
 
 def subgroups(found: list[Group], sets: RowSets, score: Scores, settings: EvaluateSettings) -> list[dict[str, Any]]:
     """Every cell that predicts real test rows, judged within each group.
-
-    Args:
-        score: of each cell, as `utility.scores` gives it.
 
     Returns:
         A dict a group: `static`, `group`, `n`, `positives`, `cells` with their `metrics`; in a group of fewer than `FEWEST`

@@ -19,12 +19,7 @@ from tardiff.evaluate.row_sets import Parts, RowSets
 
 
 def judge_fit(judge: str, learn: Parts, ask: Mapping[str, Parts], seed: int, sets: RowSets, variant: Variant = PLAIN) -> Fit:
-    """Train a judge and ask it about rows: the fit gives the probability of class 1 of each of them, [n] by name.
-
-    Args:
-        judge: a key of `JUDGES`.
-        seed: of weights, order, dropout and feature subsampling.
-    """
+    """Train a judge and ask it about rows: the fit gives the probability of class 1 of each of them, [n] by name."""
     roles = dict.fromkeys(part.role for parts in (learn, *ask.values()) for part in parts)
     return Fit(_train_and_ask, (judge, learn, tuple(ask.items()), seed, variant), tuple(roles), COST[judge] * sets.count(learn))
 
@@ -37,10 +32,5 @@ def _train_and_ask(sets: RowSets, judge: str, learn: Parts, ask: tuple[tuple[str
 def judged(
     label: NDArray[np.int64], score: NDArray[np.float64], resamples: Resamples, metrics: Mapping[str, Metric] = METRICS
 ) -> dict[str, Draws]:
-    """Draws of every metric of one cell, [1 + B, S] each; cells that share resamples pair.
-
-    Args:
-        label: [n].
-        score: probabilities of class 1, [S, n].
-    """
+    """Draws of every metric of one cell, [1 + B, S] each, from probabilities of class 1, [S, n]; cells that share resamples pair."""
     return {name: resamples.by_fit(metric, label, score) for name, metric in metrics.items()}

@@ -98,9 +98,6 @@ def utility(sets: RowSets, score: Scores, settings: EvaluateSettings) -> dict[st
     Intervals cover the rows that are predicted and the fits (weights, order, rows drawn), not the generator's own training: for
     that, evaluate several synthetic sets.
 
-    Args:
-        score: of each cell, as `scores` gives it.
-
     Returns:
         `cells`, each with its metrics, `differences` between them (paired), and `seeds`.
     """

@@ -25,10 +25,6 @@ def build_guide(
     """The guide that the settings describe; `UNGUIDED` where they ask for none (classifier-free guidance works inside the denoiser).
 
     Several classifiers guide together: the mean of each objective over them is followed.
-
-    Args:
-        strength: of the guide; the settings may leave it open.
-        repulsion: from what to keep away, if it is among the objectives.
     """
     if guidance.guidance == "none":
         return UNGUIDED

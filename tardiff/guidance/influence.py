@@ -73,7 +73,6 @@ def raw(folder: ClassifierFolder, curvature: str = "none") -> InfluenceObjective
     """The fall of the guidance rows' loss for a gradient step on the sample.
 
     Args:
-        folder: the classifier, with the gradients of its guidance rows.
         curvature: `none` sums products over the training (TarDiff, arXiv 2504.17613; TracIn, arXiv 2002.08484); `last-layer` is the
             influence function at the final weights (Koh & Liang, arXiv 1703.04730).
     """
@@ -98,21 +97,13 @@ def _along_training(folder: ClassifierFolder, direction: Callable[[Tensor, Seque
 
 
 def guidance_direction(gradients: Tensor, counts: Sequence[int]) -> Tensor:
-    """v of the whole guidance set, the same for samples of every class, [classes, outputs, width + 1].
-
-    Args:
-        gradients: `class_gradients` of the guidance rows, [classes, outputs, width + 1].
-    """
+    """v of the whole guidance set from its `class_gradients`, the same for samples of every class, [classes, outputs, width + 1]."""
     rows = torch.tensor(counts, dtype=torch.float32, device=gradients.device)
     return einsum(rows / rows.sum(), gradients, "c, c k d -> k d").expand_as(gradients)
 
 
 def contrastive_direction(gradients: Tensor, counts: Sequence[int]) -> Tensor:
-    """v of each class: the mean gradient of its guidance rows minus that of all others, [classes, outputs, width + 1].
-
-    Args:
-        gradients: `class_gradients` of the guidance rows, [classes, outputs, width + 1].
-    """
+    """v of each class: the mean gradient of its guidance rows minus that of all others, [classes, outputs, width + 1]."""
     if 0 in counts:
         raise TardiffError("--objective contrastive: a class has no guidance row; choose guidance rows of every class")
     rows = torch.tensor(counts, dtype=torch.float32, device=gradients.device)

@@ -19,11 +19,7 @@ REFERENCE_STEPS = 24
 
 
 def training_settings(rows: int, steps: int, minutes: float, seed: int) -> TrainSettings:
-    """Settings of a small generator: the widest network that can be trained as long as the rows deserve.
-
-    Args:
-        minutes: what training may take on one core, roughly.
-    """
+    """Settings of a small generator: the widest network that can be trained as long as the rows deserve."""
     wanted = next((n for up_to, n in WANTED_STEPS if rows <= up_to), MOST_STEPS)
     affordable = [int(60 * minutes / (seconds * max(1.0, steps / REFERENCE_STEPS))) for seconds, _, _ in SIZES]
     size = next((i for i, n in enumerate(affordable) if n >= wanted), len(SIZES) - 1)

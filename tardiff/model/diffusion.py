@@ -20,12 +20,7 @@ def noise_schedule() -> DDIMScheduler:
 
 
 def diffuse(x0: Tensor, eps: Tensor, alpha_bar: Tensor) -> tuple[Tensor, Tensor]:
-    """The noisy sample x_t = alpha x0 + sigma eps and the target v = alpha eps - sigma x0 (arXiv 2202.00512).
-
-    Args:
-        x0, eps: [batch, channels, time].
-        alpha_bar: alpha^2 of each sample's step, [batch].
-    """
+    """The noisy sample x_t = alpha x0 + sigma eps and the target v = alpha eps - sigma x0 (arXiv 2202.00512); alpha_bar is alpha^2, [b]."""
     alpha, sigma = alpha_bar.sqrt()[:, None, None], (1 - alpha_bar).sqrt()[:, None, None]
     return alpha * x0 + sigma * eps, alpha * eps - sigma * x0
 

@@ -130,12 +130,7 @@ REFINED = """The weights are not those that the settings and losses above led to
 
 
 def model_card(card: Card, codec: Codec) -> str:
-    """README.md of a pipeline folder, the same bytes for the same training.
-
-    Args:
-        card: what the folder remembers of its training.
-        codec: the space in which it draws.
-    """
+    """README.md of a pipeline folder, the same bytes for the same training."""
     labelled, private = len(card.task.classes) > 1, bool(card.privacy)
     losses = list(dict.fromkeys(name for entry in card.history for name in entry))
     return TEXT.format(

@@ -54,13 +54,7 @@ def assemble(
         average_module: its network, which follows that of `generator`.
         data: real rows; the training split is imitated, validation rows check.
         out: folder to write; work in progress stands beside it.
-        discriminator: the network that tells samples from real rows.
-        patience: checks without a better one.
         trained: False if the generator starts from nothing, to which no check goes back.
-        identity: what work in progress belongs to.
-
-    Raises:
-        TardiffError: a reward is unknown or lacks what it needs, a split is missing, or TensorBoard is.
     """
     codec, statics, counts = average.codec, average.statics, average.card.class_counts
     real, held = (DiscriminatorRows.of(data.split(name), codec, statics) for name in ("train", "validation"))

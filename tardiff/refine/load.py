@@ -17,11 +17,7 @@ from tardiff.refine.policy_folder import INDEX, PolicyPipeline
 
 
 def load_generator(path: str | Path) -> RecordGenerator:
-    """A diffusion pipeline, a record policy, or a language model of rows.
-
-    Raises:
-        TardiffError: the folder is none of these, or a file of it is missing or damaged.
-    """
+    """A diffusion pipeline, a record policy, or a language model of rows."""
     if (Path(path) / INDEX).is_file():
         return PolicyPipeline.from_pretrained(path)
     if (Path(path) / language.INDEX).is_file():

@@ -36,9 +36,6 @@ class Log:
 
     Args:
         tracker: folder for TensorBoard's files, None for none.
-
-    Raises:
-        TardiffError: TensorBoard is wanted and not installed.
     """
 
     def __init__(self, tracker: Path | None = None) -> None:

@@ -11,11 +11,7 @@ T = TypeVar("T")
 
 
 def settings_from(given: Any, defaults: T, place: str) -> T:
-    """The defaults with what a file gives in their place.
-
-    Args:
-        given: plain content of the file: values by field, nested for nested settings; None gives nothing.
-    """
+    """The defaults with what a file gives, values by field, nested where settings are, in their place."""
     if not isinstance(given, dict | None):
         raise TardiffError(f"{place}: expected fields with names")
     kinds = get_type_hints(type(defaults))

@@ -39,13 +39,7 @@ class Stay:
 
 
 def quiz(real: Dataset, synthetic: Dataset, out: str | Path, stays: int = 10, seed: int = 0) -> Path:
-    """Write the page; returns its path.
-
-    Args:
-        real: its test rows, or its training rows if it has no others.
-        synthetic: its training rows; channels and descriptors are matched by name.
-        seed: of the stays drawn and their order.
-    """
+    """Write a page of test rows (training rows if there are no others) beside the training rows of a synthetic set; returns its path."""
     refuse_existing(out)
     other = like_real("synthetic", synthetic, real).train
     mine = real.splits.get("test", real.train)

@@ -95,12 +95,7 @@ class Diagnosis:
 
 
 def diagnose(synthetic: Dataset, pipeline: TarDiffPipeline, folder: ClassifierFolder, data: Dataset, seed: int = 0) -> Diagnosis:
-    """Look at a guided data set.
-
-    Args:
-        synthetic: as `tardiff sample` wrote it.
-        data: the real records; the split that the classifier calls its guidance set is read.
-    """
+    """Look at a guided data set."""
     settings = synthetic.manifest.settings
     if not settings.get("movement"):
         raise TardiffError("the synthetic data set was not guided (or not drawn by `tardiff sample`): there is nothing to diagnose")

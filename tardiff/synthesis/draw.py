@@ -38,9 +38,6 @@ def draw(plan: Plan, steering: Steering, store: SampleStore | None, progress: bo
 
     Args:
         store: where samples are put as they are drawn, and are looked for; None keeps them in memory.
-
-    Raises:
-        TardiffError: the store holds samples of another job, or the generator draws nothing that the filter lets pass.
     """
 
     def some(label: NDArray[np.int64], seeds: Sequence[int], log: GuidanceLog, where: str = "") -> Samples:

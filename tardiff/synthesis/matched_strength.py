@@ -125,7 +125,6 @@ def match_strength(surety: Surety, label: NDArray[np.int64], target: float, cfg_
     A few rows decide what they decide beyond doubt; the whole pilot is drawn for what is left.
 
     Args:
-        label: of the pilot's rows, [N].
         cfg_scale: given by the user, and not lowered; None is `USUAL_SCALE`, or down to 1 where samples are surer than the target with it.
     """
     target, lowest = round(target, 3), -1.0 if cfg_scale is None else 0.0
@@ -153,12 +152,7 @@ def match_strength(surety: Surety, label: NDArray[np.int64], target: float, cfg_
 
 
 def matched(plan: Plan, guide: GradientGuide, cfg_scale: float | None, progress: bool) -> Match:
-    """Match the dose of a plan on a pilot of noise that is the same for every seed of the user's.
-
-    Args:
-        guide: what is matched, at any strength.
-        cfg_scale: as in `match_strength`.
-    """
+    """Match the dose of a plan on a pilot of noise that is the same for every seed of the user's."""
     label = pilot_labels(plan)
     known: dict[int, Samples] = {}
 
@@ -187,13 +181,7 @@ def pilot_samples(
     rows: slice = slice(None),
     like: Samples | None = None,
 ) -> Samples:
-    """Samples of noise that no user's sample has, and that is the same for every seed of the user's.
-
-    Args:
-        plan: the job that they are wanted for.
-        generator: what draws, with classifier-free guidance if the job has it.
-        use: in `RESERVED`.
-    """
+    """Samples of noise that no user's sample has, and that is the same for every seed of the user's."""
     label = pilot_labels(plan)
     seeds = row_seeds(0, reserved_rows(use, len(label)))
     return generator(label[rows], seeds[rows], plan.sampler, guide, progress="pilot" if progress else None, like=like)

@@ -87,12 +87,7 @@ class PrivacyFilter:
 
     @classmethod
     def of(cls, data: Dataset, pipeline: RecordGenerator, quantile: float) -> "PrivacyFilter":
-        """The filter that real rows define.
-
-        Args:
-            data: what the generator learnt, with a held-out split.
-            quantile: share of strangers that would be dropped.
-        """
+        """The filter that real rows define."""
         if not 0 < quantile <= 0.5:
             raise TardiffError(f"--privacy-quantile {quantile:g}: must be above 0, and at most 0.5")
         check_made_from("--privacy-filter: RUN", pipeline.card.data_hash, data)

@@ -105,14 +105,6 @@ def in_its_space(folder: ClassifierFolder, pipeline: RecordGenerator) -> Classif
 
 
 def aimed(folder: ClassifierFolder, pipeline: RecordGenerator, data: Dataset, rows: str = "all") -> ClassifierFolder:
-    """A classifier for guidance that serves training rows of another data set, which it reads in its own space.
-
-    Args:
-        pipeline: what is steered; it knows the width of a step.
-        data: real records, channels and classes in any order.
-
-    Raises:
-        TardiffError: channels, steps, task or classes are others, or no row is chosen.
-    """
+    """A classifier for guidance that serves training rows of another data set, which it reads in its own space."""
     form = Form.of(folder.codec.channels, folder.codec.steps, pipeline.card.step_hours, None, folder.card.task)
     return folder.aimed(arranged(data, form, "--guidance-data", "--classifier"), "train", rows)

@@ -48,11 +48,7 @@ class SampleStore:
         self.identity = plain(identity)
 
     def draw(self, draw: Draw, label: NDArray[np.int64], seeds: Sequence[int]) -> tuple[Samples, GuidanceLog]:
-        """Draw what is not there yet; returns all samples, mapped from their files, and what guidance did to them.
-
-        Raises:
-            TardiffError: the folder holds samples of other settings, or is damaged.
-        """
+        """Draw what is not there yet; returns all samples, mapped from their files, and what guidance did to them."""
         first, log = self._begin()
         arrays = self._open(len(label)) if first else {}
         starts = range(first, len(label), PART)

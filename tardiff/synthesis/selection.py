@@ -9,13 +9,7 @@ from tardiff.guidance.objectives import Objective
 
 
 def influence_scores(objective: Objective, seen: Tensor, label: Tensor, batch_size: int = 512) -> NDArray[np.float64]:
-    """An influence objective of each sample, [N].
-
-    Args:
-        objective: (seen, label) -> [b].
-        seen: [N, 2 C, T].
-        label: [N].
-    """
+    """An influence objective of each sample, [N]."""
     with torch.no_grad():
         parts = [objective(s, y) for s, y in zip(seen.split(batch_size), label.split(batch_size), strict=True)]
     return torch.cat(parts).cpu().double().numpy()

@@ -38,7 +38,6 @@ def discrepancy(ours: Array, theirs: Array, weights: NDArray[np.floating], rando
     Args:
         ours, theirs: rows of the two sets, [n, d] and [m, d].
         weights: of the rows of both, [1 + B, n + m].
-        random: where the permutations are drawn from.
     """
     rows = np.concatenate([ours, theirs])
     squares = cdist(rows, rows, "sqeuclidean")

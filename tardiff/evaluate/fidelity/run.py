@@ -26,7 +26,6 @@ def draw_samples(splits: Mapping[str, Split], seed: int) -> dict[str, Sample]:
 
     Args:
         splits: by role: `train`, `held-out` (real rows, which are the floor) and `synthetic/NAME`.
-        seed: of the rows drawn and the bootstrap.
     """
     rows = min(MAX_ROWS, *map(len, splits.values()))
     return {role: Sample.draw(split, rows, seed, role) for role, split in splits.items()}
@@ -126,9 +125,6 @@ def record_distances(sample: Sample, train: Sample, codec: Codec, seed: int) -> 
     - `alpha_precision`, `beta_recall`, `authenticity`, `density`, `coverage`: as `support` has them, of standardised summaries.
 
     `mmd` and the last five see at most `MAX_PAIRED` rows of each set.
-
-    Args:
-        codec: fitted on the real training rows.
     """
     n, channels = len(sample.split), len(codec.channels)
     ours, theirs = (codec.encode(s.split) for s in (sample, train))

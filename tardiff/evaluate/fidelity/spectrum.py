@@ -8,11 +8,7 @@ NOTHING = 1e-9  # power below which a channel does not move
 
 
 def power(sample: Sample, value: Array) -> Array:
-    """Mean periodogram of each channel without its constant part, [1 + B, C, T // 2].
-
-    Args:
-        value: the same rows, forward-filled normal scores, [n, C, T].
-    """
+    """Mean periodogram of each channel of forward-filled normal scores [n, C, T], without its constant part, [1 + B, C, T // 2]."""
     centred = value - value.mean(-1, keepdims=True)
     by_row = np.abs(np.fft.rfft(centred, axis=-1)[..., 1:]) ** 2 / value.shape[-1]
     return sample.sums(by_row) / sample.weights.sum(1, dtype=np.float64)[:, None, None]

@@ -40,7 +40,6 @@ def closest_records(rows: Tensor, train: Tensor, held: Tensor, seed: int) -> dic
         rows: synthetic rows, [n, d].
         train: real training rows, [m, d].
         held: real held-out rows, [k, d].
-        seed: of the held-out rows drawn and the bootstrap.
     """
     random = stream("privacy", seed)
     size = min(len(train), len(held))

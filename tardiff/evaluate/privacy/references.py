@@ -96,11 +96,7 @@ class Attacker:
     effort: Effort
 
     def scores(self, kept: Cache) -> Iterator[tuple[str | None, str, Score]]:
-        """Each attack's target, a set by its name or None for the weights; its name; and its score [members + others].
-
-        Args:
-            kept: what references have said, so that work that was interrupted goes on.
-        """
+        """Each attack's target, a set by its name or None for the weights; its name; and its score [members + others]."""
         ours = self._told(self.pipeline, {name: rows.take(slice(self.effort.samples)) for name, rows in self.sets.items()})
         said = [self._said(k, kept) for k in bar(range(self.effort.references), desc="reference models")]
         theirs = {what: np.stack([of[what] for of in said]) for what in ours}
@@ -153,9 +149,6 @@ def reference_model(trial: Trial, pipeline: TarDiffPipeline, real: Dataset, effo
 
     A single reference learns all of them; of several, each learns three quarters of the patients, so that they differ as trainings on
     other patients would.
-
-    Args:
-        real: the data set that the rows are of.
     """
     rows, known = trial.reference, training_of(pipeline)
     if effort.references > 1:
@@ -169,12 +162,7 @@ def reference_model(trial: Trial, pipeline: TarDiffPipeline, real: Dataset, effo
 
 
 def calibrated(own: Statistics, references: Statistics) -> Score:
-    """What the model says of each row less what the references say in the mean, summed over the statistics in units of their spread, [n].
-
-    Args:
-        own: [n, k].
-        references: [R, n, k].
-    """
+    """What the model says of each row [n, k] less what references [R, n, k] say in the mean, in units of its spread, summed over k, [n]."""
     more = own - references.mean(0)
     return (more / (more.std(0) + TINY)).sum(1)
 

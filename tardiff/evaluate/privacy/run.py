@@ -44,11 +44,8 @@ def privacy(
     read validation rows, the others are test rows alone.
 
     Args:
-        codec: fitted on the real training rows.
         settings: most rows attacked, seed, and whether one small reference model is enough.
         pipeline: the generator; it learnt the training rows, and drew the sets or could have drawn them.
-        classifiers: classifiers that read real rows, by name.
-        kept: what reference models said, so that an interrupted evaluation goes on.
 
     Returns:
         `rows` attacked; `reference` rows that the attacker knows; `resamples`; `sets` by name; `generator`, a list of attacks;

@@ -92,7 +92,6 @@ class Trial:
 
         Args:
             box: "black" if it sees synthetic rows only, "white" if it sees the model.
-            score: of `rows`.
         """
         label = np.repeat([1, 0], [len(self.members), len(self.others)])
         weights = np.concatenate(self.weights, axis=1)

@@ -36,12 +36,7 @@ class Discriminated:
 
 
 def discriminate(samples: Mapping[str, Sample], settings: EvaluateSettings, kept: Cache = Cache()) -> Discriminated:
-    """Tell the records of every role from those of `train`.
-
-    Args:
-        settings: seeds, workers, and whether the GRU is among the models.
-        kept: where fits are looked for and kept.
-    """
+    """Tell the records of every role from those of `train`."""
     records = RecordSets.of(samples)
     by_role = fits(records, settings)
     every = [fit for by_name in by_role.values() for fit in chain(*by_name.values())]
