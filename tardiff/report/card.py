@@ -14,7 +14,8 @@ from tardiff.model.model_card import model_card
 from tardiff.report.fidelity import overall
 from tardiff.report.parts import shown
 from tardiff.report.report_input import ReportInput
-from tardiff.report.schema import Privacy, Result
+from tardiff.report.schema.privacy import Privacy
+from tardiff.report.schema.result import Result
 
 
 def add_evaluation(folder: str | Path, evaluation: str | Path) -> Path:

@@ -6,7 +6,8 @@ from markupsafe import Markup
 
 from tardiff.report.parts import Figure, Row, Section, Table, forest, panel, shown
 from tardiff.report.report_input import ReportInput
-from tardiff.report.schema import Estimate, Measure, Summary
+from tardiff.report.schema.curves import Summary
+from tardiff.report.schema.numbers import Estimate, Measure
 from tardiff.report.svg import Panel, Scale, heat_map
 
 MAX_CHANNELS = 24  # of a correlation matrix
@@ -94,8 +95,7 @@ def _trajectories(evaluation: ReportInput) -> Iterator[Figure]:
         yield Figure(
             f"Trajectories: {label}",
             f"Across: hours. Thick lines are medians of the observed values; the grey band and the thin lines hold the middle "
-            f"{shares} % of "
-            f"them. Lines of a good set lie on the real ones. Rows: {rows}.",
+            f"{shares} % of them. Lines of a good set lie on the real ones. Rows: {rows}.",
             panels,
             legend=evaluation.legend,
         )
@@ -140,8 +140,7 @@ def _correlations(evaluation: ReportInput) -> Figure:
     return Figure(
         "Correlations of the channels",
         "Each cell is a pair of channels, over the values observed at the same hour. Blue rises together, red against each other; "
-        "full colour is "
-        f"±1, in differences ±{FULL['difference']:g}; dashed cells had too few values. A good set's difference is blank."
+        f"full colour is ±1, in differences ±{FULL['difference']:g}; dashed cells had too few values. A good set's difference is blank."
         + (f" The first {n} channels are shown." if n < len(curves.channels) else ""),
         panels,
         "maps",
@@ -177,8 +176,7 @@ def _numbers(evaluation: ReportInput) -> Iterator[Figure | Table]:
     yield Figure(
         "Distances to real training rows",
         "Dots with 95 % intervals over rows; the dashed line is the floor, where a perfect set would lie. Means over channels of the "
-        "magnitude, "
-        "where a distance is taken by channel.",
+        "magnitude, where a distance is taken by channel.",
         panels,
         "forests",
         [("real", "real held-out (floor)"), *evaluation.legend[1:]],

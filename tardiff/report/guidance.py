@@ -2,7 +2,7 @@
 
 from tardiff.report.parts import Figure, Section, Table, panel
 from tardiff.report.report_input import ReportInput
-from tardiff.report.schema import Movement
+from tardiff.report.schema.provenance import Movement
 from tardiff.report.svg import Panel, Scale
 
 LINES = {

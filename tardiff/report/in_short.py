@@ -1,9 +1,7 @@
 """The first screen: may I use this, for what, at what price, in five sentences for a clinician. Each follows from the numbers by rule."""
 
-from collections.abc import Iterator
 from operator import itemgetter
 
-from tardiff.evaluate.lookup import leak_margin
 from tardiff.report.fidelity import overall
 from tardiff.report.parts import shown
 from tardiff.report.report_input import ReportInput
@@ -75,17 +73,10 @@ def _looks(evaluation: ReportInput, name: str) -> str:
 def _privacy(evaluation: ReportInput, name: str) -> str:
     numbers = evaluation.result.privacy.sets[name]
     copies = f"{numbers.copies.count:,} of them are copies of a real patient"
-    found = sorted(_attacks(evaluation, name), key=itemgetter(0))
+    found = [(attack.margin, shown(attack.auc)) for attack in numbers.attacks if attack.margin is not None]
     if not found:
         return f"The price in privacy: {copies}; attacks could not be judged, so treat them as patients' records."
-    above, auc = found[-1]
+    above, auc = max(found, key=itemgetter(0))
     if above > 0 or numbers.copies.count:
         return f"The price in privacy: {copies}, and attackers can tell who was learnt from (AUC {auc}): treat them as patients' records."
     return f"The price in privacy: {copies}, and no attack that was tried tells who was learnt from (AUC {auc}), which proves no safety."
-
-
-def _attacks(evaluation: ReportInput, name: str) -> Iterator[tuple[float, str]]:
-    """How far each attack on a set is above guessing and its control, and its AUC."""
-    for attack in evaluation.result.privacy.sets[name].attacks:
-        if attack.auc.low is not None:
-            yield leak_margin(attack.auc.low, attack.control.value if attack.control else None), shown(attack.auc)

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tardiff.report.schema import Estimate
+from tardiff.report.schema.numbers import Estimate
 from tardiff.report.svg import Scale, axis, joined, tag, track
 
 SHOWN = 12  # panels of a figure; further ones open on demand

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from tardiff.report.parts import Figure, Row, Section, Table, forest, panel, shown
 from tardiff.report.report_input import ReportInput
-from tardiff.report.schema import Attack, Counted, PrivacyOfSet
+from tardiff.report.schema.numbers import Counted
+from tardiff.report.schema.privacy import Attack, PrivacyOfSet
 from tardiff.report.svg import Panel, Scale
 
 LOWEST = 1e-3  # false positive rate at which a ROC begins
@@ -75,8 +76,7 @@ def _rocs(found: list[tuple[str, str, Attack]]) -> Iterator[Figure]:
         yield Figure(
             "Membership inference",
             "Share of the members that an attack finds (up) against the share of strangers that it accuses (across), both on a "
-            "logarithmic axis, "
-            "for an attack that is right on a few patients harms those few. The dashed curve is guessing.",
+            "logarithmic axis, for an attack that is right on a few patients harms those few. The dashed curve is guessing.",
             panels,
             "panels wide",
             [*legend, ("chance", "guessing")],
@@ -110,8 +110,7 @@ def _attack_table(found: list[tuple[str, str, Attack]]) -> Iterator[Table]:
         yield Table(
             "Attacks",
             "AUC 0.5 is guessing, 1 finds every member. TPR: share of the members found when so few strangers are accused wrongly; "
-            "guessing "
-            "finds as many members as it accuses strangers.",
+            "guessing finds as many members as it accuses strangers.",
             head if any(row[-1] for row in rows) else head[:-1],
             rows if any(row[-1] for row in rows) else [row[:-1] for row in rows],
         )
@@ -150,14 +149,8 @@ def _attributes(evaluation: ReportInput, sets: Mapping[str, PrivacyOfSet]) -> It
 
 
 def _anonymity(sets: Mapping[str, PrivacyOfSet]) -> Iterator[Table]:
-    rows = [
-        row
-        for name, anonymity in ((name, numbers.k_anonymity) for name, numbers in sets.items())
-        for row in (
-            [name, "k", str(anonymity.k)],
-            [name, "n", str(anonymity.n)],
-            [name, "unique matches", shown(anonymity.unique_matches)],
-            [name, "stranger matches", shown(anonymity.stranger_matches)],
-        )
-    ]
+    rows = []
+    for name, of in ((name, numbers.k_anonymity) for name, numbers in sets.items()):
+        rows += [[name, "k", str(of.k)], [name, "n", str(of.n)], [name, "unique matches", shown(of.unique_matches)]]
+        rows.append([name, "stranger matches", shown(of.stranger_matches)])
     yield Table("k-anonymity", "How many rows share the same descriptors.", ["set", "measure", "value"], rows)

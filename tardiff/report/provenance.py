@@ -9,7 +9,7 @@ from tardiff.base.markdown import flat
 from tardiff.evaluate.realism import default_rules
 from tardiff.report.parts import Section, Table
 from tardiff.report.report_input import ReportInput
-from tardiff.report.schema import Described, Origin
+from tardiff.report.schema.provenance import Described, Origin
 from tardiff.settings import EvaluateSettings, GuidanceSettings, SamplerSettings, SelectionSettings, TrainSettings
 
 SIMULATED = "simulated"  # source of `tardiff prepare simulate`
@@ -56,21 +56,9 @@ def commands(evaluation: ReportInput) -> list[str]:
     sets = [part for name in result.synthetic for part in ("--synthetic", f"{name}={folder(name)}")]
     other = ["--test", "TEST"] if result.test.content_hash != result.real.content_hash else []
     chosen = {key: value for key, value in _chosen(result.settings).items() if not (result.settings.quick and key in SET_BY_QUICK)}
-    return [
-        *lines,
-        _line(
-            "evaluate",
-            "--real",
-            "DATA",
-            *sets,
-            *other,
-            *_rules(evaluation),
-            *_options(chosen, asdict(EvaluateSettings())),
-            "--out",
-            "EVALUATION",
-        ),
-        _line("report", "EVALUATION", "--out", "report.html"),
-    ]
+    options = [*sets, *other, *_rules(evaluation), *_options(chosen, asdict(EvaluateSettings()))]
+    lines.append(_line("evaluate", "--real", "DATA", *options, "--out", "EVALUATION"))
+    return [*lines, _line("report", "EVALUATION", "--out", "report.html")]
 
 
 def _rules(evaluation: ReportInput) -> list[str]:

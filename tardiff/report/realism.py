@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from tardiff.report.fidelity import fidelity_name, overall
 from tardiff.report.parts import Figure, Row, Section, Table, forest, shown
 from tardiff.report.report_input import ReportInput
-from tardiff.report.schema import Measure, Profile
+from tardiff.report.schema.numbers import Measure
+from tardiff.report.schema.realism import Profile
 
 TOLD_APART = "told_apart_"
 MEASURES = {

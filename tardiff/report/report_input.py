@@ -5,7 +5,8 @@ from pathlib import Path
 
 from tardiff.base.files import read_struct
 from tardiff.errors import TardiffError
-from tardiff.report.schema import Curves, Result
+from tardiff.report.schema.curves import Curves
+from tardiff.report.schema.result import Result
 
 COLOURS = 6  # of sets, in style.css; a seventh set begins again
 

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from tardiff.report.parts import Figure, Row, Section, Table, forest, panel, shown
 from tardiff.report.report_input import ReportInput
-from tardiff.report.schema import Cell, Difference, Judged, Trained
+from tardiff.report.schema.utility import Cell, Difference, Judged, Trained
 from tardiff.report.svg import Panel, Scale
 
 METRICS = {"auprc": "AUPRC", "auroc": "AUROC"}
@@ -52,8 +52,7 @@ def utility(evaluation: ReportInput) -> Section:
         Figure(
             "What each training set teaches",
             "Dots: mean over fits; bars: 95 % interval over test patients and fits. Filled dots learnt from one set alone, hollow "
-            "ones from "
-            "real rows with synthetic ones added; the dashed line is real rows alone. Further right is better."
+            "ones from real rows with synthetic ones added; the dashed line is real rows alone. Further right is better."
             + (" * fewer synthetic rows than asked for: all there are." if any(cell.short_of_rows for cell in cells) else ""),
             list(_forests(evaluation, cells)),
             "forests",
@@ -113,8 +112,7 @@ def _differences(evaluation: ReportInput, differences: list[Difference]) -> Iter
         yield Figure(
             "Differences",
             "Paired over the same test patients and fits. An interval that lies right of the dashed line is a gain, left of it a "
-            "loss; one that "
-            "crosses it shows no difference.",
+            "loss; one that crosses it shows no difference.",
             panels,
             "forests",
             evaluation.legend[1:],
@@ -143,8 +141,7 @@ def _amounts(evaluation: ReportInput, cells: list[Cell]) -> Iterator[Figure]:
     yield Figure(
         "How many synthetic rows to add",
         "Across: synthetic rows added, as a share of the real training rows (0 is real rows alone); bands: 95 % intervals. A line "
-        "that rises "
-        "says that more synthetic rows teach more.",
+        "that rises says that more synthetic rows teach more.",
         panels,
         legend=evaluation.legend[1:],
     )

@@ -4,21 +4,23 @@ A difference is called one only where its 95 % interval leaves zero out; a leak 
 is called further away than real data only where a paired test says so, by the mean over channels or by the worst channel.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from operator import itemgetter
 
 import msgspec
 
 from tardiff.base.estimates import interval
-from tardiff.evaluate.lookup import leak_margin
 from tardiff.evaluate.price import costs
 from tardiff.report.fidelity import fidelity_name, overall
 from tardiff.report.parts import shown
 from tardiff.report.privacy import attack_name, attacks
 from tardiff.report.report_input import ReportInput
-from tardiff.report.schema import Attack, Estimate
-from tardiff.report.utility import cell_name, models, shown_ratio
+from tardiff.report.schema.numbers import Estimate
+from tardiff.report.schema.privacy import Attack
+from tardiff.report.utility import cell_name, shown_ratio
 
 METRIC = "auprc"
 DISTANCES = ("ks", "wasserstein", "autocorrelation", "correlation", "mmd", "frechet")
@@ -45,9 +47,9 @@ def verdict(evaluation: ReportInput) -> list[Answer]:
     """The questions that this evaluation can answer."""
     asked = (
         ("Can a model be trained on real rows at all?", _ceiling),
-        ("Can synthetic rows replace real ones?", _replacing),
-        ("Do they help when they are added?", _adding),
-        ("Does guidance help?" if _guided(evaluation) else "Which set is better?", _against_first),
+        ("Can synthetic rows replace real ones?", partial(_differences, protocols=("TSTR",))),
+        ("Do they help when they are added?", partial(_differences, protocols=("TSRTR",))),
+        ("Does guidance help?" if _guided(evaluation) else "Which set is better?", partial(_differences, first=evaluation.sets[0])),
         ("What does it cost?", _costs),
         ("Do they look real?", _looks),
         ("Do they give training patients away?", _leaks),
@@ -78,40 +80,20 @@ def _ceiling(evaluation: ReportInput) -> Iterator[Sentence]:
             )
 
 
-def _replacing(evaluation: ReportInput) -> Iterator[Sentence]:
-    words = {1: "better than real rows", 0: "no difference to real rows found", -1: "worse than real rows"}
-    yield from _differences(evaluation, "TSTR", None, words)
-
-
-def _adding(evaluation: ReportInput) -> Iterator[Sentence]:
-    words = {1: "better than real rows alone", 0: "no difference to real rows alone found", -1: "worse than real rows alone"}
-    yield from _differences(evaluation, "TSRTR", None, words)
-
-
-def _against_first(evaluation: ReportInput) -> Iterator[Sentence]:
-    first = evaluation.sets[0]
-    for protocol in ("TSTR", "TSRTR"):
-        yield from _differences(
-            evaluation, protocol, first, {1: f"better than {first}", 0: f"no difference to {first} found", -1: f"worse than {first}"}
-        )
-
-
-def _differences(evaluation: ReportInput, protocol: str, against: str | None, words: Mapping[int, str]) -> Iterator[Sentence]:
-    """A sentence a set: its difference in every model."""
+def _differences(evaluation: ReportInput, protocols: Sequence[str] = ("TSTR", "TSRTR"), first: str | None = None) -> Iterator[Sentence]:
+    """A sentence a set: its difference to the first set, or to real rows, in every model."""
     every = evaluation.result.utility.differences
-    ratio = shown_ratio(every) if protocol == "TSRTR" else None
-    mine = [d for d in every if (d.protocol, d.ratio, d.against.synthetic) == (protocol, ratio, against)]
-    for name in evaluation.sets:
-        found = {d.model: d for d in mine if d.synthetic == name}
-        if not found:
-            continue
-        sides = {model: side(d.metrics[METRIC]) for model, d in found.items()}
+    for protocol, name in product(protocols, evaluation.sets):
+        ratio = shown_ratio(every) if protocol == "TSRTR" else None
+        found = [d for d in every if (d.protocol, d.ratio, d.against.synthetic, d.synthetic) == (protocol, ratio, first, name)]
+        other = first or ("real rows" if protocol == "TSTR" else "real rows alone")
+        words = {1: f"better than {other}", 0: f"no difference to {other} found", -1: f"worse than {other}"}
+        sides = [side(d.metrics[METRIC]) for d in found]
         said = "; ".join(
-            f"{words[sides[model]]} with {model} (AUPRC {shown(found[model].metrics[METRIC], signed=True)})"
-            for model in models(found.values())
+            f"{words[of]} with {d.model} (AUPRC {shown(d.metrics[METRIC], signed=True)})" for d, of in zip(found, sides, strict=True)
         )
-        mark = "bad" if -1 in sides.values() else "good" if 1 in sides.values() else "even"
-        yield Sentence(mark, f"{cell_name(next(iter(found.values())))}: {said}.")
+        if found:
+            yield Sentence("bad" if -1 in sides else "good" if 1 in sides else "even", f"{cell_name(found[0])}: {said}.")
 
 
 def _costs(evaluation: ReportInput) -> Iterator[Sentence]:
@@ -190,8 +172,8 @@ def _attacked(evaluation: ReportInput) -> Iterator[Sentence]:
     """The strongest attack on each target, by how far its interval lies above guessing and its control."""
     by_target: dict[str, list[tuple[float, Attack]]] = {}
     for target, _, attack in attacks(evaluation):
-        if attack.auc.value is not None and attack.auc.low is not None:
-            by_target.setdefault(target, []).append((leak_margin(attack.auc.low, attack.control.value if attack.control else None), attack))
+        if attack.margin is not None:
+            by_target.setdefault(target, []).append((attack.margin, attack))
     for target, found in by_target.items():
         above, strongest = max(found, key=itemgetter(0))
         control = f" (strangers against strangers {shown(strongest.control)})" if strongest.control else ""

@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 
 from tardiff.report.report_input import ReportInput
-from tardiff.report.schema import Curves, Result
+from tardiff.report.schema.curves import Curves
+from tardiff.report.schema.result import Result
 
 
 def estimate(value, width=0.02, n=240, seeds=3):

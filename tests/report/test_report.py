@@ -17,7 +17,7 @@ from tardiff.report.page import render
 from tardiff.report.parts import shown
 from tardiff.report.provenance import commands
 from tardiff.report.report_input import ReportInput
-from tardiff.report.schema import Estimate
+from tardiff.report.schema.numbers import Estimate
 from tardiff.report.svg import Panel, Scale, heat_map
 from tardiff.report.verdict import verdict
 
