@@ -11,8 +11,8 @@ from torch import Tensor
 from tardiff.base.extras import needs
 from tardiff.base.noise import stream
 from tardiff.data.codec import Codec
+from tardiff.data.summaries import summary_features
 from tardiff.errors import TardiffError
-from tardiff.evaluate.features import summary_features
 from tardiff.evaluate.judges import Rows
 
 Baseline = Callable[[Rows, Codec, float, int], Rows]

@@ -174,22 +174,17 @@ class Comparison:
 
     def pool(self, method: str, seed: int, label: NDArray[np.int64]) -> Rows:
         """Synthetic rows of the given labels; the same noise for every method."""
-        if (method, seed) in self.drawn:
-            return self.drawn[method, seed]
-        guided = method == "guided"
-        pipeline = self.generator(seed) if method != "refined" else self.refined
-        assert pipeline is not None  # the comparison leaves `refined` out where there is none
-        made = synthesise(
-            pipeline,
-            len(label),
-            classifier=fit_guide(self.data, pipeline.codec, guide_seeds(seed, 1)[0]) if guided else (),
-            guidance=GuidanceSettings() if guided else GuidanceSettings(guidance="none"),
-            label=label,
-            seed=seed,
-            progress=False,
-        )
-        self.drawn = {(method, seed): Rows.of(made.dataset.train, self.codec)}
+        if (method, seed) not in self.drawn:
+            made = synthesise(n=len(label), label=label, seed=seed, progress=False, **self.steered(method, seed))
+            self.drawn = {(method, seed): Rows.of(made.dataset.train, self.codec)}
         return self.drawn[method, seed]
+
+    def steered(self, method: str, seed: int) -> dict[str, Any]:
+        """What draws a method's rows, and what steers it, as `synthesise` takes them."""
+        if method == "guided":
+            pipeline = self.generator(seed)
+            return {"pipeline": pipeline, "classifier": fit_guide(self.data, pipeline.codec, guide_seeds(seed, 1)[0])}
+        return {"pipeline": self.refined if method == "refined" else self.generator(seed), "guidance": GuidanceSettings(guidance="none")}
 
     def generator(self, seed: int) -> TarDiffPipeline:
         """The generator that was given, or one trained on the training rows from this seed."""
@@ -219,12 +214,7 @@ class Comparison:
         return run_fits(fits, sets, self.settings.workers, Cache(self.work / "fits"), progress=False)
 
     def _figures(self, rows: NDArray[np.bool_], scores: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
-        """Size of a group and, by metric, the value in every resample (the first one is the rows as they are).
-
-        Args:
-            rows: the group, [n].
-            scores: by the ending of the metrics' names; "" as the model gives them, others after recalibration.
-        """
+        """Size of a group and, by metric with the ending of its scores ("" as the model gives them), the value in every resample."""
         label, resamples = self.judged.label[rows], self.resamples.within(rows)
         draws: dict[str, Draws] = {}
         for ending, score in scores.items():

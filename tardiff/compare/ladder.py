@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ from tardiff.guidance.influence import cosine
 from tardiff.model.adaptation import NotBetterError, adapt
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.settings import AdaptSettings, GuidanceSettings, SiteSettings
-from tardiff.synthesis.run import aimed, synthesise
+from tardiff.synthesis.run import aimed
 from tardiff.synthesis.selection import best_of_each_class, influence_scores
 
 FOLDS = 5
@@ -152,25 +153,13 @@ class Ladder(Comparison):
             raise InputError(f"seed {seed}: no part of the {len(label)} local rows leaves both classes on both sides; give more (--local)")
         return [Round((Part.of("train", outside),), np.flatnonzero(inside)) for inside, outside in parted]
 
-    def pool(self, method: str, seed: int, label: NDArray[np.int64]) -> Rows:
-        """Synthetic rows of the given labels; the same noise for every way."""
-        if (method, seed) not in self.drawn:
-            pipeline = self.adapted(seed) if method.startswith("adapted") else self.run
-            guidance = GuidanceSettings(guidance="none" if method == "unguided" else "classifier-free")
-            if guided := method.endswith("guided") and method != "unguided":
-                guidance = self.sites.guidance
-            made = synthesise(
-                pipeline,
-                len(label),
-                classifier=self.classifier if guided else (),
-                guidance=guidance,
-                guidance_data=self.local_data(seed) if guided and guidance.reads_guidance_rows else None,
-                label=label,
-                seed=seed,
-                progress=False,
-            )
-            self.drawn = {(method, seed): Rows.of(made.dataset.train, self.codec)}
-        return self.drawn[method, seed]
+    def steered(self, method: str, seed: int) -> dict[str, Any]:
+        """What draws a way's rows, and what steers it, as `synthesise` takes them."""
+        pipeline, guidance = self.adapted(seed) if method.startswith("adapted") else self.run, self.sites.guidance
+        if method == "unguided" or not method.endswith("guided"):
+            return {"pipeline": pipeline, "guidance": GuidanceSettings(guidance="none" if method == "unguided" else "classifier-free")}
+        served = self.local_data(seed) if guidance.reads_guidance_rows else None
+        return {"pipeline": pipeline, "classifier": self.classifier, "guidance": guidance, "guidance_data": served}
 
     def local_data(self, seed: int) -> Dataset:
         """The local rows that a seed may read, as a data set."""

@@ -28,11 +28,7 @@ COST = 30.0
 
 @dataclass(frozen=True)
 class Tuning:
-    """What is done to a received classifier.
-
-    Attributes:
-        how: nothing; a line on its log-odds (Platt); or training goes on.
-    """
+    """What is done to a received classifier: nothing; a line on its log-odds (Platt); or training goes on."""
 
     how: Literal["as-is", "recalibrated", "fine-tuned"]
     learning_rate: float = 0.0
