@@ -409,11 +409,7 @@ class CompareSettings:
         self.ways(METHODS if named <= set(METHODS) or not named <= set(LADDER) else LADDER)
 
     def ways(self, known: tuple[str, ...]) -> tuple[str, ...]:
-        """The methods, in order.
-
-        Args:
-            known: those that there are; the first is what the others are compared to.
-        """
+        """The methods, in order, of those that there are; the first is what the others are compared to."""
         if self.methods is None:
             return known
         ways = tuple(self.methods.split(","))

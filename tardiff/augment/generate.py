@@ -30,12 +30,7 @@ SUBGROUP_GUIDANCE = GuidanceSettings(objective="cosine=1", strength=0.3)
 
 @dataclass(frozen=True)
 class Generated:
-    """Synthetic rows and what made them.
-
-    Attributes:
-        surrogates: how well stand-ins follow the models that they stand for.
-        movement: how far guidance moved the samples; None if they are unguided.
-    """
+    """Synthetic rows and what made them; `movement` is None if they are unguided."""
 
     rows: Split
     pipeline: TarDiffPipeline

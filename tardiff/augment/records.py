@@ -70,8 +70,6 @@ def dataset_of(
     Args:
         X: [n, C, T].
         code: [n], 0 .. classes - 1.
-        units: of the channels, if they are known.
-        step_hours: width of a step, if it is known.
     """
     titles = [f"channel {c}" for c in range(X.shape[1])] if channels is None else list(channels)
     if len(titles) != X.shape[1] or len(set(titles)) < len(titles):
@@ -87,22 +85,7 @@ def dataset_of(
         steps=X.shape[2],
         task=Task("target", "given with the rows", tuple(names)),
     )
-    return Dataset(manifest, {"train": rows_of(X, code)}).completed()
-
-
-def rows_of(X: NDArray[np.floating], code: NDArray[np.int64]) -> Split:
-    """Rows of an array [n, C, T] as a split, each of a patient of its own."""
-    number = np.arange(len(X), dtype=np.int64)
-    return Split(
-        values=X.astype(np.float32),
-        mask=np.isfinite(X).astype(np.uint8),
-        static=np.zeros((len(X), 0), np.float32),
-        label=code,
-        stay_id=number,
-        subject_id=number,
-        length=np.full(len(X), X.shape[2], np.int32),
-        origin_minute=np.full(len(X), 60 * X.shape[2]),
-    )
+    return Dataset(manifest, {"train": Split.of_values(X, code, 60 * X.shape[2])}).completed()
 
 
 def _channel(name: str, values: NDArray[np.floating], unit: str) -> Channel:

@@ -3,6 +3,7 @@
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,8 @@ from tardiff.augment.targets import KEPT, Target, TargetKind, read_target
 from tardiff.base.extras import needs
 from tardiff.data.dataset import Dataset, Split
 from tardiff.errors import InputError
-from tardiff.model.budget import check_minutes
 from tardiff.model.pipeline import TarDiffPipeline
-from tardiff.settings import MAX_SEED, GuidanceSettings, SamplerSettings, TrainSettings
+from tardiff.settings import ANY, MAX_SEED, GuidanceSettings, SamplerSettings, TrainSettings, check_range
 
 
 class TarDiffSampler(OneToOneFeatureMixin, BaseEstimator):
@@ -164,7 +164,7 @@ class TarDiffSampler(OneToOneFeatureMixin, BaseEstimator):
 
     def _read(self, X: Any, y: Any, metadata: Mapping[str, Any]) -> tuple[Dataset, Target]:
         """Data set and target; sets `sampling_strategy_` and what is known of the channels."""
-        check_minutes(self)
+        check_range(self, 1e-3, ANY, "budget_minutes")
         for name in metadata:
             raise InputError(f"{name}: synthetic rows have none; leave it out")
         named = True
@@ -257,7 +257,7 @@ class TarDiffSampler(OneToOneFeatureMixin, BaseEstimator):
                 print(self.gate_, file=sys.stderr)
                 return data.train.take(slice(0, 0))
         made = self.gate_.made[0] if self.gate_ else make(np.ones(len(fold.train), bool), label, ())
-        fits = [fit.as_dict() for fit in made.surrogates]
+        fits = [asdict(fit) for fit in made.surrogates]
         self.surrogate_fit_ = (fits[0] if len(fits) == 1 else fits) or None
         self.pipeline_, self.guides_, self.movement_ = made.pipeline, made.guides, made.movement
         return made.rows

@@ -1,7 +1,7 @@
 """A smooth stand-in for a model without gradients: a small network that learns its probabilities (Hinton et al., arXiv 1503.02531)."""
 
 import copy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -30,10 +30,6 @@ class SurrogateFit:
     r2: float
     spearman: float
     rows: int
-
-    def as_dict(self) -> dict[str, float | int | str]:
-        """The numbers by name."""
-        return asdict(self)
 
 
 def distil(

@@ -15,11 +15,7 @@ CHOSEN = "TARDIFF_DEVICE"
 
 
 def use_device(name: str) -> "torch.device":
-    """Compute on a device from here on, in this process and in those that it starts.
-
-    Args:
-        name: `cpu`, `cuda`, `mps`, or `auto`: the GPU of CUDA if there is one, else the CPU.
-    """
+    """Compute on a device from here on, in processes that this one starts, too; `auto` is the GPU of CUDA if there is one, else the CPU."""
     import torch
 
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}

@@ -9,12 +9,7 @@ ONE_DRAW = "One draw: another seed gives other numbers. "
 
 
 def interval(estimate: Mapping[str, Any], signed: bool = False, digits: int = 3) -> str:
-    """`0.321 [0.290, 0.355]`; `0.321 [too few]` where too few fits or resamples tell an interval, `-` where there is no number.
-
-    Args:
-        estimate: `value`, `low`, `high`; each may be None.
-        signed: show the sign of positive numbers, too.
-    """
+    """`0.321 [0.290, 0.355]`; `0.321 [too few]` where too few fits or resamples tell an interval, `-` where there is no number."""
     return "-" if estimate["value"] is None else shown(estimate["value"], estimate["low"], estimate["high"], signed=signed, digits=digits)
 
 

@@ -141,10 +141,6 @@ class ClassifierFolder:
         classifier, gradients = copy.deepcopy(self.classifier).to(device), [g.to(device) for g in self.gradients]
         return replace(self, classifier=classifier, trajectory=trajectory, gradients=gradients)
 
-    def reading(self, codec: Codec) -> "ClassifierFolder":
-        """The same networks, for records of patients with other marginals: a value is read by its place among theirs."""
-        return replace(self, codec=codec)
-
     def checkpoints(self) -> list[Classifier]:
         """The classifier along its trajectory."""
         return at_checkpoints(self.classifier, self.trajectory)

@@ -30,9 +30,6 @@ class Classifier(nn.Module):
     """A network over what `Codec.encode` shows: [batch, 2 C, time] to class logits.
 
     Any module with `embedding` and a linear `head` can take its place.
-
-    Args:
-        encoder: maps [batch, 2 C, time] to [batch, width].
     """
 
     def __init__(self, encoder: nn.Module, width: int, classes: int, dropout: float) -> None:
@@ -163,11 +160,7 @@ class CommitteeEncoder(nn.Module):
 
 
 class Committee(Classifier):
-    """A classifier with a `CommitteeEncoder`, each of whose members learns by a loss of its own.
-
-    Args:
-        classes, dropout: as in `Classifier`.
-    """
+    """A classifier with a `CommitteeEncoder`, each of whose members learns by a loss of its own."""
 
     def __init__(self, encoder: CommitteeEncoder, widths: list[int], classes: int, dropout: float) -> None:
         super().__init__(encoder, sum(widths), classes, dropout)

@@ -165,6 +165,14 @@ class Split:
     origin_minute: NDArray[np.int64]
     synthetic: NDArray[np.uint8] | None = None
 
+    @classmethod
+    def of_values(cls, values: NDArray[Any], label: NDArray[Any], minutes: int, number: NDArray[Any] | None = None) -> "Split":
+        """Full rows [N, C, T] of a window of so many minutes, without descriptors; each row, by its number, is a patient of its own."""
+        number = (np.arange(len(label)) if number is None else number).astype(np.int64)
+        length, origin = np.full(len(label), values.shape[2], np.int32), np.full(len(label), minutes, np.int64)
+        known, static = np.isfinite(values).astype(np.uint8), np.zeros((len(label), 0), np.float32)
+        return cls(values.astype(np.float32), known, static, label.astype(np.int64), number, number, length, origin)
+
     def __len__(self) -> int:
         return len(self.label)
 

@@ -17,11 +17,7 @@ def ranked_labels(score: NDArray[np.floating], label: NDArray[np.int64]) -> NDAr
 
 
 def draw_labels(label_ratio: str, class_counts: Sequence[int], n: int, seed: int) -> NDArray[np.int64]:
-    """Labels [n] in the wanted shares (rounded to whole rows), in an order drawn from the seed.
-
-    Args:
-        label_ratio: "train" (as in training), "balanced", or the share of the last class, the others as in training.
-    """
+    """Labels [n] in an order drawn from the seed: "train" (shares as in training), "balanced", or a number, the share of the last class."""
     if n < 1:
         raise TardiffError(f"--n {n}: at least one row is needed")
     counts = np.array(class_counts, dtype=float)

@@ -1,6 +1,8 @@
 """Seven numbers a channel that sum up a record: what the trees, the logistic regressions and one guide read."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 NAMES = ("mean", "sd", "min", "max", "last", "slope", "observed")
@@ -33,3 +35,14 @@ def summary(value: Tensor, observed: Tensor) -> Tensor:
         observed,
     )
     return torch.cat(blocks, dim=1)
+
+
+def summary_features(seen: Tensor) -> NDArray[np.float64]:
+    """Summaries of records as `Codec.encode` gives them, [N, 2 C, T], to [N, 7 C]."""
+    value, mask = seen.double().chunk(2, dim=1)
+    return summary(value, mask.mean(-1)).numpy()
+
+
+def observed_shares(features: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The last block of `summary_features`, [N, C]: all that is left of a record when only its mask is known."""
+    return features[:, -(features.shape[1] // SUMMARIES) :]

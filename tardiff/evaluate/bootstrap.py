@@ -43,11 +43,7 @@ def unpacked(text: str) -> Draws:
 
 @dataclass(frozen=True)
 class Resamples:
-    """Resamples of test patients, shared by everything that is compared.
-
-    Attributes:
-        rows: [1 + B, n], times each test row counts.
-    """
+    """Resamples of test patients, [1 + B, n] times each row counts, shared by everything that is compared."""
 
     rows: NDArray[np.float32]
 

@@ -20,8 +20,8 @@ from tardiff.base.noise import stream
 from tardiff.classifier import networks as classifier
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Split
+from tardiff.data.summaries import observed_shares, summary_features
 from tardiff.errors import TardiffError
-from tardiff.evaluate.features import observed_shares, summary_features
 from tardiff.settings import ClassifierSettings
 
 Probability = NDArray[np.float64]

@@ -6,6 +6,7 @@ Files hold physical units; channels, units, steps and task are the real data set
 import sys
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,12 @@ Array = NDArray[Any]
 
 
 def read_synthetic(path: str | Path, like: Dataset) -> Dataset:
-    """Open synthetic data: a dataset folder, or a file of another generator.
+    """Open synthetic data: a dataset folder, or a file of another generator, which is taken to have what the real data set has.
 
     - `.csv`, `.csv.gz`, `.parquet`: the long table that `Dataset.export` writes (what it wrote comes back the same).
     - `.npz`: `x` [N, C, T] or [N, T, C] in physical units, NaN = not observed; `label` [N]; `static` [N, S] if there is any.
     - `.npy`: `x` alone, with the labels beside it in `NAME.label.npy`.
     - `.pkl`, `.pickle`: x and label in a dict, tuple or list, as TarDiff's release writes them; see `pickles`.
-
-    Args:
-        like: the real data set, whose channels, statics, steps and task the file is taken to have.
     """
     path = Path(path)
     if path.is_dir():
@@ -112,7 +110,7 @@ def _split_of(frame: pd.DataFrame, manifest: Manifest, path: Path) -> Split:
             of = variable == name
             target[row[of], c, step[of]] = value[of]
     ids = stays.to_numpy() if pd.api.types.is_integer_dtype(stays.dtype) else None
-    return _split(values, label[first], manifest, static, ids)
+    return replace(Split.of_values(values, label[first], manifest.window_minutes, ids), static=static.astype(np.float32))
 
 
 def _read_arrays(path: Path) -> dict[str, Array]:
@@ -179,7 +177,7 @@ def _from_arrays(arrays: Mapping[str, Any], manifest: Manifest, path: Path) -> S
     if np.isinf(x).any():
         row, channel, step = np.argwhere(np.isinf(x))[0]
         raise TardiffError(f"{path}: x, row {row}, {manifest.channel_names[channel]}, step {step} is infinite; NaN means not observed")
-    return _split(x, label, manifest, static)
+    return replace(Split.of_values(x, label, manifest.window_minutes), static=static.astype(np.float32))
 
 
 def _lies_transposed(x: Array, manifest: Manifest, path: Path) -> bool:
@@ -210,21 +208,6 @@ def _codes(label: Array, manifest: Manifest) -> Array:
     if label.dtype.kind not in "UO" or not np.isin(label, classes).all():
         return label
     return np.array([classes.index(str(name)) for name in label.reshape(-1)])
-
-
-def _split(values: Array, label: Array, manifest: Manifest, static: Array, ids: Array | None = None) -> Split:
-    rows = len(label)
-    number = np.arange(rows, dtype=np.int64) if ids is None else ids.astype(np.int64)
-    return Split(
-        values=values.astype(np.float32),
-        mask=np.isfinite(values).astype(np.uint8),
-        static=static.astype(np.float32),
-        label=label.astype(np.int64),
-        stay_id=number,
-        subject_id=number,
-        length=np.full(rows, manifest.steps, np.int32),
-        origin_minute=np.full(rows, manifest.window_minutes, np.int64),
-    )
 
 
 def _known(label: Any, manifest: Manifest) -> Any:

@@ -39,12 +39,7 @@ Parts = tuple[Part, ...]
 
 @dataclass(frozen=True)
 class RowSets:
-    """Rows by role.
-
-    Attributes:
-        rows: `train`, `validation`, `synthetic/NAME` and so on.
-        subject: whose rows they are, by the same names, where somebody asks.
-    """
+    """Rows by role (`train`, `validation`, `synthetic/NAME` and so on), and whose they are, where somebody asks."""
 
     rows: Mapping[str, Rows]
     subject: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)

@@ -20,15 +20,7 @@ def table(result: Result) -> str:
     Numbers are `value [95 % interval]`; the result itself holds more.
     """
     parts = [_head(result), *(_utility(result, model) for model in result["settings"]["models"])]
-    parts += [
-        _differences(result),
-        _costs(result),
-        _subgroups(result),
-        _forecast(result),
-        _fidelity(result),
-        _realism(result),
-        _privacy(result),
-    ]
+    parts += [part(result) for part in (_differences, _costs, _subgroups, _forecast, _fidelity, _realism, _privacy)]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 

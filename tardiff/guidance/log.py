@@ -49,12 +49,7 @@ class Sums:
 
 @dataclass
 class GuidanceLog:
-    """What a guide did, step by step; a callback of the sampler.
-
-    Attributes:
-        steps: by step index, sums over all entries.
-        before: the change at the step before, of the batch that is under way.
-    """
+    """What a guide did, by step index, and its change at the step before; a callback of the sampler."""
 
     steps: dict[int, Sums] = field(default_factory=dict)
     before: Tensor | None = None

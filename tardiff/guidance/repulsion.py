@@ -10,13 +10,9 @@ from tardiff.errors import TardiffError
 
 @dataclass(frozen=True)
 class Repulsion:
-    """Mean squared distance from the nearest reference row of the sample's class.
+    """Mean squared distance from the nearest reference row [M, 2 C, t] of the sample's class.
 
     IGD (ICLR 2025) keeps away from the samples drawn before instead, so that there each depends on all the others.
-
-    Attributes:
-        reference: the rows, as the classifier sees them, [M, 2 C, t].
-        label: of each, [M].
     """
 
     reference: Tensor

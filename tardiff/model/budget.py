@@ -3,7 +3,7 @@
 The minutes pick a row of a table; no clock is read, so the same seed gives the same samples on every machine.
 """
 
-from tardiff.settings import TrainSettings, check_range
+from tardiff.settings import TrainSettings
 
 SIZES: tuple[tuple[float, tuple[int, ...], int], ...] = (
     # seconds an optimizer step takes on one core, for records of 24 steps in batches of 64; widths; blocks
@@ -33,12 +33,3 @@ def training_settings(rows: int, steps: int, minutes: float, seed: int) -> Train
         validate_every=10**6,
         seed=seed,
     )
-
-
-def check_minutes(settings: object) -> None:
-    """Refuse a budget of no time.
-
-    Raises:
-        TardiffError: `budget_minutes` is not positive.
-    """
-    check_range(settings, 1e-3, float("inf"), "budget_minutes")

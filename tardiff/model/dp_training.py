@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from tardiff.base.distributed import world_size
+from tardiff.base.extras import needs
 from tardiff.base.files import read_struct, write_struct
 from tardiff.base.noise import stream
 from tardiff.data.dataset import Dataset, Split
@@ -171,10 +172,6 @@ def _wrapped(
 
 
 def _opacus() -> Any:
-    try:
-        import opacus
-        import opacus.accountants.utils
-        import opacus.optimizers
-    except ImportError as error:
-        raise TardiffError("--epsilon needs Opacus: pip install 'tardiff[dp]'") from error
-    return opacus
+    for part in ("opacus.accountants.utils", "opacus.optimizers"):
+        needs(part, "dp")
+    return needs("opacus", "dp")

@@ -58,11 +58,7 @@ class Local:
 
 
 class SameEffect(nn.Module):
-    """Changed networks that are called without labels, with a penalty in the second loss on any change of the labels' effect.
-
-    Args:
-        classes: labels; each row of a batch is held for one of them.
-    """
+    """Changed networks that are called without labels, with a penalty in the second loss on any change of the labels' effect."""
 
     def __init__(self, changed: Changed, classes: int) -> None:
         super().__init__()

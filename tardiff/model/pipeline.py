@@ -122,6 +122,21 @@ class RecordGenerator(ABC):
     ) -> Samples:
         """Draw one record a seed; record i depends on label[i] and seeds[i] alone."""
 
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write the folder, whole or not at all.
+
+        Raises:
+            TardiffError: `path` exists.
+        """
+        with new_folder(path) as folder:
+            self.write(folder)
+
+    def write(self, folder: Path) -> None:
+        """Write codec, static model and card into an empty folder."""
+        self.codec.save(folder / "codec.json")
+        self.statics.save(folder / "statics.json")
+        write_struct(folder / "card.json", self.card)
+
     def reads(self, data: Dataset) -> Dataset:
         """Real records as this generator has them: as they are, if its records are not summaries of theirs."""
         return data
@@ -209,21 +224,10 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
         guided.cfg_scale, guided.window = cfg_scale, window
         return guided
 
-    def save_pretrained(self, path: str | Path, **options: Any) -> None:
-        """Write the pipeline folder, whole or not at all.
-
-        Raises:
-            TardiffError: `path` exists.
-        """
-        with new_folder(path) as folder:
-            self.write(folder, **options)
-
-    def write(self, folder: Path, **options: Any) -> None:
+    def write(self, folder: Path) -> None:
         """Write the pipeline's files into an empty folder."""
-        super().save_pretrained(folder, **options)
-        self.codec.save(folder / "codec.json")
-        self.statics.save(folder / "statics.json")
-        write_struct(folder / "card.json", self.card)
+        DiffusionPipeline.save_pretrained(self, folder)
+        super().write(folder)
         replace_file(folder / CARD, model_card(self.card, self.codec))
 
     @classmethod

@@ -54,9 +54,6 @@ class Discriminator(nn.Module):
     """Temporal convolutions over values and mask; descriptors and label enter at the end.
 
     The label enters by projection (arXiv 1802.05637): logit = f(h) + <embedding(label), h>, so it reads a record as one of its class.
-
-    Args:
-        channels: channels of x (2 C).
     """
 
     def __init__(self, channels: int, static_features: int, classes: int, width: int) -> None:
@@ -78,7 +75,6 @@ class DiscriminatorTrainer:
 
     Args:
         held: real rows that it never learns from, None if there are none: where it does worse on them, it has learnt rows by heart.
-        device: where it computes, wherever the rows come from.
     """
 
     def __init__(

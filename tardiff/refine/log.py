@@ -32,11 +32,7 @@ CHECKS = {
 
 
 class Log:
-    """Records of all iterations so far.
-
-    Args:
-        tracker: folder for TensorBoard's files, None for none.
-    """
+    """Records of all iterations so far; `tracker` is the folder of TensorBoard's files."""
 
     def __init__(self, tracker: Path | None = None) -> None:
         self.records: list[dict[str, Any]] = []

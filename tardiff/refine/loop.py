@@ -29,12 +29,7 @@ from tardiff.refine.settings import PPOSettings
 
 @dataclass
 class Loop:
-    """Everything that changes from iteration to iteration, and the rules by which it does.
-
-    Attributes:
-        average: copy of its module that follows it; checked and saved.
-        label: labels of an iteration's records, [N]; the same shares in each.
-    """
+    """Everything that changes from iteration to iteration, and how; `average` follows the generator's module, and is checked and saved."""
 
     generator: Generator
     average: nn.Module

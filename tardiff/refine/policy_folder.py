@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from tardiff.base.device import device_of, use_device
-from tardiff.base.files import new_folder, read_struct, write_struct
+from tardiff.base.files import read_struct, write_struct
 from tardiff.data.codec import Codec
 from tardiff.data.statics import StaticModel
 from tardiff.errors import TardiffError
@@ -74,22 +74,11 @@ class PolicyPipeline(RecordGenerator):
         self.policy.to(use_device(device) if isinstance(device, str) else device)
         return self
 
-    def save_pretrained(self, path: str | Path) -> None:
-        """Write the folder, whole or not at all.
-
-        Raises:
-            TardiffError: `path` exists.
-        """
-        with new_folder(path) as folder:
-            self.write(folder)
-
     def write(self, folder: Path) -> None:
         """Write the policy's files into an empty folder."""
         write_struct(folder / INDEX, PolicyIndex(self.policy.latent, self.policy.value.in_features))
         save_file(self.policy.state_dict(), folder / "policy.safetensors")
-        self.codec.save(folder / "codec.json")
-        self.statics.save(folder / "statics.json")
-        write_struct(folder / "card.json", self.card)
+        super().write(folder)
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> "PolicyPipeline":

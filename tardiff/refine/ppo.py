@@ -19,12 +19,7 @@ SAME = 1e-12  # spread of a class's rewards up to which they are equal
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights in the loss of what some generators score beside log-probabilities.
-
-    Attributes:
-        kl: of the divergence from the frozen base.
-        vf_coef: of the value head's squared error.
-    """
+    """Weights in the loss: of the divergence from the frozen base, of the value head's squared error, of the entropy bonus."""
 
     kl: float = 0.0
     vf_coef: float = 0.0
@@ -95,13 +90,7 @@ def ppo_update(
     seed: int,
     iteration: int,
 ) -> Stats:
-    """Several epochs of minibatches over the decisions of a rollout; returns what is logged.
-
-    Args:
-        rollout: what `generator.sample` gave, before any update of this iteration.
-        reward: whitened by class, [N].
-        loss_weights: of the other terms of the loss.
-    """
+    """Several epochs of minibatches over the decisions of a fresh rollout, by rewards whitened by class, [N]; returns what is logged."""
     device = rollout.log_prob.device
     rewards = torch.from_numpy(reward).float().to(device)
     advantage, stats = advantages(generator, rollout, rewards)

@@ -27,12 +27,7 @@ class Reward(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """What a reward may be made from.
-
-    Attributes:
-        data: real records; the training split is imitated, validation rows check.
-        classifier: what --classifier named, if it did.
-    """
+    """What a reward may be made from; the training split is imitated, validation rows check."""
 
     codec: Codec
     statics: StaticModel

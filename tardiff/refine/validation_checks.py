@@ -10,8 +10,8 @@ from tardiff.base.estimates import interval
 from tardiff.base.noise import stream
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset
+from tardiff.data.summaries import summary_features
 from tardiff.evaluate.bootstrap import Draws, Resamples, row_weights
-from tardiff.evaluate.features import summary_features
 from tardiff.evaluate.fidelity.sample import mean, observed, ratio
 from tardiff.evaluate.intervals import interval as bounds
 from tardiff.evaluate.intervals import standard_error

@@ -34,11 +34,7 @@ class Drawn:
 
 
 def draw(plan: Plan, steering: Steering, store: SampleStore | None, progress: bool) -> Drawn:
-    """Draw the samples of a plan.
-
-    Args:
-        store: where samples are put as they are drawn, and are looked for; None keeps them in memory.
-    """
+    """Draw the samples of a plan, into a store if there is one."""
 
     def some(label: NDArray[np.int64], seeds: Sequence[int], log: GuidanceLog, where: str = "") -> Samples:
         return steering.generator(label, seeds, plan.sampler, steering.guide, log, f"sample{where}" if progress else None)

@@ -19,12 +19,7 @@ from tardiff.synthesis.plan import Plan
 
 @dataclass(frozen=True)
 class Steering:
-    """What steers.
-
-    Attributes:
-        generator: the plan's, with classifier-free guidance if it is asked for.
-        match: how its strength was found; None if it was given.
-    """
+    """What steers: the generator, with classifier-free guidance if asked for, the guide, and how its strength was found, if it was."""
 
     generator: RecordGenerator
     guide: Guide

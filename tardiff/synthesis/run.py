@@ -1,6 +1,7 @@
 """From a generator and classifiers to a synthetic data set."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -100,8 +101,8 @@ def synthesise(
 
 
 def in_its_space(folder: ClassifierFolder, pipeline: RecordGenerator) -> ClassifierFolder:
-    """The classifier, in the local marginals of an adapted generator if it is one of the generator that was adapted."""
-    return folder.reading(pipeline.codec) if folder.codec.digest() == pipeline.card.adaptation.get("from_codec") else folder
+    """The classifier; if it is one of the generator that was adapted, in its local marginals: a value is read by its place among theirs."""
+    return replace(folder, codec=pipeline.codec) if folder.codec.digest() == pipeline.card.adaptation.get("from_codec") else folder
 
 
 def aimed(folder: ClassifierFolder, pipeline: RecordGenerator, data: Dataset, rows: str = "all") -> ClassifierFolder:

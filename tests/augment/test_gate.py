@@ -10,9 +10,9 @@ from tardiff.augment import run as run_module
 from tardiff.augment import sampler as sampler_module
 from tardiff.augment.gate import FOLDS, REPEATS, Gain, gain, gated, held_out_folds
 from tardiff.augment.generate import Generated, generate
-from tardiff.augment.records import dataset_of, rows_of
+from tardiff.augment.records import dataset_of
 from tardiff.base.threads import one_thread
-from tardiff.data.dataset import Dataset
+from tardiff.data.dataset import Dataset, Split
 from tardiff.errors import InputError
 from tardiff.settings import AugmentSettings, GuidanceSettings
 from tests.augment.toys import FAST, records
@@ -22,7 +22,7 @@ NOISY = {"channels": 24, "noise": 5.0}
 
 
 def made_of(X, y):
-    return Generated(rows_of(X, y), SimpleNamespace(), [], [], None)
+    return Generated(Split.of_values(X, y, 60 * X.shape[2]), SimpleNamespace(), [], [], None)
 
 
 def ward(rows, share, seed, channels=3, noise=2.5):

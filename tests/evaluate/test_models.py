@@ -4,8 +4,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from tardiff.data.codec import Codec
+from tardiff.data.summaries import observed_shares, summary_features
 from tardiff.errors import TardiffError
-from tardiff.evaluate.features import observed_shares, summary_features
 from tardiff.evaluate.judges import Rows, fit_judge
 
 from .toys import MANIFEST, rows

@@ -8,7 +8,7 @@ import numpy as np
 from tardiff.base.noise import stream
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Manifest, Split
-from tardiff.evaluate.features import summary_features
+from tardiff.data.summaries import summary_features
 from tardiff.evaluate.fidelity import dependence, descriptors, marginals, missingness, resolution, rules
 from tardiff.evaluate.fidelity.distance import Distance, Distances, against_floor
 from tardiff.evaluate.fidelity.kernel import discrepancy
@@ -22,11 +22,7 @@ FLOOR = "held-out"
 
 
 def draw_samples(splits: Mapping[str, Split], seed: int) -> dict[str, Sample]:
-    """Equally many rows of every split, so that noise weighs the same in all comparisons.
-
-    Args:
-        splits: by role: `train`, `held-out` (real rows, which are the floor) and `synthetic/NAME`.
-    """
+    """Equally many rows of every split, by role (`held-out` is the floor), so that noise weighs the same in all comparisons."""
     rows = min(MAX_ROWS, *map(len, splits.values()))
     return {role: Sample.draw(split, rows, seed, role) for role, split in splits.items()}
 

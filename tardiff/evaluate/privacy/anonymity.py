@@ -17,11 +17,7 @@ BANDS = 5
 
 @dataclass(frozen=True)
 class Bands:
-    """Descriptors as few levels: a category is its own; a number is banded at the quintiles of real training rows.
-
-    Attributes:
-        edges: inner edges of each, empty for categories.
-    """
+    """Descriptors as few levels: a category is its own; a number is banded at the quintiles of real training rows."""
 
     statics: tuple[Static, ...]
     edges: tuple[NDArray[np.float64], ...]

@@ -18,11 +18,7 @@ Statistics = NDArray[np.float64]
 
 @torch.no_grad()
 def denoising(rows: Split, pipeline: TarDiffPipeline, draws: int, seed: int) -> Statistics:
-    """Minus the log of each row's mean denoising loss at each of `TIMESTEPS`, [n, timesteps].
-
-    Args:
-        draws: of noise, at each timestep; keyed by row, timestep and draw, so that models are compared on the same noise.
-    """
+    """Minus the log of each row's mean denoising loss at each of `TIMESTEPS`, [n, timesteps]; models are compared on the same noise."""
     entries, seeds = pipeline.codec.entries(rows), row_seeds(seed, range(len(rows)))
     given = pipeline.codec.scores(entries), entries.chart, torch.from_numpy(rows.label), pipeline.statics.encode(rows.static)
     x0, chart, label, static = (tensor.to(pipeline.device) for tensor in given)

@@ -10,7 +10,7 @@ from torch import Tensor
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split
 from tardiff.data.statics import StaticModel
-from tardiff.evaluate.features import summary_features
+from tardiff.data.summaries import summary_features
 
 TREES = 200
 

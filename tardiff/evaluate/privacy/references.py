@@ -48,12 +48,7 @@ SAMPLER = SamplerSettings()
 
 @dataclass(frozen=True)
 class Effort:
-    """How hard an attack tries.
-
-    Attributes:
-        draws: of noise, at each timestep.
-        samples: of each reference for each set, at most.
-    """
+    """How hard an attack tries; `samples` are those of each reference for each set, at most."""
 
     references: int
     steps: int
@@ -81,12 +76,7 @@ class Effort:
 
 @dataclass(frozen=True)
 class Attacker:
-    """Reference models of one generator, and what they are asked.
-
-    Attributes:
-        trial: rows under attack; the references learn its reference rows.
-        real: the data set that the rows are of.
-    """
+    """Reference models of one generator, which learn the reference rows of a trial, and what they are asked."""
 
     trial: Trial
     pipeline: TarDiffPipeline

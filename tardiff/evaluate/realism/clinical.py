@@ -39,11 +39,7 @@ JOINS: dict[type[ast.boolop], Callable[[Any, Any], Any]] = {ast.And: np.logical_
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule.
-
-    Attributes:
-        kind: `share` of the hours in which it holds, or `mean` of a number.
-    """
+    """A rule: the `share` of the hours in which it holds, or the `mean` of a number."""
 
     name: str
     expression: str

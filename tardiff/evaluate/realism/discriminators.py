@@ -38,11 +38,7 @@ SEES: dict[str, Callable[[Records], NDArray[np.float32]]] = {
 
 
 def fits(sets: RecordSets, settings: EvaluateSettings) -> Fits:
-    """The discriminators of each set, and of the held-out real rows, from the real training rows.
-
-    Args:
-        settings: the GRU is among them if it is among the judges; of the seeds of fits the first `FITS` are used.
-    """
+    """The discriminators of each set, and of held-out real rows, from real training rows; the GRU is one if it is among the judges."""
     train, seeds = sets.rows["train"], fit_seeds(settings)[:FITS]
     names = [name for name in SEES if name != "gru" or "gru" in settings.models]
     if train.descriptors.shape[1] == 1:  # the label alone

@@ -23,12 +23,7 @@ from tardiff.settings import EvaluateSettings
 
 @dataclass(frozen=True)
 class Discriminated:
-    """What discriminators found.
-
-    Attributes:
-        distances: `told_apart_NAME` by role.
-        importance: what the trees of a role rest on, [C, aspects].
-    """
+    """What discriminators read and found, by role: `told_apart_NAME`, and what the trees rest on, [C, aspects]."""
 
     records: RecordSets
     distances: Mapping[str, Distances]
