@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from tardiff.base.distributed import main_process, rank
+from tardiff.base.extras import hide
 from tardiff.commands import COMMANDS
 from tardiff.commands.parsing import understood
 from tardiff.errors import TardiffError
@@ -15,6 +16,8 @@ RESUMED = ("prepare", "train", "adapt", "sample", "refine", "evaluate", "compare
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; what the user handed in wrong is one line on standard error and exit status 2."""
+    if arguments is None:  # the process is this command's alone
+        hide()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(overview())
