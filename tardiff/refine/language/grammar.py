@@ -100,17 +100,19 @@ class Grammar:
             logits: of all tokens, [..., V].
             node: [...].
         """
-        place = torch.arange(self.widest, device=node.device)
-        edge = (self.start[node][..., None] + place).clamp(max=len(self.token) - 1)
-        allowed = place < self.count[node][..., None]
-        return logits.gather(-1, self.token[edge]).float().masked_fill(~allowed, -torch.inf).log_softmax(-1)
+        token, allowed = self._children(node)
+        return logits.gather(-1, token).float().masked_fill(~allowed, -torch.inf).log_softmax(-1)
 
     def child_of(self, node: Tensor, token: Tensor) -> Tensor:
         """Which child of each node a token is, [...]."""
+        children, allowed = self._children(node)
+        return ((children == token[..., None]) & allowed).int().argmax(-1)
+
+    def _children(self, node: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens of each node's children, and which of them there are, both [..., widest]."""
         place = torch.arange(self.widest, device=node.device)
         edge = (self.start[node][..., None] + place).clamp(max=len(self.token) - 1)
-        same = (self.token[edge] == token[..., None]) & (place < self.count[node][..., None])
-        return same.int().argmax(-1)
+        return self.token[edge], place < self.count[node][..., None]
 
     def _field(self, field: Field, spell: Spell) -> list[Path]:
         """The paths of a field's texts."""
