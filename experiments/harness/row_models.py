@@ -54,8 +54,8 @@ Cell = Mapping[str, Any]
 Figure = Callable[[Cell], Draws]
 """A number of a cell with its resamples; NaN if it was not measured."""
 
-MINUTES = {"real": 1, "copula": 6, "diffusion": 6, "policy": 10, "gan": 8, "language": 12, "language-ppo": 25, "smollm2": 150}
-"""Of a cell on one core, by way."""
+MINUTES = {"real": 1, "copula": 4, "diffusion": 6, "policy": 10, "gan": 8, "language": 8, "language-ppo": 30, "smollm2": 220}
+"""Of a cell on one core, by way; about."""
 JUDGES = ("trees", "logistic")
 BODY_MASS = 10.0, 80.0
 """Of an adult, kg / m^2; what lies outside is implausible."""

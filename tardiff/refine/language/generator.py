@@ -106,7 +106,7 @@ class Writer:
         here, memory = self._after(grammar.next[grammar.start[nodes[:, 0]]], field, fields_of, choice), None
         for t in range(1, length):
             out = self.model(tokens[:, t - 1 : t], memory, remember=True)
-            memory, logits = out.past_key_values, out.logits[:, -1]
+            memory, logits = out.cache, out.logits[:, -1]
             if not torch.isfinite(logits).all():
                 raise TardiffError("the language model gives numbers that are not finite; train it again with a smaller learning rate")
             share = grammar.log_prob(logits, here).double().exp().cumsum(1)

@@ -54,7 +54,7 @@ class LanguageModel(nn.Module):
                 self.register_parameter(name.replace(".", "/"), parameter)
 
     def forward(self, tokens: Tensor, memory: Any = None, remember: bool = False) -> Any:
-        """What transformers gives: `logits` [b, L, V], and `past_key_values`, its memory, to go on from if it shall remember."""
+        """What transformers gives: `logits` [b, L, V], and `cache`, its memory, to go on from if it shall remember."""
         return self.network(input_ids=tokens, cache=memory, use_cache=remember)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "LanguageModel":
