@@ -8,31 +8,27 @@ import re
 import sys
 from pathlib import Path
 
-import nbformat
-from nbclient import NotebookClient
-
 LARGEST = 400_000
 
 
-def notebook(script: str) -> nbformat.NotebookNode:
-    """The cells of a script: `# %%` begins one of code, `# %% [markdown]` one of text."""
-    cells = []
-    for kind, body in re.findall(r"^# %%( \[markdown\])?\n(.*?)(?=^# %%|\Z)", script, re.M | re.S):
-        if kind:
-            cells.append(
-                nbformat.v4.new_markdown_cell("\n".join(line.removeprefix("#").removeprefix(" ") for line in body.strip().split("\n")))
-            )
-        else:
-            cells.append(nbformat.v4.new_code_cell(body.strip()))
-    for number, cell in enumerate(cells):
-        cell["id"] = f"cell-{number}"
-    return nbformat.v4.new_notebook(cells=cells)
+def cells(script: str) -> list[tuple[str, str]]:
+    """Kind and text of each cell: `# %%` begins one of code, `# %% [markdown]` one of text."""
+    found = []
+    for text, body in re.findall(r"^# %%( \[markdown\])?\n(.*?)(?=^# %%|\Z)", script, re.M | re.S):
+        said = "\n".join(line.removeprefix("#").removeprefix(" ") for line in body.strip().split("\n"))
+        found.append(("markdown", said) if text else ("code", body.strip()))
+    return found
 
 
 def main() -> None:
     """Write the executed notebook beside the script."""
-    path = Path(sys.argv[1])
-    book = notebook(path.read_text())
+    import nbformat
+    from nbclient import NotebookClient
+
+    path, new = Path(sys.argv[1]), {"markdown": nbformat.v4.new_markdown_cell, "code": nbformat.v4.new_code_cell}
+    book = nbformat.v4.new_notebook(
+        cells=[new[kind](text, id=f"cell-{number}") for number, (kind, text) in enumerate(cells(path.read_text()))]
+    )
     NotebookClient(book, timeout=3600, kernel_name="python3", record_timing=False).execute()
     for cell in book.cells:  # warnings speak of the machine, not of the example
         if "outputs" in cell:

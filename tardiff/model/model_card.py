@@ -57,7 +57,7 @@ Decisions about any patient; evidence about the course of a disease; anything ou
 
 ## Bias, Risks, and Limitations
 
-* Samples are not anonymous by construction.
+* Samples are not anonymous by construction, and the weights less so: attacks on them can tell training patients from strangers.
 * The label of a sample is what it was conditioned on, not an outcome that anybody observed.
 * It knows the patients, units and habits of measuring of its source, with their gaps and their bias; groups that are rare there are
   drawn badly.
