@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from experiments.harness.data import Budget
 from experiments.harness.draws import condensed
 from experiments.harness.generators import Generators
+from experiments.harness.knock_outs import without
 from experiments.harness.protocol import REAL_ROWS, Cell, Protocol, Recipe, Study
 from experiments.harness.published import published_guide
 from experiments.harness.random_guide import moved_at_random
@@ -19,10 +20,12 @@ from experiments.harness.records import costs, looked_at
 from experiments.harness.shared import WaitingError, Work
 from tardiff.base.noise import row_seeds
 from tardiff.base.threads import one_thread
+from tardiff.classifier.folder import ClassifierFolder
 from tardiff.compare.cells import Comparison
 from tardiff.compare.metrics import METRICS
 from tardiff.data.dataset import Dataset
 from tardiff.data.labels import draw_labels, labels_to_add
+from tardiff.data.subgroups import Rule
 from tardiff.errors import TardiffError
 from tardiff.evaluate.cache import Cache
 from tardiff.evaluate.judges import Rows
@@ -31,11 +34,13 @@ from tardiff.evaluate.opening import opened_synthetic
 from tardiff.evaluate.pool import Fit, run_fits
 from tardiff.evaluate.row_sets import Part, RowSets
 from tardiff.evaluate.train_and_judge import judge_fit, judged
+from tardiff.model.pipeline import RecordGenerator
 from tardiff.settings import CompareSettings, GuidanceSettings, SelectionSettings
 from tardiff.synthesis.run import synthesise
 
 RARE = 0.05
 """With fewer positives, synthetic rows alone are balanced: a judge would otherwise learn from a handful."""
+EVERYONE: dict[str, Rule] = {"all": lambda split: np.ones(len(split), dtype=bool)}
 KEPT = ("auprc", "auroc", "brier", "slope", "brier_platt", "slope_platt")
 
 
@@ -62,8 +67,7 @@ class Lab:
     def comparison(self) -> Comparison:
         """`tardiff compare` on these rows; synthetic rows are handed to it."""
         settings = CompareSettings(ratios=self.protocol.ratios, bootstrap=self.protocol.resamples, workers=1)
-        everyone = {"all": lambda split: np.ones(len(split), dtype=bool)}
-        return Comparison(self.budget.labelled, self.budget.judged, settings, self.work.folder, everyone)
+        return Comparison(self.budget.labelled, self.budget.judged, settings, self.work.folder, EVERYONE)
 
     @cached_property
     def generators(self) -> Generators:
@@ -79,13 +83,22 @@ class Lab:
         """
         start, self.work.spent = (time.perf_counter(), time.process_time()), 0.0
         with one_thread():
-            found = self._real(cell.row) if cell.row in REAL_ROWS else self._synthetic(cell)
+            found = self.found(cell)
         shared, self.work.spent = self.work.spent, 0.0
         cpu = time.process_time() - start[1] - shared
         return found | {"seconds": round(time.perf_counter() - start[0], 1), "cpu": round(cpu, 1), "shared_cpu": round(shared, 1)}
 
+    def found(self, cell: Cell) -> dict[str, Any]:
+        """The figures of a cell."""
+        if cell.row in REAL_ROWS:
+            return self._real(cell.row)
+        recipe = self.protocol.recipes[cell.row]
+        _ = self.comparison.sets  # judges read through a whole codec, whatever is left out of the generator
+        with without(recipe.without):
+            return self._synthetic(cell, recipe)
+
     def _real(self, row: str) -> dict[str, Any]:
-        found: dict[str, Any] = {"added": self._added(row)}
+        found: dict[str, Any] = {"added": self.added(row)}
         if row == "none":
             train, outside = self.budget.labelled.train, self.budget.judged
             codec, manifest = self.comparison.codec, self.budget.labelled.manifest
@@ -94,9 +107,8 @@ class Lab:
             }
         return found
 
-    def _synthetic(self, cell: Cell) -> dict[str, Any]:
-        recipe = self.protocol.recipes[cell.row]
-        made, told, attacked = self._made(cell, recipe)
+    def _synthetic(self, cell: Cell, recipe: Recipe) -> dict[str, Any]:
+        made, told, attacked = self.made(cell, recipe)
         codec, labelled = self.comparison.codec, self.budget.labelled
         pool = Rows.of(made.train, codec)
         sets = self.comparison.sets.adding(pool=pool)
@@ -105,26 +117,26 @@ class Lab:
             found["alone"][str(size)] = self._judged(sets, self._alone_rows(pool.label, size, recipe))
         if self.study.adds and not recipe.select and recipe.samples is None:
             self.comparison.drawn = {(cell.row, self.seed): pool}
-            found["added"] = self._added(cell.row)
+            found["added"] = self.added(cell.row)
         rows = self._alone_rows(pool.label, self.study.sizes[-1], recipe)
         alone = Dataset(made.manifest, {"train": made.train.take(rows)}).completed()
         manifest = labelled.manifest
         found["costs"] = costs(alone.train, labelled.train, self.budget.judged, codec, manifest, self.seed)
         found["costs"]["trts"] = self._trts(sets.adding(alone=pool.take(rows)), "alone")
         if how := self.study.records.get(cell.row):
-            base = self.generators.base if how == "full" else None
-            found["records"] = looked_at(alone, labelled, self.budget.judged, codec, how, self.seed, self._kept, base, attacked)
+            base = self.trained(recipe).base if how == "full" else None
+            kept = Cache(self.work.folder / "fits" / (recipe.without or ""))
+            found["records"] = looked_at(alone, labelled, self.budget.judged, codec, how, self.seed, kept, base, attacked)
         return found
 
-    def _made(self, cell: Cell, recipe: Recipe) -> tuple[Dataset, dict[str, Any], bool]:
+    def made(self, cell: Cell, recipe: Recipe) -> tuple[Dataset, dict[str, Any], bool]:
         """The rows of a recipe, what guidance did, and whether they are the base's own: then its weights are attacked, too."""
         if recipe.samples is not None:
             path = self.work.folder / recipe.samples.format(data=self.study.data, seed=self.seed)
             if not path.exists():
                 raise WaitingError(f"waits for {path}")
             return opened_synthetic(path, self.budget.labelled), {}, False
-        generator = self.generators[recipe.generator]
-        label = self._pool_labels()
+        generator, label = self.generator(recipe), self.pool_labels()
         if recipe.guide == "published":
             folder = self.generators.guide("gru")
             guide = published_guide(folder, self.budget.labelled.train)
@@ -133,16 +145,16 @@ class Lab:
         guidance, chose = recipe.settings, dict[str, Any]()
         if recipe.guide in ("chosen", "random"):
             if cell.study not in self.chosen:
-                raise WaitingError(f"waits until {cell.study}-screen is finished")
+                raise WaitingError(f"waits until {self.study.screen} is finished")
             guidance, chose = GuidanceSettings(**self.chosen[cell.study]["guidance"]), {"guide": self.chosen[cell.study]["row"]}
         if recipe.guide == "random":
-            samples, moved = moved_at_random(generator, self.generators.guide(), guidance, label, self.seed)
+            samples, moved = moved_at_random(generator, self.guide(recipe, generator), guidance, label, self.seed)
             return generator.dataset(samples, {}), chose | {"moved": moved}, False
         reads = guidance.reads_classifier or recipe.select or recipe.relabel
         done = synthesise(
             generator,
             len(label),
-            classifier=self.generators.guide() if reads else (),
+            classifier=self.guide(recipe, generator) if reads else (),
             guidance=guidance,
             selection=SelectionSettings(select="influence" if recipe.select else "none"),
             label=None if recipe.select else label,
@@ -154,6 +166,18 @@ class Lab:
         told = chose | ({"moved": done.movement.value} if done.movement else {})
         told |= {"strength": done.match.strength, "cfg_scale": done.match.cfg_scale} if done.match else {}
         return done.dataset, told, recipe.generator == "base" and guidance.guidance == "none" and not (recipe.select or recipe.relabel)
+
+    def generator(self, recipe: Recipe) -> RecordGenerator:
+        """What draws the samples of a recipe."""
+        return self.trained(recipe)[recipe.generator]
+
+    def trained(self, recipe: Recipe) -> Generators:
+        """The generators of a recipe, which may lack a part, or be trained for longer."""
+        return replace(self.generators, without=recipe.without, steps=recipe.steps)
+
+    def guide(self, recipe: Recipe, generator: RecordGenerator) -> ClassifierFolder:
+        """The classifier that a guide follows, and the rows that it serves."""
+        return self.generators.guide()
 
     @property
     def _balanced(self) -> bool:
@@ -184,7 +208,7 @@ class Lab:
             rows[wanted == c] = np.flatnonzero(label == c)[:n]
         return rows
 
-    def _pool_labels(self) -> NDArray[np.int64]:
+    def pool_labels(self) -> NDArray[np.int64]:
         """Labels of all rows that are drawn: enough of each class for the rows alone and for those that are added."""
         counts = np.bincount(self.budget.labelled.train.label, minlength=2)
         asked = [self._alone_labels(size) for size in self.study.sizes]
@@ -193,7 +217,7 @@ class Lab:
         most = np.max([np.bincount(label, minlength=2) for label in asked], axis=0)
         return np.random.default_rng(self.seed).permutation(np.repeat([0, 1], most)).astype(np.int64)
 
-    def _added(self, row: str) -> dict[str, Any]:
+    def added(self, row: str) -> dict[str, Any]:
         """Judges trained on real rows, weighed or with others, as validation rows choose; by judge."""
         found = {}
         for judge in self.study.judges:
@@ -224,12 +248,8 @@ class Lab:
         label = sets.rows[role].label
         return _number(auroc(label, self._fitted([fit], sets)[fit][role], np.ones((1, len(label)), np.float32))[0])
 
-    @property
-    def _kept(self) -> Cache:
-        return Cache(self.work.folder / "fits")
-
     def _fitted(self, fits: list[Fit], sets: RowSets) -> Mapping[Fit, Any]:
-        return run_fits(fits, sets, 1, self._kept, progress=False)
+        return run_fits(fits, sets, 1, Cache(self.work.folder / "fits"), progress=False)
 
 
 def _number(value: float) -> float | None:

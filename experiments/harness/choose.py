@@ -1,4 +1,4 @@
-"""What screening chooses: for every study with a row `chosen`, the influence that does best on the validation rows of NAME-screen.
+"""What screening chooses: for every study with a row `chosen`, the influence that does best on the validation rows of its `screen`.
 
 The run of the harness does it by itself before such a study opens its test rows; by hand:
 
@@ -20,20 +20,14 @@ from experiments.harness.protocol import CHOSEN, PROTOCOL, RESULTS, Protocol, lo
 from experiments.harness.tables import read
 from tardiff.base.files import write_json
 from tardiff.base.ledger import Ledger
-from tardiff.errors import InputError
 
 
 def choice(protocol: Protocol, ledger: Ledger, study: str) -> dict[str, Any] | None:
     """The row of highest mean AUPRC over seeds, judges and sizes; None while its screening is not finished.
 
     Only rows that follow another objective than the label take part.
-
-    Raises:
-        InputError: the study has no screening, or that reads test rows.
     """
-    name = f"{study}-screen"
-    if name not in protocol.studies or protocol.studies[name].reads != "validation":
-        raise InputError(f"study {study}: has a row `chosen`, and no study {name} that reads validation rows")
+    name = str(protocol.studies[study].screen)
     screen, results = protocol.studies[name], read(ledger, protocol).get(name)
     wanted = [(cell.row, cell.seed) for cell in protocol.cells() if cell.study == name]
     if results is None or not wanted or any(seed not in results.rows.get(row, {}) for row, seed in wanted):
@@ -57,11 +51,7 @@ def choice(protocol: Protocol, ledger: Ledger, study: str) -> dict[str, Any] | N
 
 
 def chosen(protocol: Protocol, ledger: Ledger, path: Path) -> dict[str, Any]:
-    """What was chosen, by study; what can be chosen by now is written down first.
-
-    Raises:
-        InputError: as `choice`.
-    """
+    """What was chosen, by study; what can be chosen by now is written down first."""
     known = json.loads(path.read_text()) if path.exists() else {}
     missing = [name for name, study in protocol.studies.items() if "chosen" in study.rows and name not in known]
     new = {name: found for name in missing if (found := choice(protocol, ledger, name))}

@@ -1,6 +1,6 @@
 """Every measured sentence beside the figure that it rests on: `make claims` fails when they differ.
 
-    python -m experiments.harness.claims            # check README.md, docs/ and experiments/README.md against the ledgers
+    python -m experiments.harness.claims            # check README.md, docs/ and experiments/ against the ledgers
     python -m experiments.harness.claims --write    # fill in the figures, and write experiments/README.md
 
 A sentence is marked in Markdown by a comment behind its figure: `+0.010 [+0.003, +0.023] <!-- claim: scarce-default -->`. What has not been
@@ -11,7 +11,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 import yaml
 
+from experiments.harness.draws import holm, over_seeds
 from experiments.harness.protocol import HERE, PROTOCOL, RESULTS, Protocol, load
 from experiments.harness.realism import DERIVED
 from experiments.harness.tables import BEST_RIVAL, COSTS, Results, markdown, read
@@ -27,13 +28,15 @@ from tardiff.base.estimates import shown
 from tardiff.base.files import replace_file
 from tardiff.base.ledger import Ledger
 from tardiff.errors import InputError
-from tardiff.evaluate.intervals import Interval
+from tardiff.evaluate.bootstrap import Draws
+from tardiff.evaluate.intervals import LEVEL, Interval, chance
 
 ROOT = HERE.parents[1]
 CLAIMS, PAGE = HERE / "claims.yaml", Path("experiments/README.md")
 NOT_RUN = "not yet run"
-FIGURE = r"[+-]?\d+\.\d+ \[[^\]]*\]"
+FIGURE = r"(?:(?:more|fewer) than )?[+-]?[\d,]+(?:\.\d+)? \[[^\]]*\]"
 WITHIN = r"[\w.,+\-\u2212]"  # before a figure it would make it another one
+WORTH = "worth"
 MARK = re.compile(r"<!-- claim: ([\w-]+) -->")
 LOWER_IS_BETTER = ("brier", "brier_platt", "slope_off", *(set(COSTS) - {"trts", "slope"}), *DERIVED)
 HEAD = """# What was asked, and what was found
@@ -52,27 +55,32 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         asks: the question.
-        study, row: whose figure, in the ledger.
-        against: the row that it is the paired difference to; None for the figure itself.
+        study, row: whose figure, in the ledger; of several rows the one that is best on the rows to choose by.
+        against: the row that it is the paired difference to; of several, each must be beaten, and the figure is that of the one which is
+            beaten least surely. None for the figure itself.
         column: `added` (with real rows) or `alone`.
         size: of synthetic rows alone.
-        metric: of judges, or a cost.
+        metric: of judges, a cost, or `worth` (in labelled local stays); of several, such as attacks, the strongest, with an interval that
+            holds all of them at once (Bonferroni).
         judges: some of them; all if none is named.
+        family: comparisons that are corrected together for their number (Holm), by a name that they share.
         margin: of equivalence, by its name in the protocol; it says study, rows and column.
         at_most: what is asked: of a difference, that the upper end of its interval lies below; of a figure, that its mean does.
         at_least: of a difference, that the lower end of its interval lies above.
-        file, path, shape: a JSON file of the repository, keys to a number in it, and how it is written (`{:.0f} x`).
+        file, path, shape: a JSON file of the repository, keys to a number in it (of a list, a place or a `name`), and how it is written
+            (`{:.0f} x`).
         command: what makes the file.
     """
 
     asks: str
     study: str = ""
-    row: str = ""
-    against: str | None = None
+    row: str | tuple[str, ...] = ""
+    against: str | tuple[str, ...] | None = None
     column: str = "added"
     size: int = 0
-    metric: str = "auprc"
+    metric: str | tuple[str, ...] = "auprc"
     judges: tuple[str, ...] = ()
+    family: str | None = None
     margin: str | None = None
     at_most: float | None = None
     at_least: float | None = None
@@ -109,42 +117,108 @@ def load_claims(protocol: Protocol, path: Path = CLAIMS) -> dict[str, Claim]:
             raise InputError(f"claim {name}: the protocol has no margin {claim.margin!r}")
         if claim.file is None and claim.margin is None:
             study = protocol.studies.get(claim.study)
-            rows = (*study.rows, BEST_RIVAL) if study else ()
-            if claim.row not in rows or (claim.against is not None and claim.against not in rows):
+            if study is None or not {*_several(claim.row), *_several(claim.against)} <= {*study.rows, BEST_RIVAL}:
                 raise InputError(f"claim {name}: the protocol has no such study or row")
+        if claim.family and (not claim.against or claim.at_least is not None or claim.at_most is not None):
+            raise InputError(f"claim {name}: only plain differences make a family")
     return claims
 
 
-def found(claim: Claim, protocol: Protocol, results: Mapping[str, Results], root: Path = ROOT) -> Found:
-    """What the ledger, or the file, says of a claim."""
+def corrected(claims: Mapping[str, Claim], protocol: Protocol, results: Mapping[str, Results]) -> dict[str, float]:
+    """P-values of the claims that belong to a family, by id; what has not been run is of its number."""
+    families: dict[str, dict[str, float]] = {}
+    for name, claim in claims.items():
+        if claim.family:
+            least = _against(claim, results[claim.study]) if claim.study in results else None
+            families.setdefault(claim.family, {})[name] = least[1] if least else 1.0
+    return {name: p for family in families.values() for name, p in holm(family).items()}
+
+
+def found(claim: Claim, protocol: Protocol, results: Mapping[str, Results], root: Path = ROOT, p: float | None = None) -> Found:
+    """What the ledger, or the file, says of a claim.
+
+    Args:
+        claim: the claim.
+        protocol: its margins.
+        results: by study.
+        root: of the repository.
+        p: of its comparison, corrected for the others of its family.
+    """
     if claim.file is not None:
         value: Any = json.loads((root / claim.file).read_text())
         for key in claim.path:
-            value = value[int(key) if isinstance(value, list) else key]
+            named = isinstance(value, list) and not key.isdigit()
+            value = next(of for of in value if of["name"] == key) if named else value[int(key) if isinstance(value, list) else key]
         return Found(claim.shape.format(value), "measured")
     margin = protocol.margins[claim.margin] if claim.margin else None
-    study, row, against, column = (
-        (margin.study, margin.row, margin.against, margin.column) if margin else (claim.study, claim.row, claim.against, claim.column)
-    )
-    estimate = None
-    if study in results:
-        estimate = results[study].estimate(row, column, claim.size, claim.metric, claim.judges, against)
+    if margin:
+        claim = msgspec.structs.replace(claim, study=margin.study, row=margin.row, against=margin.against, column=margin.column)
+    of = results.get(claim.study)
+    row = None if of is None else _row(claim, of)
+    if of is None or row is None:
+        return Found(NOT_RUN, NOT_RUN)
+    if claim.metric == WORTH:
+        worth = of.worth(row)
+        return Found(str(worth), *_asked((worth.value,) * 3, claim.at_least, claim.at_most)) if worth else Found(NOT_RUN, NOT_RUN)
+    if claim.against is None:
+        estimate, other = strongest([of.compared(row, claim.column, claim.size, m, claim.judges) for m in _several(claim.metric)]), ""
+    else:
+        least = _against(claim, of)
+        estimate, other = (least[0], least[2]) if least else (None, "")
     if estimate is None:
         return Found(NOT_RUN, NOT_RUN)
-    text = shown(*estimate, signed=against is not None)
-    if against == BEST_RIVAL:
-        finding, worse = _said(estimate, 1)
-        return Found(text, f"{finding} ({results[study].best_rival()})", worse)
-    if against is not None and np.isnan(estimate[1:]).any():
-        return Found(text, "too few seeds")
+    text = shown(*estimate, signed=claim.against is not None)
+    chosen = [name for name, told in ((row, claim.row), (other, claim.against)) if name and name != told]
+    told = f" ({' against '.join(chosen)})" if chosen else ""
+    if claim.against is not None and np.isnan(estimate[1:]).any():
+        return Found(text, f"too few seeds{told}")
     if claim.at_most is not None or claim.at_least is not None:
-        return Found(text, *_asked(estimate if against is not None else (estimate[0],) * 3, claim.at_least, claim.at_most))
-    if against is None:
-        return Found(text, "measured")
-    if margin:
-        equal = -margin.auprc < estimate[1] and estimate[2] < margin.auprc
-        return Found(text, f"equal within {margin.auprc:g}" if equal else f"not shown to be equal within {margin.auprc:g}", not equal)
-    return Found(text, *_said(estimate, -1 if claim.metric in LOWER_IS_BETTER else 1))
+        finding, against = _asked(estimate if claim.against is not None else (estimate[0],) * 3, claim.at_least, claim.at_most)
+    elif claim.against is None:
+        finding, against = "measured", False
+    elif margin:
+        against = not (-margin.auprc < estimate[1] and estimate[2] < margin.auprc)
+        finding = f"not shown to be equal within {margin.auprc:g}" if against else f"equal within {margin.auprc:g}"
+    elif p is not None and p > 1 - LEVEL:
+        finding, against = f"no difference found, p = {p:.3f} by Holm", True
+    else:
+        finding, against = _said(estimate, _sign(claim))
+    return Found(text, finding + told, against)
+
+
+def strongest(figures: Sequence[Mapping[int, Draws]]) -> Interval | None:
+    """The largest of several figures, whose interval holds the largest true one (Bonferroni); None unless all have been run."""
+    if not all(figures):
+        return None
+    estimates = np.array([over_seeds(by_seed, 1 - (1 - LEVEL) / len(figures)) for by_seed in figures])
+    value, low, high = estimates.max(axis=0)
+    return float(value), float(low), float(high)
+
+
+def _several(names: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names or ()
+
+
+def _row(claim: Claim, results: Results) -> str | None:
+    """The row of a claim."""
+    return claim.row if isinstance(claim.row, str) else results.best(claim.row)
+
+
+def _sign(claim: Claim) -> int:
+    """1 if more of its metric is better, else -1."""
+    return -1 if _several(claim.metric)[0] in LOWER_IS_BETTER else 1
+
+
+def _against(claim: Claim, results: Results) -> tuple[Interval, float, str] | None:
+    """The difference to the row that is beaten least surely, its p-value, and that row; None unless all have been run."""
+    row, found = _row(claim, results), []
+    for other in _several(claim.against):
+        by_metric = [results.compared(row, claim.column, claim.size, m, claim.judges, other) if row else {} for m in _several(claim.metric)]
+        if (estimate := strongest(by_metric)) is None:
+            return None
+        p = max(chance(np.stack(list(by_seed.values()), axis=1)) for by_seed in by_metric)
+        found.append((estimate, p, results.best_rival() or "" if other == BEST_RIVAL else other))
+    return min(found, key=lambda of: min(_sign(claim) * end for end in of[0]))
 
 
 def _asked(estimate: Interval, least: float | None, most: float | None) -> tuple[str, bool]:
@@ -169,8 +243,9 @@ def _said(estimate: Interval, sign: int) -> tuple[str, bool]:
 def page(claims: Mapping[str, Claim], protocol: Protocol, results: Mapping[str, Results], root: Path = ROOT) -> str:
     """`experiments/README.md`: one line a claim of the harness, those that speak against the package first."""
     lines = []
-    for claim in (claim for claim in claims.values() if claim.file is None):
-        of = found(claim, protocol, results, root)
+    chances = corrected(claims, protocol, results)
+    for name, claim in ((name, claim) for name, claim in claims.items() if claim.file is None):
+        of = found(claim, protocol, results, root, chances.get(name))
         study = claim.study or protocol.margins[str(claim.margin)].study
         command = f"`python -m experiments.harness.run --studies {study} --work WORK`"
         lines.append((not of.against, [claim.asks, of.finding, of.text, command]))
@@ -182,7 +257,8 @@ def page(claims: Mapping[str, Claim], protocol: Protocol, results: Mapping[str, 
 
 def documents(root: Path = ROOT) -> list[Path]:
     """Where claims stand; the page itself is written whole."""
-    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+    benchmarks = sorted((root / "experiments" / "benchmarks").glob("*.md"))
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md")), *benchmarks]
 
 
 def check(claims: Mapping[str, Claim], protocol: Protocol, results: Mapping[str, Results], root: Path = ROOT) -> list[str]:

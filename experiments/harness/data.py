@@ -16,6 +16,7 @@ from experiments.harness.shared import Work
 from experiments.harness.static import collapse
 from tardiff.base.ledger import Ledger
 from tardiff.base.noise import stream
+from tardiff.compare.ladder import evenly
 from tardiff.data.dataset import SPLITS, Dataset, Split
 from tardiff.data.holdout import with_held_out
 from tardiff.errors import InputError
@@ -25,7 +26,7 @@ CODE = (
     "tardiff",
     "data_prep",
     "experiments/harness/*.py",
-    *(f"experiments/harness/{name}.yaml" for name in ("protocol", "hypotension", "sepsis_later")),
+    *(f"experiments/harness/{name}.yaml" for name in ("protocol", "hypotension", "sepsis_later", "stay_over_72h")),
 )
 
 
@@ -37,11 +38,13 @@ class Budget:
         source: what the generator learns from; its labels may be gone.
         labelled: `train` to learn from and `validation` to choose by.
         judged: the rows that judge.
+        sent: what another site's generator and classifier learn from.
     """
 
     source: Dataset
     labelled: Dataset
     judged: Split
+    sent: Dataset | None = None
 
 
 def folder_of(name: str, data: Data, work: Work) -> Path:
@@ -81,7 +84,7 @@ def opened(protocol: Protocol, study: str, folder: Path, openings: Ledger) -> Da
     asked, name = protocol.studies[study], protocol.studies[study].data
     data = arranged(Dataset.load(folder), protocol.data[name])
     if asked.reads != "test":
-        return Dataset(data.manifest, {role: split for role, split in data.splits.items() if role != "test"}).completed()
+        return without_test(data)
     if study not in protocol.data[name].test_for:
         raise InputError(f"study {study}: may not read the test rows of {name}, which are for {', '.join(protocol.data[name].test_for)}")
     commit, changed = committed()
@@ -94,6 +97,11 @@ def opened(protocol: Protocol, study: str, folder: Path, openings: Ledger) -> Da
     if not openings.find(**opening):
         openings.add(opening | {"date": date.today().isoformat(), "rows": len(data.split("test"))})
     return data
+
+
+def without_test(data: Dataset) -> Dataset:
+    """The data set without its test rows."""
+    return Dataset(data.manifest, {role: split for role, split in data.splits.items() if role != "test"}).completed()
 
 
 def committed() -> tuple[str, list[str]]:
@@ -143,6 +151,8 @@ def budget(data: Dataset, regime: Regime, name: str, reads: str, seed: int) -> B
     if regime.collapsed:
         data = collapse(data)
     train, validation = data.train, data.split("validation")
+    if regime.local:
+        return _local(data, regime.local, reads, seed)
     draw = stream(f"regime-{name}", seed)
     share = float(train.label.mean()) if regime.share is None else regime.share
     train, validation = (_drawn(s, n, share, draw) for s, n in ((train, regime.train), (validation, regime.validation)))
@@ -156,6 +166,18 @@ def budget(data: Dataset, regime: Regime, name: str, reads: str, seed: int) -> B
         judged = rows.take(~np.isin(rows.stay_id, np.concatenate([train.stay_id, validation.stay_id])))
     whole = labelled if not regime.unlabelled else Dataset(data.manifest, {k: data.split(k) for k in ("train", "validation")}).unlabelled()
     return Budget(whole, labelled, judged)
+
+
+def _local(data: Dataset, count: int, reads: str, seed: int) -> Budget:
+    """All local rows, in one split; or those that a ladder reads with a seed, and the others judge."""
+    rows = Split.concatenate([data.train, data.split("validation")])
+    if reads == "test":
+        known, judged = rows, data.split("test")
+    else:
+        order = evenly(rows.label, seed)
+        known, judged = rows.take(np.sort(order[:count])), rows.take(np.sort(order[count:]))
+    labelled = Dataset(data.manifest, {"train": known}).completed()
+    return Budget(labelled, labelled, judged)
 
 
 def _drawn(split: Split, rows: int | None, share: float, draw: np.random.Generator) -> Split:

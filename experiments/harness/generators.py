@@ -1,7 +1,7 @@
 """The generators of a table's rows, each trained once a study and seed: the base, and what else is offered or compared."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,6 @@ from tardiff.refine import PolicySettings, RefineSettings, refine, train_policy
 from tardiff.refine.load import load_generator
 
 ALL_REWARDS = "discriminator=1,influence=0.5,value=0.2,fidelity=0.2,plausibility=0.1,privacy=0.1,spectral=0.1"
-LONGER = 2.0
-"""Optimizer steps of the base that is trained longer, as a multiple of the base's: more time than a refinement takes."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,8 @@ class Generators:
         budget: what may be read.
         seed: of all of them; without labels one generator serves all seeds, because it reads the same rows.
         work: where they stand.
+        without: a part that the base lacks.
+        steps: of the base's training, as a multiple of what its size says.
     """
 
     protocol: Protocol
@@ -36,6 +36,8 @@ class Generators:
     budget: Budget
     seed: int
     work: Work
+    without: str | None = None
+    steps: float = 1.0
 
     def __getitem__(self, name: str) -> RecordGenerator:
         """A generator by name, trained if it is not there.
@@ -56,31 +58,31 @@ class Generators:
     def base(self) -> TarDiffPipeline:
         """The diffusion model that the study's size says."""
         settings = self.protocol.training(self.study.generator, 0 if self._unlabelled else self.seed)
+        settings = replace(settings, steps=round(self.steps * settings.steps))
+        left_out = [self.without] if self.without else []
         path = self.work.once(
-            f"generator {self.study.regime} {self.study.generator} {settings.seed}",
-            [self.budget.source.manifest.content_hash, settings],
+            " ".join(["generator", self.study.regime, self.study.generator, str(settings.seed), *left_out]),
+            [self.budget.source.manifest.content_hash, settings, *left_out],
             lambda path: train(self.budget.source, path, settings, progress=False),
         )
         return TarDiffPipeline.from_pretrained(path)
 
     def guide(self, architecture: str = "committee") -> ClassifierFolder:
         """The classifier that guides, fitted on the labelled rows of the budget in the base's space."""
+        return ClassifierFolder.load(self.guide_folder(architecture))
+
+    def guide_folder(self, architecture: str = "committee") -> Path:
+        """Where it stands."""
         seed, codec = guide_seeds(self.seed, 1)[0], self.base.codec
-        path = self.work.once(
+        return self.work.once(
             f"guide {self.study.regime} {architecture} {self.seed}",
             [self.budget.labelled.manifest.content_hash, codec.digest(), architecture, seed],
             lambda path: fit_guide(self.budget.labelled, codec, seed, architecture).save(path),
         )
-        return ClassifierFolder.load(path)
 
     @property
     def _unlabelled(self) -> bool:
         return self.protocol.regimes[self.study.regime].unlabelled
-
-
-def _longer(of: Generators, path: Path) -> object:
-    steps = round(LONGER * of.protocol.training(of.study.generator, 0).steps)
-    return train(of.budget.source, path, of.protocol.training(of.study.generator, of.seed, steps=steps), progress=False)
 
 
 def _refined(rewards: str) -> Callable[[Generators, Path], object]:
@@ -99,7 +101,6 @@ def _policy(of: Generators, path: Path) -> object:
 
 
 OTHERS: Mapping[str, Callable[[Generators, Path], Any]] = {
-    "longer": _longer,
     "ppo-discriminator": _refined("discriminator=1"),
     "ppo-all": _refined(ALL_REWARDS),
     "policy": _policy,

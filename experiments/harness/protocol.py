@@ -4,7 +4,7 @@ A *study* asks one question: one data set, one regime, some rows of a table, som
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +12,10 @@ from typing import Any, Literal
 import msgspec
 import yaml
 
+from experiments.harness.knock_outs import KNOCK_OUTS
+from tardiff.compare.ladder import ALONE, CURVE
 from tardiff.errors import InputError
-from tardiff.settings import METHODS, GuidanceSettings, TrainSettings
+from tardiff.settings import LADDER, METHODS, GuidanceSettings, TrainSettings
 
 HERE = Path(__file__).parent
 PROTOCOL = HERE / "protocol.yaml"
@@ -21,6 +23,8 @@ RESULTS, OPENINGS, CHOSEN = HERE / "results.jsonl", HERE / "openings.jsonl", HER
 """Ledger of finished cells, openings of test rows, and what screening chose."""
 REAL_ROWS = tuple(method for method in METHODS if method not in ("unguided", "guided", "refined"))
 """Rows that only change, weigh or tune real records: those of `tardiff compare`."""
+SENT_ROWS = tuple(way for way in LADDER if way.startswith(("local", "as-is", "recal", "fine", "real", "selected")))
+"""Rows of `tardiff compare --from` that read no samples; those that do are recipes, with `ALONE` behind the name without local rows."""
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,6 +58,8 @@ class Regime(_Strict, frozen=True):
     Attributes:
         train, validation: rows; None is all of them.
         share: of the last class in both; None is that of the training rows.
+        local: rows to learn from and choose by where another site sends a generator; the others only draw the learning curve.
+        rows: most synthetic rows beside them.
         unlabelled: the generator reads all training rows, and no label of any.
         collapsed: a record is one step, the mean of each channel and the descriptors (RLSyn's setting).
     """
@@ -61,6 +67,8 @@ class Regime(_Strict, frozen=True):
     train: int | None = None
     validation: int | None = None
     share: float | None = None
+    local: int | None = None
+    rows: int = 3000
     unlabelled: bool = False
     collapsed: bool = False
 
@@ -70,9 +78,12 @@ class Recipe(_Strict, frozen=True):
 
     Attributes:
         guidance: fields of `GuidanceSettings`; none of them is the default guide.
-        generator: `base`, or one of `generators.OTHERS`.
+        generator: `base`, one of `generators.OTHERS`, or `adapted`, another site's, adapted to the local rows.
         guide: that of the settings; TarDiff's published rule; what this study's screening chose (`chosen.json`); or a random direction
             that moves samples as far as that one does.
+        aim: where there are rows of two sites, whose the guide serves.
+        without: a part of the generator that is left out, one of `knock_outs.KNOCK_OUTS`.
+        steps: of its training, as a multiple of the base's.
         select: choose by influence among four times as many; then nothing is added to real rows.
         relabel: classifiers rank unguided samples and give the labels.
         samples: file of samples made elsewhere, in the work folder; `{data}` and `{seed}` are filled in.
@@ -81,6 +92,9 @@ class Recipe(_Strict, frozen=True):
     guidance: dict[str, Any] = msgspec.field(default_factory=lambda: {"guidance": "none"})
     generator: str = "base"
     guide: Literal["settings", "published", "chosen", "random"] = "settings"
+    aim: Literal["local", "sender"] = "local"
+    without: str | None = None
+    steps: float = 1.0
     select: bool = False
     relabel: bool = False
     samples: str | None = None
@@ -104,9 +118,11 @@ class Study(_Strict, frozen=True):
         adds: also judge real and synthetic rows together; validation rows choose how many.
         sizes: synthetic rows alone, so many; 0 is as many as training rows, or `fewest`.
         fewest: fewest synthetic rows where `sizes` is 0.
-        records: rows whose records are looked at, and how closely: `full` (all discriminators, attacks on the generator) or `light`.
+        records: rows whose records are looked at, and how closely: `light` (trees, one attack), `close` (all discriminators and distances)
+            or `full` (attacks by a reference model as well).
         minutes: of a cell by row, measured or estimated on one core; `others` stands for what is not named.
-        lab: what runs its cells, a name in `run.LABS`.
+        sender: a data set whose training rows teach the generator and the classifier that another site sends; None: there is none.
+        screen: the study that chooses its row `chosen`.
     """
 
     asks: str
@@ -121,8 +137,20 @@ class Study(_Strict, frozen=True):
     adds: bool = True
     sizes: tuple[int, ...] = (0,)
     fewest: int = 0
-    records: dict[str, Literal["full", "light"]] = {}
-    lab: str = "rows"
+    records: dict[str, Literal["light", "close", "full"]] = {}
+    sender: str | None = None
+    screen: str | None = None
+
+    def knows(self, row: str, recipes: Collection[str]) -> bool:
+        """Whether it can have a row of this name."""
+        if self.sender is None:
+            return row in REAL_ROWS or row in recipes
+        return row in SENT_ROWS or on_curve(row) or row.removesuffix(ALONE) in recipes
+
+
+def on_curve(row: str) -> bool:
+    """Whether a row is a point of the learning curve of local rows."""
+    return row == "local" or row.startswith(CURVE)
 
 
 class Stage(_Strict, frozen=True):
@@ -197,8 +225,12 @@ class Protocol(_Strict, frozen=True):
             for what, known in (("data", self.data), ("regime", self.regimes), ("generator", self.generators)):
                 if getattr(study, what) not in known:
                     raise InputError(f"study {name}: {what} {getattr(study, what)!r} is not in the protocol")
+            if study.sender is not None and study.sender not in self.data:
+                raise InputError(f"study {name}: sender {study.sender!r} is not in the protocol")
+            if "chosen" in study.rows and (study.screen not in self.studies or self.studies[study.screen].reads != "validation"):
+                raise InputError(f"study {name}: has a row `chosen`; `screen` must name a study that reads validation rows")
             for row in (study.control, *study.rows, *study.records):
-                if row not in REAL_ROWS and row not in self.recipes:
+                if not study.knows(row, self.recipes):
                     raise InputError(f"study {name}: row {row!r} is neither a row of compare nor a recipe")
             if missing := [row for row in study.rows if row not in study.minutes and "others" not in study.minutes]:
                 raise InputError(f"study {name}: how many minutes does {missing[0]!r} take?")
@@ -211,8 +243,10 @@ class Protocol(_Strict, frozen=True):
                 raise InputError(f"order: {stage.study!r} is no study")
             if unknown := set(stage.rows) - set(self.studies[stage.study].rows):
                 raise InputError(f"order: {stage.study} has no row {sorted(unknown)[0]!r}")
-        for recipe in self.recipes.values():
+        for name, recipe in self.recipes.items():
             _ = recipe.settings
+            if recipe.without and recipe.without not in KNOCK_OUTS:
+                raise InputError(f"recipe {name}: the generator has no part {recipe.without!r}")
 
     def training(self, size: str, seed: int, **changes: Any) -> TrainSettings:
         """Settings of a generator of a size."""
@@ -231,15 +265,20 @@ class Protocol(_Strict, frozen=True):
 
     def digest(self, cell: Cell) -> str:
         """Hash of all that the protocol says of how a cell is made and judged; words, costs in time and other rows are not in it."""
-        study, recipe = self.studies[cell.study], self.recipes.get(cell.row)
-        data = self.data[study.data]
+        study, recipe = self.studies[cell.study], self.recipe(cell)
+        data, sender = self.data[study.data], study.sender and self.data[study.sender]
         parts = [
             *(data.prepare, data.split, data.most, data.without),
             *(self.regimes[study.regime], self.generators[study.generator], recipe, study.records.get(cell.row)),
-            *(study.reads, study.judges, study.adds, study.sizes, study.fewest, study.lab, self.ratios, self.resamples),
+            *(study.reads, study.judges, study.adds, study.sizes, study.fewest, self.ratios, self.resamples),
+            (sender.prepare, sender.split, sender.most) if sender else None,
             self.iterations if recipe and recipe.generator != "base" else None,
         ]
         return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:12]
+
+    def recipe(self, cell: Cell) -> Recipe | None:
+        """Of its synthetic rows; None if it has none."""
+        return self.recipes.get(cell.row.removesuffix(ALONE))
 
     def minutes(self, cell: Cell) -> float:
         """Of a cell on one core, without what it shares with others."""

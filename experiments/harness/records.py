@@ -69,7 +69,7 @@ def looked_at(
         real: training and validation rows.
         judged: real rows that no generator has read: the floor.
         codec: fitted on the training rows.
-        how: `full`, or `light` (no GRU among the discriminators; one attack, by nearest neighbours).
+        how: `light` (no GRU among the discriminators; one attack, by nearest neighbours), `close` or `full`.
         seed: of fits, rows and resamples.
         kept: where fits are kept.
         base: the study's generator. With `full` a reference model of its kind calibrates the attacks on samples, of whatever made them, so
@@ -77,39 +77,46 @@ def looked_at(
         attacked: whether the records are the base's own, so that attacks on its weights are theirs.
 
     Returns:
-        `told_apart`, by discriminator, of the set and the `floor`; with `full` also `distances` and `floor` by metric (`mean`, and the
-        `worst` name with its number), `profile` and `floor_profile` (descriptors' pairs and slopes), and `attacks` (AUC by name) and
-        `found_at_1_percent` (true positive rate at 1 % false positives; None where there are too few rows to tell).
+        `told_apart`, by discriminator, of the set and the `floor`, and `attacks` (AUC by name). Unless it is `light`, `distances` and
+        `floor_distances` by metric (`mean`, and the `worst` name with its number), `profile` (descriptors' pairs and slopes) and
+        `height_by_sex`. With `full`, `found_at_1_percent` (true positive rate at 1 % false positives; None where there are too few rows
+        to tell), `nearer_train`, `copies` and `near_copies`.
     """
     whole = Dataset(real.manifest, {**real.splits, "test": judged}).completed()
-    settings = EvaluateSettings(models=("gru", "trees") if how == "full" else ("trees",), seeds=1, seed=seed, workers=1)
+    settings = EvaluateSettings(models=("trees",) if how == "light" else ("gru", "trees"), seeds=1, seed=seed, workers=1)
     samples = draw_samples({"train": real.train, FLOOR: judged, "synthetic/made": made.train}, seed)
     apart = discriminate(samples, settings, kept).distances
     found: dict[str, Any] = {
         "told_apart": {name: _whole(distance.overall) for name, distance in apart["synthetic/made"].items()},
         "floor_told_apart": {name: _whole(distance.overall) for name, distance in apart[FLOOR].items()},
     }
-    if how == "light":
+    if how != "full":
         trial, knowledge = Trial.draw(whole, "train", "train", settings.attack_rows, seed), Knowledge.of(whole, codec)
         attack = trial.judged("nearest neighbour", "black", nearest_neighbour(trial, made.train, knowledge))
-        return found | {"attacks": {"nearest neighbour": _round(attack["auc"]["value"])}}
+        found["attacks"] = {"nearest neighbour": _round(attack["auc"]["value"])}
+    if how == "light":
+        return found
     by_role = {role: value_distances(samples[role], samples["train"], real.manifest) for role in (FLOOR, "synthetic/made")}
+    profiles = {name: profile(samples[role], real.manifest) for name, role in (("real", "train"), ("set", "synthetic/made"))}
+    found |= {
+        "distances": _summed(by_role["synthetic/made"]),
+        "floor_distances": _summed(by_role[FLOOR]),
+        "profile": {name: {"pairs": of["pairs"], "slopes": of["slopes"]} for name, of in _rounded(profiles).items()},
+        "height_by_sex": {
+            name: _height_by_sex(samples[role].split, real.manifest) for name, role in (("real", "train"), ("set", "synthetic/made"))
+        },
+    }
+    if how == "close":
+        return found
     private = privacy(whole, {"made": made}, codec, replace(settings, quick=True), base, kept=kept)  # one small reference model
     of_set = private["sets"]["made"]
     attacks = [*of_set["attacks"], *(private["generator"] if attacked else [])]
-    profiles = {name: profile(samples[role], real.manifest) for name, role in (("real", "train"), ("set", "synthetic/made"))}
     return found | {
-        "distances": _summed(by_role["synthetic/made"]),
-        "floor_distances": _summed(by_role[FLOOR]),
         "attacks": {attack["attack"]: _round(attack["auc"]["value"]) for attack in attacks},
         "found_at_1_percent": {attack["attack"]: rate and _round(rate["value"]) for attack in attacks for rate in [attack["tpr"]["0.01"]]},
         "nearer_train": _round(of_set["nearer_train"]["value"]),
         "copies": of_set["copies"]["count"],
         "near_copies": _round(of_set["near_copies"]["value"]),
-        "profile": {name: {"pairs": of["pairs"], "slopes": of["slopes"]} for name, of in _rounded(profiles).items()},
-        "height_by_sex": {
-            name: _height_by_sex(samples[role].split, real.manifest) for name, role in (("real", "train"), ("set", "synthetic/made"))
-        },
     }
 
 

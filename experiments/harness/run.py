@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,14 @@ import torch
 
 from experiments.harness.cell import Lab
 from experiments.harness.choose import chosen
-from experiments.harness.data import budget, committed, folder_of, opened
+from experiments.harness.data import arranged, budget, committed, folder_of, opened, without_test
 from experiments.harness.protocol import CHOSEN, OPENINGS, PROTOCOL, RESULTS, Cell, Protocol, load
 from experiments.harness.shared import BusyError, WaitingError, Work
+from experiments.harness.sites import Sites
 from experiments.harness.tables import read
 from tardiff.base.ledger import Ledger
+from tardiff.data.dataset import Dataset
 
-LABS: dict[str, type[Lab]] = {"rows": Lab}
-"""What runs the cells of a study, by the study's `lab`: made of the same arguments as `Lab`, with the same `run`."""
 PAUSE = 20.0
 """Seconds before cells are tried again that other processes hold."""
 
@@ -62,18 +63,19 @@ class Harness:
             study = self.protocol.studies[cell.study]
             found[cell.study] = found.get(cell.study, 0.0) + measured.get((cell.study, cell.row), self.protocol.minutes(cell))
             for piece in self._pieces(cell):
-                key = study.data, study.regime, study.reads, cell.seed, piece
+                whose = (study.sender, "all", "test") if study.sender else (study.data, study.regime, study.reads)
+                key = *whose, cell.seed, piece
                 if key not in shared:
                     shared.add(key)
                     found[cell.study] += self.protocol.pieces[piece]
         return found
 
     def _pieces(self, cell: Cell) -> list[str]:
-        recipe = self.protocol.recipes.get(cell.row)
-        if recipe is None or recipe.samples is not None:
+        study, recipe = self.protocol.studies[cell.study], self.protocol.recipe(cell)
+        if study.sender is None and (recipe is None or recipe.samples is not None or recipe.without or recipe.steps != 1):
             return []
-        guided = recipe.settings.reads_classifier or recipe.select or recipe.relabel
-        return [f"generator {self.protocol.studies[cell.study].generator}", *(["guide"] if guided else [])]
+        guided = recipe is None or recipe.settings.reads_classifier or recipe.select or recipe.relabel
+        return [f"generator {study.generator}", *(["guide"] if guided else [])]
 
     def lab(self, cell: Cell) -> Lab:
         """What a cell is run with; the last one is kept, because neighbours share it."""
@@ -81,11 +83,17 @@ class Harness:
         if self._lab is None or self._lab[0] != key:
             study = self.protocol.studies[cell.study]
             choices = chosen(self.protocol, self.ledger, self.choices) if "chosen" in study.rows else {}
-            folder = folder_of(study.data, self.protocol.data[study.data], self.work)
-            data = opened(self.protocol, cell.study, folder, self.openings)
+            data = opened(self.protocol, cell.study, self._folder(study.data), self.openings)
             read = budget(data, self.protocol.regimes[study.regime], study.regime, study.reads, cell.seed)
-            self._lab = key, LABS[study.lab](self.protocol, study, read, cell.seed, self.work, choices)
+            of: type[Lab] = Lab
+            if study.sender:
+                of, sent = Sites, arranged(Dataset.load(self._folder(study.sender)), self.protocol.data[study.sender])
+                read = replace(read, sent=without_test(sent))
+            self._lab = key, of(self.protocol, study, read, cell.seed, self.work, choices)
         return self._lab[1]
+
+    def _folder(self, data: str) -> Path:
+        return folder_of(data, self.protocol.data[data], self.work)
 
     def run(self, cells: list[Cell], minutes: float = float("inf"), pause: float = PAUSE) -> list[str]:
         """Run cells; none is started after so many minutes. One that fails does not stop the others.

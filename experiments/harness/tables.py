@@ -15,10 +15,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.harness.draws import difference, mean_draws, over_seeds, spread_out
-from experiments.harness.protocol import PROTOCOL, REAL_ROWS, RESULTS, Cell, Protocol, Study, load
+from experiments.harness.protocol import PROTOCOL, REAL_ROWS, RESULTS, Cell, Protocol, Study, load, on_curve
 from experiments.harness.realism import ASKED, DERIVED, measured, worst_names
 from tardiff.base.estimates import ONE_DRAW, shown
 from tardiff.base.ledger import Ledger
+from tardiff.compare.worth import Worth, worth
 from tardiff.errors import InputError
 from tardiff.evaluate.bootstrap import Draws
 from tardiff.evaluate.intervals import Interval
@@ -52,7 +53,11 @@ class Results:
 
     def best_rival(self) -> str | None:
         """The row that `BEST_RIVAL` stands for; None if there is none yet."""
-        known = {row: cells for row, cells in self.rows.items() if row in REAL_ROWS and row != "none"}
+        return self.best(row for row in REAL_ROWS if row != "none")
+
+    def best(self, rows: Iterable[str]) -> str | None:
+        """The one of some rows, of those that have been run, that is best on the rows to choose by; None if there is none yet."""
+        known = {row: self.rows[row] for row in rows if row in self.rows}
         shared = set.intersection(*map(set, known.values())) if known else set()  # other seeds may have other rows to choose by
         means = {
             row: np.mean([of["validation"] for seed in shared for of in cells[seed]["added"].values()])
@@ -91,15 +96,29 @@ class Results:
                 found[seed] = value
         return found
 
+    def compared(
+        self, row: str, column: str = "added", size: int = 0, metric: str = "auprc", judges: Sequence[str] = (), against: str | None = None
+    ) -> dict[int, Draws]:
+        """A figure by seed, or its paired difference to another row's; empty if it has not been run."""
+        ours = self.figures(row, column, size, metric, judges)
+        return ours if against is None else difference(ours, self.figures(against, column, size, metric, judges))
+
     def estimate(
         self, row: str, column: str = "added", size: int = 0, metric: str = "auprc", judges: Sequence[str] = (), against: str | None = None
     ) -> Interval | None:
-        """A figure with its interval, or its paired difference to another row's; None if it has not been run."""
-        ours = self.figures(row, column, size, metric, judges)
-        if against is None:
-            return over_seeds(ours) if ours else None
-        theirs = self.figures(against, column, size, metric, judges)
-        return difference(ours, theirs) if ours.keys() & theirs.keys() else None
+        """The same over seeds, with its interval; None if it has not been run."""
+        by_seed = self.compared(row, column, size, metric, judges, against)
+        return over_seeds(by_seed) if by_seed else None
+
+    def worth(self, row: str) -> Worth | None:
+        """What a row is worth in labelled local stays; None if it, or the learning curve of such stays, has not been run."""
+        of_way = self.figures(row, "added", 0, "auprc")
+        curve = {learnt_from(cells): self.figures(name, "added", 0, "auprc") for name, cells in self.rows.items() if on_curve(name)}
+        shared = sorted(set.intersection(set(of_way), *map(set, curve.values())))
+        if not curve or not shared:
+            return None
+        way, *points = (np.stack([of[seed] for seed in shared], axis=1) for of in (of_way, *curve.values()))
+        return worth(way, dict(zip(curve, points, strict=True)))
 
 
 def read(ledger: Ledger, protocol: Protocol) -> dict[str, Results]:
@@ -142,7 +161,8 @@ def gains(results: Results, study: Study, judges: Sequence[str] = ()) -> str:
     head = ["row", "seeds"]
     for column, size in columns:
         head += [_title(column, size), *(f"minus {names.get(other, other)}" for other in others)]
-    lines = [head]
+    curve = any(map(on_curve, results.rows))
+    lines = [[*head, "worth in local stays"] if curve else head]
     for row, cells in results.rows.items():
         line = [row, str(len(cells))]
         for column, size in columns:
@@ -150,7 +170,7 @@ def gains(results: Results, study: Study, judges: Sequence[str] = ()) -> str:
             for other in others:
                 same = other == row or (other == BEST_RIVAL and row == results.best_rival())
                 line.append("" if same else written(results.estimate(row, column, size, judges=judges, against=other), signed=True))
-        lines.append(line)
+        lines.append([*line, "" if on_curve(row) else str(results.worth(row) or "")] if curve else line)
     return markdown(lines)
 
 
@@ -227,6 +247,11 @@ def picture(protocol: Protocol, ledger: Ledger) -> Figure:
 def written(found: Interval | None, signed: bool = False) -> str:
     """A figure as tables have it; nothing where there is none."""
     return "" if found is None else shown(*found, signed=signed)
+
+
+def learnt_from(cells: Mapping[int, Mapping[str, Any]]) -> int:
+    """How many rows each cell of a row learnt from."""
+    return int(next(of["rows"] for cell in cells.values() for of in cell["added"].values()))
 
 
 def _of_judge(figures: Mapping[str, Any], metric: str) -> float | None:

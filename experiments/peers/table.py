@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.harness.draws import difference
+from experiments.harness.draws import difference, over_seeds
 from experiments.harness.tables import markdown, section
 from experiments.peers.cells import JUDGES
 from experiments.peers.protocol import PEERS, SECONDS, SEEDS
@@ -116,7 +116,7 @@ def compared(ours: BySeed, control: BySeed, name: str) -> str:
     if not mine:
         return ""
     value = f"{np.mean([draws[0] for draws in mine.values()]):.3f}"
-    return f"{value} ({shown(*difference(mine, theirs), signed=True)})" if mine.keys() & theirs.keys() else value
+    return f"{value} ({shown(*over_seeds(difference(mine, theirs)), signed=True)})" if mine.keys() & theirs.keys() else value
 
 
 def attack(cells: BySeed, name: str) -> str:

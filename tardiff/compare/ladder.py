@@ -135,13 +135,15 @@ class Ladder(Comparison):
             return sets, [replace(one, told=of_it) for one, of_it in zip(made, told, strict=True)]
         if kind in ("real", "selected"):
             return sets.adding(real=self.real_rows), list(self._of_real(kind, local, seed, rows, count))
-        share = float(sets.rows["train"].label.mean())
-        wanted = [labels(ratio * self.sites.rows, of) for ratio, of in product(self.settings.ratios, (share, max(RICH, 2 * share)))]
-        most = np.max([np.bincount(label, minlength=2) for label in wanted], axis=0)
-        pool = self.pool(kind, seed, np.repeat([1, 0], most[::-1]))
+        wanted = self.wanted(float(sets.rows["train"].label.mean()))
+        pool = self.pool(kind, seed, most(wanted))
         told = [{"rows": len(label), "positives": int(label.sum())} for label in wanted]
         added = [(*local, Part.of("pool", first_of(pool.label, label))) for label in wanted]
         return sets.adding(pool=pool), [Candidate(learn, told=of_it) for learn, of_it in zip(added, told, strict=True)]
+
+    def wanted(self, share: float) -> list[NDArray[np.int64]]:
+        """Labels of the synthetic rows to choose from, beside local rows of which a share is positive."""
+        return [labels(ratio * self.sites.rows, of) for ratio, of in product(self.settings.ratios, (share, max(RICH, 2 * share)))]
 
     def rounds(self, candidate: Candidate, seed: int, sets: RowSets) -> list[Round]:
         """Cross-validation over the local rows, or one look at them all by what does not learn from them."""
@@ -170,12 +172,16 @@ class Ladder(Comparison):
         """The generator, adapted to the local rows of a seed; as it was, if they do not find that better."""
         path = self.work / f"adapted-{self.budget}-{seed}"
         if not path.exists():
-            try:
-                adapt(self.run, with_held_out(self.local_data(seed), seed), path, AdaptSettings(seed=seed), progress=False)
-            except NotBetterError:
-                print(f"warning: adapted, seed {seed}: --from as it is fits the local rows no worse and is taken", file=sys.stderr)
-                self.run.save_pretrained(path)
+            self.adapt(seed, path)
         return TarDiffPipeline.from_pretrained(path)
+
+    def adapt(self, seed: int, path: Path) -> None:
+        """Write it as a folder."""
+        try:
+            adapt(self.run, with_held_out(self.local_data(seed), seed), path, AdaptSettings(seed=seed), progress=False)
+        except NotBetterError:
+            print(f"warning: adapted, seed {seed}: --from as it is fits the local rows no worse and is taken", file=sys.stderr)
+            self.run.save_pretrained(path)
 
     def _of_real(self, kind: str, local: Parts, seed: int, rows: NDArray[np.intp], count: int) -> Iterator[Candidate]:
         """The other site's rows whole, or those of each class whose influence on the local rows is highest."""
@@ -208,6 +214,12 @@ def evenly(label: NDArray[np.int64], seed: int) -> NDArray[np.intp]:
         rows = random.permutation(np.flatnonzero(label == c))
         place[rows] = (np.arange(len(rows)) + random.uniform()) / len(rows)
     return np.argsort(place, kind="stable")
+
+
+def most(wanted: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Labels of a pool of which each of the wanted sets is a part; the positive ones first."""
+    counts = np.max([np.bincount(label, minlength=2) for label in wanted], axis=0)
+    return np.repeat([1, 0], counts[::-1])
 
 
 def labels(rows: float, share: float) -> NDArray[np.int64]:

@@ -19,13 +19,13 @@ from tardiff.evaluate.metrics import SHARES
 
 FEWEST_FITS = 3
 """With fewer, a spread over fits is a guess, and no interval is given."""
-TAIL = 0.975
+LEVEL = 0.95
 
 Interval = tuple[float, float, float]
 """A number and the ends of its 95 % interval, NaN where undefined."""
 
 
-def interval(draws: Draws, units: int | None = None, *, share: bool = False) -> Interval:
+def interval(draws: Draws, units: int | None = None, *, share: bool = False, level: float = LEVEL) -> Interval:
     """A number and its 95 % interval.
 
     Args:
@@ -33,33 +33,35 @@ def interval(draws: Draws, units: int | None = None, *, share: bool = False) -> 
         units: patients (or events) that the number rests on, such as the rows of the rarer class; None if they are many.
         share: the number lies between 0 and 1. Its interval is taken on the logit scale and stays inside; at 0 and 1 it
             reaches to `highest_unseen`.
+        level: of the interval, if it is not one of 95 %.
 
     Returns:
         The mean over fits and both ends; no ends where there are fewer than `FEWEST_FITS` fits, or one resample only.
     """
-    by_fit = draws[:, None] if draws.ndim == 1 else draws
-    value = float(by_fit[0].mean())
-    if draws.ndim == 2 and by_fit.shape[1] < FEWEST_FITS:
+    value, error, df = _spread(draws, units)
+    if not np.isfinite([value, error]).all():
         return value, np.nan, np.nan
-    fits, fits_df = _over_fits(by_fit[0])
-    patients, patients_df = _over_patients(by_fit[1:], units)
-    variance = fits + patients
-    if not np.isfinite([value, variance]).all():
-        return value, np.nan, np.nan
-    df = variance**2 / max(fits**2 / fits_df + patients**2 / patients_df, 1e-300)
-    half = float(student.ppf(TAIL, max(df, 1)) * variance**0.5)
+    half = float(student.ppf((1 + level) / 2, df) * error)
     if not share:
         return value, value - half, value + half
     if 0 < value < 1:
         low, high = expit(logit(value) + np.array([-1, 1]) * half / (value * (1 - value)))
         return value, float(low), float(high)
-    highest = highest_unseen(units) if units else np.nan
+    highest = highest_unseen(units, level) if units else np.nan
     return (0.0, 0.0, highest) if value == 0 else (1.0, 1 - highest, 1.0)
 
 
-def highest_unseen(trials: int) -> float:
+def chance(draws: Draws) -> float:
+    """Two-sided p-value of a number that is 0 if nothing is to be found, by the spread of its interval; NaN if that is unknown."""
+    value, error, df = _spread(draws, None)
+    if not error:  # nothing varies
+        return float(value == 0)
+    return float(2 * student.sf(abs(value) / error, df))
+
+
+def highest_unseen(trials: int, level: float = LEVEL) -> float:
     """Upper end of the 95 % interval of a share of which no case was seen in so many trials (Clopper & Pearson, Biometrika 1934)."""
-    return float(1 - (1 - TAIL) ** (1 / trials))
+    return float(1 - ((1 - level) / 2) ** (1 / trials))
 
 
 def standard_error(draws: Draws) -> float:
@@ -87,6 +89,19 @@ def estimates(draws: Mapping[str, Draws], label: NDArray[np.int64], shares: Coll
     """
     counts = np.unique(label, return_counts=True)[1]
     return {name: estimate(d, len(label), int(counts.min(initial=len(label))), share=name in shares) for name, d in draws.items()}
+
+
+def _spread(draws: Draws, units: int | None) -> tuple[float, float, float]:
+    """A number, its standard error, NaN if unknown, and the degrees of freedom of that."""
+    by_fit = draws[:, None] if draws.ndim == 1 else draws
+    value = float(by_fit[0].mean())
+    if draws.ndim == 2 and by_fit.shape[1] < FEWEST_FITS:
+        return value, np.nan, 1.0
+    fits, fits_df = _over_fits(by_fit[0])
+    patients, patients_df = _over_patients(by_fit[1:], units)
+    variance = fits + patients
+    df = variance**2 / max(fits**2 / fits_df + patients**2 / patients_df, 1e-300)
+    return value, variance**0.5, max(df, 1.0)
 
 
 def _over_fits(value: NDArray[np.float64]) -> tuple[float, int]:

@@ -8,7 +8,7 @@ from scipy import stats
 
 from tardiff.evaluate.bootstrap import Resamples, row_weights
 from tardiff.evaluate.fidelity.distance import Distance, against_floor
-from tardiff.evaluate.intervals import estimate, estimates, interval, standard_error
+from tardiff.evaluate.intervals import chance, estimate, estimates, interval, standard_error
 from tardiff.evaluate.metrics import auprc, auroc, true_positive_rate
 from tardiff.evaluate.train_and_judge import judged
 
@@ -26,6 +26,10 @@ def test_fits_alone_have_students_interval():
     expected = stats.t.interval(0.95, 4, value.mean(), stats.sem(value))
     assert interval(value[None]) == pytest.approx((value.mean(), *expected))
     assert standard_error(value[None]) == pytest.approx(stats.sem(value))
+    assert interval(value[None], level=0.99) == pytest.approx((value.mean(), *stats.t.interval(0.99, 4, value.mean(), stats.sem(value))))
+    assert chance(value[None] - 0.3) == pytest.approx(stats.ttest_1samp(value, 0.3).pvalue)
+    assert np.isnan(chance(value[None, :2]))
+    assert (chance(np.zeros((1, 3))), chance(np.ones((1, 3)))) == (1.0, 0.0)
 
 
 def test_patients_alone_have_the_spread_of_their_resamples():

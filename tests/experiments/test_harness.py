@@ -8,16 +8,22 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from experiments.harness import data as reading
 from experiments.harness import run as running
 from experiments.harness.confirm import confirmation
+from experiments.harness.knock_outs import KNOCK_OUTS, without
 from experiments.harness.protocol import PROTOCOL, Cell, Data, Recipe, Regime, Study, load
 from experiments.harness.shared import BusyError, Work
 from tardiff.base.ledger import Ledger
-from tardiff.data.dataset import Dataset
+from tardiff.data.codec import Codec
+from tardiff.data.dataset import Dataset, Split
+from tardiff.data.statics import StaticModel
 from tardiff.errors import InputError, TardiffError
+from tardiff.model.training import NoisyRows, new_networks
+from tardiff.settings import TrainSettings
 
 TOY = Path(__file__).with_name("toy_protocol.yaml")
 
@@ -73,6 +79,10 @@ def test_the_protocol_is_sound_and_counted():
         ({"studies__main__minutes": {"none": 1}}, "how many minutes does 'tuned' take"),
         ({"data__toy__test_for": ["few"]}, "study main: may not read the test rows of toy"),
         ({"recipes__default__guidance": {"objective": "magic=1"}}, "unknown objective 'magic'"),
+        ({"studies__few__screen": "main"}, "study few: has a row `chosen`; `screen` must name a study that reads validation rows"),
+        ({"studies__sites__sender": "elsewhere"}, "study sites: sender 'elsewhere' is not in the protocol"),
+        ({"studies__sites__rows": ["none"]}, "row 'none' is neither a row of compare nor a recipe"),
+        ({"recipes__no moved rows__without": "magic"}, "recipe no moved rows: the generator has no part 'magic'"),
         ({"order": [{"study": "no", "seeds": [0]}]}, "'no' is no study"),
         ({"order": [{"study": "main", "seeds": [0], "rows": ["gan"]}]}, "main has no row 'gan'"),
         ({"studies__main__seed": 3}, "unknown field `seed`"),
@@ -294,6 +304,47 @@ def test_a_cell_that_fails_stops_no_other(harness, monkeypatch, capsys):
     assert [cell["row"] for cell in harness.ledger.cells()] == ["smote"]
 
 
+def test_another_site_sends_a_generator(harness, toy, tmp_path):
+    """What it sends is trained once, on its own rows alone; local rows are those that `tardiff compare --from` would take."""
+    toys = {name: msgspec.structs.replace(data, prepare={"folder": str(toy[0])}) for name, data in harness.protocol.data.items()}
+    harness.protocol = msgspec.structs.replace(harness.protocol, data=toys)
+    rows = ("local", "as-is", "unguided-alone")
+    assert harness.run([Cell("sites", row, 0) for row in rows], pause=0.1) == []
+    cells = {cell["row"]: cell["added"]["logistic"] for cell in harness.ledger.cells()}
+    assert cells["local"]["rows"] == 60
+    assert cells["as-is"]["rows"] == 0
+    assert cells["unguided-alone"]["chosen"]["rows"] == cells["unguided-alone"]["rows"] in (25, 50, 100)
+    lab = harness.lab(Cell("sites", "local", 0))
+    assert len(lab.comparison.real) == len(lab.budget.sent.train) == 100
+    served = [sum(lab.guide(Recipe(aim=whose), lab.generators.base).card.guidance_counts) for whose in ("sender", "local")]
+    assert served == [100, 60]
+    assert len(list((harness.work.folder / "made").glob("generator-all-tiny-0-*"))) == 1
+    screen = harness.lab(Cell("sites-screen", "unguided", 0))
+    read = lab.comparison.data.train.stay_id[lab.comparison.local("local", 0)]
+    np.testing.assert_array_equal(np.sort(read), np.sort(screen.budget.labelled.train.stay_id))  # the same rows; all others judge
+    assert not np.isin(screen.budget.judged.stay_id, read).any()
+
+
+@pytest.mark.parametrize("part", KNOCK_OUTS)
+def test_a_part_that_is_left_out_is_missed_and_comes_back(toy, part):
+    train = Split(**toy[1].train.arrays() | {"values": toy[1].train.values.round()})  # on grids
+
+    def loss():
+        settings = TrainSettings(steps=1, widths=(TrainSettings().widths[0],), blocks=1)
+        codec, statics = Codec.fit(train, toy[1].manifest), StaticModel.fit(train, toy[1].manifest)
+        networks, rows = new_networks(codec, statics, settings), NoisyRows(train, codec, statics, settings)
+        torch.manual_seed(0)
+        with torch.no_grad():
+            for parameter in networks.parameters():
+                parameter += 0.05 * torch.randn_like(parameter)  # layers that begin with zeros would hide what is before them
+        return rows.loss(networks, torch.arange(32), 0).sum().item()
+
+    whole = loss()
+    with without(part):
+        assert loss() != whole
+    assert loss() == whole
+
+
 def test_confirmation_on_any_folder(toy, harness, tmp_path):
     protocol = confirmation(toy[0], 1, 100, load(TOY))
     there = running.Harness(protocol, tmp_path / "w", *(tmp_path / name for name in ("r", "o", "c")))
@@ -337,7 +388,8 @@ def test_every_kind_of_row_end_to_end(tmp_path, committed):
     first = [cell for cell in harness.open_cells(seeds=[0]) if cell.row not in ("old", "chosen", "random")]
     assert harness.run(first, pause=0.1) == []
     again = running.Harness(load(TOY), harness.work.folder, *(tmp_path / name for name in ("results", "openings", "chosen")))
-    assert again.run([Cell("few", "chosen", 0), Cell("few", "random", 0)], pause=0.1) == []
+    later = [cell for cell in again.open_cells(["few", "sites"], [0]) if cell.row in ("chosen", "random")]
+    assert again.run(later, pause=0.1) == []
     assert json.loads((tmp_path / "chosen").read_text())["few"]["row"] == "cosine"
     rows = {(cell["study"], cell["row"]): cell for cell in again.ledger.cells()}
     assert rows["few", "random"]["moved"] == pytest.approx(rows["few", "chosen"]["moved"], rel=0.1)

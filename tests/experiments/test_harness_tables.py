@@ -9,7 +9,7 @@ from scipy import stats
 
 from experiments.harness import claims as claiming
 from experiments.harness.choose import choice
-from experiments.harness.draws import condensed, difference, over_seeds, spread_out
+from experiments.harness.draws import condensed, difference, holm, over_seeds, spread_out
 from experiments.harness.protocol import Cell, load
 from experiments.harness.tables import BEST_RIVAL, markdown, picture, read, report, section
 from tardiff.base.ledger import Ledger
@@ -64,10 +64,10 @@ def test_a_difference_pairs_patients_and_is_students_over_seeds():
     noise = np.random.default_rng(1).normal(0, 0.1, 401)
     theirs = dict.fromkeys(range(4), 0.5 + noise)
     same = {seed: draws + 0.1 for seed, draws in theirs.items()}
-    assert difference(same, theirs) == pytest.approx((0.1, 0.1, 0.1))  # the patients' noise is shared, the seeds do not differ
+    assert over_seeds(difference(same, theirs)) == pytest.approx((0.1, 0.1, 0.1))  # the patients' noise is shared, the seeds do not differ
     apart = {seed: draws + 0.1 * seed for seed, draws in theirs.items()}
     expected = stats.t.interval(0.95, 3, 0.15, stats.sem([0, 0.1, 0.2, 0.3]))
-    assert difference(apart | {9: noise}, theirs) == pytest.approx((0.15, *expected))  # a seed that one lacks is left out
+    assert over_seeds(difference(apart | {9: noise}, theirs)) == pytest.approx((0.15, *expected))  # a seed that one lacks is left out
     assert over_seeds({0: np.array([1.0]), 1: np.array([2.0]), 2: np.array([3.0])}) == pytest.approx(
         (2.0, *stats.t.interval(0.95, 2, 2.0, stats.sem([1, 2, 3])))
     )
@@ -138,8 +138,6 @@ def test_screening_chooses_among_influences_when_it_is_finished(ledger):
     found = choice(protocol, ledger, "few")
     assert found["row"] == "cosine"
     assert found["guidance"] == {"objective": "cosine=1", "strength": 0.1, "pilot": 32}
-    with pytest.raises(InputError, match="has a row `chosen`, and no study main-screen"):
-        choice(protocol, ledger, "main")
 
 
 @pytest.fixture
@@ -209,6 +207,73 @@ def test_what_is_asked_of_a_figure_is_said_and_two_seeds_are_too_few(marked, led
     assert said(against="old") == said(against="old", at_most=0.5) == said(against="old", at_least=-0.01) == ("too few seeds", False)
 
 
+def test_holm_corrects_for_the_number_of_comparisons():
+    expected = {"a": 0.03, "b": 0.06, "c": 0.06, "d": 1.0}  # 3 x .01, 2 x .03; no p falls below the one before; too few seeds
+    assert holm({"a": 0.0075, "b": 0.02, "c": 0.025, "d": np.nan}) == pytest.approx(expected)
+
+
+def test_a_family_needs_more_than_one_comparison_does(marked, ledger):
+    _, _, protocol = marked
+    for seed, auprc in enumerate((0.34, 0.36, 0.38, 0.36)):
+        ledger.add(cell("main", "noisy", seed, auprc))
+        ledger.add(cell("main", "base", seed, 0.335))
+    claims = {
+        name: claiming.Claim(name, study="main", row=row, against="base", family="one")
+        for name, row in (("a", "noisy"), ("b", "not run"), ("c", "not run, either"))
+    }
+    results = read(ledger, protocol)
+    p = stats.ttest_1samp([0.005, 0.025, 0.045, 0.025], 0).pvalue
+    assert 0.05 / 3 < p < 0.09
+    chances = claiming.corrected(claims, protocol, results)
+    assert chances == pytest.approx({"a": 3 * p, "b": 1.0, "c": 1.0}, rel=0.02)
+    (line,) = [line for line in claiming.page(claims, protocol, results).splitlines() if "| a |" in line]
+    assert "no difference found, p = 0.1" in line
+
+
+def test_each_of_several_rows_must_be_beaten_and_the_best_row_is_chosen_on_rows_to_choose_by(marked, ledger):
+    _, _, protocol = marked
+    results = read(ledger, protocol)
+
+    def said(**asked):
+        return claiming.found(claiming.Claim("?", study="main", **asked), protocol, results)
+
+    of = said(row="default", against=("none", "tuned", "unguided"))
+    assert (of.text, of.finding) == ("+0.030 [+0.030, +0.030]", "better (unguided)")
+    assert said(row="default", against=("none", "not run")).text == "not yet run"
+    of = said(row=("default", "smote", "unguided"), against="none")
+    assert (of.text, of.finding) == ("+0.010 [+0.010, +0.010]", "better (smote)")  # by validation rows, not by the figure itself
+
+
+def test_the_strongest_of_several_attacks_has_an_interval_that_holds_all(marked, ledger):
+    _, _, protocol = marked
+    auc = {"a": [0.52, 0.54, 0.50], "b": [0.55, 0.59, 0.54]}
+    for seed in range(3):
+        attacks = {name: of[seed] for name, of in auc.items()}
+        ledger.add(cell("main", "attacked", seed, 0.3) | {"records": {"attacks": attacks}})
+    claim = claiming.Claim("?", study="main", row="attacked", column="alone", metric=("a", "b"), at_most=0.6)
+    ends = [stats.t.interval(0.975, 2, np.mean(of), stats.sem(of)) for of in auc.values()]
+    estimate = claiming.strongest([read(ledger, protocol)["main"].compared("attacked", "alone", 0, name) for name in auc])
+    assert estimate == pytest.approx((0.56, max(low for low, _ in ends), max(high for _, high in ends)))
+    assert claiming.found(claim, protocol, read(ledger, protocol)).finding == "kept: at most 0.6"
+
+
+def test_a_way_is_worth_so_many_local_stays(marked, ledger):
+    _, _, protocol = marked
+    for seed in range(3):
+        for row, rows, auprc in (("local", 60, 0.10), ("local@120", 120, 0.14), ("unguided", 60, 0.12), ("adapted", 60, 0.2)):
+            of = cell("sites", row, seed, auprc)
+            for figures in of["added"].values():
+                figures["rows"] = rows
+            ledger.add(of)
+    claim = claiming.Claim("?", study="sites", row="unguided", metric="worth", at_least=80)
+    of = claiming.found(claim, protocol, read(ledger, protocol))
+    assert of.text == "85 [85, 85]"  # half way on a logarithmic scale
+    assert of.finding == "kept: at least 80"
+    text = report(protocol, ledger, ["sites"])
+    assert "| minus local | worth in local stays |" in text
+    assert "| more than 120 [more than 120, more than 120] |" in text
+
+
 def test_a_claim_that_nobody_made_is_wrong(marked, ledger):
     root, claims, protocol = marked
     (root / "README.md").write_text("It doubles 0.1 [0.0, 0.2] <!-- claim: nobody -->")
@@ -224,6 +289,12 @@ def test_claims_name_what_the_protocol_has(tmp_path):
     path = tmp_path / "claims.yaml"
     path.write_text("a: {asks: what, study: main, row: nothing}")
     with pytest.raises(InputError, match="claim a: the protocol has no such study or row"):
+        claiming.load_claims(load(TOY), path)
+    path.write_text("a: {asks: what, study: main, row: default, against: [none, nothing]}")
+    with pytest.raises(InputError, match="claim a: the protocol has no such study or row"):
+        claiming.load_claims(load(TOY), path)
+    path.write_text("a: {asks: what, study: main, row: default, family: one}")
+    with pytest.raises(InputError, match="claim a: only plain differences make a family"):
         claiming.load_claims(load(TOY), path)
     path.write_text("a: {asks: what, margin: wide}")
     with pytest.raises(InputError, match="has no margin 'wide'"):
