@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from experiments.harness.draws import condensed, mean_draws, over_seeds, spread_out
+from experiments.harness.draws import condensed, difference, mean_draws, over_seeds, spread_out
 from experiments.harness.gan import train_gan
 from experiments.harness.protocol import load
 from experiments.harness.realism import measured
@@ -54,7 +54,7 @@ Cell = Mapping[str, Any]
 Figure = Callable[[Cell], Draws]
 """A number of a cell with its resamples; NaN if it was not measured."""
 
-MINUTES = {"real": 1, "copula": 4, "diffusion": 6, "policy": 10, "gan": 8, "language": 8, "language-ppo": 30, "smollm2": 220}
+MINUTES = {"real": 1, "copula": 4, "diffusion": 6, "policy": 10, "gan": 8, "language": 8, "language-ppo": 30, "smollm2": 75}
 """Of a cell on one core, by way; about."""
 JUDGES = ("trees", "logistic")
 BODY_MASS = 10.0, 80.0
@@ -221,21 +221,17 @@ def table(cells: Iterable[Cell], usual: float) -> str:
     for way, of in by_way.items():
         lines.append([way, str(len(of)), *(_over(figure, of) for figure in COLUMNS.values())])
     base, refined = (by_way.get(way, {}) for way in ("language", "language-ppo"))
-    shared = base.keys() & refined.keys()
-    if shared:
-        changes = (_over(figure, {s: refined[s] for s in shared}, {s: base[s] for s in shared}) for figure in COLUMNS.values())
-        lines.append(["language-ppo minus language", str(len(shared)), *changes])
+    if shared := base.keys() & refined.keys():
+        lines.append(["language-ppo minus language", str(len(shared)), *(_over(figure, refined, base) for figure in COLUMNS.values())])
     said = f"Mean of {' and '.join(JUDGES)}; whoever always says the more frequent class has an accuracy of {usual:.3f}."
     return f"{markdown(lines)}\n\n{said}"
 
 
 def _over(figure: Figure, cells: Mapping[int, Cell], others: Mapping[int, Cell] | None = None) -> str:
     """A figure over seeds, or by how much it differs from that of other cells with the same seeds."""
-    found = {seed: figure(cell) for seed, cell in cells.items()}
-    if others is not None:
-        found = {seed: draws - figure(others[seed]) for seed, draws in found.items()}
-    known = {seed: draws for seed, draws in found.items() if np.isfinite(draws[0])}
-    return written(over_seeds(known), signed=others is not None) if known else ""
+    ours, theirs = ({seed: d for seed, cell in of.items() if np.isfinite((d := figure(cell))[0])} for of in (cells, others or {}))
+    found = ours if others is None else difference(ours, theirs)
+    return written(over_seeds(found), signed=others is not None) if found else ""
 
 
 def _judged(metric: str) -> Figure:
