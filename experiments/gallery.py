@@ -65,7 +65,7 @@ made-up patients.
 * **label readable**: AUROC of the label in the directions in which unguided samples hardly vary, with its 95 % interval. Above the first
   line's it is a [trace](../glossary.md) that models can learn as a shortcut.
 * **cost**: processor time of sampling as a multiple of unguided sampling. A refined generator samples at the price of its base; its cost
-  is that of refining, as a multiple of training the base.
+  is that of refining, as a multiple of training the base. It is measured once, beside other work: a quarter more or less is noise.
 
 | way | moved | sure | label readable | cost |
 |---|---|---|---|---|
