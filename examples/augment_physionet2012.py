@@ -21,8 +21,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from tardiff import Dataset
 from tardiff.augment import RecordSummary, TarDiffSampler
 from tardiff.base.estimates import interval
-from tardiff.compare.cells import over_resamples
-from tardiff.evaluate.bootstrap import estimate, row_weights
+from tardiff.evaluate.bootstrap import Resamples, row_weights
+from tardiff.evaluate.intervals import estimate
 from tardiff.evaluate.metrics import auprc
 
 DATA = os.environ.get("P12", "runs/p12/data")
@@ -109,7 +109,7 @@ ways = {
     "SMOTE": (*SMOTE(random_state=SEED).fit_resample(plain, y), None),
     "TarDiffSampler": (more, y_more, None),
 }
-weights = row_weights(len(y_judge), 1000, np.random.default_rng(SEED))
+resamples = Resamples(row_weights(len(y_judge), 1000, np.random.default_rng(SEED)))
 draws = {}
 for name, (features, target, weight) in ways.items():
     fits = [
@@ -118,8 +118,8 @@ for name, (features, target, weight) in ways.items():
         )
         for k in range(3)
     ]
-    score = np.mean([fit.fit(features, target).predict_proba(judge)[:, 1] for fit in fits], axis=0)
-    draws[name] = over_resamples(auprc, y_judge, score, weights)
+    scores = np.stack([fit.fit(features, target).predict_proba(judge)[:, 1] for fit in fits])
+    draws[name] = resamples.by_fit(auprc, y_judge, scores)
 rows = {name: estimate(d, len(y_judge)) | {"gain": estimate(d - draws["as it is"], len(y_judge))} for name, d in draws.items()}
 print(pd.DataFrame({name: {"AUPRC": interval(row), "gained": interval(row["gain"], signed=True)} for name, row in rows.items()}).T)
 

@@ -112,8 +112,8 @@ def test_hacked_reward_is_seen_gone_back_from_and_not_written(base, tmp_path, mo
     assert "--allow-worse" in str(refusal.value)
     history = logged(tmp_path / "out.partial")
     assert history[3]["check"]["went_back"]
-    assert history[3]["reward/loud"] > history[0]["reward/loud"] + 0.3
-    assert history[4]["reward/loud"] < history[0]["reward/loud"] + 0.2  # back at the base
+    assert history[3]["reward/loud"] > history[0]["reward/loud"] + 0.2
+    assert history[4]["reward/loud"] < history[0]["reward/loud"] + 0.1  # back at the base
     assert rates[0] == 0.5e-2
     with killed_before(6):  # after it went back
         run(base, tmp_path / "again", settings, ppo)
