@@ -3,6 +3,8 @@
 import json
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tardiff.base.markdown import BEGIN, END, escaped, flat, lines
 
 if TYPE_CHECKING:
@@ -107,7 +109,7 @@ def data_card(data: "Dataset") -> str:
     """
     manifest, train = data.manifest, data.train
     task, source = escaped(manifest.task.name.replace("_", " ")), escaped(manifest.source)
-    observed, known = train.mask.mean(axis=(0, 2)), 1 - (train.static != train.static).mean(axis=0)
+    observed, known = train.mask.mean(axis=(0, 2)), np.isfinite(train.static).mean(axis=0)
     return TEXT.format(
         title=json.dumps(f"Synthetic {task} records after {source}"),
         task=task,

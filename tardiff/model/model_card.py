@@ -119,8 +119,8 @@ Values become normal scores by the quantiles of the {counted}; what is charted, 
 
 ## Environmental Impact
 
-Training read {read:,} rows ({batch:,} in each of {updates:,} steps). Hours and hardware are not recorded, so that the same training writes
-the same card; add them here, and [estimate](https://mlco2.github.io/impact#compute) the carbon emitted.
+{read}Hours and hardware are not recorded, so that the same training writes the same card; add them here, and
+[estimate](https://mlco2.github.io/impact#compute) the carbon emitted.
 """
 
 ADAPTED = """It learnt elsewhere, with the settings and losses above, and was then adapted to the training data above (`tardiff adapt`).
@@ -154,9 +154,7 @@ def model_card(card: Card, codec: Codec) -> str:
         adaptation=_after("Adaptation", ADAPTED, card.adaptation),
         refinement=_after("Refinement", REFINED, card.refinement),
         evaluation=UNEVALUATED,
-        updates=card.settings["steps"],
-        batch=card.settings["batch_size"],
-        read=card.settings["steps"] * card.settings["batch_size"],
+        read=_read(card.settings),
         begin=BEGIN,
         end=END,
     )
@@ -177,6 +175,12 @@ def _privacy(facts: Mapping[str, float]) -> str:
         "filter; numbers of an evaluation, below too; that a training stopped because gradients were not finite; choices made by looking "
         "at the data; noise drawn in floating point by a generator that is not a cryptographic one."
     )
+
+
+def _read(settings: Mapping[str, Any]) -> str:
+    """How many rows training read, where it went by steps of so many."""
+    steps, batch = settings.get("steps"), settings.get("batch_size")
+    return f"Training read {steps * batch:,} rows ({batch:,} in each of {steps:,} steps).\n" if steps and batch else ""
 
 
 def _after(title: str, told: str, facts: Mapping[str, Any]) -> str:

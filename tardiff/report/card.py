@@ -26,19 +26,18 @@ def add_evaluation(folder: str | Path, evaluation: str | Path) -> Path:
         evaluation: folder that `tardiff evaluate` wrote.
     """
     folder, result = Path(folder), ReportInput.load(evaluation).result
-    if (folder / "manifest.json").exists():
-        data = Dataset.load(folder)
-        known = data.manifest.content_hash
+    held = Dataset.load(folder) if (folder / "manifest.json").exists() else read_struct(folder / "card.json", Card)
+    if isinstance(held, Dataset):
+        known = held.manifest.content_hash
         named = [name for name, described in result.synthetic.items() if described.content_hash == known]
         missing = f"no set of this evaluation is {known}"
     else:
-        card = read_struct(folder / "card.json", Card)
-        named = [name for name, described in result.synthetic.items() if described.origin.generator == card.data_hash]
-        missing = f"no set of this evaluation was drawn by a generator that learnt from {card.data_hash}"
+        named = [name for name, described in result.synthetic.items() if described.origin.generator == held.data_hash]
+        missing = f"no set of this evaluation was drawn by a generator that learnt from {held.data_hash}"
     if not named:
         raise TardiffError(f"{folder}: {missing}")
     path = folder / CARD
-    text = path.read_text(encoding="utf-8") if path.exists() else _anew(folder)
+    text = path.read_text(encoding="utf-8") if path.exists() else _anew(held, folder)
     if not 0 <= text.find(BEGIN) < text.find(END):
         raise TardiffError(f"{path}: the lines {BEGIN} and {END} are gone; put them back, or remove the file to have it written anew")
     before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
@@ -46,11 +45,9 @@ def add_evaluation(folder: str | Path, evaluation: str | Path) -> Path:
     return path
 
 
-def _anew(folder: Path) -> str:
-    """The card of a folder that has lost it."""
-    if (folder / "manifest.json").exists():
-        return data_card(Dataset.load(folder))
-    return model_card(read_struct(folder / "card.json", Card), Codec.load(folder / "codec.json"))
+def _anew(held: Dataset | Card, folder: Path) -> str:
+    """The card of a folder that has none, from what it holds."""
+    return data_card(held) if isinstance(held, Dataset) else model_card(held, Codec.load(folder / "codec.json"))
 
 
 def _numbers(result: Result, drawn: list[str]) -> Iterator[str]:

@@ -44,6 +44,19 @@ def test_an_evaluation_is_added_and_the_rest_stays(written):
     assert path.read_text() == once.replace("license: mit # chosen", "# license: choose")
 
 
+def test_a_generator_that_does_not_learn_by_steps_gets_a_card(written):
+    """As a record policy, whose folder has none until an evaluation is written into it."""
+    folder, evaluation = written
+    card = json.loads((folder / "card.json").read_text())
+    card["settings"] = {"iterations": 3, "rows": 64}
+    (folder / "card.json").write_text(json.dumps(card))
+    (folder / "README.md").unlink()
+    text = add_evaluation(folder, evaluation).read_text()
+    assert "| iterations | 3 |" in text
+    assert "| unguided | logistic |" in text
+    assert "Training read" not in text
+
+
 def test_a_card_of_another_generator_is_refused(written):
     folder, evaluation = written
     (folder / "README.md").write_text("mine alone")

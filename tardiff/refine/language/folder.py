@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from tardiff.base.device import use_device
 from tardiff.base.extras import needs
-from tardiff.base.files import new_folder, read_struct, write_struct
+from tardiff.base.files import read_struct, write_struct
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset
 from tardiff.data.rows import as_rows
@@ -105,22 +105,11 @@ class LanguagePipeline(RecordGenerator):
         self.writer.grammar.to(where)
         return self
 
-    def save_pretrained(self, path: str | Path) -> None:
-        """Write the folder, whole or not at all.
-
-        Raises:
-            TardiffError: `path` exists.
-        """
-        with new_folder(path) as folder:
-            self.write(folder)
-
     def write(self, folder: Path) -> None:
         """Write the model's files into an empty folder: what was trained of it, and not what was pretrained."""
         write_struct(folder / INDEX, self.index)
         save_file({name: tensor.contiguous() for name, tensor in self.writer.model.state_dict().items()}, folder / WEIGHTS)
-        self.codec.save(folder / "codec.json")
-        self.statics.save(folder / "statics.json")
-        write_struct(folder / "card.json", self.card)
+        super().write(folder)
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> "LanguagePipeline":
