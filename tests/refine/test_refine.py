@@ -105,15 +105,15 @@ def test_hacked_reward_is_seen_gone_back_from_and_not_written(base, tmp_path, mo
     go_back = EarlyStopping._go_back
     monkeypatch.setattr(EarlyStopping, "_go_back", lambda self: (go_back(self), rates.append(self.optimizer.param_groups[0]["lr"])))
     settings = replace(SETTINGS, rewards="loud=1", kl=0.0, iterations=8, check_every=4, ema_decay=0.0)
-    ppo = PPOSettings(learning_rate=1e-2, clip_coef=1e-2, share=1.0)
+    ppo = PPOSettings(learning_rate=1e-2, clip_coef=5e-2, share=1.0)
     with pytest.raises(TardiffError, match="is worse than its base") as refusal:
         run(base, tmp_path / "out", settings, ppo)
     assert not (tmp_path / "out").exists()
     assert "--allow-worse" in str(refusal.value)
     history = logged(tmp_path / "out.partial")
     assert history[3]["check"]["went_back"]
-    assert history[3]["reward/loud"] > history[0]["reward/loud"] + 0.2
-    assert history[4]["reward/loud"] < history[0]["reward/loud"] + 0.1  # back at the base
+    assert history[3]["reward/loud"] > history[0]["reward/loud"] + 0.3
+    assert history[4]["reward/loud"] < history[0]["reward/loud"] + 0.2  # back at the base
     assert rates[0] == 0.5e-2
     with killed_before(6):  # after it went back
         run(base, tmp_path / "again", settings, ppo)
