@@ -78,18 +78,28 @@ def opened(protocol: Protocol, study: str, folder: Path, openings: Ledger) -> Da
         openings: where an opening of test rows is recorded, with date and commit.
 
     Raises:
+        InputError: as `to_judge`.
+    """
+    asked, name = protocol.studies[study], protocol.studies[study].data
+    if asked.reads == "test":
+        return to_judge(protocol, study, name, folder, openings)
+    return without_test(arranged(Dataset.load(folder), protocol.data[name]))
+
+
+def to_judge(protocol: Protocol, study: str, name: str, folder: Path, openings: Ledger) -> Dataset:
+    """The data set `name` with its test rows, after the opening is written down; arguments as of `opened`.
+
+    Raises:
         InputError: the study reads test rows that are not for it, or other ones than it has read before, or they would be opened by code
             which no commit holds.
     """
-    asked, name = protocol.studies[study], protocol.studies[study].data
-    data = arranged(Dataset.load(folder), protocol.data[name])
-    if asked.reads != "test":
-        return without_test(data)
-    if study not in protocol.data[name].test_for:
-        raise InputError(f"study {study}: may not read the test rows of {name}, which are for {', '.join(protocol.data[name].test_for)}")
+    rule = protocol.data[name]
+    if study not in rule.test_for:
+        raise InputError(f"study {study}: may not read the test rows of {name}, which are for {', '.join(rule.test_for)}")
     commit, changed = committed()
     if changed:
         raise InputError(f"{changed[0]} is not committed; what reads test rows must be, so that it is known what read them")
+    data = arranged(Dataset.load(folder), rule)
     before = openings.find(data=name, study=study)
     if before and before["content"] != data.manifest.content_hash:
         raise InputError(f"study {study}: {folder} does not hold the rows that were opened on {before['date']}; begin another ledger")

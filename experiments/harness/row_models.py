@@ -1,14 +1,15 @@
 """Models of rows (descriptors and a summary of day one): what their rows are worth, how real they are, and what they give away.
 
-    python -m experiments.harness.row_models --data FOLDER --work WORK --count
-    python -m experiments.harness.row_models --data FOLDER --work WORK
+    TARDIFF_DATA=DIR python -m experiments.harness.row_models --work WORK --count
+    TARDIFF_DATA=DIR python -m experiments.harness.row_models --work WORK
 
 Ways: `real` (the training rows themselves), `copula` (the static model, with the channels as further numbers), `diffusion` (which also
 calibrates the attacks on all others), `policy` (the record policy), `gan`, `language` (the small language model), `language-ppo` (the same,
 refined by a discriminator's reward) and `smollm2` (docs/how-to/rows.md says how its weights are installed; two epochs, the first seed).
 
-A cell is a way with a seed. Finished ones stand in WORK/cells.jsonl and are not run again; generators stand in WORK, too, and their
-training goes on where it stopped. Two processes may share WORK if they take different `--seeds`. The table is printed at the end.
+Data are `p12` of protocol.yaml; its test rows judge, and openings.jsonl says when they were opened. A cell is a way with a seed. Finished
+ones stand in rows.jsonl and are not run again. Generators stand in WORK, and their training goes on where it stopped. Two processes may
+share WORK if they take different `--seeds`. The table is printed at the end.
 """
 
 import argparse
@@ -24,11 +25,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from experiments.harness.data import folder_of, to_judge
 from experiments.harness.draws import condensed, difference, mean_draws, over_seeds, spread_out
 from experiments.harness.gan import train_gan
-from experiments.harness.protocol import load
+from experiments.harness.protocol import HERE, OPENINGS, load
 from experiments.harness.realism import measured
 from experiments.harness.records import looked_at
+from experiments.harness.shared import Work
 from experiments.harness.static import collapse
 from experiments.harness.tables import markdown, written
 from tardiff.base.ledger import Ledger
@@ -56,6 +59,8 @@ Figure = Callable[[Cell], Draws]
 
 MINUTES = {"real": 1, "copula": 4, "diffusion": 6, "policy": 10, "gan": 8, "language": 8, "language-ppo": 30, "smollm2": 75}
 """Of a cell on one core, by way; about."""
+DATA, ROWS = "p12", HERE / "rows.jsonl"
+"""Name of the data set in the protocol; ledger of finished cells."""
 JUDGES = ("trees", "logistic")
 BODY_MASS = 10.0, 80.0
 """Of an adult, kg / m^2; what lies outside is implausible."""
@@ -67,7 +72,8 @@ class Study:
 
     Attributes:
         data: real rows; the test rows judge and choose nothing.
-        work: folder for generators, fits and the ledger.
+        work: folder for generators and fits.
+        ledger: of finished cells.
         rows: to learn from, drawn by the seed, and as many samples; a quarter as many to choose an epoch or a checkpoint by.
         steps, epochs: of the diffusion model and of the small language model.
         iterations: of PPO, policy and GAN.
@@ -76,6 +82,7 @@ class Study:
 
     data: Dataset
     work: Path
+    ledger: Ledger
     rows: int = 1000
     steps: int = 1500
     epochs: int = LanguageSettings().epochs
@@ -84,8 +91,7 @@ class Study:
 
     def run(self, way: str, seed: int) -> dict[str, Any]:
         """The cell of a way with a seed, from the ledger or run now."""
-        ledger = Ledger(self.work / "cells.jsonl")
-        if known := ledger.find(way=way, seed=seed):
+        if known := self.ledger.find(way=way, seed=seed):
             return known
         begin, rows, judge = time.perf_counter(), self.budget(seed), self.data.split("test")
         made, codec = self.samples(way, rows, seed), Codec.fit(rows.train, rows.manifest)
@@ -93,7 +99,7 @@ class Study:
         if way != "real":
             kept = Cache(self.work / "fits")
             cell["records"] = looked_at(made, rows, judge, codec, "full", seed, kept, self.diffusion(rows, seed), attacked=False)
-        return ledger.add(cell | {"minutes": round((time.perf_counter() - begin) / 60, 1)})
+        return self.ledger.add(cell | {"minutes": round((time.perf_counter() - begin) / 60, 1)})
 
     def budget(self, seed: int) -> Dataset:
         """The rows to learn from and to choose by."""
@@ -272,22 +278,21 @@ COLUMNS: dict[str, Figure] = {
 def main() -> None:
     """Run the cells that are asked for and not finished, or count them; then print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True)
     parser.add_argument("--work", required=True, type=Path)
     parser.add_argument("--ways", nargs="+", choices=MINUTES, default=tuple(MINUTES))
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--count", action="store_true", help="only say how many minutes the open cells take")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    study = Study(as_rows(Dataset.load(asked.data)), asked.work)
-    asked.work.mkdir(parents=True, exist_ok=True)
+    protocol, work = load(), Work(asked.work)
+    data = to_judge(protocol, "rows", DATA, folder_of(DATA, protocol.data[DATA], work), Ledger(OPENINGS))
+    study = Study(as_rows(data), asked.work, Ledger(ROWS))
     cells = [(way, seed) for seed in asked.seeds for way in asked.ways if way != "smollm2" or seed == 0]
-    ledger = Ledger(asked.work / "cells.jsonl")
-    left = [(way, seed) for way, seed in cells if not ledger.find(way=way, seed=seed)]
+    left = [(way, seed) for way, seed in cells if not study.ledger.find(way=way, seed=seed)]
     print(f"{len(left)} of {len(cells)} cells are open: about {sum(MINUTES[way] for way, _ in left) / 60:.1f} h of one core", flush=True)
     for way, seed in () if asked.count else left:
         print(f"{way}, seed {seed}: {study.run(way, seed)['minutes']} min", flush=True)
-    print(table(ledger.cells(), float(np.bincount(study.data.split("test").label).max() / len(study.data.split("test")))))
+    print(table(study.ledger.cells(), float(np.bincount(study.data.split("test").label).max() / len(study.data.split("test")))))
 
 
 if __name__ == "__main__":

@@ -31,5 +31,6 @@ def test_one_command_makes_it(tmp_path, monkeypatch):
     assert named(page) == [*gallery.GUIDES, *gallery.REWARDS]
     assert re.search(r"^\| `none` \| 0\.000 \| .* \| 1\.00 \|$", page, re.M)
     moved = {name: float(value) for name, value in re.findall(r"^\| `([^`]+)` \| ([\d.]+) \|", page, re.M)}
-    assert all(moved[name] > 0 for name in ("classifier-free", "label", "cosine", "label, all steps")), moved
+    still = {"none", "privacy"}  # the second is 0 where no sample is near a training row, and moves nothing
+    assert all(value > 0 for name, value in moved.items() if name not in still), moved
     assert (tmp_path / "assets" / "gallery.png").stat().st_size > 10_000

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.harness.row_models import Study, accuracy, copula, implausible, table
+from tardiff.base.ledger import Ledger
 from tardiff.base.noise import row_seeds
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset
@@ -46,7 +47,7 @@ def test_the_copula_draws_the_shares_and_means_of_the_real_rows(rows):
 
 @pytest.mark.slow
 def test_cells_are_run_once_and_refinement_is_compared_by_seed(rows, tmp_path, monkeypatch):
-    study = Study(rows, tmp_path, rows=120, steps=20, epochs=1, iterations=(1, 2, 2), resamples=20)
+    study = Study(rows, tmp_path, Ledger(tmp_path / "rows.jsonl"), rows=120, steps=20, epochs=1, iterations=(1, 2, 2), resamples=20)
     ways = ("real", "copula", "diffusion", "policy", "gan", "language", "language-ppo")
     cells = [study.run(way, 0) for way in ways]
     monkeypatch.setattr(Study, "samples", None)
