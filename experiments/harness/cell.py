@@ -1,8 +1,8 @@
 """One cell: a row of a study's table with one seed, from the generator to the judges' figures, as one small record."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,8 @@ from experiments.harness.published import published_guide
 from experiments.harness.random_guide import moved_at_random
 from experiments.harness.records import costs, looked_at
 from experiments.harness.shared import WaitingError, Work
+from tardiff.augment.gate import gated
+from tardiff.augment.generate import Generated, generate
 from tardiff.base.noise import row_seeds
 from tardiff.base.threads import one_thread
 from tardiff.classifier.folder import ClassifierFolder
@@ -93,6 +95,8 @@ class Lab:
         if cell.row in REAL_ROWS:
             return self._real(cell.row)
         recipe = self.protocol.recipes[cell.row]
+        if recipe.generator == "gated":
+            return self._gated(cell.row)
         _ = self.comparison.sets  # judges read through a whole codec, whatever is left out of the generator
         with without(recipe.without):
             return self._synthetic(cell, recipe)
@@ -106,6 +110,19 @@ class Lab:
                 "trts": self._trts(self.comparison.sets, "judged")
             }
         return found
+
+    def _gated(self, row: str) -> dict[str, Any]:
+        """What `tardiff augment` does with the study's generator: the default guide's rows, if its gate lets them through, or none."""
+        labelled, settings = self.budget.labelled, self.protocol.training(self.study.generator, self.seed)
+
+        def make(rows: NDArray[np.bool_], label: NDArray[np.int64], earlier: Sequence[Generated]) -> Generated:
+            fold = Dataset(labelled.manifest, {"train": labelled.train.take(rows)})
+            return generate(fold, label, training=settings, seed=self.seed, earlier=earlier)
+
+        gate = gated(labelled, self._to_add, make, 1, self.seed, progress=False)
+        if gate.made:
+            self.comparison.drawn = {(row, self.seed): Rows.of(gate.made[0].rows, self.comparison.codec)}
+        return {"gate": asdict(gate.gains[0]), "added": self.added(row if gate.made else "none")}
 
     def _synthetic(self, cell: Cell, recipe: Recipe) -> dict[str, Any]:
         made, told, attacked = self.made(cell, recipe)
@@ -210,12 +227,16 @@ class Lab:
 
     def pool_labels(self) -> NDArray[np.int64]:
         """Labels of all rows that are drawn: enough of each class for the rows alone and for those that are added."""
-        counts = np.bincount(self.budget.labelled.train.label, minlength=2)
         asked = [self._alone_labels(size) for size in self.study.sizes]
         if self.study.adds:
-            asked.append(labels_to_add(counts, max(self.protocol.ratios), both=True))
+            asked.append(self._to_add)
         most = np.max([np.bincount(label, minlength=2) for label in asked], axis=0)
         return np.random.default_rng(self.seed).permutation(np.repeat([0, 1], most)).astype(np.int64)
+
+    @property
+    def _to_add(self) -> NDArray[np.int64]:
+        """Labels of the most rows that are added."""
+        return labels_to_add(np.bincount(self.budget.labelled.train.label, minlength=2), max(self.protocol.ratios), both=True)
 
     def added(self, row: str) -> dict[str, Any]:
         """Judges trained on real rows, weighed or with others, as validation rows choose; by judge."""

@@ -78,7 +78,8 @@ class Recipe(_Strict, frozen=True):
 
     Attributes:
         guidance: fields of `GuidanceSettings`; none of them is the default guide.
-        generator: `base`, one of `generators.OTHERS`, or `adapted`, another site's, adapted to the local rows.
+        generator: `base`, one of `generators.OTHERS`, `adapted`, another site's, adapted to the local rows, or `gated`: one for each fold
+            of the gate of `tardiff augment`, and one for all rows if it lets samples through.
         guide: that of the settings; TarDiff's published rule; what this study's screening chose (`chosen.json`); or a random direction
             that moves samples as far as that one does.
         aim: where there are rows of two sites, whose the guide serves.

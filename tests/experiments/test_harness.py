@@ -17,6 +17,7 @@ from experiments.harness.confirm import confirmation
 from experiments.harness.knock_outs import KNOCK_OUTS, without
 from experiments.harness.protocol import PROTOCOL, Cell, Data, Recipe, Regime, Study, load
 from experiments.harness.shared import BusyError, Work
+from tardiff.augment import gate
 from tardiff.base.ledger import Ledger
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split
@@ -135,7 +136,7 @@ def test_another_rule_of_labels_is_another_data_set(tmp_path, monkeypatch):
 def test_cells_come_stage_by_stage_seed_by_seed_and_once():
     protocol = load(TOY)
     cells = [cell for cell in protocol.cells() if cell.study == "main"]
-    assert [cell.seed for cell in cells] == [0] * 6 + [1] * 6 + [2] * 6
+    assert [cell.seed for cell in cells] == [0] * 7 + [1] * 7 + [2] * 7
     again = msgspec.structs.replace(protocol, order=(*protocol.order, *protocol.order))
     assert list(again.cells()) == list(protocol.cells())
 
@@ -289,6 +290,17 @@ def test_cells_at_toy_size(harness, capsys):
     assert len(harness.ledger.cells()) == 3
     assert harness.run(harness.open_cells(["main"]), minutes=0)[0].endswith("not started")
     assert "main, unguided, seed 0: trees" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("commits", [False, True])
+def test_the_gate_decides_what_is_added(harness, monkeypatch, commits):
+    """Without a committed gate the figures are those of the rows as they were, else of real rows and samples."""
+    ends = iter([0.1] * 6 + ([0.2, 0.21] if commits else [0.0, 0.01]) * 3)
+    monkeypatch.setattr(gate, "utility", lambda *arguments: next(ends))
+    assert harness.run([Cell("main", "gated", 0), Cell("main", "none", 0)], pause=0.1) == []
+    gated, none = harness.ledger.cells()
+    assert (gated["gate"]["value"] > 0) is commits
+    assert (gated["added"] == none["added"]) is not commits
 
 
 def test_a_cell_that_fails_stops_no_other(harness, monkeypatch, capsys):
