@@ -170,7 +170,7 @@ def _stays(settings: PrepareSettings, source: Source, named: NamedTask) -> tuple
     """The source's stays with the user's onsets and the minute at which each one's prediction is made; the task with its classes."""
     stays = source.stays().sort_values("stay_id", ignore_index=True)
     if stays.empty:
-        raise TardiffError(f"{settings.source}: there are no stays; is the table that lists them whole?")
+        raise TardiffError(f"{settings.source}: there are no stays; is the table that lists them complete?")
     if settings.onset is not None:
         stays = stays.assign(onset_minute=read_onsets(settings.onset, stays))
     if "given" in named.task.columns & set(stays):

@@ -78,7 +78,7 @@ class PrepareSettings:
     stays: int = 3000
     """How many stays to simulate."""
     memory: str = "2GB"
-    """What the process may hold in memory (called from Python: beside what it held before); more spills to OUT.partial."""
+    """What the process may hold in memory (called from Python: on top of what it held before); more spills to OUT.partial."""
     threads: Annotated[int | None, arg(metavar="N")] = None
     """Threads to read and aggregate with; one a core if not given."""
 
@@ -107,7 +107,7 @@ class SimulateSettings:
     seed: int = 0
     """Seed of everything that is drawn."""
     ballast: int = 0
-    """Rows of chartevents that no variable is made of, for each row that is; the real table has about 5."""
+    """Rows of chartevents that no variable uses, for each row that one uses; the real table has about 5."""
 
     def __post_init__(self) -> None:
         check_range(self, 0, MAX_SEED, "seed")

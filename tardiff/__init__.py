@@ -1,4 +1,4 @@
-"""Synthetic EHR time series, steered by influence guidance towards a clinical model.
+"""Synthetic EHR time series, steered towards a clinical model.
 
 The names below are the public interface; they are imported when first asked for, so that `import tardiff` is quick.
 """

@@ -46,7 +46,7 @@ def overview() -> str:
     lines = [
         "usage: tardiff COMMAND ...",
         "",
-        "Synthetic EHR time series, steered by influence guidance towards a clinical model.",
+        "Synthetic EHR time series, steered towards a clinical model.",
         "",
         *(f"  {name:<15} {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()),
         "",

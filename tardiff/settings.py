@@ -69,11 +69,11 @@ class TrainSettings:
     gradient_clip: float = 1.0
     """Largest gradient norm (with --epsilon: of each row)."""
     epsilon: float | None = None
-    """Train by DP-SGD: no training row more or less changes the odds of any folder by more than e^epsilon, and --delta. Noisy gradients
-    are all that is taken from training rows; the rest of the folder is of validation rows, which are not protected
+    """Train by DP-SGD: one training row more or less changes the odds of any result by at most a factor e^epsilon, up to --delta. Only
+    noisy gradients come from training rows; the rest of the folder comes from validation rows, which are not protected
     (docs/explanation/reliability.md). Needs 'tardiff[dp]'."""
     delta: float = 1e-5
-    """Of differential privacy; below one over the number of training rows."""
+    """Delta of differential privacy; below one over the number of training rows."""
     accumulate: int = 1
     """Parts that the rows of a step are computed in, one after the other: a large batch in little memory."""
     validate_every: int = 500
@@ -108,7 +108,7 @@ class AdaptSettings:
     weight_decay: float = 0.05
     """AdamW's weight decay, which draws every weight back to where it was."""
     rank: int = 4
-    """Of the changes to weight matrices; 0 changes biases and norms alone."""
+    """Rank of the changes to weight matrices; 0 changes biases and norms alone."""
     validate_every: int = 50
     """Steps between validation losses and checkpoints."""
     patience: int = 4
@@ -184,9 +184,9 @@ class GuidanceSettings:
     through_denoiser: bool = False
     """Take the gradient through the denoiser as well (two to three times the time of a guided step)."""
     strength: float | Literal["matched"] = "matched"
-    """Root mean square of the change to the clean estimate, in units of the step's noise level sigma. 0 is unguided, without
-    classifier-free guidance too. `matched` is the strength, at most 0.3, at which the classifier is as sure of the samples' labels as of
-    its own training rows' (0 where what exaggerates the label has made it so already)."""
+    """Root mean square of the change to the clean estimate, in units of the step's noise level sigma. 0 is unguided: classifier-free
+    guidance is off, too. `matched` is the strength, at most 0.3, at which the classifier is as sure of the samples' labels as of
+    its own training rows' (0 if classifier-free guidance alone reaches that)."""
     cfg_scale: float | Literal["matched"] = "matched"
     """Classifier-free guidance, next to every guide: 1 follows the label as it was learnt, above 1 exaggerates what it changes, 0 ignores
     it. A generator that learnt without labels has none. `matched` is 2; with a matched strength it is lowered, to 1 at least, if the
@@ -196,7 +196,7 @@ class GuidanceSettings:
     clip: float = 3.0
     """Largest change of one entry, in units of strength * sigma."""
     pilot: int = 1024
-    """Most samples that one dose is measured on when a strength is matched, and those from which `repulsion` keeps away."""
+    """Most samples on which a strength is measured when it is matched, and those from which `repulsion` keeps away."""
 
     def __post_init__(self) -> None:
         terms = self.terms
@@ -319,7 +319,7 @@ class AugmentSettings:
     """How many synthetic rows are added to a training split, and whom they serve."""
 
     ratio: float = 1.0
-    """Of each class, the share of what it lacks to the most frequent one that is made up: 1 balances the classes."""
+    """Share of what each class lacks to the most frequent one that is filled up: 1 balances the classes."""
     both: bool = False
     """Add as many synthetic rows of the most frequent class as of the others together, so that being synthetic says less of the label."""
     guidance: Literal["none", "objective"] = "objective"
@@ -331,7 +331,7 @@ class AugmentSettings:
     subgroup: str | None = None
     """Training rows that guidance serves, by a descriptor: "sex=female", "age>=65"."""
     budget_minutes: float = 2.0
-    """What training a generator may take on one core, where no --run is given: it picks a size from a table, no clock is read."""
+    """Minutes to train a generator on one core, if no --run is given; they pick its size from a table."""
     gate: bool = True
     """Add rows only if they help on held-out training rows by more than chance: six folds, each with a generator (if no --run is given)
     and guides of its own, so it takes seven times as long."""
@@ -434,7 +434,7 @@ class SiteSettings:
     rows: int = 3000
     """Most synthetic rows."""
     objective: str = "cosine=1"
-    """What guided ways ascend, as in `tardiff sample`, beside classifier-free guidance; the guidance rows are the local ones."""
+    """What guided ways ascend, as in `tardiff sample`, in addition to classifier-free guidance; the guidance rows are the local ones."""
     strength: float = 0.3
     """Strength of that guidance, as in `tardiff sample`."""
 

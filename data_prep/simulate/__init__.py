@@ -36,7 +36,7 @@ def simulate(raw: str | Path, stays: int, seed: int = 0, ballast: int = 0) -> di
         raw: the folder to make.
         stays: how many stays in intensive care.
         seed: of everything that is drawn.
-        ballast: rows of chartevents that no variable is made of, for each row that may be wanted.
+        ballast: rows of chartevents that no variable uses, for each row that one uses.
 
     Returns:
         How many rows each table has.

@@ -34,7 +34,7 @@ def records(place: Path, name: re.Pattern[str]) -> Iterator[tuple[int, bytes]]:
             with tarfile.open(fileobj=content, mode="r|") as members:
                 for member in members:
                     if member.size > LARGEST:
-                        raise TardiffError(f"{place}: a record of {member.size / 1e6:,.0f} MB is none; fetch it again")
+                        raise TardiffError(f"{place}: a record of {member.size / 1e6:,.0f} MB is too large to be one; fetch it again")
                     if member.isfile() and (match := name.fullmatch(member.name.rpartition("/")[2])):
                         body = members.extractfile(member)
                         assert body is not None  # only a member that is no file has no body

@@ -28,7 +28,7 @@ def stays_and_labels(frame: pd.DataFrame, y: Any) -> tuple[NDArray[Any], Any]:
     if missing:
         raise InputError(f"X: the table has no column {missing[0]!r} (columns as `tardiff export` writes them)")
     if not pd.api.types.is_integer_dtype(frame["stay_id"]):
-        raise InputError("X: stay_id must be whole numbers, for synthetic stays get the next ones")
+        raise InputError("X: stay_id must be whole numbers, because synthetic stays get the next ones")
     stays = frame["stay_id"].unique()
     if y is None:
         labels = frame[["stay_id", "label"]].drop_duplicates()

@@ -129,7 +129,7 @@ def held_out_folds(rows: Split, classes: int, seed: int) -> Iterator[tuple[NDArr
             found += 1
             yield fold
     if found < FOLDS:
-        raise InputError(f"the gate needs {FOLDS} folds with patients of every class; the rarest class has {min(patients)}: switch it off")
+        raise InputError(f"the gate needs {FOLDS} folds with patients of every class; the rarest class has {min(patients)}: drop the gate")
 
 
 def utility(learn: Rows, ask: Rows, classes: int, seed: int) -> float:

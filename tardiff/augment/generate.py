@@ -71,7 +71,7 @@ def generate(
     Args:
         data: the fold; only its training split is read.
         label: class of each synthetic row, [n].
-        model: what the rows shall serve, see `guides.fit_guides`.
+        model: what the rows are to serve, see `guides.fit_guides`.
         guidance: None ascends the label's probability, or cosine influence if there are guidance rows.
         guidance_rows: which of the training rows guidance serves, [N]; None is all.
         pipeline: a trained generator or its folder; None trains one.

@@ -39,7 +39,7 @@ class TarDiffSampler(OneToOneFeatureMixin, BaseEstimator):
         sampling_strategy: as in imbalanced-learn ("auto": every class as often as the most frequent one; a ratio for two classes;
             a dict of rows after resampling by class, which may enlarge the largest class, too). Combinations of labels are named
             by tuples. Of a regression target: synthetic rows by real row ("auto" is 1), spread as the bins are; or a dict by number of bin.
-        model: what the rows shall serve: None (a committee of the package's classifiers), the name of an architecture, a torch module with
+        model: what the rows are to serve: None (a committee of the package's classifiers), the name of an architecture, a torch module with
             `loss(seen, label) -> [B]`, `logits`, `embedding` and a linear `head` over [B, 2 C, T] (it is trained afresh in the fold), a
             scikit-learn estimator (a stand-in that has learnt its probabilities guides), a classifier folder, or a list of these.
         features: what an estimator reads: "summary" (seven numbers a channel, without gaps) or "record" ([n, C, T] with NaN).

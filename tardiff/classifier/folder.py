@@ -169,7 +169,7 @@ class ClassifierFolder:
 
         Args:
             guidance: the guidance rows.
-            name: what the card shall call the split that they come from.
+            name: the card's name of the split that they come from.
             rows: which of its rows they are.
         """
         seen, label = _rows(self.codec, guidance)
@@ -198,7 +198,7 @@ def fit_classifier(
     Args:
         data: with a validation split, on which training stops.
         settings: architecture and optimizer.
-        guidance_set: name of the split whose rows guidance shall serve.
+        guidance_set: name of the split whose rows guidance serves.
         on_epoch: called with each epoch's history entry.
         codec: the space to read records in: that of a generator which learnt from other rows; None fits one on the training rows.
         rows: which rows of the guidance set, as `guidance_rows.guidance_rows` reads it.

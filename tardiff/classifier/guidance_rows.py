@@ -1,4 +1,4 @@
-"""Which rows of a split guidance shall serve: all of them, the rare class, those that the classifier gets wrong, or a subgroup."""
+"""Which rows of a split guidance serves: all of them, the rare class, those that the classifier gets wrong, or a subgroup."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -46,7 +46,7 @@ def train(
         policy_settings: YAML with settings of the record policy that differ from the defaults (docs/explanation/ppo.md shows all of them).
         language_model: Causal model of transformers to fine-tune by LoRA: a folder of it (safetensors, or one .gguf file), an installed
             package that is such a folder, or a name. By default a small one is trained from scratch.
-        language: Of the language model.
+        language: The language model of rows.
     """
     policy = _read_policy_settings(policy_settings)
     use_threads(threads)
@@ -85,7 +85,7 @@ def adapt(
     """Adapt a generator that was trained elsewhere to a hospital of 100 to 5,000 stays, and write another pipeline folder.
 
     Distributions of single variables are fitted anew; small changes to the networks learn how local records run, without their label. The
-    label's effect stays as RUN has it, unless there are enough local rows of each class and validation rows tell another. What they do not
+    label's effect stays as RUN has it, unless there are enough local rows of each class and validation rows show another. What they do not
     find better is not written.
     Interrupted, the same command goes on from OUT.partial and ends in the same weights.
 
@@ -137,7 +137,7 @@ def fit_classifier(
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
-    """Train the clinical model that the synthetic data shall serve.
+    """Train the clinical model towards which samples are steered.
 
     The folder also keeps checkpoints along its training and, for each, the gradients of the guidance rows, so that
     sampling needs no patient's record.
@@ -153,7 +153,7 @@ def fit_classifier(
         guidance_set: Split whose rows guidance serves.
         guidance_rows: Which of them: all, minority (the rarest class), wrong (those that the classifier gets wrong), or a
             subgroup by a descriptor (sex=female, age>=65, age<40).
-        run: Pipeline folder that the classifier shall guide, if it learnt from other rows than DATA's (without labels, say).
+        run: Pipeline folder that the classifier is to guide, if that learnt from other rows than DATA's (or without labels).
     """
     use_threads(threads)
     use_device(device)
@@ -208,7 +208,7 @@ def refine(
         data: Dataset folder that it was trained on; validation rows check.
         out: Pipeline folder to write, with refinement.jsonl, refinement.json and refinement.png inside.
         classifier: Classifier folder that the rewards influence and value serve.
-        discriminator: Of the network that tells samples from real rows.
+        discriminator: The network that tells samples from real rows.
     """
     use_threads(threads)
     on = use_device(device)

@@ -49,7 +49,7 @@ def evaluate(
         run: Pipeline folder of the generator, for membership attacks by reference models, which take up to eight times as long as its
             training did (with --quick a quarter of it).
         classifier: Classifier folder that guided it, as [NAME=]CLF, for attacks on its guidance rows; repeat for more.
-        cache: Folder that keeps what is fitted for later evaluations, instead of OUT.partial, which goes when OUT is there.
+        cache: Folder that keeps what is fitted for later evaluations, instead of OUT.partial, which is removed when OUT is there.
         rules: YAML file of clinical rules that are checked besides the package's own, a line each, for instance
             "narrow pulse pressure: sbp - dbp < 25"; docs/reference/metrics.md tells more.
     """
@@ -95,7 +95,7 @@ def report(
     Args:
         evaluation: Evaluation folder.
         out: HTML file to write.
-        card: Pipeline folder whose README.md shall show the numbers of the sets that it drew, or dataset folder of one of the sets; the
+        card: Pipeline folder, whose README.md then has the numbers of the sets that it drew, or dataset folder of one of the sets; the
             rest of the file stays as it is.
     """
     from tardiff.report import report
@@ -116,7 +116,7 @@ def quiz(
     stays: int = 10,
     seed: int = 0,
 ) -> None:
-    """Draw real stays beside synthetic ones, shuffled, on a page on which a person guesses which is which; the answers are folded.
+    """Draw real and synthetic stays, shuffled, on a page on which a person guesses which is which; the answers are folded.
 
     Real stays come from the test split, or from the training split if there is no other. The page shows single patients: it is for those
     who may see them.
@@ -156,7 +156,7 @@ def compare(
     """Compare ways of training on imbalanced rows, on your own data: class weights, SMOTE, synthetic rows and others.
 
     With --from it is a ladder of what another site sends: its classifier as it is, recalibrated and fine-tuned, and rows of its generator
-    unguided, guided and adapted, each beside local rows alone and in labelled local stays that would do the same
+    unguided, guided and adapted. Each is compared with local rows alone, and with how many more labelled local stays would do the same
     (docs/how-to/another-hospital.md).
 
     Interrupted, the same command goes on from OUT.partial. Writes metrics.json, results.jsonl, table.txt, forest.png and verdict.txt.

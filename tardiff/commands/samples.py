@@ -115,7 +115,7 @@ def sample(
         peak = max(moved.steps, key=lambda record: record["ratio"])
         lines += [
             f"guidance moved the values by {moved.value:.3f} sd ({moved.rows} samples "
-            f"against unguided ones of the same seeds); the guide at most {peak['ratio']:.3f} of an update (step {peak['step']})",
+            f"against unguided ones of the same seeds), most in step {peak['step']}: {peak['ratio']:.3f} of the sampler's own change",
             f"decoding put {moved.repaired[0]:.2%} of the values back within limits or in order (unguided {moved.repaired[1]:.2%})",
         ]
         if moved.inert:
@@ -178,7 +178,7 @@ def augment(
     threads: Threads = None,
     verbose: Verbose = False,
 ) -> None:
-    """Fill up the rare classes of a training split with synthetic rows, which are marked as such, if that helps.
+    """Add synthetic rows, marked as such, to the rare classes of a training split, if that helps.
 
     By default rows must help models on held-out training rows by more than chance; otherwise OUT holds the rows as they were.
 

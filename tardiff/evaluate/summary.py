@@ -9,20 +9,20 @@ from tardiff.evaluate.price import costs
 
 SETS = 5
 """Sets that are shown; the table has all."""
-COLUMNS = ("AUPRC alone", "with real rows", "told from real", "strongest attack")
+COLUMNS = ("AUPRC alone", "AUPRC with real rows", "told from real, AUROC", "strongest attack, AUC")
 
 
 def summary(result: Mapping[str, Any]) -> list[str]:
     """At most a dozen lines: utility by one judge, how well trees tell a set from real rows, the strongest attack, paired differences.
 
-    The judge is the trees, of which no guide is made, or the first one. AUROC, and AUC of the attack: 0.5 cannot be told.
+    The judge is the trees, of which no guide is made, or the first one.
     """
     judge = "trees" if "trees" in result["settings"]["models"] else result["settings"]["models"][0]
     test, sets = result["test"], list(result["synthetic"])
     one = ONE_DRAW if result["settings"]["seeds"] == 1 else ""
     lines = [
         f"{one}{test['task']} of {test['rows']:,} real {test['split']} rows ({test['positives']:,} {test['classes'][1]}), by {judge}; "
-        "in brackets 95 % intervals",
+        "in brackets 95 % intervals; AUROC and AUC: 0.5 is guessing",
         _row("", COLUMNS),
         _row("real", [interval(cell(result, judge, "TRTR")["metrics"]["auprc"])]),
         *(_row(name, _figures(result, judge, name)) for name in sets[:SETS]),

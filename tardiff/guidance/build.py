@@ -57,7 +57,7 @@ def served_task(pipeline: RecordGenerator, classifiers: Sequence[ClassifierFolde
     """The task of samples: the classifiers', for a generator that learnt without labels, else its own."""
     tasks = ([pipeline.card.task] if pipeline.labelled else []) + [folder.card.task for folder in classifiers]
     if not tasks:
-        raise TardiffError("the generator learnt without labels; give --classifier, whose task the samples shall serve")
+        raise TardiffError("the generator learnt without labels; give --classifier, whose task gives the samples their labels")
     for folder in classifiers:
         if folder.codec.digest() != pipeline.codec.digest():
             raise TardiffError(

@@ -313,7 +313,7 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
         x0, chart = gather(x0, len(label)).cpu(), gather(chart, len(label)).cpu()
         if not torch.isfinite(x0).all():
             raise TardiffError(
-                f"--sampler {settings.sampler} --steps {settings.steps} left the finite numbers; choose another number of steps"
+                f"--sampler {settings.sampler} --steps {settings.steps} gave numbers that are not finite; choose another number of steps"
             )
         return Samples(x0, chart, *self.codec.decode(x0, chart), static, label)
 

@@ -154,11 +154,11 @@ class LanguageSettings:
     learning_rate: float = 1e-3
     """AdamW's peak learning rate; warms up over the first 5 % of the steps and falls to 0 along a cosine."""
     layers: int = 2
-    """Of a model from scratch."""
+    """Layers of a model from scratch."""
     width: int = 128
-    """Of its layers."""
+    """Width of its layers."""
     rank: int = 8
-    """Of the changes to a pretrained model's linear maps (LoRA)."""
+    """Rank of the changes to a pretrained model's linear maps (LoRA)."""
 
     def __post_init__(self) -> None:
         check_range(self, 1, ANY, "epochs", "batch_size")

@@ -77,7 +77,7 @@ def test_patients_are_on_one_side_and_every_class_is_on_both():
 
 
 def test_two_patients_of_a_class_are_too_few():
-    with pytest.raises(InputError, match="the rarest class has 2: switch it off"):
+    with pytest.raises(InputError, match="the rarest class has 2: drop the gate"):
         gated(data(40, 0.05), np.ones(10, np.int64), planted(False), 1, seed=0, progress=False)
 
 

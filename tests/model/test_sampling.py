@@ -146,7 +146,7 @@ def test_what_left_the_finite_numbers_is_refused(run):
     broken = TarDiffPipeline.from_pretrained(run[0])
     with torch.no_grad():
         broken.unet.leave[2].bias.fill_(math.nan)
-    with pytest.raises(TardiffError, match="--sampler ddim --steps 3 left the finite numbers; choose another number of steps"):
+    with pytest.raises(TardiffError, match="--sampler ddim --steps 3 gave numbers that are not finite; choose another number of steps"):
         broken(np.zeros(2, dtype=np.int64), row_seeds(0, range(2)), SamplerSettings(sampler="ddim", steps=3))
 
 
