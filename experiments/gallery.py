@@ -55,7 +55,7 @@ simulated patients. All samples start from the same noise and have the same labe
 or the reward's doing. `python -m experiments.gallery` makes this page and its picture anew. Simulated patients show what each of them
 does. They do not say which of them pays on real ones.
 
-![{channel} by hour: samples of each guide and reward, beside unguided samples of the same noise](../assets/gallery.png)
+![{channel} by hour: samples of each guide and reward, with unguided samples of the same noise](../assets/gallery.png)
 
 {channel} by hour, means of {rows} samples: those who die in orange, survivors in blue, unguided samples dotted. Thin lines are single
 made-up patients.
@@ -65,7 +65,7 @@ made-up patients.
 * **label readable**: AUROC of the label in the directions in which unguided samples hardly vary, with its 95 % interval. Above the first
   line's it is a [trace](../glossary.md) that models can learn as a shortcut.
 * **cost**: processor time of sampling as a multiple of unguided sampling. A refined generator samples at the price of its base; its cost
-  is that of refining, as a multiple of training the base. It is measured once, beside other work: a quarter more or less is noise.
+  is that of refining, as a multiple of training the base. It is measured once, while other work ran: a quarter more or less is noise.
 
 | way | moved | sure | label readable | cost |
 |---|---|---|---|---|
