@@ -34,7 +34,8 @@ def prepare(settings: OmitArgPrefixes[PrepareSettings], verbose: Verbose = False
         lost = "".join(f"; {count:,} {reason}" for reason, count in table.lost.items())
         every.append(f"  {table.table}: {table.read:,} entries read, {table.kept:,} kept{lost}")
     read, kept = (sum(getattr(table, what) for table in account) for what in ("read", "kept"))
-    short = [f"  {read:,} entries read, {kept:,} kept; --verbose and manifest.json say table by table why the others were not"]
+    why = "; --verbose and manifest.json say table by table why the others were not" if kept < read else ""
+    short = [f"  {read:,} entries read, {kept:,} kept{why}"]
     close(lines + every if verbose else [*deciding(dataset, lines), *(short if account else ())], verbose=verbose)
 
 

@@ -213,7 +213,7 @@ class Dataset:
             TardiffError: the data set has no such split.
         """
         if name not in self.splits:
-            raise TardiffError(f"the data set has no {name} split (it has {', '.join(self.splits)})")
+            raise TardiffError(f"{self.folder or 'data set'}: has no {name} split (it has {', '.join(self.splits)})")
         return self.splits[name]
 
     @classmethod

@@ -53,6 +53,13 @@ def test_every_command_and_public_name_has_its_entry(site):
         assert re.search(rf'id="tardiff\.([\w.]+\.)?{name}"', names), name
 
 
+@pytest.mark.slow
+def test_lists_keep_their_numbers(site):
+    """Pages name the details of PPO by number, over all sections."""
+    page = (site / "explanation" / "ppo.html").read_text()
+    assert re.findall(r'<ol start="?(\d+)', page) == ["9", "20", "27", "34", "37", "38", "42"]
+
+
 def blocks():
     return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "own-guide.md").read_text(), re.S)
 
