@@ -35,7 +35,7 @@ def read_synthetic(path: str | Path, like: Dataset) -> Dataset:
 
     - `.csv`, `.csv.gz`, `.parquet`: the long table that `Dataset.export` writes (what it wrote comes back the same).
     - `.npz`: `x` [N, C, T] or [N, T, C] in physical units, NaN = not observed; `label` [N]; `static` [N, S] if there is any.
-    - `.npy`: `x` alone, with the labels beside it in `NAME.label.npy`.
+    - `.npy`: `x` alone, with the labels next to it in `NAME.label.npy`.
     - `.pkl`, `.pickle`: x and label in a dict, tuple or list, as TarDiff's release writes them; see `pickles`.
     """
     path = Path(path)
@@ -122,7 +122,7 @@ def _read_arrays(path: Path) -> dict[str, Array]:
                 return dict(file)
         beside = path.with_name(f"{path.stem}.label.npy")
         if not beside.is_file():
-            raise TardiffError(f"{path}: has no labels; save them beside it as {beside.name}, or both as x and label in an .npz file")
+            raise TardiffError(f"{path}: has no labels; save them next to it as {beside.name}, or both as x and label in an .npz file")
         return {"x": np.load(path, allow_pickle=False), "label": np.load(beside, allow_pickle=False)}
     except TardiffError:
         raise

@@ -69,11 +69,11 @@ def _differences(result: Result) -> list[str]:
 
 
 def _costs(result: Result) -> list[str]:
-    """What the other sets cost beside the first one."""
+    """What the other sets cost compared with the first one."""
     first, *others = result["synthetic"]
     lines = []
     for name in others:
-        lines += [f"What {name} costs beside {first}", _row(["", name, first, "difference (paired)"])]
+        lines += [f"What {name} costs compared with {first}", _row(["", name, first, "difference (paired)"])]
         for cost in costs(result, name):
             change = "" if cost.change is None else interval(cost.change, signed=True)
             lines.append(_row([cost.name, interval(cost.ours), interval(cost.first), change]) + (" worse" if cost.worse else ""))

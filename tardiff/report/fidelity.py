@@ -1,4 +1,4 @@
-"""Fidelity: real data beside each set, and the distances between them."""
+"""Fidelity: real data next to each set, and the distances between them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -21,6 +21,7 @@ NAMES = {
     "ordering_violations": "values in an impossible order, share",
     "out_of_limits": "values outside their limits, share",
     "mmd": "maximum mean discrepancy",
+    "frechet": "Fréchet distance",
     "told_apart_trees": "told apart by trees",
     "told_apart_gru": "told apart by a GRU",
     "told_apart_charting": "told apart by charting alone",
@@ -44,7 +45,7 @@ def overall(numbers: Mapping[str, Measure], metric: str) -> Estimate | None:
 def fidelity(evaluation: ReportInput) -> Section:
     """How far the sets look like real data."""
     intro = (
-        "Synthetic training rows beside the real ones. The floor is what real held-out patients score against the same rows. "
+        "Synthetic training rows are compared with real ones. The floor is what real held-out patients score against the same rows. "
         f"{evaluation.result.fidelity.rows:,} rows of each are compared."
     )
     drawings = [*_trajectories(evaluation), _histograms(evaluation), _correlations(evaluation), _observed(evaluation)]

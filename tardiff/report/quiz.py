@@ -1,4 +1,4 @@
-"""A quiz: real stays beside synthetic ones, shuffled, on one page on which a person guesses which is which."""
+"""A quiz: real and synthetic stays, shuffled, on one page on which a person guesses which is which."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Stay:
 
 
 def quiz(real: Dataset, synthetic: Dataset, out: str | Path, stays: int = 10, seed: int = 0) -> Path:
-    """Write a page of test rows (training rows if there are no others) beside the training rows of a synthetic set; returns its path."""
+    """Write a page of test rows (training rows if there are no others) and training rows of a synthetic set; returns its path."""
     refuse_existing(out)
     other = like_real("synthetic", synthetic, real).train
     mine = real.splits.get("test", real.train)

@@ -97,15 +97,15 @@ def _differences(evaluation: ReportInput, protocols: Sequence[str] = ("TSTR", "T
 
 
 def _costs(evaluation: ReportInput) -> Iterator[Sentence]:
-    """What every other set costs beside the first one, gain or no gain."""
+    """What every other set costs compared with the first one, gain or no gain."""
     first, *others = evaluation.sets
     result = msgspec.to_builtins(evaluation.result)
     for name in others:
         found = costs(result, name)
         said = "; ".join(f"{cost.name} {interval(cost.ours)} against {interval(cost.first)}" for cost in found)
         worse = [cost.name for cost in found if cost.worse]
-        end = f"surely worse: {', '.join(worse)}" if worse else "none of them surely worse"
-        yield Sentence("bad" if worse else "good", f"{name} beside {first}: {said}; {end}.")
+        end = f"worse beyond chance: {', '.join(worse)}" if worse else "none is worse beyond chance"
+        yield Sentence("bad" if worse else "good", f"{name} compared with {first}: {said}; {end}.")
 
 
 def _guided(evaluation: ReportInput) -> bool:
@@ -128,9 +128,10 @@ def _looks(evaluation: ReportInput) -> Iterator[Sentence]:
                 said = f"{fidelity_name(metric)} {shown(ours)} against {shown(theirs)}{worst}"
                 (far if paired.worse else near).append(said)
         if far:
-            yield Sentence("bad", f"{name} lies further from the training rows than real held-out patients do: {'; '.join(far)}.")
+            yield Sentence("bad", f"{name} is further from the training rows than real held-out patients are: {'; '.join(far)}.")
         if near:
-            yield Sentence("even" if far else "good", f"{name} lies within reach of the floor: {'; '.join(near)}.")
+            mark = "even" if far else "good"
+            yield Sentence(mark, f"{name} is no further from the training rows than real held-out patients are: {'; '.join(near)}.")
         for metric in SHARES:
             ours, theirs = overall(numbers, metric), overall(floor, metric)
             if ours and theirs and side(ours, theirs.high or 0.0) > 0:

@@ -154,7 +154,7 @@ def test_table_is_narrow_and_holds_the_numbers(result):
     for words in (
         "Utility, trees",
         "Difference twin - good",
-        "What twin costs beside good",
+        "What twin costs compared with good",
         "real held-out (floor)",
         "copies",
         "fewer rows",

@@ -235,7 +235,7 @@ def test_files_that_are_no_data_are_refused(tmp_path):
         with pytest.raises(TardiffError, match=name):
             read_synthetic(tmp_path / name, LIKE)
     np.save(tmp_path / "c.npy", X)
-    with pytest.raises(TardiffError, match=r"c\.npy: has no labels; save them beside it as c\.label\.npy"):
+    with pytest.raises(TardiffError, match=r"c\.npy: has no labels; save them next to it as c\.label\.npy"):
         read_synthetic(tmp_path / "c.npy", LIKE)
     np.save(tmp_path / "d.npy", np.array([{}], dtype=object), allow_pickle=True)
     np.save(tmp_path / "d.label.npy", np.zeros(1))

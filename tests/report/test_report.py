@@ -205,7 +205,7 @@ def test_verdict_on_fidelity_and_privacy(whole):
     assert "AUROC 0.940 [0.900, 0.980] (real held-out 0.500 [0.480, 0.520]); first by hr: values that are whole numbers" in looks[0][1]
     assert "Kolmogorov-Smirnov distance 0.350 [0.300, 0.400] against 0.150 [0.100, 0.200], worst in hr" in looks[1][1]
     assert "maximum mean discrepancy" in looks[2][1]
-    assert "within reach" in looks[2][1]
+    assert "is no further" in looks[2][1]
     assert "outside their limits" in looks[3][1]
     private = [(s.mark, s.text) for s in answers["Do they give training patients away?"] if s.text.startswith("guided:")]
     assert [mark for mark, _ in private] == ["bad", "good", "bad"]
@@ -231,12 +231,12 @@ def test_verdict_says_what_a_gain_costs(whole):
         item["metrics"]["auroc"] = differing(0.6, 0.7)
     assert said().mark == "good"
     assert "correlations off 0.030 [0.015, 0.045] against 0.015 [0.010, 0.020]" in said().text
-    assert said().text.endswith("none of them surely worse.")
+    assert said().text.endswith("none is worse beyond chance.")
     sets[name]["correlation"] = differing(0.04, 0.05)
     for item in result["utility"]["differences"]:
         item["metrics"]["brier"] = differing(0.01, 0.02)
     assert said().mark == "bad"
-    assert said().text.endswith("surely worse: Brier score, correlations off.")
+    assert said().text.endswith("worse beyond chance: Brier score, correlations off.")
 
 
 def test_every_sentence_carries_a_number_and_its_interval(whole):
