@@ -100,9 +100,23 @@ def test_the_effort_fits_the_training(quick):
     assert shared == (replace(effort, samples=effort.samples // 4) if quick else effort)  # a quarter of the training, however many sets
 
 
-def test_what_references_said_is_kept(toy, run, tmp_path, monkeypatch):
-    sets, kept = {"a": Dataset(toy[1].manifest, {"train": toy[1].split("test")})}, Cache(tmp_path / "kept")
-    first = privacy(toy[1], sets, run[1].codec, QUICK, run[1], kept=kept)
+@pytest.fixture(scope="module")
+def attack(toy, run, tmp_path_factory):
+    """The sets that references attack, where what they say is kept, what was found, and the seeds that they drew with."""
+    sets, kept = {"a": Dataset(toy[1].manifest, {"train": toy[1].split("test")})}, Cache(tmp_path_factory.mktemp("kept") / "kept")
+    drawn, plain = [], TarDiffPipeline.__call__
+
+    def noted(self, label, seeds, *arguments, **options):
+        drawn.extend(seed >> 32 for seed in seeds)
+        return plain(self, label, seeds, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TarDiffPipeline, "__call__", noted)
+        return sets, kept, privacy(toy[1], sets, run[1].codec, QUICK, run[1], kept=kept), drawn
+
+
+def test_what_references_said_is_kept(toy, run, attack, monkeypatch):
+    sets, kept, first, _ = attack
     monkeypatch.setattr("tardiff.evaluate.privacy.references.train", None)  # would fail if it were called
     assert privacy(toy[1], sets, run[1].codec, QUICK, run[1], kept=kept) == first
     blind = msgspec.structs.replace(run[1].card, task=UNLABELLED, class_counts=(sum(run[1].card.class_counts),))
@@ -111,16 +125,9 @@ def test_what_references_said_is_kept(toy, run, tmp_path, monkeypatch):
         privacy(toy[1], sets, run[1].codec, QUICK, unlabelled, kept=kept)
 
 
-def test_references_do_not_draw_with_the_noise_of_a_users_samples(toy, run, monkeypatch):
+def test_references_do_not_draw_with_the_noise_of_a_users_samples(attack):
     """Whatever seed a set was drawn with: the same noise would make its samples likelier to be alike."""
-    drawn, plain = [], TarDiffPipeline.__call__
-
-    def noted(self, label, seeds, *arguments, **options):
-        drawn.extend(seed >> 32 for seed in seeds)
-        return plain(self, label, seeds, *arguments, **options)
-
-    monkeypatch.setattr(TarDiffPipeline, "__call__", noted)
-    privacy(toy[1], {"a": Dataset(toy[1].manifest, {"train": toy[1].split("test")})}, run[1].codec, QUICK, run[1])
+    *_, drawn = attack
     assert len(set(drawn)) == 1
     assert drawn[0] > 1000
 

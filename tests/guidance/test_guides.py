@@ -27,6 +27,7 @@ from tests.conftest import tiny_training
 
 STEP = Step(index=0, count=10, timestep=900.0, alpha=0.3, sigma=0.95)
 CLASSIFIER = GuidanceSettings(strength=1.0, window=1.0, cfg_scale=1.0)
+FEW_STEPS = {"sampler": SamplerSettings(steps=6), "progress": False}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ class TestWithoutLabels:
         assert right(CLASSIFIER) > right(dataclasses.replace(CLASSIFIER, guidance="none")) + 0.1
 
     def test_relabelled_samples_are_those_of_the_same_seeds_with_labels_by_rank(self, label_free, served):
-        options = {"classifier": served, "guidance": GuidanceSettings(guidance="none"), "progress": False}
+        options = {"classifier": served, "guidance": GuidanceSettings(guidance="none"), **FEW_STEPS}
         asked, given = (synthesise(label_free, 60, relabel=relabel, **options).dataset.train for relabel in (False, True))
         np.testing.assert_array_equal(asked.values, given.values)
         assert given.label.sum() == asked.label.sum() > 0
@@ -73,7 +74,7 @@ class TestWithoutLabels:
             synthesise(run[1], 10, relabel=True, guidance=GuidanceSettings(guidance="none"), progress=False)
 
     def test_the_samples_serve_the_classifiers_task(self, label_free, served, toy, tmp_path):
-        result = synthesise(label_free, 60, classifier=served, guidance=CLASSIFIER, progress=False)
+        result = synthesise(label_free, 60, classifier=served, guidance=CLASSIFIER, **FEW_STEPS)
         assert result.dataset.manifest.task == toy[1].manifest.task
         share = np.mean(result.dataset.train.label)
         assert share == pytest.approx(served.card.class_counts[1] / sum(served.card.class_counts), abs=0.02)
@@ -127,7 +128,7 @@ class TestSelection:
     def test_keeps_as_many_of_each_label_and_only_drawn_samples(self, run, clf):
         none = GuidanceSettings(guidance="none")
         selection = SelectionSettings(select="influence", select_from=3)
-        options = {"guidance": none, "sampler": SamplerSettings(steps=6), "progress": False}
+        options = {"guidance": none, **FEW_STEPS}
         result = synthesise(run[1], 50, classifier=clf[1], selection=selection, **options)
         plain = synthesise(run[1], 50, **options)
         assert np.bincount(result.dataset.train.label).tolist() == np.bincount(plain.dataset.train.label).tolist()
@@ -173,8 +174,8 @@ class TestClassifierFree:
             torch.testing.assert_close(sharp(x, torch.full((2,), t), label, static, x)[:, 0, 0], wanted.float())
 
     def test_scale_1_is_unguided_bit_for_bit(self, run):
-        unguided = synthesise(run[1], 40, guidance=GuidanceSettings(guidance="none"), progress=False)
-        plain = synthesise(run[1], 40, guidance=dataclasses.replace(self.FREE, cfg_scale=1.0), progress=False)
+        unguided = synthesise(run[1], 40, guidance=GuidanceSettings(guidance="none"), **FEW_STEPS)
+        plain = synthesise(run[1], 40, guidance=dataclasses.replace(self.FREE, cfg_scale=1.0), **FEW_STEPS)
         np.testing.assert_array_equal(plain.dataset.train.values, unguided.dataset.train.values)
         assert plain.movement.inert
 
@@ -193,10 +194,10 @@ class TestClassifierFree:
 
     def test_a_sample_does_not_depend_on_its_batch(self, run):
         sharp, label, seeds = run[1].with_cfg(2.0, 0.4), np.arange(70) % 2, row_seeds(0, range(70))
-        few = sharp(label[:5], seeds[:5])
-        np.testing.assert_array_equal(few.values, sharp(label, seeds).values[:5])
+        few, many = (sharp(label[:rows], seeds[:rows], SamplerSettings(steps=6)) for rows in (5, 70))
+        np.testing.assert_array_equal(few.values, many.values[:5])
 
     def test_without_labels_there_is_nothing_to_exaggerate(self, label_free, served):
-        none = synthesise(label_free, 30, classifier=served, guidance=GuidanceSettings(guidance="none"), progress=False)
-        free = synthesise(label_free, 30, classifier=served, guidance=self.FREE, progress=False)
+        none = synthesise(label_free, 30, classifier=served, guidance=GuidanceSettings(guidance="none"), **FEW_STEPS)
+        free = synthesise(label_free, 30, classifier=served, guidance=self.FREE, **FEW_STEPS)
         np.testing.assert_array_equal(none.dataset.train.values, free.dataset.train.values)

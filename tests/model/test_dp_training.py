@@ -30,6 +30,18 @@ def private_training(**changes):
     return tiny_training(TrainSettings, **{"epsilon": 4.0, "delta": 1e-4, "steps": 6, "validate_every": 2, **changes})
 
 
+SECRET = 776655443322
+
+
+@pytest.fixture(scope="module")
+def straight(toy, tmp_path_factory):
+    """A private run and its folder, whose secret is known."""
+    path = tmp_path_factory.mktemp("private") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(private.secrets, "randbits", lambda bits: SECRET)
+        return training.train(toy[1], path, private_training(), progress=False), path
+
+
 def stepped(toy, folder, **changes):
     data, settings = toy[1], private_training(**changes)
     codec, statics = Codec.fit(data.train, data.manifest), StaticModel.fit(data.train, data.manifest)
@@ -82,11 +94,11 @@ def test_rows_come_and_go_independently(toy, tmp_path):
     assert np.std(sizes) == pytest.approx(np.sqrt(len(rows) * steps.sample_rate * (1 - steps.sample_rate)), rel=0.2)
 
 
-def test_a_run_resumes_with_its_secret_and_then_forgets_it(toy, tmp_path, monkeypatch):
-    monkeypatch.setattr(private.secrets, "randbits", lambda bits: 776655443322)
-    straight = training.train(toy[1], tmp_path / "straight", private_training(), progress=False)
-    assert all(entry.keys() <= {"step", "validation_loss"} for entry in straight.card.history)  # no loss of training rows
-    assert '"loss"' not in (tmp_path / "straight" / "card.json").read_text()
+def test_a_run_resumes_with_its_secret_and_then_forgets_it(toy, straight, tmp_path, monkeypatch):
+    monkeypatch.setattr(private.secrets, "randbits", lambda bits: SECRET)
+    whole, folder = straight
+    assert all(entry.keys() <= {"step", "validation_loss"} for entry in whole.card.history)  # no loss of training rows
+    assert '"loss"' not in (folder / "card.json").read_text()
     gradients = PrivateSteps.gradients
 
     def dying(self, step):
@@ -97,18 +109,18 @@ def test_a_run_resumes_with_its_secret_and_then_forgets_it(toy, tmp_path, monkey
     monkeypatch.setattr(PrivateSteps, "gradients", dying)
     with pytest.raises(KeyboardInterrupt):
         training.train(toy[1], tmp_path / "run", private_training(), progress=False)
-    assert json.loads((tmp_path / "run.partial" / "secret.json").read_text()) == {"key": 776655443322}
+    assert json.loads((tmp_path / "run.partial" / "secret.json").read_text()) == {"key": SECRET}
     with safe_open(tmp_path / "run.partial" / "checkpoint.safetensors", "pt") as kept:
         assert [set(entry) for entry in json.loads(kept.metadata()["progress"])["history"]] == [{"step", "validation_loss"}] * 2
     monkeypatch.undo()  # another secret would be drawn now
     resumed = training.train(toy[1], tmp_path / "run", private_training(), progress=False)
-    for one, other in zip(straight.unet.parameters(), resumed.unet.parameters(), strict=True):
+    for one, other in zip(whole.unet.parameters(), resumed.unet.parameters(), strict=True):
         assert torch.equal(one, other)
-    assert not list(tmp_path.rglob("secret.json"))
+    assert not [file for path in (tmp_path, folder.parent) for file in path.rglob("secret.json")]
     card = TarDiffPipeline.from_pretrained(tmp_path / "run").card
     assert card.privacy["epsilon"] == 4.0
     assert "epsilon 4 at delta 0.0001" in (tmp_path / "run" / "README.md").read_text()
-    assert "776655443322" not in "".join(path.read_text(errors="ignore") for path in (tmp_path / "run").rglob("*") if path.is_file())
+    assert str(SECRET) not in "".join(path.read_text(errors="ignore") for path in (tmp_path / "run").rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize(
@@ -167,9 +179,9 @@ def test_no_other_file_depends_on_training_rows(toy, tmp_path, capfd):
     assert fitted_on_train(data, tmp_path / "one").status == "pass"
 
 
-def test_a_private_generator_can_be_compared_and_refined(toy, tmp_path):
+def test_a_private_generator_can_be_compared_and_refined(toy, straight, tmp_path):
     """Its codec is of validation rows; its data are the same."""
-    pipeline = training.train(toy[1], tmp_path / "run", private_training(), progress=False)
+    pipeline = straight[0]
     settings = CompareSettings("logistic", "none,unguided", seeds=1, bootstrap=10)
     assert opened(toy[1], settings, tmp_path / "out", pipeline).run is pipeline
     _check_match(pipeline, toy[1].manifest.content_hash, toy[1], None)

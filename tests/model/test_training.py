@@ -140,7 +140,7 @@ def test_half_of_the_timesteps_are_of_little_noise():
 def test_samples_are_charted_as_often_as_training_rows(toy, run):
     pipeline = run[1]
     label = np.random.default_rng(0).choice(toy[1].train.label, 400)
-    samples = pipeline(label, row_seeds(7, range(400)))
+    samples = pipeline(label, row_seeds(7, range(400)), SamplerSettings(steps=2))
     np.testing.assert_allclose(samples.mask.mean(axis=(0, 2)), toy[1].train.mask.mean(axis=(0, 2)), atol=0.06)
 
 
@@ -148,12 +148,15 @@ def test_a_new_process_gives_the_same_samples(run):
     """Loaded from its folder elsewhere, the pipeline draws what the training process draws, bit for bit."""
     path, pipeline = run
     label = np.arange(70) % 2
-    here = pipeline(label, row_seeds(0, range(70))).x0
+    here = pipeline(label, row_seeds(0, range(70)), SamplerSettings(steps=6)).x0
     script = (
         "import sys, numpy as np, torch; torch.set_num_threads(1)\n"
+        "from tardiff.base.extras import hide; hide()\n"
         "from tardiff import TarDiffPipeline\n"
         "from tardiff.base.noise import row_seeds\n"
-        "x = TarDiffPipeline.from_pretrained(sys.argv[1])(np.arange(70) % 2, row_seeds(0, range(70))).x0\n"
+        "from tardiff.settings import SamplerSettings\n"
+        "steps, seeds = SamplerSettings(steps=6), row_seeds(0, range(70))\n"
+        "x = TarDiffPipeline.from_pretrained(sys.argv[1])(np.arange(70) % 2, seeds, steps).x0\n"
         "sys.stdout.buffer.write(x.numpy().tobytes())"
     )
     there = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, check=True).stdout
@@ -219,9 +222,10 @@ def test_statics_and_validation_are_optional(tmp_path):
     ).save(tmp_path / "data")
     pipeline = training.train(bare, tmp_path / "run", tiny_training(TrainSettings, steps=2, validate_every=2), progress=False)
     assert "validation_loss" not in pipeline.card.history[-1]
-    samples = TarDiffPipeline.from_pretrained(tmp_path / "run")(np.zeros(3, np.int64), row_seeds(0, range(3)))
+    asked = np.zeros(3, np.int64), row_seeds(0, range(3)), SamplerSettings(steps=2)
+    samples = TarDiffPipeline.from_pretrained(tmp_path / "run")(*asked)
     assert samples.static.shape == (3, 0)
-    assert torch.equal(samples.x0, pipeline(np.zeros(3, np.int64), row_seeds(0, range(3))).x0)
+    assert torch.equal(samples.x0, pipeline(*asked).x0)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, pytest.param(517, marks=pytest.mark.slow), pytest.param(1000, marks=pytest.mark.slow)])

@@ -1,4 +1,5 @@
 import copy
+from functools import cache
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ class VAE(nn.Module):
         return (-0.5 * ((x - self.decode(z)) / SPREAD).square().sum(1) - divergence).mean()
 
 
+@cache
 def trained_vae():
     """A VAE that knows sequences of two channels, each a level of its own times a ramp."""
     with torch.random.fork_rng():
@@ -57,8 +59,7 @@ class VAEGenerator:
     """All that PPO needs of a generator: the decoder is the policy, and knows z."""
 
     def __init__(self):
-        self.module = trained_vae()
-        self.base = copy.deepcopy(self.module)
+        self.module, self.base = (copy.deepcopy(trained_vae()) for _ in range(2))
 
     def mean(self, decode, z):
         return decode(z).unflatten(1, (2, 4))
