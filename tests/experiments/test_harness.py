@@ -68,8 +68,8 @@ def test_the_protocol_is_sound_and_counted():
     assert {cell.study for cell in cells} == set(protocol.studies)  # nothing stands there that is never run
     assert all(protocol.minutes(cell) > 0 for cell in cells)
     assert cells[0].study == "main"
-    only = [name for name, data in protocol.data.items() if data.test_for == ("confirmation",)]
-    assert only == ["hospital-a"]
+    assert [name for name, data in protocol.data.items() if "confirmation" in data.test_for] == ["hospital-a"]
+    assert protocol.data["hospital-a"].test_for == ("confirmation", "confirmation-rare")
 
 
 @pytest.mark.parametrize(
