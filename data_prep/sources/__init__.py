@@ -124,7 +124,7 @@ def open_source(name: str, raw: str | Path | None, sets: tuple[str, ...], schema
     """
     key = name.replace("-", "_")
     if key not in SOURCES:
-        raise TardiffError(f"source: {name!r} is not known; choose {', '.join(SOURCES)} or simulate")
+        raise TardiffError(f"source: {name!r} is not known; choose {', '.join(SOURCES).replace('_', '-')} or simulate")
     if schemas and raw is None and key not in DATABASES:
         raise TardiffError(f"connection: {name} is not read from a database; give --raw")
     if raw is None and not schemas:

@@ -41,6 +41,8 @@ class Stay:
 def quiz(real: Dataset, synthetic: Dataset, out: str | Path, stays: int = 10, seed: int = 0) -> Path:
     """Write a page of test rows (training rows if there are no others) and training rows of a synthetic set; returns its path."""
     refuse_existing(out)
+    if real.manifest.synthetic and "test" not in real.splits:
+        raise InputError("the first data set is synthetic; give the real one first")
     other = like_real("synthetic", synthetic, real).train
     mine = real.splits.get("test", real.train)
     for name, split in (("real", mine), ("synthetic", other)):

@@ -79,3 +79,12 @@ def test_the_command_draws(toy, sets, tmp_path, capsys):
     main(["quiz", str(toy[0]), str(tmp_path / "synthetic"), "--stays", "3", "--out", str(tmp_path / "page.html")])
     assert "page.html: open it in a browser" in capsys.readouterr().out
     assert len(answers((tmp_path / "page.html").read_text())) == 6
+
+
+def test_sets_in_the_wrong_order_are_refused(sets, tmp_path):
+    """The answers would be the wrong way round."""
+    real, synthetic = sets
+    drawn = Dataset(msgspec.structs.replace(real.manifest, synthetic=True), synthetic.splits)
+    with pytest.raises(TardiffError, match="the first data set is synthetic; give the real one first"):
+        quiz(drawn, real, tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
