@@ -122,6 +122,8 @@ def generate(
 
 def refuse_augmented(data: Dataset) -> None:
     """Only real rows are imitated."""
+    if data.manifest.synthetic:
+        raise InputError("the data set is synthetic; augment the real one")
     if data.train.synthetic is not None and data.train.synthetic.any():
         raise InputError("the training split holds synthetic rows already; augment the data set that it was made from")
 

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -145,6 +146,12 @@ def test_later_batches_have_the_generator_and_other_noise():
     second = generate(fold, np.ones(6, np.int64), **options, earlier=[first])
     assert second.pipeline is first.pipeline
     assert not np.array_equal(first.rows.values, second.rows.values, equal_nan=True)
+
+
+def test_synthetic_rows_are_not_augmented():
+    real = data(60)
+    with pytest.raises(InputError, match="the data set is synthetic; augment the real one"):
+        run_module.augment(Dataset(msgspec.structs.replace(real.manifest, synthetic=True), real.splits), AugmentSettings(gate=False))
 
 
 def test_augment_tells_what_the_gate_found(monkeypatch):
