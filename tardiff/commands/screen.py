@@ -21,7 +21,7 @@ def colour(text: str, kind: str) -> str:
 
 def verdict(line: str) -> str:
     """A sentence of a verdict in the colour of what it says: a gain, a loss or a leak, or neither."""
-    if re.search(r"\b(?:loses|worse|leak|inert|WORSE)\b", line) and "no leak" not in line:
+    if re.search(r"\b(?:loses|worse|(?<!no )leak|inert|WORSE|nearer)\b", line):
         return colour(line, "bad")
     return colour(line, "good") if re.search(r"\b(?:gains|better|no leak)\b", line) else line
 

@@ -77,7 +77,9 @@ def _leaks(result: Mapping[str, Any]) -> Iterator[str]:
     copies = sum(numbers["copies"]["count"] for numbers in result["privacy"]["sets"].values())
     said = "no leak found by any attack" if strongest else "no attack could be judged"
     said = f"an attack tells training patients from strangers (a leak): {', '.join(leaking)}" if leaking else said
-    yield f"privacy: {said}; {copies:,} copies of training rows"
+    near = [name for name, numbers in result["privacy"]["sets"].items() if (numbers["nearer_train"]["low"] or 0.0) > 0.5]
+    nearer = f"; nearer to training rows than to held-out ones: {', '.join(near)}" if near else ""
+    yield f"privacy: {said}; {copies:,} copies of training rows{nearer}"
 
 
 def _row(name: str, cells: Any) -> str:

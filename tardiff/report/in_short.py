@@ -79,4 +79,7 @@ def _privacy(evaluation: ReportInput, name: str) -> str:
     above, auc = max(found, key=itemgetter(0))
     if above > 0 or numbers.copies.count:
         return f"The price in privacy: {copies}, and attackers can tell who was learnt from (AUC {auc}): treat them as patients' records."
-    return f"The price in privacy: {copies}, and no attack that was tried tells who was learnt from (AUC {auc}), which proves no safety."
+    end = "which proves no safety"
+    if side(numbers.nearer_train, 0.5) > 0:
+        end = f"but a share of {shown(numbers.nearer_train)} lies nearer to a real patient who was learnt from than to one who was not"
+    return f"The price in privacy: {copies}, and no attack that was tried tells who was learnt from (AUC {auc}), {end}."

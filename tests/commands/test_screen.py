@@ -23,6 +23,7 @@ def test_at_most_fifteen_lines_and_the_last_one_stays(capsys):
         ("On these data, guided augmentation loses 0.01 AUPRC to SMOTE.", "bad"),
         ("guided - unguided, alone: +0.010 [-0.010, 0.030] AUPRC: no difference found", None),
         ("privacy: no leak found by any attack; 0 copies of training rows", "good"),
+        ("privacy: no leak found by any attack; 0 copies of training rows; nearer to training rows than to held-out ones: guided", "bad"),
         ("privacy: an attack tells training patients from strangers (a leak): guided; 0 copies of training rows", "bad"),
     ],
 )

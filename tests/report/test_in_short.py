@@ -55,6 +55,17 @@ def test_a_leak_is_said(evaluated, tmp_path, low, control, said):
     assert said in changed(evaluated, tmp_path / "changed", change)[-1]
 
 
+def test_rows_nearer_to_who_was_learnt_from_are_told_where_no_attack_finds_a_leak(evaluated, tmp_path):
+    def change(result):
+        numbers = result["privacy"]["sets"]["guided"]
+        numbers["nearer_train"] |= {"value": 0.6, "low": 0.55, "high": 0.65}
+        numbers["copies"] |= {"count": 0}
+        for attack in numbers["attacks"]:
+            attack["auc"] |= {"low": 0.45}
+
+    assert "a share of 0.600 [0.550, 0.650] lies nearer" in changed(evaluated, tmp_path / "changed", change)[-1]
+
+
 def test_it_stands_before_the_verdict(evaluated):
     evaluation = ReportInput.load(evaluated)
     page = render(evaluation)

@@ -43,6 +43,15 @@ def test_what_it_says_follows_from_the_intervals(evaluated):
     assert "no attack could be judged" in summary(result)[-1]
 
 
+def test_who_lies_nearer_to_training_rows_is_named(evaluated):
+    result = json.loads((evaluated / "metrics.json").read_text())
+    for numbers in result["privacy"]["sets"].values():
+        numbers["nearer_train"] |= {"low": 0.45, "high": 0.55}
+    assert summary(result)[-1].endswith("copies of training rows")
+    result["privacy"]["sets"]["guided"]["nearer_train"] |= {"low": 0.51}
+    assert summary(result)[-1].endswith("; nearer to training rows than to held-out ones: guided")
+
+
 def test_a_price_is_named_beside_a_gain(evaluated):
     result = json.loads((evaluated / "metrics.json").read_text())
     result["privacy"]["sets"]["guided"]["near_copies"] |= {"value": 0.5, "low": 0.4, "high": 0.6}
