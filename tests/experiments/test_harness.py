@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+from importlib import import_module
 from pathlib import Path
 
 import msgspec
@@ -70,6 +71,7 @@ def test_the_protocol_is_sound_and_counted():
     assert cells[0].study == "main"
     assert [name for name, data in protocol.data.items() if "confirmation" in data.test_for] == ["hospital-a"]
     assert protocol.data["hospital-a"].test_for == ("confirmation", "confirmation-rare")
+    assert protocol.training("demo", 0) == import_module("tardiff.commands.demo").TRAINING
 
 
 @pytest.mark.parametrize(
