@@ -82,7 +82,7 @@ class Lab:
             TardiffError: it is none, or its test rows are for the confirmation, which has not been run.
         """
         rule = load().data[RULES[name]]
-        if rule.test_for == (CONFIRMATION,) and not Ledger(OPENINGS).find(data=RULES[name], study=CONFIRMATION):
+        if CONFIRMATION in rule.test_for and not Ledger(OPENINGS).find(data=RULES[name], study=CONFIRMATION):
             raise InputError(f"{name}: the {CONFIRMATION} opens its test rows before anything else reads them; run the harness first")
         data = without_descriptors(arranged(Dataset.load(folder), rule))
         test = thinned(data.split("test"), MOST_TEST_ROWS, 0)

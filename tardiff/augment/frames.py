@@ -53,7 +53,7 @@ def dataset_of_frame(frame: pd.DataFrame, stays: NDArray[Any], code: NDArray[np.
     """
     row = pd.Index(stays).get_indexer(frame["stay_id"])
     timed = frame["hour"].notna().to_numpy()
-    silent = frame["value"].isna() & frame["variable"].fillna("").eq("")  # the one row of a stay of which nothing is known
+    silent = frame["value"].isna() & (frame["variable"].isna() | frame["variable"].eq(""))  # the one row of a stay without any entry
     described = ~timed & ~silent.to_numpy()
     hour = frame["hour"].to_numpy(dtype=np.float64)[timed]
     if not len(hour):

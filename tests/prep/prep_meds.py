@@ -24,7 +24,7 @@ def write_meds(raw: Path, folder: Path, results_when_stored: bool = False) -> Pa
 
     patients, admissions, stays = table("hosp/patients"), table("hosp/admissions"), table("icu/icustays")
     chart, output, lab = table("icu/chartevents"), table("icu/outputevents"), table("hosp/labevents")
-    death = admissions.groupby("subject_id")["deathtime"].min()
+    death = admissions.dropna(subset="deathtime").groupby("subject_id")["deathtime"].min()
     patients["death"] = patients["subject_id"].map(death).fillna(patients["dod"])
     patients["birth"] = (patients["anchor_year"] - patients["anchor_age"]).astype(str) + "-01-01"
     dead = patients[patients["death"].notna()]
