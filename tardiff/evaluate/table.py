@@ -9,7 +9,7 @@ from tardiff.evaluate.lookup import cell, difference, shown_ratio
 from tardiff.evaluate.price import costs
 
 WIDTH = 118
-NAME = 24
+NAME = 21
 NUMBER = 23
 Result = Mapping[str, Any]
 
