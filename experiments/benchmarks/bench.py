@@ -9,6 +9,7 @@ either side. What is compared is processor time, as ratios within a round, so th
 import argparse
 import io
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -27,7 +28,7 @@ FEWEST = 3
 
 
 def main() -> int:
-    """Compare and print; the exit status is 1 if something is slower."""
+    """Compare and print; the exit status is 1 if something is slower, or not there any more."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--against", default="HEAD", help="old commit")
     parser.add_argument("--minutes", type=float, default=10)
@@ -59,6 +60,10 @@ def main() -> int:
     slower = False
     print(f"processor time, working tree against {options.against}: median of {len(rounds)} rounds")
     for job in JOBS:
+        if absent := [side for side in sides if math.isnan(rounds[0][job][side])]:
+            print(f"  {job:<32}not compared: the {' and the '.join(absent)} tree has not what it calls")
+            slower = slower or "new" in absent
+            continue
         ratios = [taken[job]["new"] / taken[job]["old"] for taken in rounds]
         verdict = "SLOWER" if is_slower(ratios) else ""
         slower = slower or bool(verdict)
@@ -88,7 +93,7 @@ class Side:
         self.process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder)
 
     def seconds(self, job: str) -> float:
-        """Processor seconds of a job.
+        """Processor seconds of a job; NaN if the tree lacks a function or an argument that it calls.
 
         Raises:
             RuntimeError: the side has died.
@@ -97,7 +102,7 @@ class Side:
         assert self.process.stdout
         print(job, file=self.process.stdin, flush=True)
         if not (line := self.process.stdout.readline()):
-            raise RuntimeError(f"{job} failed; was what it calls there in the old commit?")
+            raise RuntimeError(f"{job} failed")
         return float(json.loads(line))
 
     def close(self) -> None:
@@ -115,9 +120,13 @@ def work(folder: Path) -> None:
     for line in sys.stdin:
         out, done = folder / f"out-{done}", done + 1
         before = os.times()
-        JOBS[line.strip()](things, out)
-        after = os.times()
-        print(json.dumps(sum(after[:4]) - sum(before[:4])), file=answer, flush=True)
+        try:
+            JOBS[line.strip()](things, out)
+        except (TypeError, ImportError):
+            taken = math.nan
+        else:
+            taken = sum(os.times()[:4]) - sum(before[:4])
+        print(json.dumps(taken), file=answer, flush=True)
 
 
 def made(folder: Path) -> Mapping[str, Any]:

@@ -1,5 +1,10 @@
 """A slowdown shows itself, and the machine's noise does not."""
 
+import io
+import json
+import math
+import sys
+
 import pytest
 
 from experiments.benchmarks import bench
@@ -17,6 +22,20 @@ from experiments.benchmarks import bench
 )
 def test_a_loss_is_large_and_in_nearly_every_round(ratios, slower):
     assert bench.is_slower(ratios) is slower
+
+
+def test_a_job_that_a_tree_cannot_do_ends_no_other(tmp_path, monkeypatch, capsys):
+    def gone(things, out):
+        raise TypeError("unexpected keyword argument 'objective'")
+
+    monkeypatch.setattr(bench, "made", lambda folder: {})
+    monkeypatch.setattr(bench, "JOBS", {"gone": gone, "there": lambda things, out: None})
+    monkeypatch.setattr("sys.stdin", io.StringIO("gone\nthere\n"))
+    monkeypatch.setattr("sys.stdout", sys.stdout)
+    bench.work(tmp_path)
+    first, second = map(json.loads, capsys.readouterr().out.split())
+    assert math.isnan(first)
+    assert second >= 0
 
 
 @pytest.mark.slow
