@@ -96,7 +96,7 @@ class Lab:
             return self._real(cell.row)
         recipe = self.protocol.recipes[cell.row]
         if recipe.generator == "gated":
-            return self._gated(cell.row)
+            return self._gated(cell.row, recipe)
         _ = self.comparison.sets  # judges read through a whole codec, whatever is left out of the generator
         with without(recipe.without):
             return self._synthetic(cell, recipe)
@@ -111,13 +111,13 @@ class Lab:
             }
         return found
 
-    def _gated(self, row: str) -> dict[str, Any]:
-        """What `tardiff augment` does with the study's generator: the default guide's rows, if its gate lets them through, or none."""
+    def _gated(self, row: str, recipe: Recipe) -> dict[str, Any]:
+        """What `tardiff augment` does with the study's generator: the recipe's rows, if its gate lets them through, or none."""
         labelled, settings = self.budget.labelled, self.protocol.training(self.study.generator, self.seed)
 
         def make(rows: NDArray[np.bool_], label: NDArray[np.int64], earlier: Sequence[Generated]) -> Generated:
             fold = Dataset(labelled.manifest, {"train": labelled.train.take(rows)})
-            return generate(fold, label, training=settings, seed=self.seed, earlier=earlier)
+            return generate(fold, label, guidance=recipe.settings, training=settings, seed=self.seed, earlier=earlier)
 
         gate = gated(labelled, self._to_add, make, 1, self.seed, progress=False)
         if gate.made:
