@@ -97,7 +97,7 @@ def _stand_in(estimator: Any, data: Dataset, codec: Codec, seed: int, features: 
     classifier, settings, fit = distil((seen[0], probability[0]), (seen[1], probability[1]), GUIDE_WIDTH, seed, epochs)
     score = auprc(held.label, classifier.probability(seen[1]))
     counts = tuple(np.bincount(learn.label, minlength=len(data.manifest.task.classes)).tolist())
-    sure = certainty(classifier, seen[0], torch.from_numpy(learn.label))
+    sure = certainty(classifier, seen[1], torch.from_numpy(held.label))
     card = ClassifierCard(
         asdict(settings), data.manifest.task, data.manifest.content_hash, counts, sure, "train", "all", (), (1,), score, ()
     )

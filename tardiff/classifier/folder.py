@@ -39,7 +39,7 @@ class ClassifierCard(msgspec.Struct, frozen=True):
     class_counts: tuple[int, ...]
     """Training rows of each class."""
     certainty: float
-    """Of the labels of the training rows (`certainty`)."""
+    """Of the labels of the validation rows (`certainty`): of those that it learnt it is too sure."""
     guidance_set: str
     guidance_rows: str
     guidance_counts: tuple[int, ...]
@@ -222,7 +222,7 @@ def fit_classifier(
         task=data.manifest.task,
         data_hash=data.manifest.content_hash,
         class_counts=tuple(counts.tolist()),
-        certainty=certainty(result.classifier, *training),
+        certainty=certainty(result.classifier, *validation),
         guidance_set=guidance_set,
         guidance_rows=rows,
         guidance_counts=(),

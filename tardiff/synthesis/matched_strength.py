@@ -1,4 +1,4 @@
-"""How strongly guidance acts where no number is given: until the classifier is as sure of samples as of its own training rows."""
+"""How strongly guidance acts where no number is given: until the classifier is as sure of samples as of validation rows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -39,14 +39,14 @@ class Dose:
 
 @dataclass(frozen=True)
 class Match:
-    """The dose at which samples are as typical of their labels as training rows are.
+    """The dose at which samples are as typical of their labels as real rows are that the classifier has not learnt.
 
-    A guide that goes further makes patients who are clearer cases than any that the classifier has learnt from: its labels become a
-    shortcut, and models trained on the samples are too sure of themselves.
+    A guide that goes further makes patients who are clearer cases than real ones: its labels become a shortcut, and models trained on the
+    samples are too sure of themselves. Training rows are no measure: a classifier that knows some of them by heart is too sure of them.
 
     Attributes:
         strength, cfg_scale: the dose, or the end of what was tried that lies nearest to it.
-        target: the classifiers' certainty of their training rows (`classifier.folder.certainty`).
+        target: the classifiers' certainty of their validation rows (`classifier.folder.certainty`).
         strengths, cfg_scales, certainties: what was measured, weakest dose first.
         rows: samples drawn for it, each as often as it was drawn.
     """
@@ -62,7 +62,7 @@ class Match:
     def __str__(self) -> str:
         measured = zip(self.strengths, self.cfg_scales, self.certainties, strict=True)
         lines = [f"  strength {s:<6g} cfg-scale {scale:<5g} {c:+.3f}" for s, scale, c in measured]
-        head = f"mean log-probability of the label, {self.target:+.3f} on training rows ({self.rows:,} pilot samples):"
+        head = f"mean log-probability of the label, {self.target:+.3f} on validation rows ({self.rows:,} pilot samples):"
         return "\n".join([head, *lines, self.found])
 
     @property

@@ -1,4 +1,4 @@
-"""The strength at which samples are as typical of their labels as training rows."""
+"""The strength at which samples are as typical of their labels as rows that the classifier has not learnt."""
 
 import dataclasses
 import shutil
@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from tardiff.classifier.folder import certainty
+from tardiff.classifier.folder import certainty, fit_classifier
 from tardiff.cli import main
-from tardiff.settings import GuidanceSettings, SamplerSettings
+from tardiff.data.dataset import Dataset
+from tardiff.settings import ClassifierSettings, GuidanceSettings, SamplerSettings
 from tardiff.synthesis.matched_strength import FEW, STRONGEST, match_strength
 from tardiff.synthesis.run import synthesise
 
@@ -57,14 +58,25 @@ def test_a_few_rows_settle_what_is_clear(start, given, draws):
 
 
 def test_certainty_counts_classes_alike(clf, toy):
-    folder, train = clf[1], toy[1].train
-    seen = folder.codec.encode(train)
+    folder, held = clf[1], toy[1].split("validation")
+    seen = folder.codec.encode(held)
     with torch.no_grad():
-        loss = folder.classifier.loss(seen, torch.from_numpy(train.label)).double().numpy()
-    assert certainty(folder.classifier, seen, torch.from_numpy(train.label)) == pytest.approx(
-        -np.mean([loss[train.label == c].mean() for c in (0, 1)]), rel=1e-4
+        loss = folder.classifier.loss(seen, torch.from_numpy(held.label)).double().numpy()
+    assert certainty(folder.classifier, seen, torch.from_numpy(held.label)) == pytest.approx(
+        -np.mean([loss[held.label == c].mean() for c in (0, 1)]), rel=1e-4
     )
-    assert folder.card.certainty == pytest.approx(certainty(folder.classifier, seen, torch.from_numpy(train.label)), rel=1e-6)
+    assert folder.card.certainty == pytest.approx(certainty(folder.classifier, seen, torch.from_numpy(held.label)), rel=1e-6)
+
+
+def test_a_classifier_that_knows_its_rows_by_heart_asks_for_no_clearer_cases(toy):
+    """Labels without any meaning can be learnt by heart, and no more: the target must not say that they are certain."""
+    data = toy[1]
+    random = np.random.default_rng(0)
+    splits = {name: dataclasses.replace(split, label=random.permutation(split.label)) for name, split in data.splits.items()}
+    folder = fit_classifier(Dataset(data.manifest, splits), ClassifierSettings(epochs=10, learning_rate=0.003, dropout=0, weight_decay=0))
+    seen, label = folder.codec.encode(splits["train"]), torch.from_numpy(splits["train"].label)
+    assert certainty(folder.classifier, seen, label) > folder.card.certainty + 0.03
+    assert folder.card.certainty < np.log(0.5) + 0.05
 
 
 def test_samples_are_those_of_the_strength_that_was_found(run, clf):
