@@ -139,9 +139,11 @@ def opened_ladder(data: Dataset, settings: CompareSettings, sites: SiteSettings,
     run, classifier = sent.run, sent.classifier
     if not run.labelled:
         raise InputError("--from: the generator learnt without labels, so its samples have none to learn from")
+    if run.card.adaptation:
+        raise InputError("--from: is adapted to local rows already, which the comparison does itself; give what it was adapted from")
     if classifier.codec.digest() != run.codec.digest() or classifier.card.task != run.card.task:
         raise InputError(
-            "--from-classifier: reads another space or serves another task than --from; fit it on the rows that --from was trained on"
+            "--from-classifier: learnt from other rows or for another task than --from; fit it on the data that --from was trained on"
         )
     known = padded(data, run.codec.channels, run.statics.statics, "DATA")
     for unshared, what in ((known.lacking, "has no value in DATA"), (known.left_out, "of DATA is unknown to --from and left out")):

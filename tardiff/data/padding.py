@@ -1,6 +1,7 @@
 """Records with the channels and descriptors of a model: those they lack as never observed, without those the model does not know.
 
-Only a model that goes on learning from the records may meet them so; everywhere else they must match (`tardiff.data.contract`).
+Only a model that goes on learning from the records, or guidance that serves them, may meet them so; everywhere else they must match
+(`tardiff.data.contract`).
 """
 
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ def padded(data: Dataset, channels: Sequence[Channel], statics: Sequence[Static]
     new_statics = [static for static in statics if static.name not in manifest.static_names]
     splits = {}
     for name, split in data.splits.items():
-        shape = (len(split), len(new_channels), manifest.steps)
+        shape = (len(split), len(new_channels), split.values.shape[-1])
         splits[name] = replace(
             split,
             values=np.concatenate([split.values[:, kept[0]], np.full(shape, np.nan, np.float32)], axis=1),

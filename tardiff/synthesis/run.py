@@ -1,5 +1,6 @@
 """From a generator and classifiers to a synthetic data set."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from tardiff.classifier.folder import ClassifierFolder
 from tardiff.data.contract import Form, arranged
 from tardiff.data.dataset import Dataset
+from tardiff.data.padding import padded
 from tardiff.errors import TardiffError
 from tardiff.evaluate.privacy.closest import NEAR
 from tardiff.model.pipeline import RecordGenerator
@@ -106,6 +108,13 @@ def in_its_space(folder: ClassifierFolder, pipeline: RecordGenerator) -> Classif
 
 
 def aimed(folder: ClassifierFolder, pipeline: RecordGenerator, data: Dataset, rows: str = "all") -> ClassifierFolder:
-    """A classifier for guidance that serves training rows of another data set, which it reads in its own space."""
+    """A classifier for guidance that serves training rows of another data set, which it reads in its own space.
+
+    Channels that the data set lacks count as never charted, those that the classifier does not know are left out; both are said.
+    """
+    known = padded(data, folder.codec.channels, data.manifest.statics, "--guidance-data")
+    for unshared, what in ((known.lacking, "has no value in"), (known.left_out, "is unknown to --classifier and left out of")):
+        if names := [name for name in unshared if name not in data.manifest.static_names]:
+            print(f"warning: {', '.join(names)} {what} --guidance-data", file=sys.stderr)
     form = Form.of(folder.codec.channels, folder.codec.steps, pipeline.card.step_hours, None, folder.card.task)
-    return folder.aimed(arranged(data, form, "--guidance-data", "--classifier"), "train", rows)
+    return folder.aimed(arranged(known.data, form, "--guidance-data", "--classifier"), "train", rows)

@@ -1,8 +1,10 @@
 """The ladder of another site, on toys: what flows where, and what it says."""
 
+import copy
 import json
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -263,7 +265,10 @@ def test_what_does_not_fit_is_one_line(local, toy, run, clf, sent, tmp_path):
     lonely = Dataset(local.manifest, {**local.splits, "train": rare}).completed()
     refused("--local .*: has 1 patients of the rarer class", lonely, replace(QUICK, on="validation"), SiteSettings())
     other = replace(clf[1], codec=make_codec())
-    refused("--from-classifier: reads another space", of=replace(sent, classifier=other))
+    refused("--from-classifier: learnt from other rows", of=replace(sent, classifier=other))
+    adapted = copy.copy(sent.run)
+    adapted.card = msgspec.structs.replace(sent.run.card, adaptation={"from_hash": "x"})
+    refused("--from: is adapted to local rows already", of=replace(sent, run=adapted))
     with pytest.raises(TardiffError, match=r"--methods adapted: unknown .*--from is needed for adapted"):
         CompareSettings(methods="none,adapted")
     with pytest.raises(TardiffError, match="the first one must be local"):

@@ -75,10 +75,6 @@ def changed(local, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (
-            lambda m: {"channels": (msgspec.structs.replace(m.channels[0], name="icp"), *m.channels[1:])},
-            "--guidance-data: channel 'hr' is missing",
-        ),
         (lambda m: {"steps": m.steps + 1}, "--guidance-data: has 11 steps, --classifier has 10"),
         (lambda m: {"step_hours": 2 * m.step_hours}, "--guidance-data: a step is"),
         (lambda m: {"task": msgspec.structs.replace(m.task, name="sepsis3")}, "--guidance-data: has the task 'sepsis3'"),
@@ -89,6 +85,21 @@ def test_rows_that_do_not_fit_are_one_line(run, clf, local, changes, message):
     with pytest.raises(TardiffError, match=message) as error:
         draw(run, clf, guidance_data=changed(local, **changes(local.manifest)))
     assert "\n" not in str(error.value)
+
+
+def test_a_channel_that_is_not_there_counts_as_never_charted(run, clf, local, capsys):
+    """Another hospital need not chart the same; what is not shared is named."""
+    first, *others = local.manifest.channels
+    renamed = changed(local, channels=(msgspec.structs.replace(first, name="icp"), *others))
+    found = draw(run, clf, guidance_data=renamed)
+    said = capsys.readouterr().err
+    assert f"warning: {first.name} has no value in --guidance-data" in said
+    assert "warning: icp is unknown to --classifier and left out of --guidance-data" in said
+    hidden = {name: dataclasses.replace(s, values=s.values.copy(), mask=s.mask.copy()) for name, s in local.splits.items()}
+    for split in hidden.values():
+        split.values[:, 0], split.mask[:, 0] = np.nan, 0
+    same = draw(run, clf, guidance_data=Dataset(local.manifest, hidden))
+    np.testing.assert_array_equal(found.train.values, same.train.values)
 
 
 def test_rows_that_nothing_reads_are_refused(run, clf, local):
