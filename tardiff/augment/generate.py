@@ -23,6 +23,7 @@ from tardiff.model.training import train
 from tardiff.settings import MAX_SEED, GuidanceSettings, SamplerSettings, TrainSettings
 from tardiff.synthesis import synthesise
 from tardiff.synthesis.finish import Movement
+from tardiff.synthesis.matched_strength import Match
 
 SUBGROUP_GUIDANCE = GuidanceSettings(objective="cosine=1", strength=0.3)
 """For guidance rows of its own: the label's probability reads none, and how sure of labels it is says nothing of a subgroup."""
@@ -30,20 +31,23 @@ SUBGROUP_GUIDANCE = GuidanceSettings(objective="cosine=1", strength=0.3)
 
 @dataclass(frozen=True)
 class Generated:
-    """Synthetic rows and what made them; `movement` is None if they are unguided."""
+    """Synthetic rows and what made them; `movement` is None if they are unguided, `match` if their strength was given."""
 
     rows: Split
     pipeline: TarDiffPipeline
     guides: list[ClassifierFolder]
     surrogates: list[SurrogateFit]
     movement: Movement | None
+    match: Match | None = None
 
 
-def trained_generator(data: Dataset, settings: TrainSettings | None, minutes: float, seed: int) -> TarDiffPipeline:
+def trained_generator(
+    data: Dataset, settings: TrainSettings | None, minutes: float, seed: int, progress: bool = False
+) -> TarDiffPipeline:
     """A generator of the training rows; settings that are not given follow from the data's size and the minutes."""
     settings = replace(settings, seed=seed) if settings else training_settings(len(data.train), data.manifest.steps, minutes, seed)
     with tempfile.TemporaryDirectory() as folder:
-        return train(Dataset(data.manifest, {"train": data.train}).completed(), Path(folder) / "run", settings, progress=False)
+        return train(Dataset(data.manifest, {"train": data.train}).completed(), Path(folder) / "run", settings, progress=progress)
 
 
 def generate(
@@ -63,6 +67,7 @@ def generate(
     seed: int = 0,
     n_jobs: int | None = None,
     earlier: Sequence[Generated] = (),
+    progress: bool = False,
 ) -> Generated:
     """Sample rows of the given labels for a fold, reading its training rows and nothing else.
 
@@ -88,7 +93,7 @@ def generate(
     data, meaning = Dataset(data.manifest, {"train": data.train}).completed(), meaning or Meaning()
     with one_thread():
         if pipeline is None:
-            pipeline = earlier[0].pipeline if earlier else trained_generator(data, training, minutes, seed)
+            pipeline = earlier[0].pipeline if earlier else trained_generator(data, training, minutes, seed, progress)
             fold, meaning = data, Meaning()
         else:
             pipeline = pipeline if isinstance(pipeline, TarDiffPipeline) else TarDiffPipeline.from_pretrained(pipeline)
@@ -114,10 +119,10 @@ def generate(
             sampler=sampler,
             label=code[label],
             seed=(seed + len(earlier)) % (MAX_SEED + 1),
-            progress=False,
+            progress=progress,
         )
     rows = as_they_came(made.dataset, data, meaning, pipeline).train
-    return Generated(rows, pipeline, folders, surrogates, made.movement)
+    return Generated(rows, pipeline, folders, surrogates, made.movement, made.match)
 
 
 def refuse_augmented(data: Dataset) -> None:

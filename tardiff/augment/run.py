@@ -49,7 +49,7 @@ def augment(
     guidance = guidance_of(settings)
     refuse_augmented(data)
 
-    def make(rows: NDArray[np.bool_], label: NDArray[np.int64], earlier: Sequence[Generated]) -> Generated:
+    def make(rows: NDArray[np.bool_], label: NDArray[np.int64], earlier: Sequence[Generated], progress: bool = False) -> Generated:
         return generate(
             Dataset(data.manifest, {"train": data.train.take(rows)}),
             label,
@@ -60,10 +60,11 @@ def augment(
             minutes=settings.budget_minutes,
             seed=settings.seed,
             earlier=earlier,
+            progress=progress,
         )
 
     if not settings.gate:
-        made = [make(np.ones(len(data.train), bool), label, ())]
+        made = [make(np.ones(len(data.train), bool), label, (), progress=True)]
         return Augmented(augmented(data, made[0].rows, asdict(settings)), made, None)
     known = [folder.card.data_hash for folder in classifiers] + ([pipeline.card.data_hash] if pipeline else [])
     if data.known_as() & set(known):

@@ -211,6 +211,7 @@ def augment(
     moved = [made.movement.value for made in result.made if made.movement is not None]
     if moved:
         made.append(f"guidance moved the values by {', '.join(f'{value:.3f}' for value in moved)} sd")
+    made += [some.match.found for some in result.made if some.match is not None]
     gate = [] if result.gate is None else [str(result.gate)]
     splits = every[-len(result.data.manifest.splits) :]
     close([*(every if verbose else [every[0], *splits]), *made, *gate], verbose=verbose)
