@@ -41,9 +41,7 @@ class Generated:
     match: Match | None = None
 
 
-def trained_generator(
-    data: Dataset, settings: TrainSettings | None, minutes: float, seed: int, progress: bool = False
-) -> TarDiffPipeline:
+def trained_generator(data: Dataset, settings: TrainSettings | None, minutes: float, seed: int, progress: bool = False) -> TarDiffPipeline:
     """A generator of the training rows; settings that are not given follow from the data's size and the minutes."""
     settings = replace(settings, seed=seed) if settings else training_settings(len(data.train), data.manifest.steps, minutes, seed)
     with tempfile.TemporaryDirectory() as folder:
