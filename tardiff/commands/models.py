@@ -1,6 +1,7 @@
 """From dataset folders to models: generators, refined ones, classifiers."""
 
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +12,9 @@ from tardiff.commands.options import Data, Device, Out, Threads, use_threads
 from tardiff.errors import TardiffError
 from tardiff.refine.settings import DiscriminatorSettings, LanguageSettings, PolicySettings, PPOSettings, RefineSettings
 from tardiff.settings import AdaptSettings, ClassifierSettings, TrainSettings
+
+RISEN = 1.01
+"""A validation loss above its least by this factor has risen, and the weights, those of the last step, know rows by heart."""
 
 
 def train(
@@ -73,6 +77,9 @@ def train(
     last = pipeline.card.history[-1]
     losses = [f"{name.replace('_', ' ')} {value:.3f}" for name, value in last.items() if name != "step"]
     print(f"{out}: " + ", ".join([f"{settings.steps} steps", *losses]))
+    step, least = min(((entry["step"], entry.get("validation_loss", 0.0)) for entry in pipeline.card.history), key=itemgetter(1))
+    if last.get("validation_loss", 0.0) > RISEN * least:
+        print(f"the validation loss was least after {step:,.0f} steps ({least:.3f}): try --steps {step:.0f}")
 
 
 def adapt(

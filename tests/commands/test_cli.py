@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -111,3 +112,16 @@ def test_names_of_synthetic_sets():
 
     assert name_and_path("guided=runs/a") == ("guided", Path("runs/a"))
     assert name_and_path("runs/a") == ("a", Path("runs/a"))
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"), [([1.40, 1.43], "least after 500 steps (1.400): try --steps 500"), ([1.43, 1.40], ""), ([None], "")]
+)
+def test_training_says_when_the_validation_loss_has_risen(toy, tmp_path, monkeypatch, capsys, losses, said):
+    named = [{} if loss is None else {"validation_loss": loss} for loss in losses]
+    history = tuple({"step": 500 * (k + 1), "loss": 1.0} | of for k, of in enumerate(named))
+    made = SimpleNamespace(card=SimpleNamespace(history=history))
+    monkeypatch.setattr("tardiff.model.training.train", lambda *arguments: made)
+    call("train", toy[0], "--out", tmp_path / "run")
+    assert ("validation loss was" in (out := capsys.readouterr().out)) is bool(said)
+    assert said in out
