@@ -270,7 +270,7 @@ class Lab:
         return _number(auroc(label, self._fitted([fit], sets)[fit][role], np.ones((1, len(label)), np.float32))[0])
 
     def _fitted(self, fits: list[Fit], sets: RowSets) -> Mapping[Fit, Any]:
-        return run_fits(fits, sets, 1, Cache(self.work.folder / "fits"), progress=False)
+        return run_fits(fits, sets, 1, Cache(self.work.folder / "fits"))
 
 
 def _number(value: float) -> float | None:

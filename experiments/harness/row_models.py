@@ -148,7 +148,7 @@ class Study:
         codec = Codec.fit(real.train, real.manifest)
         sets = RowSets({"made": Rows.of(collapse(made).train, codec), "judged": Rows.of(judge, codec)})
         fits = {name: judge_fit(name, (Part("made"),), {"judged": (Part("judged"),)}, seed, sets) for name in JUDGES}
-        done = run_fits(list(fits.values()), sets, 1, Cache(None), progress=False)
+        done = run_fits(list(fits.values()), sets, 1, Cache(None))
         resamples = Resamples.draw(judge.subject_id, self.resamples, stream("row models", 0))  # the same in every cell, so that cells pair
         metrics = {"auprc": auprc, "accuracy": accuracy}
         found = {name: judged(judge.label, done[fit]["judged"][None], resamples, metrics) for name, fit in fits.items()}

@@ -209,7 +209,7 @@ class Lab:
         ask = {"test": (Part("test"),)}
         seeds = [self.fits * seed + k for k in range(self.fits)]
         fits = {judge: [judge_fit(judge, learn, ask, number, sets) for number in seeds] for judge in JUDGES}
-        done = run_fits([fit for of in fits.values() for fit in of], sets, CORES, Cache(self.work / "fits"), progress=False)
+        done = run_fits([fit for of in fits.values() for fit in of], sets, CORES, Cache(self.work / "fits"))
         found = {}
         for judge, of in fits.items():
             score = np.stack([done[fit]["test"] for fit in of])

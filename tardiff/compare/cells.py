@@ -211,7 +211,7 @@ class Comparison:
         return tuple(some if of == Part("train") else of for of in candidate.learn), ask
 
     def _run(self, fits: list[Fit], sets: RowSets) -> dict[Fit, Arrays]:
-        return run_fits(fits, sets, self.settings.workers, Cache(self.work / "fits"), progress=False)
+        return run_fits(fits, sets, self.settings.workers, Cache(self.work / "fits"))
 
     def _figures(self, rows: NDArray[np.bool_], scores: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
         """Size of a group and, by metric with the ending of its scores ("" as the model gives them), the value in every resample."""

@@ -76,12 +76,13 @@ def versions() -> dict[str, str]:
     return found if here().type == "cpu" else found | {"device": here().type}
 
 
-def run_fits(fits: Iterable[Fit], sets: Sets, workers: int, kept: Cache, progress: bool = True) -> dict[Fit, Arrays]:
+def run_fits(fits: Iterable[Fit], sets: Sets, workers: int, kept: Cache, progress: str | None = None) -> dict[Fit, Arrays]:
     """The arrays that each fit gives; what occurs twice is fitted once.
 
     Args:
         workers: processes; 0 means as many as there are cores. The result does not depend on it, nor on how many processes of
             `accelerate launch` deal the fits out among each other.
+        progress: title of a progress bar; None shows none.
     """
     keys = {fit: fit.key(sets) for fit in fits}
     done = {fit: arrays for fit, key in keys.items() if (arrays := kept.load(key)) is not None}
@@ -91,7 +92,7 @@ def run_fits(fits: Iterable[Fit], sets: Sets, workers: int, kept: Cache, progres
     processes = min(workers or max(1, joblib.cpu_count() // local_world_size()), max(1, len(mine)))
     run = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")
     total, initial = (sum(fit.cost for fit in some) for some in (keys, done))
-    with bar(shown=progress, total=total, initial=initial, desc="fitting models", bar_format=BAR) as moved:
+    with bar(shown=progress is not None, total=total, initial=initial, desc=progress, bar_format=BAR) as moved:
         results: Iterator[tuple[int, Arrays]] = run(joblib.delayed(_one)(number, fit, sets) for number, fit in enumerate(mine))
         for number, arrays in results:
             kept.save(keys[mine[number]], arrays)

@@ -106,7 +106,7 @@ def evaluate(
         samples = draw_samples(splits | {f"synthetic/{name}": dataset.train for name, dataset in synthetic_data.items()}, settings.seed)
     cells, forecasters, encoder = utility.fits(sets, settings), forecast.fits(sets, settings), embedding.fit_of(sets, settings)
     kept = Cache(Path(cache) if cache else None)
-    done = run_fits([*chain(*cells.values(), *forecasters.values()), encoder], sets, settings.workers, kept)
+    done = run_fits([*chain(*cells.values(), *forecasters.values()), encoder], sets, settings.workers, kept, "utility: fitting models")
     found_apart = discriminate(samples, settings, kept)
     with one_thread():
         score = utility.scores(cells, done)

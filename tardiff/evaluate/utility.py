@@ -122,7 +122,7 @@ def _draws(sets: RowSets, score: Scores, settings: EvaluateSettings) -> dict[Cel
 
     resamples = {"test": drawn(sets.subject["test"], "test patients")}
     resamples |= {role: drawn(np.arange(len(sets.rows[role])), f"rows/{name}") for name, role in sets.synthetic.items()}
-    return {cell: judged(sets.rows[cell.asked].label, s, resamples[cell.asked]) for cell, s in bar(score.items(), desc="judging")}
+    return {cell: judged(sets.rows[cell.asked].label, s, resamples[cell.asked]) for cell, s in bar(score.items(), desc="utility: judging")}
 
 
 def _wanted(ratio: float, sets: RowSets) -> int:

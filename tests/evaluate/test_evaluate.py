@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tardiff.base.progress import Bar
 from tardiff.data.dataset import Dataset, Task
 from tardiff.data.holdout import held_out
 from tardiff.errors import TardiffError
@@ -41,8 +42,28 @@ def sets():
 
 
 @pytest.fixture(scope="module")
-def result(sets):
-    return evaluate(real(), sets, SETTINGS)
+def phases():
+    """Titles of the progress bars of the evaluation, in order."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def result(sets, phases):
+    begin = Bar.__init__
+
+    def told(self, things, **options):
+        phases.append(options["desc"])
+        begin(self, things, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Bar, "__init__", told)
+        return evaluate(real(), sets, SETTINGS)
+
+
+def test_each_phase_says_what_it_is_for_and_none_comes_twice(result, phases):
+    assert len(set(phases)) == len(phases)
+    assert [phase for phase in phases if "fitting" in phase] == ["utility: fitting models", "realism: fitting discriminators"]
+    assert "privacy: attacks" in phases
 
 
 def value(result, *identity, metric="auroc"):

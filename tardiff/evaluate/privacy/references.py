@@ -88,7 +88,7 @@ class Attacker:
     def scores(self, kept: Cache) -> Iterator[tuple[str | None, str, Score]]:
         """Each attack's target, a set by its name or None for the weights; its name; and its score [members + others]."""
         ours = self._told(self.pipeline, {name: rows.take(slice(self.effort.samples)) for name, rows in self.sets.items()})
-        said = [self._said(k, kept) for k in bar(range(self.effort.references), desc="reference models")]
+        said = [self._said(k, kept) for k in bar(range(self.effort.references), desc="privacy: reference models")]
         theirs = {what: np.stack([of[what] for of in said]) for what in ours}
         targets: list[tuple[str | None, list[str]]] = [(None, ["denoising", "charting"]), *((name, [_of(name)]) for name in self.sets)]
         for target, looked in targets:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tardiff.base.progress import bar
 from tardiff.classifier.folder import ClassifierFolder
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split
@@ -73,7 +74,7 @@ def privacy(
         "rows": len(trial.members),
         "reference": len(trial.reference),
         "resamples": RESAMPLES,
-        "sets": {name: of_set(dataset.train) for name, dataset in synthetic.items()},
+        "sets": {name: of_set(dataset.train) for name, dataset in bar(synthetic.items(), desc="privacy: attacks")},
         "generator": [],
         "references": None,
         "classifiers": {name: _of_classifier(trial, served[folder.card.guidance_set], folder) for name, folder in folders.items()},

@@ -35,7 +35,7 @@ def discriminate(samples: Mapping[str, Sample], settings: EvaluateSettings, kept
     records = RecordSets.of(samples)
     by_role = fits(records, settings)
     every = [fit for by_name in by_role.values() for fit in chain(*by_name.values())]
-    done = run_fits(every, records, settings.workers, kept)
+    done = run_fits(every, records, settings.workers, kept, "realism: fitting discriminators")
     importance = {role: np.mean([done[fit]["importance"] for fit in by_name["trees"]], axis=0) for role, by_name in by_role.items()}
     return Discriminated(records, told_apart(by_role, done, samples, settings), importance)
 
