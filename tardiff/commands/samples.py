@@ -118,7 +118,7 @@ def sample(
             f"against unguided ones of the same seeds), most in step {peak['step']}: {peak['ratio']:.3f} of the sampler's own change",
             f"decoding put {moved.repaired[0]:.2%} of the values back within limits or in order (unguided {moved.repaired[1]:.2%})",
         ]
-        if moved.inert:
+        if moved.inert and (result.match is None or result.match.strength):
             print("warning: guidance is inert: raise --strength or --window", file=sys.stderr)
     close(lines, str(result.match or ""), verbose)
 

@@ -68,7 +68,8 @@ class Match:
     @property
     def found(self) -> str:
         """What was matched, in one line."""
-        note = "" if self.strength else "; samples are as typical already, and the classifier adds nothing"
+        by = "without guidance, and there is none" if self.cfg_scale <= 1 else "already, and the classifier adds nothing"
+        note = "" if self.strength else f"; samples are as typical {by}"
         return f"matched: strength {self.strength:g}, cfg-scale {self.cfg_scale:g}{note}"
 
 

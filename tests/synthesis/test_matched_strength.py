@@ -49,7 +49,8 @@ def test_finds_the_dose_on_the_line(start, given, strength, scale):
     assert match.rows == sum(rows for _, rows in line.asked) <= 1024 + 4 * FEW
     assert len({place for place, _ in line.asked}) == len(match.certainties) == len(match.strengths)
     assert list(match.certainties) == sorted(match.certainties)
-    assert ("adds nothing" in str(match)) == (match.strength == 0)
+    nothing, none = "the classifier adds nothing" in str(match), "without guidance, and there is none" in str(match)
+    assert (nothing, none) == (match.strength == 0 and match.cfg_scale > 1, match.strength == 0 and match.cfg_scale == 1)
 
 
 @pytest.mark.parametrize(("start", "given", "draws"), [(-2.0, None, 2), (0.5, None, 2), (0.5, 2.0, 1)])
