@@ -50,7 +50,7 @@ def _every(result: Mapping[str, Any], name: str) -> Iterator[Cost]:
         return [] if None in found else found
 
     if found := both("TRTS", "auroc"):
-        yield Cost(f"TRTS AUROC, {judge}", found[0], found[1], None, _above(*found))
+        yield Cost("clearer cases (AUROC)", found[0], found[1], None, _above(*found))
     if (found := both("TSTR", "calibration_slope")) and (change := paired.get("calibration_slope")):
         yield Cost("calibration slope (of 1)", found[0], found[1], change, _further_from_1(found[0], found[1], change))
     if (found := both("TSTR", "brier")) and (change := paired.get("brier")):

@@ -7,13 +7,15 @@ from tardiff.base.estimates import ONE_DRAW, interval
 from tardiff.evaluate.lookup import cell, difference, leak_margin, shown_ratio
 from tardiff.evaluate.price import costs
 
-SETS = 5
+SETS = 4
 """Sets that are shown; the table has all."""
+LINES = 14
+"""The most there are; the command adds one."""
 COLUMNS = ("AUPRC alone", "AUPRC with real rows", "told from real, AUROC", "strongest attack, AUC")
 
 
 def summary(result: Mapping[str, Any]) -> list[str]:
-    """At most a dozen lines: utility by one judge, how well trees tell a set from real rows, the strongest attack, paired differences.
+    """A few lines: utility by one judge, how well trees tell a set from real rows, the strongest attack, paired differences.
 
     The judge is the trees, of which no guide is made, or the first one.
     """
@@ -29,7 +31,8 @@ def summary(result: Mapping[str, Any]) -> list[str]:
     ]
     if len(sets) > SETS:
         lines.append(f"({len(sets) - SETS} more sets in table.txt)")
-    return [*lines, *list(_differences(result, judge))[:2], *list(_leaks(result))[:2]]
+    changes = [*list(_added(result, judge))[:SETS], *_differences(result, judge)]
+    return [*lines, *changes[: LINES - len(lines) - 1], _leaks(result)]
 
 
 def _figures(result: Mapping[str, Any], judge: str, name: str) -> list[str]:
@@ -54,32 +57,54 @@ def _leak(attack: Mapping[str, Any]) -> float:
     return leak_margin(attack["auc"]["low"], attack["control"]["value"] if attack.get("control") else None)
 
 
+def _added(result: Mapping[str, Any], judge: str) -> Iterator[str]:
+    """What each set adds to real rows."""
+    ratio = shown_ratio(result)
+    for name in result["synthetic"] if ratio else ():
+        change = difference(result, judge, "TSRTR", name, ratio, None)["metrics"]["auprc"]
+        yield f"real + {name} - real: {_said(change)}"
+
+
+def _said(change: Mapping[str, Any]) -> str:
+    """A difference in AUPRC and what it says."""
+    word = "no difference found"
+    if change["low"] is not None and (change["low"] > 0 or change["high"] < 0):
+        word = "better" if change["low"] > 0 else "worse"
+    return f"{interval(change, signed=True)} AUPRC: {word}"
+
+
 def _differences(result: Mapping[str, Any], judge: str) -> Iterator[str]:
     first, *others = result["synthetic"]
     for name in others:
         change = difference(result, judge, "TSTR", name, None, first)["metrics"]["auprc"]
-        word = "no difference found"
-        if change["low"] is not None and (change["low"] > 0 or change["high"] < 0):
-            word = "better" if change["low"] > 0 else "worse"
-        yield f"{name} - {first}, alone: {interval(change, signed=True)} AUPRC: {word}{_price(result, name)}"
+        yield f"{name} - {first}, alone: {_said(change)}{_price(result, name)}"
 
 
 def _price(result: Mapping[str, Any], name: str) -> str:
     """What is surely worse than in the first set, by name; the table has the figures."""
     worse = [cost.name for cost in costs(result, name) if cost.worse]
-    return f", at a price in {', '.join(worse)}" if worse else ""
+    return f"; at a price in {'; '.join(worse)}" if worse else ""
 
 
-def _leaks(result: Mapping[str, Any]) -> Iterator[str]:
-    """The sets that an attack reads, in one line; or that there are none, or no attack."""
-    strongest = {name: attack for name in result["synthetic"] if (attack := _strongest(result, name))}
-    leaking = [name for name, attack in strongest.items() if _leak(attack) > 0]
+def _leaks(result: Mapping[str, Any]) -> str:
+    """Which sets carry a trace of training patients, by what, and what that means for sharing."""
+    traces: dict[str, list[str]] = {}
+    for name, numbers in result["privacy"]["sets"].items():
+        strongest = _strongest(result, name)
+        if strongest and _leak(strongest) > 0:
+            why = "an attack tells training patients from strangers: a leak"
+        elif (numbers["nearer_train"]["low"] or 0.0) > 0.5:
+            why = "nearer to training patients than to strangers"
+        elif numbers["copies"]["count"]:
+            why = "copies of training patients"
+        else:
+            why = "" if strongest else "no attack could be judged"
+        traces.setdefault(why, []).append(name)
+    clean = traces.pop("", [])
+    said = [f"treat {', '.join(names)} as patients' records ({why})" for why, names in traces.items()]
+    said += [f"no leak found in {', '.join(clean)}, which proves no safety"] if clean else []
     copies = sum(numbers["copies"]["count"] for numbers in result["privacy"]["sets"].values())
-    said = "no leak found by any attack" if strongest else "no attack could be judged"
-    said = f"an attack tells training patients from strangers (a leak): {', '.join(leaking)}" if leaking else said
-    near = [name for name, numbers in result["privacy"]["sets"].items() if (numbers["nearer_train"]["low"] or 0.0) > 0.5]
-    nearer = f"; nearer to training rows than to held-out ones: {', '.join(near)}" if near else ""
-    yield f"privacy: {said}; {copies:,} copies of training rows{nearer}"
+    return f"privacy: {'; '.join(said)}; {copies:,} copies of training rows"
 
 
 def _row(name: str, cells: Any) -> str:

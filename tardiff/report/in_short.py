@@ -5,32 +5,42 @@ from operator import itemgetter
 from tardiff.report.fidelity import overall
 from tardiff.report.parts import shown
 from tardiff.report.report_input import ReportInput
+from tardiff.report.schema.utility import Difference
 from tardiff.report.utility import shown_ratio
 from tardiff.report.verdict import METRIC, side
 
+FEW = 50
+"""Test stays of the rarer class, below which no difference found says little."""
+RISKS = {"brier": "Brier score", "calibration_error": "calibration error"}
+"""Metrics of predicted risks that are worse when they are higher."""
 
-def in_short(evaluation: ReportInput) -> list[str]:
-    """Five sentences about the last set; the first one is its control."""
-    name, result = evaluation.sets[-1], evaluation.result
+
+def in_short(evaluation: ReportInput) -> dict[str, list[str]]:
+    """Five sentences about each set, by its name."""
+    return {name: _of_set(evaluation, name) for name in evaluation.sets}
+
+
+def _of_set(evaluation: ReportInput, name: str) -> list[str]:
+    result = evaluation.result
     made, real = result.synthetic[name].splits["train"].rows, result.real.splits["train"].rows
     what = (
-        f"“{name}” is {made:,} made-up stays that imitate {real:,} real ones; use them to train or try out models of "
-        f"{result.real.task.replace('_', ' ')}, never to decide about a patient."
+        f"“{name}” is {made:,} made-up stays that imitate {real:,} real ones; use them to train or try out models that predict "
+        f"“{result.real.task.replace('_', ' ')}”, never to decide about a patient."
     )
     return [what, _alone(evaluation, name), _added(evaluation, name), _looks(evaluation, name), _privacy(evaluation, name)]
 
 
-def _sides(evaluation: ReportInput, name: str, protocol: str) -> list[int]:
-    """Of each kind of model: +1 if it is better for the set than with real rows alone, -1 if worse, 0 if no difference is found."""
+def _against_real(evaluation: ReportInput, name: str, protocol: str) -> list[Difference]:
+    """Of each kind of model, its difference to real rows alone."""
     every = evaluation.result.utility.differences
     ratio = shown_ratio(every) if protocol == "TSRTR" else None
     wanted = (protocol, ratio, name, None)
-    return [side(d.metrics[METRIC]) for d in every if (d.protocol, d.ratio, d.synthetic, d.against.synthetic) == wanted]
+    return [d for d in every if (d.protocol, d.ratio, d.synthetic, d.against.synthetic) == wanted]
 
 
 def _tally(evaluation: ReportInput, name: str, protocol: str) -> tuple[int, int, int]:
     """Kinds of model that became worse, better, and that were tried."""
-    sides = _sides(evaluation, name, protocol)
+    sides = [side(d.metrics[METRIC]) for d in _against_real(evaluation, name, protocol)]
     return sides.count(-1), sides.count(1), len(sides)
 
 
@@ -38,25 +48,48 @@ def _of(some: int, n: int) -> str:
     return "the one kind of model" if n == 1 else f"{some} of {n} kinds of model"
 
 
+def _few(evaluation: ReportInput) -> str:
+    """That no difference found says little, if one class is rare in the test rows."""
+    test = evaluation.result.test
+    few = min(test.positives, test.rows - test.positives) < FEW
+    return f", but so few test stays ({test.positives:,} of {test.rows:,} {test.classes[1]}) can hardly tell" if few else ""
+
+
+def _risks(evaluation: ReportInput, name: str, protocol: str) -> str:
+    """A sentence on predicted risks, if they are worse than with real rows alone."""
+    found = _against_real(evaluation, name, protocol)
+    worse = {words: sum(key in d.metrics and side(d.metrics[key]) > 0 for d in found) for key, words in RISKS.items()}
+    said = ", ".join(f"{words} with {_of(some, len(found))}" for words, some in worse.items() if some)
+    return f" But the risks that are predicted become worse beyond chance: {said}." if said else ""
+
+
 def _alone(evaluation: ReportInput, name: str) -> str:
     worse, better, n = _tally(evaluation, name, "TSTR")
+    risks = _risks(evaluation, name, "TSTR")
     if not n:
         return "Whether they can replace real patients was not measured."
     if worse:
-        return f"They do not replace real patients: trained on them alone, {_of(worse, n)} predicts real patients worse."
+        return f"They do not replace real patients: trained on them alone, {_of(worse, n)} predicts real patients worse.{risks}"
     found = f"; {_of(better, n)} predicts better" if better else ""
-    return f"Trained on them alone, no kind of model ({n} tried) is found to predict real patients worse than with real rows{found}."
+    return (
+        f"Trained on them alone, no kind of model ({n} tried) is found to predict real patients worse than with real rows{found}"
+        f"{_few(evaluation)}.{risks}"
+    )
 
 
 def _added(evaluation: ReportInput, name: str) -> str:
     worse, better, n = _tally(evaluation, name, "TSRTR")
+    risks = _risks(evaluation, name, "TSRTR")
     if not n:
         return "Whether they help when they are added to real patients was not measured."
     if worse:
-        return f"Do not add them to real patients unseen: {_of(worse, n)} becomes worse by it, {better} better."
+        return f"Do not add them to real patients unseen: {_of(worse, n)} becomes worse by it, {better} better.{risks}"
     if better:
-        return f"Added to real patients, they make {_of(better, n)} better and none worse."
-    return f"Added to real patients, they change no kind of model ({n} tried) by more than chance: you gain nothing that can be shown."
+        return f"Added to real patients, they make {_of(better, n)} better and none worse.{risks}"
+    return (
+        f"Added to real patients, they change no kind of model ({n} tried) by more than chance: you gain nothing that can be shown"
+        f"{_few(evaluation)}.{risks}"
+    )
 
 
 def _looks(evaluation: ReportInput, name: str) -> str:
@@ -81,5 +114,8 @@ def _privacy(evaluation: ReportInput, name: str) -> str:
         return f"The price in privacy: {copies}, and attackers can tell who was learnt from (AUC {auc}): treat them as patients' records."
     end = "which proves no safety"
     if side(numbers.nearer_train, 0.5) > 0:
-        end = f"but a share of {shown(numbers.nearer_train)} lies nearer to a real patient who was learnt from than to one who was not"
+        end = (
+            f"but a share of {shown(numbers.nearer_train)} lies nearer to a real patient who was learnt from than to one who was not "
+            "(0.5 is chance), a trace of who was learnt from: treat them as patients' records"
+        )
     return f"The price in privacy: {copies}, and no attack that was tried tells who was learnt from (AUC {auc}), {end}."

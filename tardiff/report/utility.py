@@ -22,8 +22,8 @@ def metric_name(metric: str) -> str:
 def cell_name(cell: Trained) -> str:
     """What a model was trained on (and, where it is not real rows, tested on), in words."""
     name = cell.synthetic
-    words = {"TRTR": "real", "TSTR": f"{name} alone", "TRTS": f"real, tested on {name}", "mask-only": "real, mask alone"}
-    return words[cell.protocol] if cell.ratio is None else f"real + {cell.ratio:g} × {name}"
+    words = {"TRTR": "real", "TSTR": f"{name} alone", "TRTS": f"real, tested on {name}", "mask-only": "real, charting alone"}
+    return words[cell.protocol] if cell.ratio is None else f"real + {name}" if cell.ratio == 1 else f"real + {cell.ratio:g} × {name}"
 
 
 def models(cells: Iterable[Trained]) -> list[str]:
@@ -52,7 +52,8 @@ def utility(evaluation: ReportInput) -> Section:
         Figure(
             "What each training set teaches",
             "Dots: mean over fits; bars: 95 % interval over test patients and fits. Filled dots learnt from one set alone, hollow "
-            "ones from real rows with synthetic ones added; the dashed line is real rows alone. Further right is better."
+            "ones from real rows with synthetic ones added (as many, or so many times as many as stands there); the dashed line is "
+            "real rows alone. Further right is better."
             + (" * fewer synthetic rows than asked for: all there are." if any(cell.short_of_rows for cell in cells) else ""),
             list(_forests(evaluation, cells)),
             "forests",

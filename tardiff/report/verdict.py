@@ -46,7 +46,7 @@ class Answer:
 def verdict(evaluation: ReportInput) -> list[Answer]:
     """The questions that this evaluation can answer."""
     asked = (
-        ("Can a model be trained on real rows at all?", _ceiling),
+        ("Can real rows teach a model to predict this at all?", _ceiling),
         ("Can synthetic rows replace real ones?", partial(_differences, protocols=("TSTR",))),
         ("Do they help when they are added?", partial(_differences, protocols=("TSRTR",))),
         ("Does guidance help?" if _guided(evaluation) else "Which set is better?", partial(_differences, first=evaluation.sets[0])),
@@ -68,7 +68,14 @@ def side(estimate: Estimate, reference: float = 0.0) -> int:
 def _ceiling(evaluation: ReportInput) -> Iterator[Sentence]:
     test, cells = evaluation.result.test, evaluation.result.utility.cells
     chance = test.positives / test.rows
-    mask = next((f"; the mask alone gives {shown(cell.metrics[METRIC])}" for cell in cells if cell.protocol == "mask-only"), "")
+    mask = next(
+        (
+            f"; how often each channel was measured, without values, gives {shown(cell.metrics[METRIC])}"
+            for cell in cells
+            if cell.protocol == "mask-only"
+        ),
+        "",
+    )
     for cell in cells:
         if cell.protocol == "TRTR":
             reached = cell.metrics[METRIC]
@@ -104,7 +111,7 @@ def _costs(evaluation: ReportInput) -> Iterator[Sentence]:
         found = costs(result, name)
         said = "; ".join(f"{cost.name} {interval(cost.ours)} against {interval(cost.first)}" for cost in found)
         worse = [cost.name for cost in found if cost.worse]
-        end = f"worse beyond chance: {', '.join(worse)}" if worse else "none is worse beyond chance"
+        end = f"worse beyond chance: {'; '.join(worse)}" if worse else "none is worse beyond chance"
         yield Sentence("bad" if worse else "good", f"{name} compared with {first}: {said}; {end}.")
 
 
@@ -163,7 +170,8 @@ def _leaks(evaluation: ReportInput) -> Iterator[Sentence]:
         yield Sentence("bad" if copies.count else "good", text)
         if nearer.value is not None:
             leak = side(nearer, 0.5) > 0
-            end = f"{'more' if leak else 'no more'} than the half that strangers would score"
+            trace = "more than the half that strangers would score, a trace of who was learnt from: treat them as patients' records"
+            end = trace if leak else "no more than the half that strangers would score"
             text = f"{name}: a share of {shown(nearer)} lies nearer to a training row than to a held-out one, {end}."
             yield Sentence("bad" if leak else "good", text)
     yield from _attacked(evaluation)

@@ -22,9 +22,9 @@ def test_at_most_fifteen_lines_and_the_last_one_stays(capsys):
         ("On these data, guided augmentation gains 0.01 AUPRC over SMOTE.", "good"),
         ("On these data, guided augmentation loses 0.01 AUPRC to SMOTE.", "bad"),
         ("guided - unguided, alone: +0.010 [-0.010, 0.030] AUPRC: no difference found", None),
-        ("privacy: no leak found by any attack; 0 copies of training rows", "good"),
-        ("privacy: no leak found by any attack; 0 copies of training rows; nearer to training rows than to held-out ones: guided", "bad"),
-        ("privacy: an attack tells training patients from strangers (a leak): guided; 0 copies of training rows", "bad"),
+        ("privacy: no leak found in guided, which proves no safety; 0 copies of training rows", "good"),
+        ("privacy: treat guided as patients' records (nearer to training patients than to strangers); no leak found in unguided", "bad"),
+        ("privacy: treat guided as patients' records (an attack tells training patients from strangers: a leak)", "bad"),
     ],
 )
 def test_colour_follows_what_is_said_and_only_on_a_terminal(line, kind, monkeypatch):

@@ -37,7 +37,7 @@ def result(trts=(0.7, 0.7), slope=(0.9, 0.9), brier=0.0, correlation=(0.02, 0.02
     ("changes", "worse"),
     [
         ({}, None),
-        ({"trts": (0.7, 0.8)}, "TRTS AUROC, trees"),
+        ({"trts": (0.7, 0.8)}, "clearer cases (AUROC)"),
         ({"trts": (0.7, 0.71)}, None),  # the intervals meet
         ({"slope": (0.9, 0.6)}, "calibration slope (of 1)"),
         ({"slope": (0.6, 0.9)}, None),  # surely another slope, and nearer to 1
@@ -52,7 +52,7 @@ def test_what_is_surely_worse_is_called_so(changes, worse):
     found = costs(result(**changes), "guided")
     assert [cost.name for cost in found if cost.worse] == ([worse] if worse else [])
     assert [cost.name for cost in found] == [
-        "TRTS AUROC, trees",
+        "clearer cases (AUROC)",
         "calibration slope (of 1)",
         "Brier score",
         "correlations off",
@@ -70,7 +70,7 @@ def test_a_result_that_lacks_a_metric_or_a_judge_says_the_rest():
     found = result()
     del found["utility"]["cells"][2]["metrics"]["brier"]
     assert [cost.name for cost in costs(found, "guided")] == [
-        "TRTS AUROC, trees",
+        "clearer cases (AUROC)",
         "calibration slope (of 1)",
         "correlations off",
         "near copies",

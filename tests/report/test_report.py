@@ -236,7 +236,7 @@ def test_verdict_says_what_a_gain_costs(whole):
     for item in result["utility"]["differences"]:
         item["metrics"]["brier"] = differing(0.01, 0.02)
     assert said().mark == "bad"
-    assert said().text.endswith("worse beyond chance: Brier score, correlations off.")
+    assert said().text.endswith("worse beyond chance: Brier score; correlations off.")
 
 
 def test_every_sentence_carries_a_number_and_its_interval(whole):
