@@ -224,7 +224,7 @@ def check(account: TableAccount, allow_loss: bool) -> Iterator[tuple[str, str]]:
     """
     for fault, lost, asked in _faults(account):
         if fault in UNREADABLE and not allow_loss:
-            yield fault, "; correct or remove the row"
+            yield fault, "; correct or remove the row, or drop such entries by --allow-loss"
         elif lost > STOPS * asked and fault != UNLISTED:
             yield fault, f"; {lost:,} of {asked:,} entries are {fault}: correct the table, or what is said of it"
 

@@ -74,8 +74,6 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
         if settings.step_hours < source.shortest_step:
             raise TardiffError(f"step_hours: {settings.step_hours:g} is narrower than the {source.shortest_step:g} h of {source.name}")
         concepts = source.dictionary(concepts)
-        for remark in source.remarks() if settings.source != "simulate" else ():
-            print(f"warning: {remark}", file=sys.stderr)
         names = concepts.select(source.name, settings.variables)
         parts, first = concepts.parts(source.name, names), concepts.first(source.name)
         grid = Grid(names, steps, settings.step_hours, parts, first)
@@ -94,6 +92,8 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
         try:
             events = _events(settings, partial, source, concepts, grid, named, needed, stays)
             tables = {place.item: source.table_of(place) for place in places}
+            for remark in source.remarks() if settings.source != "simulate" else ():
+                print(f"warning: {remark}", file=sys.stderr)
             _check_faults(settings, partial, source, events, tables)
             slots = write_slots(partial.folder, events, windows, concepts, source.name, grid, settings.lab_time == "charttime")
             if needed:

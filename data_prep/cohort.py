@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from data_prep.kidney import VARIABLES
 from data_prep.settings import PrepareSettings
+from data_prep.sources.table_layout import COLUMNS, LAYOUT
 from data_prep.tasks import TRUE, UNKNOWN, Condition, NamedTask, Task, built_in_tasks, truth
 from tardiff.data.dataset import AttritionStep
 from tardiff.errors import TardiffError
@@ -26,6 +27,8 @@ def check_columns(stays: pd.DataFrame, named: NamedTask, settings: PrepareSettin
     if missing:
         able = [name for name, task in built_in_tasks().items() if task.columns <= set(stays.columns) | LATER]
         hint = "give the onsets with --onset" if missing[0] == "onset_minute" else f"its tasks are {', '.join(able)}"
+        if source == "table" and missing[0] in COLUMNS:
+            hint = f"write `{COLUMNS[missing[0]]}: COLUMN` under `stays:` in {LAYOUT} if its table has one; without it {hint}"
         raise TardiffError(f"task {named.name}: needs the column {missing[0]}, which the stays of {source} do not have; {hint}")
     if settings.onset is not None and "onset_minute" not in named.task.columns:
         raise TardiffError(f"onset: the task {named.name} reads no onset_minute; leave --onset out or choose sepsis3")

@@ -16,7 +16,7 @@ from data_prep.concepts import Concepts, Place, Variable
 from data_prep.sources import MINUTE
 from data_prep.sources.columns import epoch, flags, minutes_between, numbers, plain
 from data_prep.sources.table_layout import LAYOUT, own_variable, read_layout
-from data_prep.sources.tables import Encoding, FileTables, cells, holds, key, number, text, without_values
+from data_prep.sources.tables import Encoding, FileTables, cells, holds, key, most_frequent, number, text, without_values
 from data_prep.tasks import Value
 from data_prep.times import EXAMPLE, SECONDS, seconds, times, zoned
 from tardiff.errors import TardiffError
@@ -37,6 +37,7 @@ class Table:
         self._layout = layout = read_layout(raw / LAYOUT)
         self._tables = _Files(raw, layout.encoding)
         self._chosen = sets
+        self._kept: ibis.Table | None = None
         column = layout.stays.set
         there = tuple(sorted(set(self._frame[column]))) if column else ()
         for name in sets:
@@ -85,9 +86,19 @@ class Table:
 
     def remarks(self) -> list[str]:
         """See `Source.remarks`."""
-        if self._layout.stays.patient:
-            return []
-        return [f"{LAYOUT} names no column stays.patient: stays count as patients, and one patient may be in two splits"]
+        columns, found = self._layout.events, []
+        if not self._layout.stays.patient:
+            found = [f"{LAYOUT} names no column stays.patient: stays count as patients, and one patient may be in two splits"]
+        if self._kept is None or self._layout.layout == "wide":
+            return found
+        lost = self._items - _distinct(self._kept)
+        raw = self._tables.table(columns.file, [columns.variable])
+        names = raw.select(item=key(raw[columns.variable]))
+        if lost and (absent := sorted(lost - _distinct(names.filter(names["item"].isin(sorted(lost)))))):
+            others = most_frequent(names.filter(names["item"].notin(list(self._layout.variables))), "item")
+            said = f"; the most frequent names that {LAYOUT} does not list are {others}" if others else ""
+            found.append(f"{self._raw / columns.file}: no row is named {', '.join(map(repr, absent))}, which {LAYOUT} lists{said}")
+        return found
 
     def stays(self) -> pd.DataFrame:
         """One row a stay; see `Source.stays`."""
@@ -126,7 +137,8 @@ class Table:
     def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, scans: Scans = AS_IS) -> ibis.Table:
         """The entries of these variables; see `Source.events`. Of a wide table each value is an entry."""
         columns, name = self._layout.events, Path(self._layout.events.file).name
-        items = sorted({place.item for place in places})
+        self._items = {place.item for place in places}
+        items = sorted(self._items)
         self._lenient = {place.item for place in places if place.texts} if not columns.words_are_missing else set(items)
         named = {"stay": columns.stay, "time": columns.time, **({"available": columns.available} if columns.available else {})}
         if self._layout.layout == "wide":
@@ -166,7 +178,8 @@ class Table:
             available_minute=ibis.greatest(entries.minute, entries.known.fill_null(entries.minute)),
             **({"text": text(entries.charted)} if worded else {}),
         )
-        return scans.kept(slim, name)
+        self._kept = scans.kept(slim, name)
+        return self._kept
 
     def explain(self, error: Exception) -> TardiffError:
         """A row that is not CSV, or what the database says."""
@@ -202,7 +215,20 @@ class Table:
             tries = [(column, "is not a number", unread) for column in values]
         found = [(self._tables.row(columns.file, column, wrong, columns.variable, items), column, said) for column, said, wrong in tries]
         row, column, said = min(each for each in found if each[0] is not None)
+        if fault == BAD_NUMBER:
+            said += f": {self._words(items)}; in {LAYOUT}, texts gives words a number, events.words_are_missing: true makes them missing"
         return f"{self._raw / columns.file}: row {row}: {column} {said}"
+
+    def _words(self, items: Sequence[str]) -> str:
+        """The most frequent values of these variables that are not numbers."""
+        columns = self._layout.events
+        if self._layout.layout == "wide":
+            raw = cells(self._tables.table(columns.file, items), {}, items)
+        else:
+            raw = self._tables.table(columns.file, [columns.variable, columns.value])
+            raw = raw.select(item=key(raw[columns.variable]), charted=raw[columns.value])
+        wrong = raw.filter(raw["item"].isin(items) & holds(raw.charted) & number(raw.charted).isnull())
+        return most_frequent(wrong, "charted", "item")
 
     @property
     def _where(self) -> str:
@@ -293,6 +319,10 @@ class _Files(FileTables):
         if not path.exists():
             raise TardiffError(f"{path}: no such file, though {LAYOUT} names it")
         return path
+
+
+def _distinct(rows: ibis.Table) -> set[str]:
+    return set(rows.select("item").distinct().to_pyarrow()["item"].to_pylist())
 
 
 def _whole(column: "pd.Series[str]") -> "pd.Series[int]":

@@ -16,6 +16,8 @@ from data_prep.yaml_files import read_yaml
 from tardiff.errors import TardiffError
 
 LAYOUT = "table.yaml"
+COLUMNS = {"died": "died", "death_minute": "death", "discharge_minute": "discharge", "unit_minutes": "end", "given": "label"}
+"""Outcomes of `Source.stays`, and the field of `stays` that gives each."""
 NARROWEST = 1e-30
 """Limits below are beyond the numbers that a data set holds."""
 

@@ -23,6 +23,8 @@ from tardiff.errors import TardiffError
 
 Encoding = Literal["utf-8", "latin-1", "utf-16"]
 LARGEST_WHOLE = 2.0**53
+SHOWN, LONGEST = 5, 30
+"""How many names or words a message shows, and how much of each."""
 WHOLE = r"^(-?\d+)\.0+$"
 """A whole number as tables have it that were merged."""
 ENDINGS = (".parquet", ".csv", ".csv.gz")
@@ -340,6 +342,16 @@ def cells(raw: ibis.Table, named: Mapping[str, str], items: Sequence[str]) -> ib
         values = {cell: written(column) for cell, column in values.items()}
     wide = raw.select(**{role: raw[column] for role, column in named.items()}, **values)
     return wide.pivot_longer(ibis.selectors.cols(*values), names_to="item", names_pattern="^cell (.*)$", values_to="charted")
+
+
+def most_frequent(rows: ibis.Table, *columns: str) -> str:
+    """What some columns hold together, with how often, the most frequent first: 'clotted' of 'Lactate' (12) and 3 more."""
+    counted = rows.group_by(columns).aggregate(times=rows.count())
+    counted = counted.mutate(kinds=counted.count().over(ibis.window()))
+    found = counted.order_by(counted.times.desc(), *columns).limit(SHOWN).to_pyarrow().to_pylist()
+    shown = [f"{' of '.join(repr(str(row[column])[:LONGEST]) for column in columns)} ({row['times']:,})" for row in found]
+    more = found[0]["kinds"] - len(found) if found else 0
+    return ", ".join(shown) + f" and {more:,} more" * bool(more)
 
 
 def holds(column: ir.Column) -> Any:

@@ -313,6 +313,40 @@ def test_which_of_several_labels() -> None:
 # Values
 
 
+def test_words_among_numbers_are_named_with_what_can_be_done(folder: Any) -> None:
+    changed = ward()
+    values = changed.events["value"].astype(str)
+    pulse = values.index[changed.events["item"] == "Pulse"]
+    values[pulse[:3]], values[pulse[3:5]] = "paced", "<40"
+    values[pulse[5:10]] = [f"once {k} {'x' * 40}" for k in range(5)]
+    changed.events["value"] = values
+    said = refused(
+        changed, folder(), "row 2: value is not a number: 'paced' of 'Pulse' (3), '<40' of 'Pulse' (2), 'once 0 ", " and 2 more; "
+    )
+    assert "texts gives" in said
+    assert "words_are_missing: true" in said
+    assert said.endswith("or drop such entries by --allow-loss")
+    assert "x" * 25 not in said
+
+
+def test_a_listed_name_that_no_row_has_is_named_with_those_that_rows_have(folder: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    changed = ward()
+    changed.layout["variables"]["temp"] = changed.layout["variables"].pop("Temp")
+    changed.prepare(folder())
+    times = (changed.events["item"] == "Temp").sum()
+    said = capsys.readouterr().err
+    assert "charted.csv: no row is named 'temp', which table.yaml lists; the most" in said
+    assert f"names that table.yaml does not list are 'Temp' ({times})\n" in said
+    ward().prepare(folder())
+    assert "no row is named" not in capsys.readouterr().err
+
+
+def test_an_outcome_that_the_stays_lack_says_how_to_add_it(folder: Any) -> None:
+    changed = ward()
+    del changed.layout["stays"]["died"]
+    refused(changed, folder(), "needs the column died", "write `died: COLUMN` under `stays:` in table.yaml")
+
+
 def test_one_entry_of_texts_makes_that_variable_lenient_and_no_other(folder: Any) -> None:
     changed = ward()
     changed.layout["variables"]["Temp"] = {"concept": "temp", "texts": {"cold": 34.0}}

@@ -1022,7 +1022,7 @@ def raw_records() -> Iterator[Case]:
         (long, "is missing", "charted.csv", spoil.removed(long)),
         (long, "is empty", "charted.csv", spoil.put(long, "")),
         (long, "holds random bytes", "charted.csv", spoil.noise(long)),
-        (long, "has text for a value", "row 2", spoil.frame(long, lambda f: f.assign(value="secret"))),
+        (long, "has text for a value", "row 2", spoil.frame(long, lambda f: f.assign(value="clotted"))),
         (long, "has text for a time", "row 2", spoil.frame(long, lambda f: f.assign(minute="noon"))),
         (stay, "is missing", "stays.csv", spoil.removed(stay)),
         (stay, "holds random bytes", "stays.csv", spoil.noise(stay)),
