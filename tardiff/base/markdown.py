@@ -18,6 +18,11 @@ def escaped(value: Any) -> str:
     return " ".join(words.replace("|", "\\|").replace("<", "&lt;").split())
 
 
+def versioned(source: str, version: str) -> str:
+    """`physionet2012, version 1.0.0`; the source alone if it has no version."""
+    return f"{source}, version {version}" if version else source
+
+
 def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Settings of settings with their path; without `movement`, which is a finding."""
     for key, value in settings.items():

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 from tardiff.base.device import DeviceName
+from tardiff.base.markdown import versioned
 from tardiff.errors import TardiffError
 
 Data = Annotated[Positional[Path], arg(metavar="DATA")]
@@ -70,7 +71,7 @@ def described(dataset: Any, path: str | Path) -> list[str]:
     manifest = dataset.manifest
     kind = "synthetic, " if manifest.synthetic else ""
     lines = [
-        f"{path}: {kind}{manifest.task.name} from {manifest.source} {manifest.source_version}, "
+        f"{path}: {kind}{manifest.task.name} from {versioned(manifest.source, manifest.source_version)}; "
         f"{len(manifest.channels)} channels x {manifest.steps} steps of {manifest.step_hours:g} h"
     ]
     for step in manifest.attrition:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tardiff.base.markdown import BEGIN, END, escaped, flat, lines
+from tardiff.base.markdown import BEGIN, END, escaped, flat, lines, versioned
 
 if TYPE_CHECKING:
     from tardiff.data.dataset import Dataset
@@ -67,7 +67,7 @@ nothing was observed. `tardiff export` writes one long table.
 
 ### Source Data
 
-{source} {version}; `generator` below is the content hash of the rows that the generator learnt from. Its model card describes them.
+{origin}; `generator` below is the content hash of the rows that the generator learnt from. Its model card describes them.
 
 ### Generation
 
@@ -114,7 +114,7 @@ def data_card(data: "Dataset") -> str:
         title=json.dumps(f"Synthetic {task} records after {source}"),
         task=task,
         source=source,
-        version=escaped(manifest.source_version),
+        origin=escaped(versioned(manifest.source, manifest.source_version)),
         rule=escaped(manifest.task.rule),
         size=next((name for most, name in SIZES.items() if len(train) < most), "n>10M"),
         rows=len(train),

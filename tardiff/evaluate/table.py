@@ -145,7 +145,7 @@ def _realism(result: Result) -> list[str]:
     lines.append(_row(["", *(f"by {key.removeprefix('told_apart_')}" for key in keys)]))
     lines += [_row([name, *(interval(numbers[key]) for key in keys)]) for name, numbers in sets.items()]
     for name, reasons in result["realism"]["reasons"].items():
-        lines.append(f"What gives {name} away, synthetic against real:" if reasons else f"{name}: nothing gives it away")
+        lines.append(f"What gives {name} away:" if reasons else f"{name}: nothing gives it away")
         for reason in reasons:
             lines += textwrap.wrap(reason["words"], WIDTH, initial_indent="  ", subsequent_indent="    ")
     return lines

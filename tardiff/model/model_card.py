@@ -6,7 +6,7 @@ It says what the generator learnt from and how, what it is for and what not. It 
 from collections.abc import Mapping
 from typing import Any
 
-from tardiff.base.markdown import BEGIN, END, escaped, lines
+from tardiff.base.markdown import BEGIN, END, escaped, lines, versioned
 from tardiff.data.codec import Codec
 from tardiff.model.card import Card
 
@@ -86,7 +86,7 @@ synthesise(pipeline, 1000, guidance=GuidanceSettings(guidance="none")).dataset.s
 
 | | |
 |---|---|
-| source | {source} {version} |
+| source | {origin} |
 | task | {task}: {rule} |
 | {counted} | {counts} |
 | channels | {channels} |
@@ -137,7 +137,7 @@ def model_card(card: Card, codec: Codec) -> str:
         task=escaped(card.task.name.replace("_", " ")),
         rule=escaped(card.task.rule),
         source=escaped(card.source),
-        version=escaped(card.source_version),
+        origin=escaped(versioned(card.source, card.source_version)),
         conditioning="for a label that is chosen" if labelled else "without labels: a guide gives its samples theirs",
         counts=escaped(", ".join(f"{n:,} {name}" for n, name in zip(card.class_counts, card.task.classes, strict=True))),
         channels=escaped(", ".join(f"{c.name} ({c.unit})" if c.unit else c.name for c in codec.channels)),

@@ -111,6 +111,8 @@ def _histograms(evaluation: ReportInput) -> Figure:
         plot = Panel(f"distribution of {variable.name}", Scale(edges[0], edges[-1]), Scale(0, 1.08 * top or 1.0), ticks, y_ticks=())
         x = [edge for edge in edges for _ in (0, 1)]
         for name, shares in histograms:
+            if not any(shares):
+                continue
             y = [0.0, *(share for share in shares for _ in (0, 1)), 0.0]
             if name is None:
                 plot.band(x, [0.0 if share is not None else None for share in y], y, "real")

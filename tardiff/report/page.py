@@ -6,6 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from tardiff.base.files import new_file
+from tardiff.base.markdown import versioned
 from tardiff.report.fidelity import fidelity
 from tardiff.report.guidance import guidance
 from tardiff.report.in_short import in_short
@@ -59,7 +60,7 @@ def template_and_style(name: str) -> tuple[Template, Markup]:
         loader=PackageLoader(PACKAGE, ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     source, _, _ = environment.loader.get_source(environment, "style.css")  # type: ignore[union-attr]
-    return environment.get_template(name), Markup(source)
+    return environment.get_template(name, globals={"versioned": versioned}), Markup(source)
 
 
 def _is_figure(item: object) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from tardiff.base.markdown import flat
+from tardiff.base.markdown import flat, versioned
 from tardiff.evaluate.realism import default_rules
 from tardiff.report.parts import Section, Table
 from tardiff.report.report_input import ReportInput
@@ -27,7 +27,7 @@ def provenance(evaluation: ReportInput) -> Section:
     data = {"real": result.real} | result.synthetic
     if result.test.content_hash != result.real.content_hash:
         data["test"] = result.test
-    rows = [[name, f"{d.source} {d.source_version}", d.task, _rows(d), d.content_hash] for name, d in data.items()]
+    rows = [[name, versioned(d.source, d.source_version), d.task, _rows(d), d.content_hash] for name, d in data.items()]
     section.items.append(Table("Data", "Rows by split.", ["set", "source", "task", "rows", "content hash"], rows))
     settings = [["evaluation", key, _plain(value)] for key, value in _chosen(result.settings).items()]
     settings += [["fits' seeds", "seeds", _plain(result.utility.seeds)]]

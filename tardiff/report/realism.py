@@ -52,10 +52,10 @@ def _reasons(evaluation: ReportInput) -> Iterator[Table]:
     rows = [[name, r.words, f"{r.importance:.3f}", f"{r.alone:.2f}"] for name in evaluation.sets for r in reasons.get(name, [])]
     if rows:
         caption = (
-            "What the trees miss most when it is shuffled among unseen rows, synthetic against real; last, how far it tells alone (AUROC). "
+            "What the trees miss most when it is shuffled among unseen rows; last, how far it tells alone (AUROC). "
             "A set is left out if trees tell it no better than held-out real rows."
         )
-        yield Table("What gives them away first", caption, ["set", "synthetic against real", "rise of the loss", "alone"], rows)
+        yield Table("What gives them away first", caption, ["set", "by what", "rise of the loss", "alone"], rows)
 
 
 def _worse(evaluation: ReportInput) -> Iterator[Table]:

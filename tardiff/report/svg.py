@@ -73,14 +73,19 @@ class Panel:
     x_title: str = ""
     width: float = 240.0
     height: float = 150.0
+    empty: str = "too few values to draw"
     parts: list[Markup] = field(default_factory=list)
 
     LEFT, RIGHT, TOP, BOTTOM = 36.0, 8.0, 8.0, 22.0
 
     def line(self, xs: Numbers, ys: Numbers, style: str) -> None:
         """A line that breaks where a number is None; a lone point is a dot."""
-        drawn = ["M" + " L".join(self._at(x, y) for x, y in piece) + ("h0.01" if len(piece) == 1 else "") for piece in _pieces(xs, ys)]
-        self.parts.append(tag("path", class_=f"line {style}", d=" ".join(drawn)))
+        pieces = list(_pieces(xs, ys))
+        lines = ["M" + " L".join(self._at(x, y) for x, y in piece) for piece in pieces if len(piece) > 1]
+        points = [f"M{self._at(*piece[0])}h0.01" for piece in pieces if len(piece) == 1]
+        for drawn, kind in ((lines, "line"), (points, "line point")):
+            if drawn:
+                self.parts.append(tag("path", class_=f"{kind} {style}", d=" ".join(drawn)))
 
     def band(self, xs: Numbers, lows: Numbers, highs: Numbers, style: str) -> None:
         """The area between two lines, in as many pieces as there are gaps."""
@@ -89,7 +94,10 @@ class Panel:
             self.parts.append(tag("path", class_=f"band {style}", d="M" + " L".join(there) + "Z"))
 
     def svg(self) -> Markup:
-        """The drawing with its axes."""
+        """The drawing with its axes, or a word if there is nothing to draw."""
+        box: dict[str, Any] = {"viewBox": f"0 0 {self.width:g} {self.height:g}", "role": "img", "aria_label": self.label}
+        if not self.parts:
+            return tag("svg", tag("text", self.empty, class_="tick", x=self.width / 2, y=self.height / 2, text_anchor="middle"), **box)
         left, right, bottom = self.LEFT, self.width - self.RIGHT, self.height - self._below
         axes = []
         for tick in self.y.ticks(4) if self.y_ticks is None else self.y_ticks:
@@ -103,7 +111,7 @@ class Panel:
         axes.append(tag("line", class_="axis", x1=left, x2=right, y1=bottom, y2=bottom))
         if self.x_title:
             axes.append(tag("text", self.x_title, class_="tick", x=(left + right) / 2, y=self.height - 3, text_anchor="middle"))
-        return tag("svg", joined([*axes, *self.parts]), viewBox=f"0 0 {self.width:g} {self.height:g}", role="img", aria_label=self.label)
+        return tag("svg", joined([*axes, *self.parts]), **box)
 
     @property
     def _below(self) -> float:

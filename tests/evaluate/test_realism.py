@@ -203,11 +203,12 @@ def test_all_rows_of_a_patient_are_in_one_fold():
 
 
 def test_reasons_are_words():
-    assert in_words("whole", MANIFEST, 0, 0.866, 0.003) == "hr: values that are whole numbers 0.3 % against 86.6 %"
+    assert in_words("whole", MANIFEST, 0, 0.866, 0.003) == "hr: values that are whole numbers 0.3 % (real 86.6 %)"
     said = in_words("change", MANIFEST, 3, 0.41, 0.52)
-    assert said == "temp: change from one charted value to the next 0.52 against 0.41 °C"
+    assert said == "temp: change from one charted value to the next 0.52 (real 0.41 °C)"
     two_hours = msgspec.structs.replace(MANIFEST, step_hours=2.0)
-    assert in_words("longest_gap", two_hours, 4, 3.0, None) == "resp: longest gap none against 6 h"
+    assert in_words("longest_gap", two_hours, 4, 3.0, None) == "resp: longest gap none (real 6 h)"
+    assert in_words("first_hour", MANIFEST, 4, 3.8, 6.1) == "resp: mean time into a stay of the first value 6.1 (real 3.8 h)"
 
 
 def test_rules_are_counted_over_the_hours_that_have_every_channel():

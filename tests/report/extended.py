@@ -70,7 +70,7 @@ def extended(result: dict[str, Any]) -> dict[str, Any]:
             "worst": {"name": "hr", "value": 0.2, "low": 0.1},
             "worse": True,
         }
-        words = "hr: values that are whole numbers 0.3 % against 86.6 %"
+        words = "hr: values that are whole numbers 0.3 % (real 86.6 %)"
         result["realism"]["reasons"][name] = [{"words": words, "importance": 1.5, "alone": 0.99}] * k
     result["realism"]["clinical"]["skipped"] = [{"name": "low oxygen with fast breathing", "missing": ["spo2", "resp"]}]
     kept = [cell for cell in cells if cell["protocol"] in ("TRTR", "TSTR", "TSRTR")]

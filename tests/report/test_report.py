@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from tardiff import cli
+from tardiff.base.markdown import versioned
 from tardiff.errors import TardiffError
 from tardiff.evaluate.curves import FEWEST
 from tardiff.report import report
@@ -111,7 +112,7 @@ def test_numbers_are_those_of_the_evaluation(whole):
         assert rule["name"] in text
         for group in rule["groups"]:
             assert words_for(group["sets"]["guided"]) in text
-    assert "hr: values that are whole numbers 0.3 % against 86.6 %" in text
+    assert "hr: values that are whole numbers 0.3 % (real 86.6 %)" in text
     assert "low oxygen with fast breathing (no spo2, resp)" in text
     assert result["real"]["content_hash"] in text
     assert "fewer than 20 positive rows" in text
@@ -352,11 +353,29 @@ def test_a_line_breaks_where_nothing_is_known():
     plot = Panel("x", Scale(0, 4), Scale(0, 1))
     plot.line([0, 1, 2, 3, 4], [0.5, 0.5, None, 0.5, None], "real")
     plot.band([0, 1, 2, 3, 4], [0, 0, None, 0, 0], [1, 1, 1, 1, 1], "real")
-    line, *bands = plot.parts
-    assert line.count("M") == 2
+    line, point, *bands = plot.parts
+    assert [part.count("M") for part in (line, point)] == [1, 1]
     assert line.count("L") == 1
-    assert "h0.01" in line
+    assert 'class="line point real"' in point
     assert len(bands) == 2
+
+
+def test_a_panel_of_too_few_values_says_so(whole):
+    plot = Panel("x", Scale(0, 4), Scale(0, 1))
+    plot.line([0, 1], [None, None], "real")
+    assert "too few values to draw" in plot.svg()
+    assert plot.svg().count("<text") == 1
+    result, curves = whole[0], copy.deepcopy(whole[1])
+    before = page_of(result, curves).count("too few values to draw")
+    for summaries in (curves["real"], *curves["synthetic"].values()):
+        summaries["bands"][0] = [[[None] * len(curves["hours"])] * 3] * 2
+        summaries["histograms"][0] = [None] * len(summaries["histograms"][0])
+    assert page_of(result, curves).count("too few values to draw") == before + 3  # a panel a class, and the distribution
+
+
+def test_a_version_is_called_one():
+    assert versioned("table", "1") == "table, version 1"
+    assert versioned("table", "") == "table"
 
 
 def test_heat_map_names_its_cells():

@@ -18,8 +18,8 @@ MOST = 5
 SHARE, HOURS, UNIT = "share", "hours", "unit"
 WORDS: dict[str, tuple[str, str]] = {
     "count": ("charted steps", ""),
-    "first_hour": ("first charted after", HOURS),
-    "last_hour": ("last charted after", HOURS),
+    "first_hour": ("mean time into a stay of the first value", HOURS),
+    "last_hour": ("mean time into a stay of the last value", HOURS),
     "gaps": ("gaps", ""),
     "longest_gap": ("longest gap", HOURS),
     "mean": ("mean of a stay", UNIT),
@@ -87,7 +87,7 @@ def _reason(train: Records, other: Records, importance: NDArray[np.float64], man
 
 
 def in_words(summary: str, manifest: Manifest, channel: int, real: float | None, synthetic: float | None) -> str:
-    """For instance "hr: values that are whole numbers 0.3 % against 86.6 %": synthetic against real."""
+    """For instance "hr: values that are whole numbers 0.3 % (real 86.6 %)"."""
     words, kind = WORDS[summary]
     hours = manifest.step_hours if kind == HOURS else 1.0
     unit = {HOURS: " h", UNIT: f" {manifest.channels[channel].unit}".rstrip()}.get(kind, "")
@@ -97,7 +97,7 @@ def in_words(summary: str, manifest: Manifest, channel: int, real: float | None,
             return "none"
         return f"{number:.1%}".replace("%", " %") if kind == SHARE else f"{number * hours:.3g}"
 
-    return f"{manifest.channel_names[channel]}: {words} {shown(synthetic)} against {shown(real)}{unit}"
+    return f"{manifest.channel_names[channel]}: {words} {shown(synthetic)} (real {shown(real)}{unit})"
 
 
 def _alone(real: NDArray[np.float32], synthetic: NDArray[np.float32]) -> float:

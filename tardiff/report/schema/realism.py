@@ -8,7 +8,7 @@ from tardiff.report.schema.numbers import Estimate, Number, Share
 
 
 class Reason(Struct, frozen=True):
-    """Something that gives the records of a set away, in words: synthetic against real."""
+    """Something that gives the records of a set away, in words."""
 
     words: str
     importance: Number
