@@ -132,12 +132,14 @@ def quiz(
         stays: Stays of each kind.
         seed: Seed of the stays drawn and their order.
     """
+    from data_prep.concept_files import load_concepts
     from tardiff.data.dataset import Dataset
     from tardiff.evaluate.readers import read_synthetic
     from tardiff.report.quiz import quiz
 
-    real = Dataset.load(data)
-    print(f"{quiz(real, read_synthetic(synthetic, real), out, stays, seed)}: open it in a browser")
+    real, known = Dataset.load(data), load_concepts().variables
+    titles = {c.name: known[c.name].label for c in real.manifest.channels if c.name in known and known[c.name].unit == c.unit}
+    print(f"{quiz(real, read_synthetic(synthetic, real), out, stays, seed, titles)}: open it in a browser")
 
 
 def compare(

@@ -1,6 +1,6 @@
 """A quiz: real and synthetic stays, shuffled, on one page on which a person guesses which is which."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Stay:
     Attributes:
         answer: `real` or `synthetic`.
         hours: the first hours in which anything is charted.
-        rows: each channel's name and its values at these hours, with the decimals that they have.
+        rows: each channel's title and its values at these hours, with the decimals that they have.
     """
 
     answer: str
@@ -38,8 +38,14 @@ class Stay:
     rows: Sequence[tuple[str, Sequence[str]]]
 
 
-def quiz(real: Dataset, synthetic: Dataset, out: str | Path, stays: int = 10, seed: int = 0) -> Path:
-    """Write a page of test rows (training rows if there are no others) and training rows of a synthetic set; returns its path."""
+def quiz(
+    real: Dataset, synthetic: Dataset, out: str | Path, stays: int = 10, seed: int = 0, titles: Mapping[str, str] | None = None
+) -> Path:
+    """Write a page of test rows (training rows if there are no others) and training rows of a synthetic set; returns its path.
+
+    Args:
+        titles: what channels are called on the page, by name; the others are called by their name.
+    """
     refuse_existing(out)
     if real.manifest.synthetic and "test" not in real.splits:
         raise InputError("the first data set is synthetic; give the real one first")
@@ -52,7 +58,8 @@ def quiz(real: Dataset, synthetic: Dataset, out: str | Path, stays: int = 10, se
     drawn = Split.concatenate([split.take(random.permutation(len(split))[:stays]) for split in (mine, other)])
     order = random.permutation(2 * stays)
     scales = [Scale.around(map(float, values[np.isfinite(values)])) for values in drawn.values.swapaxes(0, 1)]
-    shown = [_stay(drawn, row, "real" if row < stays else "synthetic", real.manifest, scales) for row in order]
+    names = [(titles or {}).get(name, name) for name in real.manifest.channel_names]
+    shown = [_stay(drawn, row, "real" if row < stays else "synthetic", real.manifest, names, scales) for row in order]
     template, style = template_and_style("quiz.html.j2")
     page = template.render(stays=shown, each=stays, manifest=real.manifest, style=style)
     with new_file(out) as temporary:
@@ -60,18 +67,18 @@ def quiz(real: Dataset, synthetic: Dataset, out: str | Path, stays: int = 10, se
     return Path(out)
 
 
-def _stay(split: Split, row: int, answer: str, manifest: Manifest, scales: Sequence[Scale]) -> Stay:
+def _stay(split: Split, row: int, answer: str, manifest: Manifest, names: Sequence[str], scales: Sequence[Scale]) -> Stay:
     values, steps = split.values[row], manifest.steps
     hours = [manifest.step_hours * step for step in range(steps)]
     across = Scale(0, hours[-1] or 1)
     charts = []
-    for channel, series, scale in zip(manifest.channels, values, scales, strict=True):
-        plot = Panel(f"{channel.name} by hour", across, scale)
+    for name, channel, series, scale in zip(names, manifest.channels, values, scales, strict=True):
+        plot = Panel(f"{name} by hour", across, scale, empty="not charted")
         plot.line(hours, _known(series), "other")
-        charts.append(panel(plot.svg(), channel.name, channel.unit))
+        charts.append(panel(plot.svg(), name, channel.unit))
     told = np.flatnonzero(np.isfinite(values).any(0))[:HOURS]
-    rows = [(channel.name, [_number(value) for value in series[told]]) for channel, series in zip(manifest.channels, values, strict=True)]
-    return Stay(answer, list(_descriptors(split, row, manifest)), charts, [f"{hours[step]:g} h" for step in told], rows)
+    rows = [(name, [_number(value) for value in series[told]]) for name, series in zip(names, values, strict=True)]
+    return Stay(answer, list(_descriptors(split, row, manifest)), charts, [f"{hours[step]:g}" for step in told], rows)
 
 
 def _descriptors(split: Split, row: int, manifest: Manifest) -> Iterator[tuple[str, str]]:

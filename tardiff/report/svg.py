@@ -94,7 +94,7 @@ class Panel:
             self.parts.append(tag("path", class_=f"band {style}", d="M" + " L".join(there) + "Z"))
 
     def svg(self) -> Markup:
-        """The drawing with its axes, or a word if there is nothing to draw."""
+        """The drawing with its axes, or `empty` if there is nothing to draw."""
         box: dict[str, Any] = {"viewBox": f"0 0 {self.width:g} {self.height:g}", "role": "img", "aria_label": self.label}
         if not self.parts:
             return tag("svg", tag("text", self.empty, class_="tick", x=self.width / 2, y=self.height / 2, text_anchor="middle"), **box)

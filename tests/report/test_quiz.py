@@ -36,6 +36,7 @@ def test_stays_of_both_kinds_stand_on_one_page_with_the_answers_folded(sets, tmp
     assert len(found.all("details")) == 21
     assert not [d for d in found.all("details") if "open" in d]
     assert len(found.all("svg")) == 20 * len(sets[0].manifest.channels)
+    assert len(found.all("input")) == 40
     for name in ("script", "link", "img"):
         assert not found.all(name)
     assert "default-src 'none'" in page
@@ -43,9 +44,11 @@ def test_stays_of_both_kinds_stand_on_one_page_with_the_answers_folded(sets, tmp
     for answer, piece in zip(told, pieces, strict=True):
         numbers = re.findall(r"<td>(\d+\.\d+)</td>", piece)
         assert all(number.endswith(".125") for number in numbers) == (answer == "synthetic")
-        folded = piece.index("<details")
-        assert "synthetic" not in piece[:folded]
-        assert "real" not in piece[:folded]
+        asked = piece.index('<p class="guess"')
+        assert "synthetic" not in piece[:asked]
+        assert "real" not in piece[:asked]
+        (right,) = re.findall(r"class=right> (\w+)<", piece)
+        assert right == answer
 
 
 def test_the_seed_draws_and_shuffles(sets, tmp_path):
@@ -78,7 +81,9 @@ def test_the_command_draws(toy, sets, tmp_path, capsys):
     sets[1].save(tmp_path / "synthetic")
     main(["quiz", str(toy[0]), str(tmp_path / "synthetic"), "--stays", "3", "--out", str(tmp_path / "page.html")])
     assert "page.html: open it in a browser" in capsys.readouterr().out
-    assert len(answers((tmp_path / "page.html").read_text())) == 6
+    page = (tmp_path / "page.html").read_text()
+    assert len(answers(page)) == 6
+    assert page.count("<span>Heart rate</span><small>bpm</small>") == page.count("<tr><td>Heart rate</td>") == 6
 
 
 def test_sets_in_the_wrong_order_are_refused(sets, tmp_path):
