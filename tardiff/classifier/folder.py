@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tardiff.base.device import device_of
 from tardiff.base.files import new_folder, read_struct, write_struct
+from tardiff.base.folders import CLASSIFIER
 from tardiff.base.noise import stream
 from tardiff.classifier.curvature import last_layer_hessian
 from tardiff.classifier.guidance_rows import guidance_rows
@@ -107,8 +108,7 @@ class ClassifierFolder:
             TardiffError: naming the file that is missing or damaged.
         """
         path = Path(path)
-        if not (path / "classifier.json").is_file():
-            raise TardiffError(f"{path}: not a classifier folder (no classifier.json); make one with `tardiff fit-classifier`")
+        CLASSIFIER.check(path)
         card = read_struct(path / "classifier.json", ClassifierCard)
         try:
             settings = msgspec.convert(card.settings, ClassifierSettings)

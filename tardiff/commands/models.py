@@ -107,13 +107,11 @@ def adapt(
         out: Pipeline folder to write.
     """
     use_threads(threads)
-    from tardiff.base.files import refuse_existing
     from tardiff.data.dataset import Dataset
     from tardiff.model.adaptation import adapt
     from tardiff.model.pipeline import TarDiffPipeline
     from tardiff.refine.load import load_generator
 
-    refuse_existing(out)
     pipeline = load_generator(run)
     if not isinstance(pipeline, TarDiffPipeline):
         raise TardiffError(f"{run}: only a diffusion pipeline can be adapted; adapt one, or train on --data anew")
@@ -164,14 +162,12 @@ def fit_classifier(
     """
     use_threads(threads)
     use_device(device)
-    from tardiff.base.files import refuse_existing
     from tardiff.base.progress import bar
     from tardiff.classifier import folder as classifier_folder
     from tardiff.data.contract import arranged
     from tardiff.data.dataset import Dataset
     from tardiff.refine.load import load_generator
 
-    refuse_existing(out)
     dataset, codec = Dataset.load(data), None
     if run:
         generator = load_generator(run)
@@ -219,7 +215,6 @@ def refine(
     """
     use_threads(threads)
     on = use_device(device)
-    from tardiff.base.files import refuse_existing
     from tardiff.classifier.folder import ClassifierFolder
     from tardiff.data.dataset import Dataset
     from tardiff.model.pipeline import TarDiffPipeline
@@ -227,7 +222,6 @@ def refine(
     from tardiff.refine.language.folder import LanguagePipeline
     from tardiff.refine.load import load_generator
 
-    refuse_existing(out)
     pipeline = load_generator(run).to(on)
     if not isinstance(pipeline, TarDiffPipeline | LanguagePipeline):
         raise TardiffError(f"{run}: a record policy is trained by rewards already; refine a diffusion pipeline or a language model")

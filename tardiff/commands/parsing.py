@@ -11,6 +11,7 @@ from typing import Any
 
 import tyro
 
+from tardiff.commands.paths import check_paths
 from tardiff.commands.unread import refuse_unread
 from tardiff.errors import TardiffError
 
@@ -30,7 +31,7 @@ REWORDED = {
 
 
 def understood(name: str, command: Callable[..., None], arguments: Sequence[str]) -> Callable[[], None]:
-    """A command with its options, ready to be run.
+    """A command with its options, ready to be run; its paths are looked at first.
 
     Args:
         name: of the command.
@@ -57,8 +58,14 @@ def understood(name: str, command: Callable[..., None], arguments: Sequence[str]
         raise TardiffError(f"{name}: {error}") from error
     except TardiffError as error:
         raise TardiffError(in_full(str(error), arguments)) from error
-    refuse_unread(name, _all_of(command, ready), arguments)
-    return ready
+    given = _all_of(command, ready)
+    refuse_unread(name, given, arguments)
+
+    def checked() -> None:
+        check_paths(name, given)
+        ready()
+
+    return checked
 
 
 def _all_of(command: Callable[..., None], ready: Any) -> dict[str, Any]:

@@ -138,10 +138,8 @@ def export(data: Data, out: Out, format: Literal["table", "rows", "meds"] = "tab
         out: File to write, ending in .csv, .csv.gz or .parquet; for MEDS, and for rows as a dataset, the folder to write.
         format: table, rows or meds.
     """
-    from tardiff.base.files import refuse_existing
     from tardiff.data.dataset import Dataset, write_table
 
-    refuse_existing(out)
     dataset = Dataset.load(data)
     if format == "meds":
         from tardiff.data.meds import export_meds

@@ -55,7 +55,6 @@ def evaluate(
     """
     from data_prep.yaml_files import read_yaml
     from tardiff import evaluate as evaluation
-    from tardiff.base.files import refuse_existing
     from tardiff.base.partial import partial_folder
     from tardiff.classifier.folder import ClassifierFolder
     from tardiff.data.dataset import Dataset
@@ -64,7 +63,6 @@ def evaluate(
     from tardiff.evaluate.realism import rules_of
     from tardiff.model.pipeline import TarDiffPipeline
 
-    refuse_existing(out)
     checked = rules_of(read_yaml(rules), str(rules)) if rules else {}
     named, guides = by_name("--synthetic", synthetic), by_name("--classifier", classifier)
     on = use_device(device)

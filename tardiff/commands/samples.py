@@ -67,7 +67,7 @@ def sample(
     """
     use_threads(threads)
     on = use_device(device)
-    from tardiff.base.files import KEPT, digest, refuse_existing
+    from tardiff.base.files import KEPT, digest
     from tardiff.base.partial import partial_folder
     from tardiff.classifier.folder import ClassifierFolder
     from tardiff.data.dataset import Dataset
@@ -76,7 +76,6 @@ def sample(
     from tardiff.synthesis import synthesise
     from tardiff.synthesis.sample_store import SampleStore
 
-    refuse_existing(out)
     steered: dict[str, Any] = {"guidance": asdict(guidance), "guidance_rows": guidance_rows}
     steered |= {"sampler": asdict(replace(sampler, batch_size=1))}  # which changes no sample
     steered |= {"made by": [digest(path) for path in (run, *classifier, descriptors, guidance_data) if path is not None]}
@@ -151,7 +150,7 @@ def diagnose(
         seed: Seed of rows, folds and intervals.
     """
     use_threads(threads)
-    from tardiff.base.files import new_folder, refuse_existing, write_json
+    from tardiff.base.files import new_folder, write_json
     from tardiff.classifier.folder import ClassifierFolder
     from tardiff.data.dataset import Dataset
     from tardiff.evaluate.plots import save_png
@@ -159,7 +158,6 @@ def diagnose(
     from tardiff.synthesis.diagnosis import diagnose
     from tardiff.synthesis.diagnosis_plot import picture
 
-    refuse_existing(out)
     opened = TarDiffPipeline.from_pretrained(run), ClassifierFolder.load(classifier), Dataset.load(data)
     diagnosis = diagnose(Dataset.load(synthetic), *opened, seed)
     with new_folder(out) as folder:
@@ -196,12 +194,10 @@ def augment(
     """
     use_threads(threads)
     from tardiff.augment.run import augment
-    from tardiff.base.files import refuse_existing
     from tardiff.classifier.folder import ClassifierFolder
     from tardiff.data.dataset import Dataset
     from tardiff.model.pipeline import TarDiffPipeline
 
-    refuse_existing(out)
     folders = [ClassifierFolder.load(path) for path in classifier]
     result = augment(Dataset.load(data), settings, folders, TarDiffPipeline.from_pretrained(run) if run else None)
     every = described(result.data.save(out), out)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from tardiff.base.files import new_file, new_folder, read_struct, refuse_existing, replace_file, write_arrays, write_struct
+from tardiff.base.folders import DATASET
 from tardiff.base.markdown import CARD
 from tardiff.data.data_card import data_card
 from tardiff.errors import TardiffError
@@ -386,8 +387,7 @@ def write_table(table: Callable[[], pd.DataFrame], path: str | Path) -> int:
 
 
 def _read_manifest(path: Path) -> Manifest:
-    if not path.is_file():
-        raise TardiffError(f"{path.parent}: not a dataset folder (no manifest.json); make one with `tardiff prepare`")
+    DATASET.check(path.parent)
     manifest = read_struct(path, Manifest)
     if manifest.schema != SCHEMA:
         raise TardiffError(f"{path}: schema {manifest.schema} is not readable by this version (it reads {SCHEMA})")

@@ -16,6 +16,7 @@ from torch import Tensor
 from tardiff.base.device import device_of, use_device
 from tardiff.base.distributed import gather, shard
 from tardiff.base.files import new_folder, replace_file, write_struct
+from tardiff.base.folders import PIPELINE
 from tardiff.base.markdown import CARD
 from tardiff.data.codec import Codec
 from tardiff.data.contract import Form
@@ -239,7 +240,7 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
         """
         path = Path(path)
         if not (path / "model_index.json").is_file():
-            raise TardiffError(f"{path}: not a pipeline folder (no model_index.json); make one with `tardiff train`")
+            raise PIPELINE.refusal(path)
         card = Card.load(path)
         for name in NETWORKS:
             for file in (f"{name}/config.json", f"{name}/diffusion_pytorch_model.safetensors"):

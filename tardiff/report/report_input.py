@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tardiff.base.files import read_struct
+from tardiff.base.folders import EVALUATION
 from tardiff.errors import TardiffError
 from tardiff.report.schema.curves import Curves
 from tardiff.report.schema.result import Result
@@ -22,8 +23,7 @@ class ReportInput:
     def load(cls, path: str | Path) -> "ReportInput":
         """Read the folder that `tardiff evaluate` wrote, and check all that the report shows."""
         path = Path(path)
-        if not (path / "metrics.json").is_file():
-            raise TardiffError(f"{path}: not an evaluation folder (no metrics.json); make one with `tardiff evaluate`")
+        EVALUATION.check(path)
         read = cls(read_struct(path / "metrics.json", Result), read_struct(path / "figures.json", Curves))
         if read.curves.synthetic.keys() != read.result.synthetic.keys():
             raise TardiffError(f"{path / 'figures.json'}: synthetic: other sets than in metrics.json")

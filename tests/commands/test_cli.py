@@ -35,6 +35,32 @@ def test_help_imports_nothing_heavy():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_wrong_path_is_refused_before_anything_heavy_is_imported(toy, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").mkdir()
+    wrong = {
+        f"train {toy[0]} --out taken": "taken: exists already; remove it or choose another --out",
+        f"sample {run[0]} --n 5 --out taken": "taken: exists already; remove it or choose another --out",
+        "sample no_run --n 5 --out new": "no_run: no such folder; make one with `tardiff train`",
+        "sample taken --n 5 --out new": "taken: not a pipeline folder (no model_index.json); make one with `tardiff train`",
+        f"evaluate --real {toy[0]} --synthetic mine=no.csv --out new": "no.csv: no such file or folder",
+        f"evaluate --real {toy[0]} --synthetic {toy[0]} --classifier mine=taken --out new": "taken: not a classifier folder",
+        "report no_evaluation --out new.html": "no_evaluation: no such folder; make one with `tardiff evaluate`",
+        f"quiz {toy[0]} no_set --out new.html": "no_set: no such file or folder",
+    }
+    script = (
+        "import sys\nfrom tardiff.cli import main\n"
+        f"for arguments in {[words.split() for words in wrong]!r}:\n"
+        "    try: main(arguments)\n"
+        "    except SystemExit as stop: assert stop.code == 2\n"
+        "print([m for m in ('torch', 'pandas', 'ibis', 'sklearn', 'diffusers', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+    for line, said in zip(done.stderr.splitlines(), wrong.values(), strict=True):
+        assert line.startswith(f"tardiff: error: {said}")
+
+
 def test_sampling_a_diffusion_model_imports_no_language_model_until_one_is_asked_for(run, tmp_path):
     arguments = ["sample", str(run[0]), "--guidance", "none", "--n", "4", "--steps", "3", "--out", str(tmp_path / "out")]
     script = (

@@ -1,6 +1,5 @@
 """What the README and the documents tell people to type must work."""
 
-import functools
 import re
 import shlex
 from pathlib import Path
@@ -24,14 +23,10 @@ def commands():
 
 
 @pytest.mark.parametrize("line", commands())
-def test_every_command_shown_parses(line, monkeypatch):
+def test_every_command_shown_parses(line):
     """The arguments are read as they would be; the work is not done."""
-    called = []
-    for name, command in cli.COMMANDS.items():
-        monkeypatch.setitem(cli.COMMANDS, name, functools.wraps(command)(lambda *a, name=name, **k: called.append(name)))
-    arguments = shlex.split(line, comments=True)[1:]
-    cli.main(arguments)
-    assert called == [arguments[0]]
+    name, *options = shlex.split(line, comments=True)[1:]
+    cli.understood(name, cli.COMMANDS[name], options)
 
 
 def test_the_readme_is_short():
