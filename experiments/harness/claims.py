@@ -232,6 +232,8 @@ def _said(estimate: Interval, sign: int) -> tuple[str, bool]:
     """A difference in words: better or worse only where its interval leaves 0 out."""
     if np.isnan(estimate[1:]).any():
         return "too few seeds", False
+    if not np.any(estimate):
+        return "the same rows: the match asks for no guidance", True
     low, high = sorted(sign * end for end in estimate[1:])
     if low > 0:
         return "better", False

@@ -202,6 +202,7 @@ def test_what_is_asked_of_a_figure_is_said_and_two_seeds_are_too_few(marked, led
     assert said(at_most=0.36) == ("not kept: at most 0.36", True)
     assert said(against="unguided", at_least=-0.01) == ("kept: at least -0.01", False)
     assert said(against="unguided", at_most=0.02) == ("not kept: at most 0.02", True)
+    assert said(row="unguided", against="unguided") == ("the same rows: the match asks for no guidance", True)
     for seed in (0, 1):
         ledger.add(cell("main", "old", seed, 0.1))
     assert said(against="old") == said(against="old", at_most=0.5) == said(against="old", at_least=-0.01) == ("too few seeds", False)
