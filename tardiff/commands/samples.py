@@ -110,14 +110,14 @@ def sample(
     if result.dropped is not None:
         lines.append(str(result.dropped))
     moved = result.movement
-    if moved is not None:
+    if moved is not None and (result.match is None or result.match.guides):
         peak = max(moved.steps, key=lambda record: record["ratio"])
+        most = f", the classifier most in step {peak['step']}: {peak['ratio']:.3f} of the sampler's own change" if peak["ratio"] else ""
         lines += [
-            f"guidance moved the values by {moved.value:.3f} sd ({moved.rows} samples "
-            f"against unguided ones of the same seeds), most in step {peak['step']}: {peak['ratio']:.3f} of the sampler's own change",
+            f"guidance moved the values by {moved.value:.3f} sd ({moved.rows} samples against unguided ones of the same seeds){most}",
             f"decoding put {moved.repaired[0]:.2%} of the values back within limits or in order (unguided {moved.repaired[1]:.2%})",
         ]
-        if moved.inert and (result.match is None or result.match.strength):
+        if moved.inert:
             print("warning: guidance is inert: raise --strength or --window", file=sys.stderr)
     close(lines, str(result.match or ""), verbose)
 

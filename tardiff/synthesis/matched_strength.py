@@ -59,6 +59,11 @@ class Match:
     certainties: tuple[float, ...]
     rows: int
 
+    @property
+    def guides(self) -> bool:
+        """Whether anything is left of guidance."""
+        return self.strength > 0 or self.cfg_scale > 1
+
     def __str__(self) -> str:
         measured = zip(self.strengths, self.cfg_scales, self.certainties, strict=True)
         lines = [f"  strength {s:<6g} cfg-scale {scale:<5g} {c:+.3f}" for s, scale, c in measured]
@@ -68,7 +73,7 @@ class Match:
     @property
     def found(self) -> str:
         """What was matched, in one line."""
-        by = "without guidance, and there is none" if self.cfg_scale <= 1 else "already, and the classifier adds nothing"
+        by = "already, and the classifier adds nothing" if self.guides else "without guidance, and there is none"
         note = "" if self.strength else f"; samples are as typical {by}"
         return f"matched: strength {self.strength:g}, cfg-scale {self.cfg_scale:g}{note}"
 
