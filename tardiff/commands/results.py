@@ -97,13 +97,14 @@ def report(
             rest of the file stays as it is.
     """
     from tardiff.report import report
-    from tardiff.report.card import add_evaluation
 
     if out is None and card is None:
         raise TardiffError("nothing to write: give --out PATH for a page, --card RUN for a model card, or both")
     if out is not None:
         print(f"{report(evaluation, out)}: open it in a browser")
     if card is not None:
+        from tardiff.report.card import add_evaluation
+
         print(add_evaluation(card, evaluation))
 
 

@@ -38,7 +38,7 @@ from tardiff.evaluate.privacy import privacy
 from tardiff.evaluate.realism import Rule, clinical_distance, default_rules, discriminate, realism
 from tardiff.evaluate.row_sets import RowSets, thinned
 from tardiff.evaluate.subgroups import groups, subgroups
-from tardiff.evaluate.table import table
+from tardiff.evaluate.text_table import table
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.settings import EvaluateSettings
 

@@ -9,9 +9,9 @@ from markupsafe import Markup
 
 from tardiff.base.files import new_file, refuse_existing
 from tardiff.base.noise import stream
+from tardiff.data.contract import Form, arranged
 from tardiff.data.dataset import Dataset, Manifest, Split
 from tardiff.errors import InputError
-from tardiff.evaluate.opening import like_real
 from tardiff.report.page import template_and_style
 from tardiff.report.parts import panel
 from tardiff.report.svg import Numbers, Panel, Scale
@@ -49,7 +49,7 @@ def quiz(
     refuse_existing(out)
     if real.manifest.synthetic and "test" not in real.splits:
         raise InputError("the first data set is synthetic; give the real one first")
-    other = like_real("synthetic", synthetic, real).train
+    other = arranged(synthetic, Form.of_manifest(real.manifest), "data set 'synthetic'", "the real data set").train
     mine = real.splits.get("test", real.train)
     for name, split in (("real", mine), ("synthetic", other)):
         if not 1 <= stays <= min(MOST, len(split)):

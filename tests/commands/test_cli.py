@@ -61,6 +61,12 @@ def test_a_wrong_path_is_refused_before_anything_heavy_is_imported(toy, run, tmp
         assert line.startswith(f"tardiff: error: {said}")
 
 
+def test_a_report_needs_no_torch_and_a_quiz_no_network():
+    for modules, heavy in (("tardiff.report", "torch"), ("tardiff.report.quiz, tardiff.evaluate.readers", "diffusers")):
+        script = f"import sys, {modules}\nprint([m for m in ({heavy!r}, 'diffusers', 'sklearn') if m in sys.modules])"
+        assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 def test_sampling_a_diffusion_model_imports_no_language_model_until_one_is_asked_for(run, tmp_path):
     arguments = ["sample", str(run[0]), "--guidance", "none", "--n", "4", "--steps", "3", "--out", str(tmp_path / "out")]
     script = (

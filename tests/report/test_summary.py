@@ -2,7 +2,7 @@ import json
 
 from tardiff.base.estimates import interval
 from tardiff.evaluate.lookup import cell, difference
-from tardiff.evaluate.summary import summary
+from tardiff.evaluate.summary_lines import summary
 from tardiff.report.in_short import in_short
 
 from .extended import report_input

@@ -13,11 +13,12 @@ from tardiff.evaluate.cache import Cache
 from tardiff.evaluate.fidelity import FLOOR, Distances, Sample
 from tardiff.evaluate.fidelity.distance import against_floor
 from tardiff.evaluate.pool import run_fits
-from tardiff.evaluate.realism.clinical import Rule, clinical
+from tardiff.evaluate.realism.clinical import clinical
 from tardiff.evaluate.realism.discriminators import fits, told_apart
 from tardiff.evaluate.realism.profile import profiles
 from tardiff.evaluate.realism.reasons import reasons
 from tardiff.evaluate.realism.records import RecordSets
+from tardiff.evaluate.realism.rules import Rule
 from tardiff.settings import EvaluateSettings
 
 
