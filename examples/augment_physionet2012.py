@@ -49,8 +49,8 @@ print(train.groupby("stay_id")["label"].first().value_counts(normalize=True).ren
 # ## Synthetic stays
 #
 # As many deaths as the classes lack to balance, and as many survivors: with deaths alone a model would learn what a synthetic stay looks
-# like. The generator and a committee of classifiers that guides it learn from these stays alone; guidance stops where samples are as typical
-# of their outcome as real stays, and here that is before it begins.
+# like. The generator and a committee of classifiers that guides it learn from these stays alone; guidance stops where samples are as
+# typical of their outcome as real stays, and here that is before it begins.
 
 # %%
 survivors, deaths = train.groupby("stay_id")["label"].first().value_counts().sort_index()
