@@ -24,7 +24,7 @@ def listing(concepts: Concepts, source: str | None = None) -> str:
         sources = sorted({found for variable in concepts.variables.values() for found in variable.found})
         raise TardiffError(
             f"source: the dictionary has no {source!r}; choose {', '.join(sources)} "
-            "(meds and simulate have the variables of mimic_iv, a table has its own)"
+            "(meds and simulate have the variables of mimic_iv, a table has its own and may name any that plain `tardiff variables` lists)"
         )
     rows = [(*HEADER, "found as"), *((*_row(concepts, name), _places(concepts, key, name)) for name in known)]
     choices = concepts.choices(key).items()

@@ -1,6 +1,7 @@
 """`OUT.partial`: the folder in which work in progress stands, and the note in it that says whose it is."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,4 +39,15 @@ def check_signed(folder: Path, identity: Any) -> None:
     except (OSError, ValueError):
         found = None
     if found != json.loads(json.dumps(identity)):
-        raise TardiffError(f"{folder}: holds work of other settings or data; finish that one, remove it, or choose another --out")
+        names = ", ".join(dict.fromkeys(_differing(found, json.loads(json.dumps(identity)))))
+        which = f" (other: {names})" if isinstance(found, dict) else ""
+        raise TardiffError(f"{folder}: holds work of other settings or data{which}; finish that one, remove it, or choose another --out")
+
+
+def _differing(found: Any, asked: Any, name: str = "") -> Iterator[str]:
+    """Names of what differs, however deep it stands."""
+    if isinstance(found, dict) and isinstance(asked, dict):
+        for key in {**asked, **found}:
+            yield from _differing(found.get(key), asked.get(key), key)
+    elif found != asked:
+        yield name

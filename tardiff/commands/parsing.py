@@ -90,6 +90,9 @@ def complaint(framed: str) -> str:
     if said and said[0].startswith("Missing from"):  # names, each with its description; the names say enough
         said[1:] = [", ".join(line for line in said[1:] if re.fullmatch(r"(--\S+|[A-Z]+)( \S+)?", line))]
     text = " ".join(" ".join(said).split())
+    if text.startswith("Unrecognized"):
+        similar = dict.fromkeys(line.split()[0] for line in lines if re.match("--[a-z]", line) and line not in said)
+        text += f"; similar is {' or '.join(similar)}" * bool(similar)
     for theirs, ours in REWORDED.items():
         if re.match(theirs, text):
             return re.sub(theirs, ours, text)

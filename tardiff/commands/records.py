@@ -56,7 +56,7 @@ def simulate(settings: OmitArgPrefixes[SimulateSettings]) -> None:
         print(f"  {n:>13,} rows  {table}")
 
 
-def variables(source: Annotated[Positional[str | None], arg(metavar="SOURCE")] = None, concepts: Path | None = None) -> None:
+def variables(source: Annotated[Positional[str | None], arg(metavar="[SOURCE]")] = None, concepts: Path | None = None) -> None:
     """List the variables that can be prepared: meaning, unit, plausible range, and where a source keeps them.
 
     The dictionary is a YAML file, and a file of your own is merged over it (here, and by `tardiff prepare --concepts`). This

@@ -12,9 +12,9 @@ def test_work_is_its_own_and_nobody_elses(tmp_path):
     assert folder == tmp_path / "out.d" / "run.1.partial"
     claim(folder, {"settings": asdict(CompareSettings(ratios=(0.5, 1.0))), "data": "a"})
     check_signed(folder, {"settings": asdict(CompareSettings(ratios=(0.5, 1.0))), "data": "a"})
-    for other in ({"settings": {}, "data": "a"}, {"settings": asdict(CompareSettings(ratios=(0.5, 1.0))), "data": "b"}):
-        with pytest.raises(TardiffError, match=r"run\.1\.partial: holds work of other settings or data"):
-            check_signed(folder, other)
+    for ratios, data, which in (((0.5,), "a", "ratios"), ((0.5, 1.0), "b", "data"), ((0.5,), "b", "ratios, data")):
+        with pytest.raises(TardiffError, match=rf"run\.1\.partial: holds work of other settings or data \(other: {which}\);"):
+            check_signed(folder, {"settings": asdict(CompareSettings(ratios=ratios)), "data": data})
 
 
 def test_an_empty_folder_may_be_claimed_and_a_users_own_may_not(tmp_path):

@@ -139,6 +139,21 @@ def test_the_steps_in_a_row(toy, tmp_path, capsys, monkeypatch):
     assert left == {"run", "clf", "unguided", "guided", "evaluation", "report.html", "guided.csv", "weak"}
 
 
+def test_an_unknown_option_is_answered_with_a_similar_one(capsys):
+    assert call("train", "data", "--step", 10, "--out", "run") == 2
+    assert "train: unknown: --step, 10; similar is --steps (see" in capsys.readouterr().err
+    assert call("train", "data", "--colour", "red", "--out", "run") == 2
+    assert "train: unknown: --colour, red (see" in capsys.readouterr().err
+
+
+def test_a_source_of_variables_may_be_left_out(capsys):
+    with pytest.raises(SystemExit):
+        main(["variables", "--help"])
+    assert "tardiff variables [-h] [SOURCE]" in capsys.readouterr().out
+    assert call("variables", "table") == 2
+    assert "any that plain `tardiff variables` lists" in capsys.readouterr().err
+
+
 def test_names_of_synthetic_sets():
     from pathlib import Path
 
