@@ -4,7 +4,9 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from tyro.conf import arg
 
 from tardiff.errors import TardiffError
 
@@ -385,7 +387,7 @@ class CompareSettings:
     are shares of --rows, each tried with the local share of positives and with more."""
     on: Literal["test", "validation"] = "test"
     """Split that judges. With `validation`, a fifth of the training patients takes its place in choosing."""
-    by: tuple[str, ...] = ()
+    by: Annotated[tuple[str, ...], arg(help_behavior_hint="(default: none)")] = ()
     """Also give the figures of subgroups: a descriptor ("sex") or a rule ("age>=65") and its opposite."""
     budget_minutes: float = 2.0
     """What training each generator may take on one core, where no --run is given; it picks a size from a table."""

@@ -17,6 +17,7 @@ def test_every_command_explains_itself_with_an_example(command, capsys):
         main([*command.split(), "--help"])
     assert stop.value.code == 0
     said = capsys.readouterr().out
+    assert "(default: )" not in said
     assert f"tardiff {command}".strip() in said
     assert "For instance:\n  tardiff " in said
 
