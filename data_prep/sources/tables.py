@@ -345,13 +345,16 @@ def cells(raw: ibis.Table, named: Mapping[str, str], items: Sequence[str]) -> ib
 
 
 def most_frequent(rows: ibis.Table, *columns: str) -> str:
-    """What some columns hold together, with how often, the most frequent first: 'clotted' of 'Lactate' (12) and 3 more."""
+    """What some columns hold together, with how often, the most frequent first: 'clotted' of 'Lactate' (12) and 3 more.
+
+    What occurs once may be about one patient, so it is counted and not shown.
+    """
     counted = rows.group_by(columns).aggregate(times=rows.count())
-    counted = counted.mutate(kinds=counted.count().over(ibis.window()))
-    found = counted.order_by(counted.times.desc(), *columns).limit(SHOWN).to_pyarrow().to_pylist()
+    kinds = int(counted.count().execute())
+    found = counted.filter(counted.times > 1).order_by(counted.times.desc(), *columns).limit(SHOWN).to_pyarrow().to_pylist()
     shown = [f"{' of '.join(repr(str(row[column])[:LONGEST]) for column in columns)} ({row['times']:,})" for row in found]
-    more = found[0]["kinds"] - len(found) if found else 0
-    return ", ".join(shown) + f" and {more:,} more" * bool(more)
+    more = kinds - len(found)
+    return ", ".join(shown) + f" and {more:,} more" * bool(more) if shown else f"{more:,} of which none occurs twice"
 
 
 def holds(column: ir.Column) -> Any:
