@@ -10,6 +10,7 @@ from pathlib import Path
 from tyro.conf import OmitArgPrefixes
 
 from tardiff.commands.options import Out
+from tardiff.commands.results import titles
 from tardiff.commands.screen import Verbose, close, verdict
 from tardiff.errors import TardiffError
 from tardiff.settings import ClassifierSettings, DemoSettings, EvaluateSettings, GuidanceSettings, TrainSettings
@@ -63,7 +64,7 @@ def demo(out: Out, settings: OmitArgPrefixes[DemoSettings] = DemoSettings(), ver
         with _step(6, "evaluate"):
             figures = evaluation.evaluate(data, synthetic, replace(EVALUATION, seed=settings.seed))
             evaluation.write(figures, folder / "evaluation", data, synthetic)
-        report(folder / "evaluation", folder / "index.html")
+        report(folder / "evaluation", folder / "index.html", titles())
     close([*map(verdict, evaluation.summary(figures)), f"look at {out / 'index.html'}"], evaluation.table(figures), verbose)
 
 

@@ -101,7 +101,7 @@ def report(
     if out is None and card is None:
         raise TardiffError("nothing to write: give --out PATH for a page, --card RUN for a model card, or both")
     if out is not None:
-        print(f"{report(evaluation, out)}: open it in a browser")
+        print(f"{report(evaluation, out, titles())}: open it in a browser")
     if card is not None:
         from tardiff.report.card import add_evaluation
 
@@ -131,14 +131,20 @@ def quiz(
         stays: Stays of each kind.
         seed: Seed of the stays drawn and their order.
     """
-    from data_prep.concept_files import load_concepts
     from tardiff.data.dataset import Dataset
     from tardiff.evaluate.readers import read_synthetic
     from tardiff.report.quiz import quiz
 
-    real, known = Dataset.load(data), load_concepts().variables
-    titles = {c.name: known[c.name].label for c in real.manifest.channels if c.name in known and known[c.name].unit == c.unit}
-    print(f"{quiz(real, read_synthetic(synthetic, real), out, stays, seed, titles)}: open it in a browser")
+    real, known = Dataset.load(data), titles()
+    named = {c.name: known[c.name, c.unit] for c in real.manifest.channels if (c.name, c.unit) in known}
+    print(f"{quiz(real, read_synthetic(synthetic, real), out, stays, seed, named)}: open it in a browser")
+
+
+def titles() -> dict[tuple[str, str], str]:
+    """What the variables of the concept table are called, by name and unit."""
+    from data_prep.concept_files import load_concepts
+
+    return {(name, variable.unit): variable.label for name, variable in load_concepts().variables.items()}
 
 
 def compare(

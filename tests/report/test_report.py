@@ -74,6 +74,13 @@ FIGURES = {
 }
 
 
+def test_the_page_says_what_channels_are(whole):
+    evaluation = report_input(*whole[:2])
+    channel = evaluation.curves.channels[0]
+    assert f"<p>{channel.name}: Some long title</p>" in render(evaluation, {(channel.name, channel.unit): "Some long title"})
+    assert "Some long title" not in render(evaluation, {(channel.name, "furlongs"): "Some long title"})
+
+
 def test_every_figure_has_a_title_a_label_and_a_caption(whole):
     found = Reader(whole[2])
     assert {figure["aria-label"] for figure in found.all("figure")} == FIGURES
