@@ -187,12 +187,12 @@ class GuidanceSettings:
     """Take the gradient through the denoiser as well (two to three times the time of a guided step)."""
     strength: float | Literal["matched"] = "matched"
     """Root mean square of the change to the clean estimate, in units of the step's noise level sigma. 0 is unguided: classifier-free
-    guidance is off, too. `matched` is the strength, at most 0.3, at which the classifier is as sure of the samples' labels as of
-    validation rows' (0 if classifier-free guidance alone reaches that)."""
+    guidance is off, too. `matched` is the strength, at most 0.3, at which the classifier tells the samples' labels as well
+    as validation rows', by AUROC (0 if classifier-free guidance alone reaches that)."""
     cfg_scale: float | Literal["matched"] = "matched"
     """Classifier-free guidance, next to every guide: 1 follows the label as it was learnt, above 1 exaggerates what it changes, 0 ignores
     it. A generator that learnt without labels has none. `matched` is 2; with a matched strength it is lowered, to 1 at least, if the
-    classifier is surer of samples at 2 and strength 0 than of validation rows."""
+    classifier tells samples' labels better at 2 and strength 0 than validation rows'."""
     window: float = 0.4
     """Share of the reverse steps that are guided, counted from pure noise."""
     clip: float = 3.0

@@ -26,7 +26,7 @@ from tardiff.settings import ClassifierSettings, GuidanceSettings, SamplerSettin
 from tardiff.synthesis import synthesise
 
 ROWS = 1024
-SURE, UNSURE = -0.01, -9.0
+SURE, UNSURE = 1.0, 0.0
 """Log-probabilities that no sample's label reaches, and that each one's exceeds."""
 WAYS: dict[str, GuidanceSettings] = {
     "unguided": GuidanceSettings(guidance="none"),
@@ -46,7 +46,7 @@ def main() -> None:
     folder = fit_classifier(data, ClassifierSettings("gru", width=4, epochs=1), codec=pipeline.codec)
     found = {name: counted(pipeline, folder, guidance)[0] for name, guidance in WAYS.items()}
     _, match = counted(pipeline, aimed_at(folder, SURE), GuidanceSettings())
-    targets = {"out of reach": SURE, "within reach": (match.certainties[0] + match.certainties[-1]) / 2, "exceeded unguided": UNSURE}
+    targets = {"out of reach": SURE, "within reach": (match.aurocs[0] + match.aurocs[-1]) / 2, "exceeded unguided": UNSURE}
     for name, target in targets.items():
         with tempfile.TemporaryDirectory() as kept:
             for time in ("first", "again"):
@@ -58,9 +58,9 @@ def main() -> None:
     write_json(options.out, {"rows": ROWS, "steps": SamplerSettings().steps, "ways": found})
 
 
-def aimed_at(folder: ClassifierFolder, certainty: float) -> ClassifierFolder:
-    """The classifier, as if it were so sure of its training rows."""
-    return replace(folder, card=msgspec.structs.replace(folder.card, certainty=certainty))
+def aimed_at(folder: ClassifierFolder, auroc: float) -> ClassifierFolder:
+    """The classifier, as if it ranked its validation rows so."""
+    return replace(folder, card=msgspec.structs.replace(folder.card, validation_auroc=auroc))
 
 
 def counted(

@@ -17,8 +17,8 @@ from tardiff.augment.features import RecordSummary
 from tardiff.augment.surrogate import SurrogateFit, distil
 from tardiff.base.threads import one_thread
 from tardiff.classifier.curvature import last_layer_hessian
-from tardiff.classifier.folder import GUIDE_WIDTH, ClassifierCard, ClassifierFolder, certainty, fit_classifier, fit_guide, guide_seeds
-from tardiff.classifier.networks import ENCODERS, auprc
+from tardiff.classifier.folder import GUIDE_WIDTH, ClassifierCard, ClassifierFolder, fit_classifier, fit_guide, guide_seeds
+from tardiff.classifier.networks import ENCODERS, auprc, auroc
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split
 from tardiff.errors import InputError
@@ -95,11 +95,11 @@ def _stand_in(estimator: Any, data: Dataset, codec: Codec, seed: int, features: 
     probability = [all_classes(fitted.predict_proba(read(s)), fitted.classes_, len(data.manifest.task.classes)) for s in (learn, held)]
     seen = [codec.encode(split) for split in (learn, held)]
     classifier, settings, fit = distil((seen[0], probability[0]), (seen[1], probability[1]), GUIDE_WIDTH, seed, epochs)
-    score = auprc(held.label, classifier.probability(seen[1]))
+    learnt = classifier.probability(seen[1])
     counts = tuple(np.bincount(learn.label, minlength=len(data.manifest.task.classes)).tolist())
-    sure = certainty(classifier, seen[1], torch.from_numpy(held.label))
+    ranked, score = auroc(held.label, learnt)[0], auprc(held.label, learnt)
     card = ClassifierCard(
-        asdict(settings), data.manifest.task, data.manifest.content_hash, counts, sure, "train", "all", (), (1,), score, ()
+        asdict(settings), data.manifest.task, data.manifest.content_hash, counts, ranked, "train", "all", (), (1,), score, ()
     )
     folder = ClassifierFolder(card, codec, classifier, [classifier.state_dict()], [], last_layer_hessian(classifier, seen[0]))
     return folder.serving(learn, "train"), fit

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -21,7 +20,7 @@ from tardiff.base.noise import stream
 from tardiff.classifier.curvature import last_layer_hessian
 from tardiff.classifier.guidance_rows import guidance_rows
 from tardiff.classifier.influence import at_checkpoints, class_gradients
-from tardiff.classifier.networks import Classifier, State, auprc, build, fit
+from tardiff.classifier.networks import Classifier, State, auprc, auroc, build, fit
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split, Task
 from tardiff.errors import TardiffError
@@ -39,8 +38,8 @@ class ClassifierCard(msgspec.Struct, frozen=True):
     data_hash: str
     class_counts: tuple[int, ...]
     """Training rows of each class."""
-    certainty: float
-    """Of the labels of the validation rows (`certainty`): of those that it learnt it is too sure."""
+    validation_auroc: float
+    """How well it ranks rows that it has not learnt (`networks.auroc`): those that it learnt it knows too well."""
     guidance_set: str
     guidance_rows: str
     guidance_counts: tuple[int, ...]
@@ -217,17 +216,18 @@ def fit_classifier(
     training = _rows(codec, data.train)
     result = fit(*training, validation, settings, classes, on_epoch, classifier)
     data.refuse_changed()
+    learnt = Classifier.probability(result.classifier, validation[0])
     card = ClassifierCard(
         settings=asdict(settings),
         task=data.manifest.task,
         data_hash=data.manifest.content_hash,
         class_counts=tuple(counts.tolist()),
-        certainty=certainty(result.classifier, *validation),
+        validation_auroc=auroc(validation[1].numpy(), learnt)[0],
         guidance_set=guidance_set,
         guidance_rows=rows,
         guidance_counts=(),
         epochs=tuple(result.epochs),
-        validation_auprc=auprc(validation[1].numpy(), Classifier.probability(result.classifier, validation[0])),
+        validation_auprc=auprc(validation[1].numpy(), learnt),
         history=tuple(result.history),
     )
     hessian = last_layer_hessian(result.classifier, training[0])
@@ -250,24 +250,6 @@ def fit_guide(data: Dataset, codec: Codec, seed: int, architecture: str = "commi
     """A small classifier that guides where the user gives none, in a generator's space; a committee did best (experiments)."""
     settings = ClassifierSettings(architecture=architecture, width=GUIDE_WIDTH, epochs=epochs, seed=seed)  # type: ignore[arg-type]
     return fit_classifier(data, settings, codec=codec)
-
-
-def certainty(classifier: Classifier, seen: Tensor, label: Tensor) -> float:
-    """How sure a classifier is of the labels of rows [N, 2 C, T]: mean log-probability of the label, every class counting alike."""
-    return by_class(log_probabilities(classifier, seen, label), label.numpy())[0]
-
-
-def log_probabilities(classifier: Classifier, seen: Tensor, label: Tensor) -> NDArray[np.float64]:
-    """Log-probability of each row's label, [N]; arguments as of `certainty`."""
-    probability = Classifier.probability(classifier, seen)[np.arange(len(label)), label.numpy()]
-    return np.log(np.maximum(probability, 1e-12))
-
-
-def by_class(value: NDArray[np.float64], label: NDArray[np.int64]) -> tuple[float, float]:
-    """Mean of some numbers [N], every class counting alike, and its standard error."""
-    of_class = [value[label == c] for c in np.unique(label)]
-    error = sum(own.var() / len(own) for own in of_class) ** 0.5 / len(of_class)
-    return float(np.mean([own.mean() for own in of_class])), float(error)
 
 
 def _rows(codec: Codec, split: Split) -> tuple[Tensor, Tensor]:

@@ -303,3 +303,17 @@ def auprc(label: NDArray[np.int64], probability: NDArray[np.float64]) -> float:
         return float(average_precision_score(label == 1, probability[:, 1]))
     present = np.unique(label)
     return float(np.mean([average_precision_score(label == c, probability[:, c]) for c in present]))
+
+
+def auroc(label: NDArray[np.int64], probability: NDArray[np.float64]) -> tuple[float, float]:
+    """AUROC of each class against the rest, the mean over the classes that occur, and its standard error.
+
+    The error is that of DeLong et al. (1988), exact for two classes. One class alone has nothing to be ranked against: 0.5, without error.
+    """
+    placed = []
+    for c in np.unique(label):
+        own, rest = probability[label == c, c], np.sort(probability[label != c, c])
+        below = np.searchsorted(rest, own, "left") + np.searchsorted(rest, own, "right")
+        placed.append(below / (2 * len(rest)) if len(rest) else np.full(len(own), 0.5))
+    error = 2 * sum(of.var() / len(of) for of in placed) ** 0.5 / len(placed)
+    return float(np.mean([of.mean() for of in placed])), float(error)

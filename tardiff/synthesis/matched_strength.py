@@ -1,14 +1,13 @@
-"""How strongly guidance acts where no number is given: until the classifier is as sure of samples as of validation rows."""
+"""How strongly guidance acts where no number is given: until the classifier ranks samples as well as validation rows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from tardiff.base.noise import reserved_rows, row_seeds
-from tardiff.classifier.folder import by_class, log_probabilities
+from tardiff.classifier.networks import Classifier, auroc
 from tardiff.data.labels import draw_labels
 from tardiff.guidance.gradient_guide import GradientGuide
 from tardiff.model.pipeline import RecordGenerator, Samples
@@ -20,7 +19,7 @@ USUAL_SCALE = 2.0
 FEW = 256
 """Rows that are drawn at every dose. The others, as many as `pilot` says, are drawn at dose 0 alone."""
 CLEAR = 3.0
-"""Standard errors between a certainty and the target that leave no doubt which is larger."""
+"""Standard errors between an AUROC and the target that leave no doubt which is larger."""
 HALVINGS = 3
 
 
@@ -39,15 +38,16 @@ class Dose:
 
 @dataclass(frozen=True)
 class Match:
-    """The dose at which samples are as typical of their labels as real rows are that the classifier has not learnt.
+    """The dose at which the classifier tells samples' labels as well as those of real rows that it has not learnt.
 
     A guide that goes further makes patients who are clearer cases than real ones: its labels become a shortcut, and models trained on the
-    samples are too sure of themselves. Training rows are no measure: a classifier that knows some of them by heart is too sure of them.
+    samples are too sure of themselves. Training rows are no measure, because a classifier knows some of them by heart. The mean
+    log-probability is none either: where it is reached by making unlikely rows likelier, the likely ones are beyond any real row.
 
     Attributes:
         strength, cfg_scale: the dose, or the end of what was tried that lies nearest to it.
-        target: the classifiers' certainty of their validation rows (`classifier.folder.certainty`).
-        strengths, cfg_scales, certainties: what was measured, weakest dose first.
+        target: the classifiers' AUROC on their validation rows, in the mean (`classifier.networks.auroc`).
+        strengths, cfg_scales, aurocs: what was measured, weakest dose first.
         rows: samples drawn for it, each as often as it was drawn.
     """
 
@@ -56,7 +56,7 @@ class Match:
     target: float
     strengths: tuple[float, ...]
     cfg_scales: tuple[float, ...]
-    certainties: tuple[float, ...]
+    aurocs: tuple[float, ...]
     rows: int
 
     @property
@@ -65,9 +65,9 @@ class Match:
         return self.strength > 0 or self.cfg_scale > 1
 
     def __str__(self) -> str:
-        measured = zip(self.strengths, self.cfg_scales, self.certainties, strict=True)
-        lines = [f"  strength {s:<6g} cfg-scale {scale:<5g} {c:+.3f}" for s, scale, c in measured]
-        head = f"mean log-probability of the label, {self.target:+.3f} on validation rows ({self.rows:,} pilot samples):"
+        measured = zip(self.strengths, self.cfg_scales, self.aurocs, strict=True)
+        lines = [f"  strength {s:<6g} cfg-scale {scale:<5g} {a:.3f}" for s, scale, a in measured]
+        head = f"AUROC of the classifier, {self.target:.3f} on validation rows ({self.rows:,} pilot samples):"
         return "\n".join([head, *lines, self.found])
 
     @property
@@ -78,20 +78,20 @@ class Match:
         return f"matched: strength {self.strength:g}, cfg-scale {self.cfg_scale:g}{note}"
 
 
-Surety = Callable[[float, slice], NDArray[np.float64]]
-"""(place of a dose, rows of the pilot) -> log-probability of each row's label, of the same seeds at every dose."""
+Judged = Callable[[float, slice], NDArray[np.float64]]
+"""(place of a dose, rows of the pilot) -> each classifier's probabilities [K, N, class], of the same seeds at every dose."""
 
 
 @dataclass
 class Curve:
-    """Certainty by dose: that of all rows drawn at dose 0, and the mean change from there of the few rows that are drawn at every dose.
+    """AUROC by dose: that of all rows drawn at dose 0, and the change from there of the few rows that are drawn at every dose.
 
-    The change has less error than either certainty, because the noise is the same.
+    The change has less error than either AUROC, because the noise is the same.
     """
 
-    surety: Surety
+    judged: Judged
     label: NDArray[np.int64]
-    start: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    start: NDArray[np.float64] = field(init=False)
     changes: dict[float, float] = field(default_factory=lambda: {0.0: 0.0})
     rows: int = 0
 
@@ -100,41 +100,42 @@ class Curve:
 
     def widen(self) -> None:
         """Draw the other rows at dose 0, unless they are there."""
-        if len(self.start) < len(self.label):
-            self.start = np.append(self.start, self._drawn(0.0, slice(FEW, len(self.label))))
+        if (drawn := self.start.shape[1]) < len(self.label):
+            self.start = np.concatenate([self.start, self._drawn(0.0, slice(drawn, len(self.label)))], axis=1)
 
     def at(self, place: float) -> float:
-        """The certainty at a dose, to three digits: the last bits depend on threads and batches, and no sample may."""
+        """The AUROC at a dose, to three digits: the last bits depend on threads and batches, and no sample may."""
         if place not in self.changes:
             few = slice(0, FEW)
-            self.changes[place] = by_class(self._drawn(place, few) - self.start[few], self.label[few])[0]
-        return round(self._level[0] + self.changes[place], 3)
+            self.changes[place] = self._auroc(self._drawn(place, few))[0] - self._auroc(self.start[:, few])[0]
+        return round(self._auroc(self.start)[0] + self.changes[place], 3)
 
     @property
     def error(self) -> float:
-        """Standard error of a certainty."""
-        return self._level[1]
+        """Standard error of an AUROC."""
+        return self._auroc(self.start)[1]
 
-    @property
-    def _level(self) -> tuple[float, float]:
-        return by_class(self.start, self.label[: len(self.start)])
+    def _auroc(self, probability: NDArray[np.float64]) -> tuple[float, float]:
+        """The mean over the classifiers, with the mean of their errors, because they judge the same rows."""
+        of = [auroc(self.label[: len(own)], own) for own in probability]
+        return float(np.mean([value for value, _ in of])), float(np.mean([error for _, error in of]))
 
     def _drawn(self, place: float, rows: slice) -> NDArray[np.float64]:
-        logs = self.surety(place, rows)
-        self.rows += len(logs)
-        return logs
+        probability = self.judged(place, rows)
+        self.rows += probability.shape[1]
+        return probability
 
 
-def match_strength(surety: Surety, label: NDArray[np.int64], target: float, cfg_scale: float | None = None) -> Match:
+def match_strength(judged: Judged, label: NDArray[np.int64], target: float, cfg_scale: float | None = None) -> Match:
     """Find the dose of a target: its side first, then the end of that side, then by halves in between.
 
     A few rows decide what they decide beyond doubt; the whole pilot is drawn for what is left.
 
     Args:
-        cfg_scale: given by the user, and not lowered; None is `USUAL_SCALE`, or down to 1 where samples are surer than the target with it.
+        cfg_scale: given by the user, and not lowered; None is `USUAL_SCALE`, or down to 1 where it makes samples clearer than the target.
     """
     target, lowest = round(target, 3), -1.0 if cfg_scale is None else 0.0
-    curve = Curve(surety, label)
+    curve = Curve(judged, label)
     if abs(curve.at(0) - target) <= CLEAR * curve.error:
         curve.widen()
     end = 1.0 if curve.at(0) < target else lowest
@@ -162,15 +163,15 @@ def matched(plan: Plan, guide: GradientGuide, cfg_scale: float | None, progress:
     label = pilot_labels(plan)
     known: dict[int, Samples] = {}
 
-    def surety(place: float, rows: slice) -> NDArray[np.float64]:
+    def judged(place: float, rows: slice) -> NDArray[np.float64]:
         dose = Dose.at(place, USUAL_SCALE if cfg_scale is None else cfg_scale)
         generator, steered = plan.generator.with_cfg(dose.cfg_scale, guide.window), replace(guide, strength=dose.strength)
         samples = pilot_samples(plan, generator, steered, progress, "matched strength", rows, known.get(rows.start))
         known.setdefault(rows.start, samples)
-        seen, labels = generator.codec.encode(samples), torch.from_numpy(samples.label)
-        return np.mean([log_probabilities(folder.classifier, seen, labels) for folder in plan.classifiers], axis=0)
+        seen = generator.codec.encode(samples)
+        return np.stack([Classifier.probability(folder.classifier, seen) for folder in plan.classifiers])
 
-    return match_strength(surety, label, float(np.mean([folder.card.certainty for folder in plan.classifiers])), cfg_scale)
+    return match_strength(judged, label, float(np.mean([folder.card.validation_auroc for folder in plan.classifiers])), cfg_scale)
 
 
 def pilot_labels(plan: Plan) -> NDArray[np.int64]:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from sklearn.metrics import roc_auc_score
 
 from tardiff.classifier.folder import ClassifierFolder, fit_classifier
-from tardiff.classifier.networks import ENCODERS, auprc, build, fit
+from tardiff.classifier.networks import ENCODERS, auprc, auroc, build, fit
 from tardiff.data.codec import Codec
 from tardiff.errors import TardiffError
 from tardiff.settings import ClassifierSettings
@@ -87,6 +88,21 @@ def test_one_class_in_validation_is_refused(rows):
     seen, label = rows["validation"]
     with pytest.raises(TardiffError, match="one class only"):
         fit(*rows["train"], (seen[label == 0], label[label == 0]), ClassifierSettings(epochs=1), 2)
+
+
+def test_auroc_is_each_class_against_the_rest_and_its_error_is_right():
+    random = np.random.default_rng(0)
+    for classes in (2, 3):
+        label = random.integers(classes, size=120)
+        probability = np.round(random.dirichlet(np.ones(classes), size=120) + 0.3 * np.eye(classes)[label], 1)
+        theirs = np.mean([roc_auc_score(label == c, probability[:, c]) for c in range(classes)])
+        assert auroc(label, probability)[0] == pytest.approx(theirs)
+    assert auroc(np.ones(9, int), np.full((9, 2), 0.5)) == (0.5, 0.0)
+    label = np.repeat([0, 1], [150, 50])
+    drawn = [auroc(label, np.stack([-score, score], axis=1)) for score in random.normal(size=(2000, 200)) + label]
+    value, error = np.transpose(drawn)
+    assert value.mean() == pytest.approx(0.760, abs=0.003)
+    assert error.mean() == pytest.approx(value.std(), rel=0.05)
 
 
 def test_auprc_of_three_classes_is_their_mean():

@@ -1,4 +1,4 @@
-"""The strength at which samples are as typical of their labels as rows that the classifier has not learnt."""
+"""The strength at which a classifier tells samples' labels as well as those of rows that it has not learnt."""
 
 import dataclasses
 import shutil
@@ -6,9 +6,11 @@ import shutil
 import msgspec
 import numpy as np
 import pytest
-import torch
+from scipy.special import expit
+from scipy.stats import norm
 
-from tardiff.classifier.folder import certainty, fit_classifier
+from tardiff.classifier.folder import fit_classifier
+from tardiff.classifier.networks import auroc
 from tardiff.cli import main
 from tardiff.data.dataset import Dataset
 from tardiff.settings import ClassifierSettings, GuidanceSettings, SamplerSettings
@@ -20,74 +22,84 @@ LABEL = np.arange(1024) % 2
 
 
 class Line:
-    """A pilot whose certainty rises by 0.5 with the place of the dose, with noise that every dose shares; it counts its rows."""
+    """A pilot whose classes lie `start` apart and 0.5 more with the place of the dose, each with noise of one; it counts its rows."""
 
     def __init__(self, start):
-        self.noise = start + 0.3 * np.random.default_rng(0).normal(size=len(LABEL))
+        self.start, self.noise = start, norm.ppf((np.arange(512).repeat(2) + 0.5) / 512)
+        shuffled = np.random.default_rng(0)
+        for c in (0, 1):
+            self.noise[LABEL == c] = shuffled.permutation(self.noise[LABEL == c])
         self.asked = []
 
     def __call__(self, place, rows):
         self.asked.append((place, len(LABEL[rows])))
-        return self.noise[rows] + 0.5 * place
+        positive = expit(self.noise[rows] + (self.start + 0.5 * place) * LABEL[rows])
+        return np.stack([1 - positive, positive], axis=1)[None]
 
 
 @pytest.mark.parametrize(
     ("start", "given", "strength", "scale"),
     [
-        (-0.9, None, 0.24, 2.0),
-        (-0.9, 1.5, 0.24, 1.5),
-        (-2.0, None, STRONGEST, 2.0),
-        (-0.3, None, 0.0, 1.6),
-        (-0.3, 2.0, 0.0, 2.0),
-        (0.5, None, 0.0, 1.0),
+        (0.6, None, 0.24, 2.0),
+        (0.6, 1.5, 0.24, 1.5),
+        (-0.5, None, STRONGEST, 2.0),
+        (1.2, None, 0.0, 1.6),
+        (1.2, 2.0, 0.0, 2.0),
+        (2.0, None, 0.0, 1.0),
     ],
 )
 def test_finds_the_dose_on_the_line(start, given, strength, scale):
     line = Line(start)
-    match = match_strength(line, LABEL, -0.5, given)
+    match = match_strength(line, LABEL, norm.cdf(1 / 2**0.5), given)
     assert (match.strength, match.cfg_scale) == (pytest.approx(strength, abs=0.02), pytest.approx(scale, abs=0.06))
     assert match.rows == sum(rows for _, rows in line.asked) <= 1024 + 4 * FEW
-    assert len({place for place, _ in line.asked}) == len(match.certainties) == len(match.strengths)
-    assert list(match.certainties) == sorted(match.certainties)
+    assert len({place for place, _ in line.asked}) == len(match.aurocs) == len(match.strengths)
+    assert list(match.aurocs) == sorted(match.aurocs)
     nothing, none = "the classifier adds nothing" in str(match), "without guidance, and there is none" in str(match)
     assert (nothing, none) == (match.strength == 0 and match.cfg_scale > 1, match.strength == 0 and match.cfg_scale == 1)
 
 
-@pytest.mark.parametrize(("start", "given", "draws"), [(-2.0, None, 2), (0.5, None, 2), (0.5, 2.0, 1)])
+@pytest.mark.parametrize(("start", "given", "draws"), [(-1.0, None, 2), (2.5, None, 2), (2.5, 2.0, 1)])
 def test_a_few_rows_settle_what_is_clear(start, given, draws):
-    assert match_strength(Line(start), LABEL, -0.5, given).rows == draws * FEW
-
-
-def test_certainty_counts_classes_alike(clf, toy):
-    folder, held = clf[1], toy[1].split("validation")
-    seen = folder.codec.encode(held)
-    with torch.no_grad():
-        loss = folder.classifier.loss(seen, torch.from_numpy(held.label)).double().numpy()
-    assert certainty(folder.classifier, seen, torch.from_numpy(held.label)) == pytest.approx(
-        -np.mean([loss[held.label == c].mean() for c in (0, 1)]), rel=1e-4
-    )
-    assert folder.card.certainty == pytest.approx(certainty(folder.classifier, seen, torch.from_numpy(held.label)), rel=1e-6)
+    assert match_strength(Line(start), LABEL, 0.76, given).rows == draws * FEW
 
 
 def test_a_classifier_that_knows_its_rows_by_heart_asks_for_no_clearer_cases(toy):
-    """Labels without any meaning can be learnt by heart, and no more: the target must not say that they are certain."""
+    """Labels without any meaning can be learnt by heart, and no more: the target must not say that they can be told."""
     data = toy[1]
     random = np.random.default_rng(0)
     splits = {name: dataclasses.replace(split, label=random.permutation(split.label)) for name, split in data.splits.items()}
     folder = fit_classifier(Dataset(data.manifest, splits), ClassifierSettings(epochs=10, learning_rate=0.003, dropout=0, weight_decay=0))
-    seen, label = folder.codec.encode(splits["train"]), torch.from_numpy(splits["train"].label)
-    assert certainty(folder.classifier, seen, label) > folder.card.certainty + 0.03
-    assert folder.card.certainty < np.log(0.5) + 0.05
+
+    def ranked(name):
+        return auroc(splits[name].label, folder.classifier.probability(folder.codec.encode(splits[name])))
+
+    assert folder.card.validation_auroc == pytest.approx(ranked("validation")[0])
+    assert folder.card.validation_auroc < 0.5 + 3 * ranked("validation")[1]
+    assert ranked("train")[0] > folder.card.validation_auroc + 0.1
+
+
+def test_what_is_as_sure_of_each_label_on_the_mean_is_no_match():
+    """Real rows are many hard cases and a few plain ones. Samples as sure on the mean, all of them a little, rank better: too clear."""
+    real = np.where(LABEL == 1, 1.0, 0.0) * np.where(np.arange(len(LABEL)) % 8 < 2, 0.9, 0.0) + 0.05
+    even = np.exp(np.where(LABEL == 1, np.log(real), np.log(1 - real)))
+    each = np.array([even[LABEL == c].mean() for c in (0, 1)])
+    samples = np.where(LABEL == 1, each[1], 1 - each[0])
+    twins = [np.stack([1 - p, p], axis=1) for p in (real, samples)]
+    target, samples_rank = (auroc(LABEL, p)[0] for p in twins)
+    assert samples_rank > target + 0.2
+    match = match_strength(lambda place, rows: twins[1 if place > -1 else 0][None, rows], LABEL, target)
+    assert (match.strength, match.cfg_scale) == (0, 1)
 
 
 def test_samples_are_those_of_the_strength_that_was_found(run, clf):
-    surer = dataclasses.replace(clf[1], card=msgspec.structs.replace(clf[1].card, certainty=-0.01))
+    surer = dataclasses.replace(clf[1], card=msgspec.structs.replace(clf[1].card, validation_auroc=1.0))
     options = {"sampler": SamplerSettings(steps=6), "progress": False}
     found = synthesise(run[1], 40, classifier=surer, guidance=MATCHED, **options)
     assert found.match.strength == STRONGEST
     given = synthesise(run[1], 40, classifier=surer, guidance=dataclasses.replace(MATCHED, strength=found.match.strength), **options)
     np.testing.assert_array_equal(found.dataset.train.values, given.dataset.train.values)
-    less_sure = dataclasses.replace(clf[1], card=msgspec.structs.replace(clf[1].card, certainty=-9.0))
+    less_sure = dataclasses.replace(clf[1], card=msgspec.structs.replace(clf[1].card, validation_auroc=0.0))
     alone = synthesise(run[1], 40, classifier=less_sure, guidance=MATCHED, **options)
     assert alone.match.strength == 0
     assert alone.movement.inert
@@ -97,7 +109,7 @@ def test_samples_are_those_of_the_strength_that_was_found(run, clf):
 
 
 def test_the_scale_is_lowered_where_it_alone_makes_samples_too_sure(run, clf):
-    less_sure = dataclasses.replace(clf[1], card=msgspec.structs.replace(clf[1].card, certainty=-9.0))
+    less_sure = dataclasses.replace(clf[1], card=msgspec.structs.replace(clf[1].card, validation_auroc=0.0))
     options = {"sampler": SamplerSettings(steps=6), "progress": False}
     found = synthesise(run[1], 40, classifier=less_sure, guidance=GuidanceSettings(pilot=64), **options)
     assert (found.match.strength, found.match.cfg_scale) == (0, 1)
