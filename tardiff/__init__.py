@@ -3,8 +3,9 @@
 The names below are the public interface; they are imported when first asked for, so that `import tardiff` is quick.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tardiff.base.lazy import lazy
 
 if TYPE_CHECKING:
     from tardiff.classifier.folder import ClassifierFolder, fit_classifier
@@ -16,23 +17,25 @@ if TYPE_CHECKING:
     from tardiff.settings import AdaptSettings, ClassifierSettings, EvaluateSettings, GuidanceSettings, SamplerSettings, TrainSettings
     from tardiff.synthesis.run import synthesise
 
-_HOMES = {
-    "AdaptSettings": "settings",
-    "ClassifierFolder": "classifier.folder",
-    "ClassifierSettings": "settings",
-    "Dataset": "data.dataset",
-    "EvaluateSettings": "settings",
-    "GuidanceSettings": "settings",
-    "SamplerSettings": "settings",
-    "TarDiffPipeline": "model.pipeline",
-    "TardiffError": "errors",
-    "TrainSettings": "settings",
-    "adapt": "model.adaptation",
-    "fit_classifier": "classifier.folder",
-    "synthesise": "synthesis",
-    "train": "model.training",
-}
-
+__getattr__ = lazy(
+    __name__,
+    {
+        "AdaptSettings": "settings",
+        "ClassifierFolder": "classifier.folder",
+        "ClassifierSettings": "settings",
+        "Dataset": "data.dataset",
+        "EvaluateSettings": "settings",
+        "GuidanceSettings": "settings",
+        "SamplerSettings": "settings",
+        "TarDiffPipeline": "model.pipeline",
+        "TardiffError": "errors",
+        "TrainSettings": "settings",
+        "adapt": "model.adaptation",
+        "fit_classifier": "classifier.folder",
+        "synthesise": "synthesis",
+        "train": "model.training",
+    },
+)
 __all__ = [
     "AdaptSettings",
     "ClassifierFolder",
@@ -49,9 +52,3 @@ __all__ = [
     "synthesise",
     "train",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'tardiff' has no attribute {name!r}")
-    return getattr(import_module(f"tardiff.{_HOMES[name]}"), name)
