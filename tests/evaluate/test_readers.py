@@ -1,6 +1,8 @@
 import os
 import pickle
 import pickletools
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from ..conftest import make_dataset
 from .toys import real, rows, synthetic
 
 LIKE = make_dataset(40)
+ROOT = Path(__file__).parents[2]
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
 
@@ -179,6 +182,24 @@ def test_a_damaged_pickle_is_one_line(tmp_path):
         (tmp_path / "cut.pkl").write_bytes(whole[:cut])
         with pytest.raises(TardiffError, match=r"cut\.pkl"):
             read_synthetic(tmp_path / "cut.pkl", LIKE)
+
+
+def test_the_page_makes_a_wide_table_long(generated, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train = generated.train
+    long = [
+        (int(stay), hour, int(died), name, train.values[row, c, hour])
+        for row, (stay, died) in enumerate(zip(train.stay_id, train.label, strict=True))
+        for c, name in enumerate(LIKE.manifest.channel_names)
+        for hour in range(LIKE.manifest.steps)
+    ]
+    frame = pd.DataFrame(long, columns=["stay_id", "hour", "died", "variable", "value"])
+    frame.pivot(index=["stay_id", "hour", "died"], columns="variable", values="value").reset_index().to_csv("wide.csv", index=False)
+    with pytest.raises(TardiffError, match=r"no column 'split'.*makes a wide table long"):
+        read_synthetic("wide.csv", LIKE)
+    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "evaluate.md").read_text(), re.S)
+    exec(snippet, {})
+    np.testing.assert_array_equal(read_synthetic("mine.csv.gz", LIKE).train.values, train.values)
 
 
 def table(**columns):
