@@ -30,25 +30,32 @@ DATABASES = ("mimic_iv",)
 
 
 class Source(Protocol):
-    """What the rest of the package asks of a source.
+    """What the rest of the package asks of a source; what has a body here is how most are.
 
     A source makes its expressions on the default backend of ibis, which the caller has chosen.
     """
 
     name: ClassVar[str]
     """Its key in `concepts.yaml`."""
-    sets: tuple[str, ...]
+    sets: tuple[str, ...] = ()
     """The publisher's sets that are read, in order; empty if the source has none."""
     shortest_step: ClassVar[float]
     """The narrowest step that the times of the records support, in hours."""
-    classes: tuple[Value, ...]
-    """The values of `given` in order, if the source says so; empty means 0 and 1."""
-    silent: bool
-    """Whether a stay of which no chosen variable is observed is a record all the same."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether a stay of which no chosen variable is observed is a record all the same."""
+        return False
+
+    @property
+    def classes(self) -> tuple[Value, ...]:
+        """The values of `given` in order, if the source says so; empty means 0 and 1."""
+        return ()
 
     @property
     def given_at(self) -> str:
         """Where `given` comes from, for messages."""
+        return ""
 
     @property
     def version(self) -> str:
@@ -60,6 +67,7 @@ class Source(Protocol):
         Raises:
             TardiffError: the source names a variable that cannot be.
         """
+        return concepts
 
     def stays(self) -> pd.DataFrame:
         """One row a stay, in any order; of a stay to which several labels came, one row a label.
@@ -108,6 +116,12 @@ class Source(Protocol):
 
     def remarks(self) -> list[str]:
         """What the user should know of the raw records; a line each."""
+        return []
+
+    def refuse_sets(self, sets: tuple[str, ...]) -> None:
+        """Refuse to choose among sets where there are none."""
+        if sets:
+            raise TardiffError(f"sets: {self.name} has none; leave --sets out")
 
 
 def open_source(name: str, raw: str | Path | None, sets: tuple[str, ...], schemas: tuple[str, ...] = ()) -> Source:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from data_prep.account import AS_IS, BAD_NUMBER, BAD_TIME, EMPTY, NO_STAY, NO_TIME, NOT_ASKED, OUTSIDE, WORD, Scans
 from data_prep.concepts import Concepts, Place
-from data_prep.sources import MINUTE
+from data_prep.sources import MINUTE, Source
 from data_prep.sources.columns import ids, numbers, plain
 from data_prep.sources.tables import FileTables, cells, distinct, holds, key, number, whole, without_values
 from tardiff.errors import TardiffError
@@ -68,7 +68,7 @@ EVENT_TABLES = {
 }
 
 
-class EICU:
+class EICU(Source):
     """Every stay in a unit counts; `uniquepid` says which are one patient's.
 
     Of a patient's hospital stays only the year is known, so their order is known only where the years differ, and when a patient
@@ -77,16 +77,11 @@ class EICU:
 
     name: ClassVar[str] = "eicu"
     shortest_step: ClassVar[float] = MINUTE
-    silent: ClassVar[bool] = False
     version = "2.0"
-    sets: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ()
-    given_at = ""
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
         """Open the folder `raw`; there are no sets to choose from."""
-        if sets:
-            raise TardiffError(f"sets: {self.name} has none; leave --sets out")
+        self.refuse_sets(sets)
         self._tables = FileTables(raw, dict.fromkeys(("patient", "apachePatientResult", *EVENT_TABLES), ""), HOME)
         self._patient = self._tables.frame("patient", PATIENT)
         self._missing = tuple(name for name in EVENT_TABLES if not self._there(name))

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from data_prep.account import AS_IS, EMPTY, NO_STAY, NO_TIME, NOT_ASKED, OUTSIDE, OUTSIDE_STAYS, SPECIMEN, Scans
 from data_prep.concepts import Concepts, Place
-from data_prep.sources import MINUTE
+from data_prep.sources import MINUTE, Source
 from data_prep.sources.columns import minutes_between, within_stays
 from data_prep.sources.meds_exported import exported, exported_classes, read_schema
 from data_prep.sources.mimic_iv import SPECIMEN_TYPE, MimicIV
@@ -41,7 +41,7 @@ VALUES = ("boolean_value", "integer_value", "float_value", "categorical_value")
 SPLITS = {"train": "train", "tuning": "validation", "held_out": "test"}
 
 
-class Meds:
+class Meds(Source):
     """Stays in intensive care are ICU_ADMISSION to ICU_DISCHARGE; everything else is told by code and time.
 
     MEDS knows one time for an event. MIMIC_IV_MEDS gives a laboratory result the time when it was stored, or in its first versions
@@ -51,7 +51,6 @@ class Meds:
 
     name: ClassVar[str] = "meds"
     shortest_step: ClassVar[float] = MINUTE
-    sets: tuple[str, ...] = ()
     given_at = "labels"
 
     @cached_property

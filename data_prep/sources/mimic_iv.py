@@ -30,8 +30,8 @@ from data_prep.account import (
     SPECIMEN,
     Scans,
 )
-from data_prep.concepts import Concepts, Place, check_items
-from data_prep.sources import MINUTE
+from data_prep.concepts import Place, check_items
+from data_prep.sources import MINUTE, Source
 from data_prep.sources.columns import FAR, ids, minutes_between, numbers, plain, within_stays
 from data_prep.sources.tables import DatabaseTables, FileTables, Tables, among, distinct, holds, key, number, text, whole, without_values
 from data_prep.times import seconds, times
@@ -75,14 +75,11 @@ COLUMNS = {"stay_id": "int64", "item": "string", "minute": "float64", "available
 EXTRAS = {"text": "string", "unit": "string", "specimen": "string", "order": "int64", "own": "boolean"}
 
 
-class MimicIV:
+class MimicIV(Source):
     """Every stay in intensive care counts, not only a patient's first."""
 
     name: ClassVar[str] = "mimic_iv"
     shortest_step: ClassVar[float] = MINUTE
-    silent: ClassVar[bool] = False
-    classes: tuple[str, ...] = ()
-    given_at = ""
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
         """Open the folder `raw`, with `hosp` and `icu` inside or flat; there are no sets to choose from."""
@@ -98,10 +95,8 @@ class MimicIV:
         return source
 
     def _open(self, tables: Tables, sets: tuple[str, ...]) -> None:
-        if sets:
-            raise TardiffError(f"sets: {self.name} has none; leave --sets out")
+        self.refuse_sets(sets)
         self._tables = tables
-        self.sets: tuple[str, ...] = ()
         self._stays = _rows(tables, "icustays", "stay_id", "subject_id", "hadm_id", "first_careunit", "intime", "outtime")
         self._patients = _rows(tables, "patients", "subject_id", "gender", "anchor_age", "anchor_year", "anchor_year_group", "dod")
         self._admissions = _rows(tables, "admissions", "hadm_id", "admittime", "dischtime", "deathtime", "hospital_expire_flag")
@@ -115,10 +110,6 @@ class MimicIV:
             if all(published[table] == rows for table, rows in counted.items()):
                 return release
         return "3.x" if (self._patients["anchor_year_group"] == PANDEMIC_YEARS).any() else "2.x"
-
-    def dictionary(self, concepts: Concepts) -> Concepts:
-        """The whole dictionary; see `Source.dictionary`."""
-        return concepts
 
     def remarks(self) -> list[str]:
         """Tables whose number of rows is not the published one; big ones where it costs nothing to count."""

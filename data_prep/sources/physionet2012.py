@@ -19,12 +19,11 @@ import pyarrow.csv as pa_csv
 from tqdm import tqdm
 
 from data_prep.account import AS_IS, EMPTY, NOT_ASKED, OUTSIDE, Scans
-from data_prep.concepts import Concepts, Place
+from data_prep.concepts import Place
 from data_prep.sources import MINUTE
-from data_prep.sources.records import records
+from data_prep.sources.records import RECORDS, RecordFiles, is_number, records
 from tardiff.errors import TardiffError
 
-RECORDS = "records"
 HEADER = b"Time,Parameter,Value"
 OUTCOME_HEADER = ["RecordID", "SAPS-I", "SOFA", "Length_of_stay", "Survival", "In-hospital_death"]
 DESCRIPTORS = ("Age", "Gender", "Height", "ICUType", "Weight")
@@ -39,7 +38,7 @@ PARSE = pa_csv.ParseOptions(quote_char=False, ignore_empty_lines=False)
 COLUMNS = {"time": pa.dictionary(pa.int32(), pa.string()), "parameter": pa.dictionary(pa.int32(), pa.string()), "value": pa.float64()}
 
 
-class PhysioNet2012:
+class PhysioNet2012(RecordFiles):
     """The publisher's folder: `set-a.tar.gz` or an unpacked `set-a/`, with `Outcomes-a.txt`; the same for b and c.
 
     One record is one patient, so `subject_id` is the record's id. -1 stands for missing. The first 48 h of a stay are recorded;
@@ -49,9 +48,6 @@ class PhysioNet2012:
 
     name: ClassVar[str] = "physionet2012"
     shortest_step: ClassVar[float] = MINUTE
-    silent: ClassVar[bool] = False
-    classes: tuple[str, ...] = ()
-    given_at = ""
     version = "1.0.0"
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
@@ -82,22 +78,6 @@ class PhysioNet2012:
             raise TardiffError(f"set-{which}/{record}.txt: the record has no row in Outcomes-{which}.txt; add it or leave the record out")
         return stays.assign(subject_id=stays["stay_id"], minutes=RECORDED_MINUTES, age=stays["Age"], order=0.0)
 
-    def dictionary(self, concepts: Concepts) -> Concepts:
-        """The whole dictionary; see `Source.dictionary`."""
-        return concepts
-
-    def remarks(self) -> list[str]:
-        """Nothing to say of these records."""
-        return []
-
-    def table_of(self, place: Place) -> str:
-        """See `Source.table_of`."""
-        return RECORDS
-
-    def first(self, table: str, fault: str) -> str:
-        """There are no faults: a record that cannot be read is refused; see `Source.first`."""
-        return str(self._raw)
-
     def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, scans: Scans = AS_IS) -> ibis.Table:
         """The charted values; see `Source.events`. They are in memory, and none is from before the stay."""
         lines = self._lines
@@ -114,10 +94,6 @@ class PhysioNet2012:
             "value": kept["value"],
         }
         return ibis.memtable(pa.table(columns))
-
-    def explain(self, error: Exception) -> TardiffError:
-        """Nothing is left to go wrong once the records are parsed."""
-        return TardiffError(f"{self._raw}: the records could not be aggregated ({error})")
 
     def _descriptors(self) -> pd.DataFrame:
         """The first value of each descriptor at 00:00, one row a record that has any line."""
@@ -191,16 +167,9 @@ def _first_bad_line(name: str, names: list[int], bodies: list[bytes]) -> Tardiff
                 return TardiffError(f"{where}: has {len(fields)} fields, not {HEADER.decode()}; correct or remove the line")
             if not CLOCK.fullmatch(fields[0]):
                 return TardiffError(f"{where}: Time is not HH:MM; correct or remove the line")
-            if not _is_number(fields[2]):
+            if not is_number(fields[2]):
                 return TardiffError(f"{where}: Value is not a number; correct or remove the line (-1 means missing)")
     return TardiffError(f"set-{name}: a record could not be read as {HEADER.decode()}")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return bool(np.isfinite(float(text)))
-    except ValueError:
-        return False
 
 
 def _read_outcomes(raw: Path, name: str) -> pd.DataFrame:

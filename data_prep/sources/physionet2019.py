@@ -19,11 +19,10 @@ import pyarrow.csv as pa_csv
 from tqdm import tqdm
 
 from data_prep.account import AS_IS, EMPTY, OUTSIDE, Scans
-from data_prep.concepts import Concepts, Place
-from data_prep.sources.records import records
+from data_prep.concepts import Place
+from data_prep.sources.records import RECORDS, RecordFiles, is_number, records
 from tardiff.errors import TardiffError
 
-RECORDS = "records"
 FIRST_LINE = (
     "HR|O2Sat|Temp|SBP|MAP|DBP|Resp|EtCO2|BaseExcess|HCO3|FiO2|pH|PaCO2|SaO2|AST|BUN|Alkalinephos|Calcium|Chloride|Creatinine|"
     "Bilirubin_direct|Glucose|Lactate|Magnesium|Phosphate|Potassium|Bilirubin_total|TroponinI|Hct|Hgb|PTT|WBC|Fibrinogen|Platelets|"
@@ -36,7 +35,7 @@ RECORD = re.compile(r"p(\d{1,18})\.psv")
 PARSE = pa_csv.ParseOptions(delimiter="|", quote_char=False, ignore_empty_lines=False)
 
 
-class PhysioNet2019:
+class PhysioNet2019(RecordFiles):
     """The publisher's folder: `training_setA/` or archives `training_setA*.tar.gz`, the same for B, here or in `training/`.
 
     The publisher has put the values on hours already: the row with ICULOS = k sums up the k-th hour in intensive care, so its
@@ -49,9 +48,6 @@ class PhysioNet2019:
 
     name: ClassVar[str] = "physionet2019"
     shortest_step: ClassVar[float] = 1.0
-    silent: ClassVar[bool] = False
-    classes: tuple[str, ...] = ()
-    given_at = ""
     version = "1.0.0"
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
@@ -92,22 +88,6 @@ class PhysioNet2019:
             }
         ).reset_index(drop=True)
 
-    def dictionary(self, concepts: Concepts) -> Concepts:
-        """The whole dictionary; see `Source.dictionary`."""
-        return concepts
-
-    def remarks(self) -> list[str]:
-        """Nothing to say of these records."""
-        return []
-
-    def table_of(self, place: Place) -> str:
-        """See `Source.table_of`."""
-        return RECORDS
-
-    def first(self, table: str, fault: str) -> str:
-        """There are no faults: a record that cannot be read is refused; see `Source.first`."""
-        return str(self._raw)
-
     def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, scans: Scans = AS_IS) -> ibis.Table:
         """The hourly values, none of them from before the start; see `Source.events`. Each value of a row is an entry."""
         hours = self._hours.filter(pc.less(self._hours["minute"], minutes))
@@ -125,10 +105,6 @@ class PhysioNet2019:
             }
             parts.append(pa.table(columns))
         return ibis.memtable(pa.concat_tables(parts))
-
-    def explain(self, error: Exception) -> TardiffError:
-        """Nothing is left to go wrong once the records are parsed."""
-        return TardiffError(f"{self._raw}: the records could not be aggregated ({error})")
 
 
 def _places(raw: Path, name: str) -> list[Path]:
@@ -194,7 +170,7 @@ def _first_bad_line(names: list[int], bodies: list[bytes], where: str) -> Tardif
         if len(fields) != len(HEADER):
             return _bad(names, counts, row, where, f"has {len(fields)} fields, not {len(HEADER)}")
         for column, field in zip(HEADER, fields, strict=True):
-            if field != "NaN" and not _is_number(field):
+            if field != "NaN" and not is_number(field):
                 return _bad(names, counts, row, where, f"{column} is not a number")
     return TardiffError(f"{where}: a record could not be read")
 
@@ -205,10 +181,3 @@ def _bad(names: list[int], lines: Sequence[int], row: int, where: str, what: str
     record = int(np.searchsorted(ends, row, side="right"))
     line = row - int(ends[record] - lines[record]) + 2
     return TardiffError(f"{where}: p{names[record]:06}.psv: line {line}: {what}; correct or remove the line (NaN means missing)")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return bool(np.isfinite(float(text)))
-    except ValueError:
-        return False

@@ -7,10 +7,34 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
+from data_prep.concepts import Place
+from data_prep.sources import Source
 from tardiff.errors import TardiffError
 
+RECORDS = "records"
+"""What the account calls all of them together."""
 LARGEST = 1 << 26
 """Bytes of a record: real ones have some thousands, and what is made to fill the memory has more."""
+
+
+class RecordFiles(Source):
+    """What such sources have in common: a record that cannot be read is refused, so its entries have no faults."""
+
+    _raw: Path
+
+    def table_of(self, place: Place) -> str:
+        """See `Source.table_of`."""
+        return RECORDS
+
+    def first(self, table: str, fault: str) -> str:
+        """There are no faults; see `Source.first`."""
+        return str(self._raw)
+
+    def explain(self, error: Exception) -> TardiffError:
+        """Nothing is left to go wrong once the records are parsed."""
+        return TardiffError(f"{self._raw}: the records could not be aggregated ({error})")
 
 
 def records(place: Path, name: re.Pattern[str]) -> Iterator[tuple[int, bytes]]:
@@ -43,3 +67,11 @@ def records(place: Path, name: re.Pattern[str]) -> Iterator[tuple[int, bytes]]:
                 pass
     except (EOFError, tarfile.TarError, zlib.error, gzip.BadGzipFile) as error:
         raise TardiffError(f"{place}: truncated or damaged ({error}); fetch it again") from error
+
+
+def is_number(text: str) -> bool:
+    """Whether a field is a finite number."""
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False

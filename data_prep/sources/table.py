@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from data_prep.account import AS_IS, BAD_NUMBER, BAD_TIME, EMPTY, NO_STAY, NO_TIME, NOT_ASKED, OUTSIDE, OUTSIDE_STAYS, WORD, Scans
 from data_prep.concepts import Concepts, Place, Variable
-from data_prep.sources import MINUTE
+from data_prep.sources import MINUTE, Source
 from data_prep.sources.columns import epoch, flags, minutes_between, numbers, plain
 from data_prep.sources.table_layout import LAYOUT, own_variable, read_layout
 from data_prep.sources.tables import Encoding, FileTables, cells, holds, key, most_frequent, number, text, without_values
@@ -24,12 +24,11 @@ from tardiff.errors import TardiffError
 ENDINGS = (".csv", ".csv.gz", ".parquet")
 
 
-class Table:
+class Table(Source):
     """A folder with `table.yaml` and the two tables that it names, in CSV, gzipped CSV or Parquet."""
 
     name: ClassVar[str] = "table"
     shortest_step: ClassVar[float] = MINUTE
-    silent: ClassVar[bool] = False
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
         """Open the folder `raw`; without `sets`, every set that the stays have."""

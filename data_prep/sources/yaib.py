@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from data_prep.account import AS_IS, EMPTY, NO_STAY, NO_TIME, OUTSIDE, Scans
 from data_prep.concepts import Concepts, Place
+from data_prep.sources import Source
 from data_prep.sources.tables import holds, without_values
 from tardiff.errors import TardiffError
 
@@ -24,7 +25,7 @@ MINUTES = {"s": 1 / 60, "ms": 1 / 60e3, "us": 1 / 60e6, "ns": 1 / 60e9}
 """Of one unit of a duration. Numbers are hours."""
 
 
-class Yaib:
+class Yaib(Source):
     """A folder of one YAIB task. Values stand on the hours already; the row with time = k sums up hour k.
 
     `given` is the label in `outc.parquet` where a stay has one; where it has one an hour (sepsis, kidney injury), `onset_minute` is
@@ -34,16 +35,12 @@ class Yaib:
 
     name: ClassVar[str] = "yaib"
     shortest_step: ClassVar[float] = 1.0
-    silent: ClassVar[bool] = False
     version = "ricu"
-    sets: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ()
     given_at = OUTCOME
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
         """Open the folder `raw`; there are no sets to choose from."""
-        if sets:
-            raise TardiffError(f"sets: {self.name} has none; leave --sets out")
+        self.refuse_sets(sets)
         self._raw = raw
         self._lost: tuple[str, ...] = ()
         schema = _schema(raw / HOURLY, ("stay_id", "time"))
