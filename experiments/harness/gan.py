@@ -112,7 +112,7 @@ def train_gan(data: Dataset, card: Card, iterations: int, seed: int) -> GAN:
     stopping.begin()
     for iteration in range(iterations):
         seeds = row_seeds(seed, reserved_rows("refinement", ROWS, iteration * ROWS))
-        fake = DiscriminatorRows.of_samples(gan(label, seeds), codec, statics)
+        fake = DiscriminatorRows.of(gan(label, seeds), codec, statics)
         trainer.learn(fake, 5)
         raw = network(normal("gan", seeds, 0, (LATENT,)), fake.label)
         loss = F.softplus(-trainer.network(fake.x + (raw - raw.detach()), fake.static, fake.label)).mean()

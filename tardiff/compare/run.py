@@ -20,7 +20,7 @@ from tardiff.classifier.folder import ClassifierFolder
 from tardiff.compare.cells import Comparison
 from tardiff.compare.figure import forest
 from tardiff.compare.ladder import Ladder
-from tardiff.compare.summary import Cells, settings_told, summarise
+from tardiff.compare.summary import Cells, summarise
 from tardiff.compare.table import table
 from tardiff.data.codec import Codec
 from tardiff.data.contract import arranged
@@ -222,7 +222,7 @@ def seeds_of(settings: CompareSettings) -> list[int]:
 
 def _identity(comparison: Comparison, data: Dataset) -> dict[str, Any]:
     """What a comparison's cells depend on; more seeds or methods may be asked for later."""
-    settings = {key: value for key, value in settings_told(comparison.settings).items() if key not in ("seeds", "methods")}
+    settings = {key: value for key, value in plain(comparison.settings).items() if key not in ("seeds", "methods", "workers")}
     generators = [None if p is None else [p.card.data_hash, weights_hash(p.unet)] for p in (comparison.run, comparison.refined)]
     identity: dict[str, Any] = {"data": data.completed().manifest.content_hash, "settings": settings, "generators": generators}
     if isinstance(comparison, Ladder):

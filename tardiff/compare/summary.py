@@ -11,7 +11,6 @@ from tardiff.compare.verdict import reference, verdict
 from tardiff.compare.worth import worth
 from tardiff.evaluate.bootstrap import Draws, unpacked
 from tardiff.evaluate.intervals import estimate, estimates
-from tardiff.settings import CompareSettings
 
 Cells = dict[tuple[str, int], dict[str, Any]]
 """By method and seed."""
@@ -50,7 +49,7 @@ def summarise(
     validation = {method: float(np.mean([cell["validation_auprc"] for cell in of_seeds(method)])) for method in methods}
     best = reference(validation)
     result: dict[str, Any] = {
-        "settings": settings_told(settings),
+        "settings": {key: value for key, value in plain(settings).items() if key != "workers"},  # which change nothing
         "task": comparison.data.manifest.task.name,
         "seeds": seeds,
         "first": first,
@@ -75,8 +74,3 @@ def summarise(
         result["worth"] = {method: worth(draws(method, "all", "auprc"), points, units).record() for method in methods if method != first}
     result["remarks"] = list(remarks)
     return result | {"verdict": verdict(result)}
-
-
-def settings_told(settings: CompareSettings) -> dict[str, Any]:
-    """Without the number of workers, which changes nothing."""
-    return {key: value for key, value in plain(settings).items() if key != "workers"}

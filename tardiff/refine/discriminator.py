@@ -29,14 +29,9 @@ class DiscriminatorRows:
     label: Tensor
 
     @classmethod
-    def of(cls, split: Split, codec: Codec, statics: StaticModel) -> "DiscriminatorRows":
-        """Real rows."""
-        return cls(codec.encode(split), statics.encode(split.static), torch.from_numpy(split.label))
-
-    @classmethod
-    def of_samples(cls, samples: Samples, codec: Codec, statics: StaticModel) -> "DiscriminatorRows":
-        """Generated rows, decoded already."""
-        return cls(codec.encode(samples), statics.encode(samples.static), torch.from_numpy(samples.label))
+    def of(cls, rows: Split | Samples, codec: Codec, statics: StaticModel) -> "DiscriminatorRows":
+        """Real rows, or generated ones, decoded already."""
+        return cls(codec.encode(rows), statics.encode(rows.static), torch.from_numpy(rows.label))
 
     def __len__(self) -> int:
         return len(self.label)

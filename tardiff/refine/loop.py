@@ -84,7 +84,7 @@ class Loop:
             if warm_up := self.trainer.settings.warm_up:
                 rows = reserved_rows("discriminator warm-up", len(self.label))
                 pilot = drawn(self.generator, self.label, row_seeds(self.seed, rows))
-                self.trainer.learn(DiscriminatorRows.of_samples(decoded(self.codec, pilot), self.codec, self.statics), warm_up)
+                self.trainer.learn(DiscriminatorRows.of(decoded(self.codec, pilot), self.codec, self.statics), warm_up)
             moved.update()
         return seconds
 
@@ -102,7 +102,7 @@ class Loop:
         with torch.no_grad():
             for averaged, now in zip(self.average.parameters(), self.generator.module.parameters(), strict=True):
                 averaged.lerp_(now, 1 - self.ema_decay)
-        fake = DiscriminatorRows.of_samples(samples, self.codec, self.statics)
+        fake = DiscriminatorRows.of(samples, self.codec, self.statics)
         logged |= self.trainer.learn(fake, self.trainer.settings.updates) | self._spread(samples)
         seconds = {"seconds": time.perf_counter() - start, "sampling_seconds": sampling}
         return {"iteration": iteration + 1, **logged, **stats, **seconds}

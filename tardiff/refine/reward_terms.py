@@ -31,7 +31,7 @@ def discriminator(context: Context) -> Reward:
     The logit estimates log p_real / p_generated: its mean over samples is minus the reverse divergence.
     """
     trainer, codec, statics = context.discriminator, context.codec, context.statics
-    return lambda samples: trainer.logit(DiscriminatorRows.of_samples(samples, codec, statics)).cpu().numpy()
+    return lambda samples: trainer.logit(DiscriminatorRows.of(samples, codec, statics)).cpu().numpy()
 
 
 @factory("influence")

@@ -29,6 +29,9 @@ from tardiff.refine.trajectories import DiffusionGenerator
 from tardiff.refine.validation_checks import CheckResult
 from tardiff.synthesis.run import in_its_space
 
+WITHOUT_EFFECT = ("allow_worse", "track")
+"""Settings that decide only where and whether the result is written."""
+
 
 @dataclass(frozen=True)
 class Refined:
@@ -82,7 +85,7 @@ def refine(
     average = _copy(pipeline)
     generator = _generator(_copy(pipeline), settings)
     asked: dict[str, Any] = {
-        "settings": _plain(settings),
+        "settings": {name: value for name, value in plain(settings).items() if name not in WITHOUT_EFFECT},
         "ppo": plain(ppo),
         "discriminator": plain(discriminator),
         "base": weights_hash(_network(pipeline)),
@@ -161,8 +164,3 @@ def _generator(pipeline: TarDiffPipeline | LanguagePipeline, settings: RefineSet
         return pipeline.generator(kl=settings.kl > 0)
     kinds = {"ppo": DiffusionGenerator, "awm": MatchingGenerator}
     return kinds[settings.method](pipeline, settings.steps, kl=settings.kl > 0)
-
-
-def _plain(settings: Any) -> dict[str, Any]:
-    """As JSON gives them back, without what decides only where and whether the result is written."""
-    return {name: value for name, value in plain(settings).items() if name not in ("allow_worse", "track")}
