@@ -13,9 +13,9 @@ from tardiff.evaluate.cache import Cache
 from tardiff.evaluate.fidelity import FLOOR, Sample, draw_samples, value_distances
 from tardiff.evaluate.fidelity.distance import Distances
 from tardiff.evaluate.privacy import privacy
+from tardiff.evaluate.privacy.black_box import nearest_neighbour
 from tardiff.evaluate.privacy.closest import NEAR, SAME, closest
 from tardiff.evaluate.privacy.knowledge import Knowledge
-from tardiff.evaluate.privacy.nearest_neighbour import nearest_neighbour
 from tardiff.evaluate.privacy.trial import Trial
 from tardiff.evaluate.realism import discriminate
 from tardiff.evaluate.realism.profile import profile

@@ -38,8 +38,7 @@ from tardiff.evaluate.privacy.knowledge import Knowledge
 from tardiff.evaluate.privacy.trial import Trial
 from tardiff.evaluate.realism import clinical_distance, default_rules, discriminate
 from tardiff.evaluate.row_sets import Part, Parts, RowSets, thinned
-from tardiff.evaluate.train_and_judge import judge_fit, judged
-from tardiff.evaluate.tstr import tstr
+from tardiff.evaluate.train_and_judge import judge_fit, judged, tstr
 from tardiff.settings import EvaluateSettings
 
 ROOT = Path(__file__).parents[2]

@@ -3,9 +3,8 @@
 from typing import Any
 
 from tardiff.data.dataset import Split
-from tardiff.evaluate.privacy.density_ratio import density_ratio
+from tardiff.evaluate.privacy.black_box import density_ratio, nearest_neighbour
 from tardiff.evaluate.privacy.knowledge import Knowledge
-from tardiff.evaluate.privacy.nearest_neighbour import nearest_neighbour
 from tardiff.evaluate.privacy.trial import Trial
 
 ATTACKS = {"nearest neighbour": nearest_neighbour, "density": density_ratio}

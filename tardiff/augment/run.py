@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tardiff.augment.folder import augmented
 from tardiff.augment.gate import Gated, gated
-from tardiff.augment.generate import SUBGROUP_GUIDANCE, Generated, generate, refuse_augmented
+from tardiff.augment.generate import SUBGROUP_GUIDANCE, Generated, augmented, generate, refuse_augmented
 from tardiff.classifier.folder import ClassifierFolder
 from tardiff.data.dataset import Dataset, Split
 from tardiff.data.labels import labels_to_add

@@ -14,10 +14,9 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin
 from sklearn.utils import check_random_state
 
 from tardiff.augment.containers import joined_records, joined_targets
-from tardiff.augment.folder import augmented
 from tardiff.augment.frames import dataset_of_frame, joined, stays_and_labels
 from tardiff.augment.gate import gated
-from tardiff.augment.generate import Generated, generate
+from tardiff.augment.generate import Generated, augmented, generate
 from tardiff.augment.meaning import Meaning
 from tardiff.augment.records import checked_array, dataset_of
 from tardiff.augment.targets import KEPT, Target, TargetKind, read_target

@@ -23,10 +23,10 @@ from tardiff.data.labels import labels_to_add
 from tardiff.data.subgroups import Rule
 from tardiff.evaluate.bootstrap import Draws, Resamples, packed
 from tardiff.evaluate.cache import Arrays, Cache
+from tardiff.evaluate.calibration import RECALIBRATIONS
 from tardiff.evaluate.judges import PLAIN, Rows, Variant
 from tardiff.evaluate.metrics import auprc
 from tardiff.evaluate.pool import Fit, run_fits
-from tardiff.evaluate.recalibration import RECALIBRATIONS
 from tardiff.evaluate.row_sets import Part, Parts, RowSets
 from tardiff.evaluate.train_and_judge import judge_fit, judged
 from tardiff.model.budget import training_settings

@@ -12,9 +12,9 @@ from tardiff.base.checkpoint import weights_hash
 from tardiff.classifier.folder import ClassifierFolder
 from tardiff.classifier.networks import Classifier, fit
 from tardiff.evaluate.cache import Arrays
+from tardiff.evaluate.calibration import platt
 from tardiff.evaluate.judges import Rows
 from tardiff.evaluate.pool import Fit
-from tardiff.evaluate.recalibration import platt
 from tardiff.evaluate.row_sets import Parts, RowSets
 from tardiff.settings import ClassifierSettings
 

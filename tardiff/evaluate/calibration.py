@@ -1,10 +1,18 @@
-"""Calibration: whether a probability of 30 % comes true three times in ten, for many weightings of the same rows at once."""
+"""Calibration: whether a probability of 30 % comes true three times in ten, for many weightings of the same rows at once.
+
+And recalibration after the fact: probabilities made truer on rows that the model did not learn from.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
+from sklearn.isotonic import IsotonicRegression
 
 Floats = NDArray[np.floating]
+Recalibrate = Callable[[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+"""(labels [m] and probabilities [m] of the rows to fit on, probabilities [n]) to probabilities [n]."""
 BINS = 10
 CERTAIN = 1e-6  # probabilities are read as at least this far from 0 and 1
 ITERATIONS = 25
@@ -60,3 +68,18 @@ def _newton(theta: NDArray[np.float64], label: NDArray[np.int64], x: NDArray[np.
                 break
     settled = (np.abs(step) <= 1e-4).all(1) & (np.abs(theta[:, 1]) < STEEPEST)
     return np.where(settled[:, None], theta, np.nan)
+
+
+def platt(label: NDArray[np.int64], score: NDArray[np.float64], asked: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A line on the log-odds (Platt 1999; Cox 1958); unchanged where the rows to fit on have no finite line."""
+    plain = np.ones((1, len(label)))
+    intercept, slope = (of(label, score, plain)[0] for of in (calibration_intercept, calibration_slope))
+    return expit(intercept + slope * logit(np.clip(asked, CERTAIN, 1 - CERTAIN))) if np.isfinite(slope) else asked
+
+
+def isotonic(label: NDArray[np.int64], score: NDArray[np.float64], asked: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The non-decreasing step function nearest to the labels (Zadrozny & Elkan, KDD 2002)."""
+    return IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(score, label).predict(asked)
+
+
+RECALIBRATIONS: dict[str, Recalibrate] = {"platt": platt, "isotonic": isotonic}

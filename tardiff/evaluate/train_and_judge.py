@@ -3,6 +3,7 @@
 judge_fit      a model, the rows it learns from and those it is asked about -> a `Fit`
 run_fits       fits -> what each gives, cached and side by side (`pool`)
 judged         what it gave and resamples -> every metric in every resample
+tstr           all of it for a set of samples, as a quick figure of merit
 """
 
 from collections.abc import Mapping
@@ -12,10 +13,14 @@ from numpy.typing import NDArray
 
 from tardiff.evaluate.bootstrap import Draws, Resamples
 from tardiff.evaluate.cache import Arrays
-from tardiff.evaluate.judges import COST, PLAIN, Variant, fit_judge
-from tardiff.evaluate.metrics import METRICS, Metric, positive_score
+from tardiff.evaluate.judges import COST, PLAIN, Rows, Variant, fit_judge
+from tardiff.evaluate.metrics import METRICS, Metric, auprc, positive_score
 from tardiff.evaluate.pool import Fit
-from tardiff.evaluate.row_sets import Parts, RowSets
+from tardiff.evaluate.row_sets import Part, Parts, RowSets
+
+QUICK = ("logistic", "trees")
+FITS = 3
+"""Judges of `tstr`, and fits of each."""
 
 
 def judge_fit(judge: str, learn: Parts, ask: Mapping[str, Parts], seed: int, sets: RowSets, variant: Variant = PLAIN) -> Fit:
@@ -34,3 +39,14 @@ def judged(
 ) -> dict[str, Draws]:
     """Draws of every metric of one cell, [1 + B, S] each, from probabilities of class 1, [S, n]; cells that share resamples pair."""
     return {name: resamples.by_fit(metric, label, score) for name, metric in metrics.items()}
+
+
+def tstr(rows: Rows, real: Rows, resamples: Resamples, seed: int) -> Draws:
+    """AUPRC on real rows of `QUICK` trained on synthetic ones, their mean, [1 + B, `FITS`]."""
+    sets = RowSets({"samples": rows, "real": real})
+
+    def scores(judge: str) -> NDArray[np.float64]:
+        fits = [judge_fit(judge, (Part("samples"),), {"real": (Part("real"),)}, seed + k, sets) for k in range(FITS)]
+        return np.stack([fit.run(sets)["real"] for fit in fits])
+
+    return np.mean([judged(real.label, scores(judge), resamples, {"auprc": auprc})["auprc"] for judge in QUICK], axis=0)

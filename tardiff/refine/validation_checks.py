@@ -16,7 +16,7 @@ from tardiff.evaluate.fidelity.sample import mean, observed, ratio
 from tardiff.evaluate.intervals import interval as bounds
 from tardiff.evaluate.intervals import standard_error
 from tardiff.evaluate.judges import Rows
-from tardiff.evaluate.tstr import tstr
+from tardiff.evaluate.train_and_judge import tstr
 from tardiff.model.pipeline import Samples
 
 RESAMPLES = 200

@@ -9,9 +9,8 @@ from tardiff.compare.baselines import BASELINES
 from tardiff.compare.run import opened
 from tardiff.data.codec import Codec
 from tardiff.evaluate import judges
-from tardiff.evaluate.calibration import calibration_intercept, calibration_slope
+from tardiff.evaluate.calibration import calibration_intercept, calibration_slope, isotonic, platt
 from tardiff.evaluate.judges import PLAIN, RANGES, Rows, Variant, fit_judge, settings_of
-from tardiff.evaluate.recalibration import isotonic, platt
 from tardiff.settings import METHODS, CompareSettings
 from tests.evaluate.toys import MANIFEST, rows
 

@@ -1,6 +1,6 @@
 """Every privacy measure of an evaluation: by synthetic set, of the generator, of each classifier."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tardiff.base.progress import bar
@@ -10,24 +10,16 @@ from tardiff.data.dataset import Dataset, Split
 from tardiff.evaluate.cache import Cache
 from tardiff.evaluate.privacy.anonymity import Bands, k_anonymity
 from tardiff.evaluate.privacy.attributes import attribute_inference
+from tardiff.evaluate.privacy.black_box import BLACK_BOX
 from tardiff.evaluate.privacy.closest import RESAMPLES, closest_records
-from tardiff.evaluate.privacy.density_ratio import density_ratio
 from tardiff.evaluate.privacy.guidance import classifier_loss, gradient_alignment
 from tardiff.evaluate.privacy.knowledge import Knowledge
-from tardiff.evaluate.privacy.nearest_neighbour import nearest_neighbour
 from tardiff.evaluate.privacy.references import FEWEST_ROWS, Attacker, Effort, training_of
-from tardiff.evaluate.privacy.shadow_classifier import shadow_classifier
-from tardiff.evaluate.privacy.trial import Score, Trial
+from tardiff.evaluate.privacy.trial import Trial
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.settings import EvaluateSettings
 
 Attacks = list[dict[str, Any]]
-
-BLACK_BOX: dict[str, Callable[[Trial, Split, Knowledge], Score]] = {
-    "nearest neighbour": nearest_neighbour,
-    "density ratio": density_ratio,
-    "shadow classifier": shadow_classifier,
-}
 
 
 def privacy(
