@@ -164,8 +164,9 @@ def plausible(events: ibis.Table, concepts: Concepts, source: str, names: tuple[
 def _placed(events: ibis.Table, concepts: Concepts, source: str, grid: Grid) -> ibis.Table:
     """Each entry once for every channel that it serves, with the rules for it there."""
     placed = events.inner_join(ibis.memtable(rules_of(concepts, source, grid)), "item")
-    arterial = _specimen(placed)
-    return placed.filter(*arterial) if arterial else placed
+    if "specimen" not in placed.columns:
+        return placed
+    return placed.filter((placed.needs == "") | (placed.specimen == placed.needs))  # blood gases of arterial blood only, where it asks so
 
 
 def _plausible(placed: ibis.Table, concepts: Concepts, source: str, grid: Grid) -> ibis.Table:
@@ -201,11 +202,6 @@ def _best(entries: ibis.Table, direction: Callable[..., Any], columns: Sequence[
     keys = [direction(entries[column], nulls_first=False) for column in columns]
     place = entries.mutate(place=ibis.row_number().over(group_by=["slot", "rank"], order_by=keys))
     return place.filter(place.place == 0)
-
-
-def _specimen(entries: ibis.Table) -> list[Any]:
-    """Blood gases of arterial blood only, where the dictionary asks for it."""
-    return [(entries.needs == "") | (entries.specimen == entries.needs)] if "specimen" in entries.columns else []
 
 
 def to_arrays(

@@ -53,12 +53,14 @@ class Tables(Protocol):
 
     def rows(self, name: str) -> int | None:
         """How many rows a table has, if that costs nothing to say."""
+        return None
 
     def first(self, name: str) -> int | None:
         """The number, in its file, of the first row that `frame` gives; None if its rows come in no order."""
+        return None
 
 
-class FileTables:
+class FileTables(Tables):
     """Tables in a publisher's folder: Parquet (a file, or a folder of parts), CSV or gzipped CSV, in subfolders or flat.
 
     Args:
@@ -168,7 +170,7 @@ class FileTables:
         return f"get the file from {self._home}"
 
 
-class DatabaseTables:
+class DatabaseTables(Tables):
     """Tables of a database: schema.table. The connection is the default backend of ibis.
 
     Args:
@@ -201,14 +203,6 @@ class DatabaseTables:
                 raise TardiffError(f"{self.where(name)}: the table has no column {column}; load it from {self._home}")
         selected: ibis.Table = table.select(*columns)
         return selected
-
-    def rows(self, name: str) -> int | None:
-        """See `Tables`."""
-        return None
-
-    def first(self, name: str) -> int | None:
-        """See `Tables`."""
-        return None
 
 
 def unreadable_file(path: Path, error: Exception) -> TardiffError:

@@ -121,8 +121,7 @@ def _too_little(data: Dataset) -> str | None:
 def _endings(split: Split) -> NDArray[np.float64]:
     """How many steps at the end of each row are padding, silent, or repeat one observation, [N, 3]."""
     steps = split.mask.shape[2]
-    observed = split.mask.astype(bool)
-    valid = np.arange(steps) < split.length[:, None]
+    observed, valid = split.mask.astype(bool), split.valid
     silent = split.length - np.max(np.where(observed.any(axis=1) & valid, np.arange(1, steps + 1), 0), axis=1)
     last = np.take_along_axis(split.values, (split.length - 1)[:, None, None], axis=2)
     shown = np.take_along_axis(observed, (split.length - 1)[:, None, None], axis=2)

@@ -55,7 +55,7 @@ def duplicated_rows(data: Dataset) -> Finding:
 def after_the_cutoff(data: Dataset) -> Finding:
     """Nothing may be observed after the end of the window, or after the end of the stay."""
     trap = "values after the cutoff"
-    beyond = sum(int((split.mask.any(axis=1) & _padding(split)).any(axis=1).sum()) for split in data.splits.values())
+    beyond = sum(int((split.mask.any(axis=1) & ~split.valid).any(axis=1).sum()) for split in data.splits.values())
     early = sum(int((split.origin_minute < data.manifest.window_minutes).sum()) for split in data.splits.values())
     numbers = {"rows_with_values_in_padding": beyond, "rows_whose_window_begins_before_the_stay": early}
     if beyond:
@@ -144,10 +144,6 @@ def _telling(split: Split) -> NDArray[np.bool_]:
     many = split.mask.sum(axis=(1, 2)) >= FEWEST_CELLS
     different = [len(np.unique(values[mask == 1])) for values, mask in zip(split.values, split.mask, strict=True)]
     return many & (np.array(different, int) >= FEWEST_VALUES)
-
-
-def _padding(split: Split) -> NDArray[np.bool_]:
-    return np.arange(split.mask.shape[2]) >= split.length[:, None]
 
 
 def _columns(

@@ -177,6 +177,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.label)
 
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """Whether a step is one of the row's, and no padding, [N, T]."""
+        return np.arange(self.mask.shape[2]) < self.length[:, None]
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays by name, as they are stored."""
         names = (*DTYPES, *(name for name in OPTIONAL if getattr(self, name) is not None))
@@ -462,8 +467,7 @@ def _check_split(split: Split, manifest: Manifest, where: str) -> None:
 def _refuse_leaks(dataset: Dataset, where: str) -> None:
     split_of: dict[int, str] = {}
     for name, split in dataset.splits.items():
-        padding = np.arange(dataset.manifest.steps) >= split.length[:, None]
-        if (split.mask.astype(bool) & padding[:, None]).any():
+        if (split.mask.astype(bool) & ~split.valid[:, None]).any():
             raise TardiffError(f"{where}: {name}.mask: an entry beyond a row's length is marked as observed")
         if dataset.manifest.synthetic:
             continue  # its patients are numbers

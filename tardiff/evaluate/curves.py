@@ -48,12 +48,11 @@ def curves(real: Dataset, synthetic: Mapping[str, Dataset]) -> dict[str, Any]:
 
 def _curves(dataset: Dataset, edges: Mapping[str, Array]) -> dict[str, Any]:
     split, classes = dataset.train, range(len(dataset.manifest.task.classes))
-    valid = (np.arange(dataset.manifest.steps) < split.length[:, None]).sum(0)
     return {
         "rows": [int((split.label == k).sum()) for k in classes],
         "bands": [[_rounded(bands(channel[split.label == k])) for k in classes] for channel in split.values.swapaxes(0, 1)],
         "histograms": [_rounded(_shares(_known(dataset, name), edge)) for name, edge in edges.items()],
-        "observed": _rounded(split.mask.sum(0) / np.maximum(valid, 1)),
+        "observed": _rounded(split.mask.sum(0) / np.maximum(split.valid.sum(0), 1)),
         "correlations": _rounded(_correlations(split)),
     }
 

@@ -15,7 +15,7 @@ def observed_rate(sample: Sample) -> Array:
 
 def observed_rate_by_step(sample: Sample) -> Array:
     """The same at each step, [1 + B, C, T]; NaN at steps that no row reaches."""
-    return ratio(sample.sums(sample.split.mask.astype(np.float32)), sample.sums(valid(sample.split).astype(np.float32))[:, None])
+    return ratio(sample.sums(sample.split.mask.astype(np.float32)), sample.sums(sample.split.valid.astype(np.float32))[:, None])
 
 
 def never_charted(sample: Sample) -> Array:
@@ -41,7 +41,7 @@ def total_variation(ours: Array, theirs: Array) -> Array:
 
 def gaps(split: Split) -> NDArray[np.bool_]:
     """The valid steps at which a channel was not observed, [n, C, T]."""
-    return (split.mask == 0) & valid(split)[:, None]
+    return (split.mask == 0) & split.valid[:, None]
 
 
 def stretches(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -56,16 +56,11 @@ def co_observation(sample: Sample) -> Array:
     """Correlation of being observed, of each pair of channels over all valid steps (the phi coefficient), [1 + B, pairs]."""
     mask = sample.split.mask.astype(np.float64)
     first, second = np.triu_indices(mask.shape[1], k=1)
-    n = sample.sums(valid(sample.split).sum(1, dtype=np.float64))[:, None]
+    n = sample.sums(sample.split.valid.sum(1, dtype=np.float64))[:, None]
     each = sample.sums(mask.sum(2))
     together = sample.sums((mask @ mask.transpose(0, 2, 1))[:, first, second])
     a, b = each[:, first], each[:, second]
     return correlation(np.broadcast_to(n, a.shape), a, b, a, b, together)
-
-
-def valid(split: Split) -> NDArray[np.bool_]:
-    """Whether a step is one of the row's, [n, T]."""
-    return np.arange(split.mask.shape[2]) < split.length[:, None]
 
 
 def _length_shares(sample: Sample, inside: NDArray[np.bool_]) -> Array:
