@@ -108,10 +108,6 @@ class Meds(Source):
         }
         return concepts.serving(self.name, borrowed, concepts.statics[mimic], concepts.left_out.get(mimic, ()))
 
-    def remarks(self) -> list[str]:
-        """See `Source.remarks`."""
-        return []
-
     def stays(self) -> pd.DataFrame:
         """One row a stay in intensive care; see `Source.stays`. The calendar of an export of ours is made up, so nothing is told by it."""
         stays = self._intervals

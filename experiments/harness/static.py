@@ -1,5 +1,7 @@
 """RLSyn's setting: a record is its descriptors and a summary of its window, one number a variable."""
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -38,13 +40,6 @@ def _collapsed(split: Split) -> Split:
     total = np.where(split.mask == 1, split.values, 0).sum(2, dtype=np.float64)
     mean = np.where(mask, total / np.maximum(split.mask.sum(2, dtype=np.int64), 1), np.nan)
     values: NDArray[np.float32] = np.concatenate([mean, split.static], axis=1).astype(np.float32)[:, :, None]
-    return Split(
-        values=values,
-        mask=np.isfinite(values).astype(np.uint8),
-        static=split.static[:, :0],
-        label=split.label,
-        stay_id=split.stay_id,
-        subject_id=split.subject_id,
-        length=np.ones(len(split), np.int32),
-        origin_minute=split.origin_minute,
+    return replace(
+        split, values=values, mask=np.isfinite(values).astype(np.uint8), static=split.static[:, :0], length=np.ones(len(split), np.int32)
     )

@@ -1,5 +1,6 @@
 """Results of fits on disk, under the hash of everything that they depend on: an interrupted evaluation goes on where it stopped."""
 
+import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,15 @@ from tardiff.base.files import replace_file
 from tardiff.errors import TardiffError
 
 Arrays = dict[str, NDArray[Any]]
+
+
+def content_hash(*arrays: NDArray[Any]) -> str:
+    """Hash of all that is in some arrays, in their order."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

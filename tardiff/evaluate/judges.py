@@ -1,6 +1,5 @@
 """Judges: models that are trained on some rows and asked about others, behind one function."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +21,7 @@ from tardiff.data.codec import Codec
 from tardiff.data.dataset import Split
 from tardiff.data.summaries import observed_shares, summary_features
 from tardiff.errors import TardiffError
+from tardiff.evaluate.cache import content_hash
 from tardiff.settings import ClassifierSettings
 
 Probability = NDArray[np.float64]
@@ -72,11 +72,7 @@ class Rows:
     @cached_property
     def digest(self) -> str:
         """Hash of all that is in them."""
-        digest = hashlib.sha256()
-        for array in (self.seen, self.features, self.label):
-            digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        return content_hash(self.seen, self.features, self.label)
 
 
 Predict = Callable[[Rows], Probability]

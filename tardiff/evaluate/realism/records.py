@@ -1,6 +1,5 @@
 """Decoded records as discriminators read them; no codec and no model space has a part in it."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardiff.data.dataset import Split
+from tardiff.evaluate.cache import content_hash
 from tardiff.evaluate.fidelity.resolution import GRIDS, on_grid
 from tardiff.evaluate.fidelity.sample import Sample
 from tardiff.evaluate.realism.summaries import summaries
@@ -45,11 +45,7 @@ class Records:
     @cached_property
     def digest(self) -> str:
         """Hash of all that is in them."""
-        digest = hashlib.sha256()
-        for array in (self.summaries, self.series, self.descriptors, self.subject):
-            digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        return content_hash(self.summaries, self.series, self.descriptors, self.subject)
 
 
 @dataclass(frozen=True)
