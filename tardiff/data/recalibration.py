@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from tardiff.base.error_of_mean import mean_by_group
 from tardiff.base.noise import stream
 from tardiff.data.codec import BEYOND, Codec, ValueMap
 from tardiff.data.dataset import Split
@@ -84,6 +83,13 @@ def foretelling_loss(value_map: ValueMap, value: Values) -> Values:
     """
     above = value[:, None] - value_map.to_value(norm.ppf(LEVELS))
     return 2 * np.maximum(LEVELS * above, (LEVELS - 1) * above).mean(axis=1)
+
+
+def mean_by_group(value: NDArray[np.floating], group: NDArray[np.integer]) -> tuple[float, float]:
+    """Mean over groups (a patient's rows) of the means of their values [n], and its standard error, without end if there is one group."""
+    _, member, count = np.unique(group, return_inverse=True, return_counts=True)
+    means = np.bincount(member, value) / count
+    return float(means.mean()), float(means.std(ddof=1) / len(means) ** 0.5) if len(means) > 1 else float("inf")
 
 
 def changed_channels(old: Codec, new: Codec) -> tuple[str, ...]:

@@ -8,8 +8,7 @@ from tardiff.data.dataset import Task
 from tardiff.errors import TardiffError
 from tardiff.guidance.gradient_guide import GradientGuide
 from tardiff.guidance.influence import contrastive, cosine, raw
-from tardiff.guidance.objectives import Objective, entropy, log_probability, mean_of
-from tardiff.guidance.repulsion import Repulsion
+from tardiff.guidance.objectives import Objective, Repulsion, entropy, log_probability, mean_of
 from tardiff.model.pipeline import RecordGenerator
 from tardiff.model.sampling import UNGUIDED, Guide
 from tardiff.settings import GuidanceSettings

@@ -1,12 +1,14 @@
-"""Objectives: what a gradient guide ascends, as a function of what the classifier sees. Here those of a classifier's probabilities."""
+"""Objectives: what a gradient guide ascends, as a function of what the classifier sees. Those of influence stand in `influence`."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from tardiff.classifier.networks import Classifier
+from tardiff.errors import TardiffError
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 """(seen [b, 2 C, t], label [b]) -> a number a sample, [b], or their sum. Samples must not influence each other."""
@@ -29,6 +31,27 @@ def entropy(classifier: Classifier) -> Objective:
         return -(log_p.exp() * log_p).sum(1)
 
     return objective
+
+
+@dataclass(frozen=True)
+class Repulsion:
+    """Mean squared distance from the nearest reference row [M, 2 C, t] of the sample's class.
+
+    These rows are fixed, so that a sample still depends on its own seed and label alone. IGD (ICLR 2025) keeps away from the samples drawn
+    before instead, so that there each depends on all the others.
+    """
+
+    reference: Tensor
+    label: Tensor
+
+    def __call__(self, seen: Tensor, label: Tensor) -> Tensor:
+        """[b, 2 C, t] and [b] to [b]."""
+        if not torch.isin(label, self.label).all():
+            raise TardiffError("--objective repulsion: a class has no row to keep away from; raise --pilot")
+        with torch.no_grad():
+            distance = torch.cdist(seen.flatten(1), self.reference.flatten(1))
+            nearest = distance.masked_fill(label[:, None] != self.label, torch.inf).argmin(1)
+        return (seen - self.reference[nearest]).square().mean(dim=(1, 2))
 
 
 def mean_of(objectives: Sequence[Objective]) -> Objective:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from tardiff.base.checkpoint import Checkpoint, pack, pack_adam, unpack, unpack_adam
 from tardiff.base.distributed import barrier, main_process
-from tardiff.base.error_of_mean import mean_by_group
 from tardiff.base.progress import bar
 from tardiff.data.dataset import Dataset, Split
+from tardiff.data.recalibration import mean_by_group
 from tardiff.errors import TardiffError
 from tardiff.model.diffusion import denoising_loss
 from tardiff.model.low_rank import Changed

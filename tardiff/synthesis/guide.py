@@ -10,7 +10,7 @@ from tardiff.base.distributed import main_process
 from tardiff.base.files import read_struct, write_json
 from tardiff.guidance.build import build_guide
 from tardiff.guidance.gradient_guide import GradientGuide
-from tardiff.guidance.repulsion import Repulsion
+from tardiff.guidance.objectives import Repulsion
 from tardiff.model.pipeline import RecordGenerator
 from tardiff.model.sampling import UNGUIDED, Guide
 from tardiff.synthesis.matched_strength import USUAL_SCALE, Match, matched, pilot_samples

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from tardiff.base.error_of_mean import mean_by_group
 from tardiff.data.codec import Codec, ValueMap
-from tardiff.data.recalibration import better_map, foretelling_loss, off_the_grids, recalibrated
+from tardiff.data.recalibration import better_map, foretelling_loss, mean_by_group, off_the_grids, recalibrated
 from tardiff.data.resolution import FREE
 from tests.conftest import make_dataset, make_split
 

@@ -13,8 +13,7 @@ from tardiff.errors import TardiffError
 from tardiff.guidance.build import build_guide
 from tardiff.guidance.gradient_guide import GradientGuide, gradient_over_x, root_mean_square
 from tardiff.guidance.influence import contrastive, contrastive_direction
-from tardiff.guidance.objectives import entropy
-from tardiff.guidance.repulsion import Repulsion
+from tardiff.guidance.objectives import Repulsion, entropy
 from tardiff.model.sampling import Step
 from tardiff.settings import OBJECTIVES, GuidanceSettings, SamplerSettings
 from tardiff.synthesis import synthesise
