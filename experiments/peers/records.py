@@ -37,11 +37,6 @@ class Records:
         """What was charted, [N, C, T]."""
         return ~np.isnan(self.values)
 
-    def of_class(self, label: int) -> "Records":
-        """The stays of one class."""
-        rows = self.label == label
-        return self.like(self.values[rows], self.label[rows])
-
     def first(self, stays: int | None) -> "Records":
         """The first so many stays; all for None."""
         return self.like(self.values[:stays], self.label[:stays])

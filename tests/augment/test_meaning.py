@@ -45,7 +45,7 @@ def test_words_in_any_alphabet_are_the_same_classes(run, toy):
     assert found.tolist() == [CLASSES[code] for code in codes]
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(order=st.permutations(range(4)))
 def test_channels_in_any_order_keep_their_meaning(order, run, toy):
     train = toy[1].train.take(slice(0, 60))

@@ -26,7 +26,7 @@ def test_philox_gives_the_known_answers_of_random123(counter, key, words):
 
 
 @given(st.permutations(range(12)), st.integers(0, 2**31 - 1), st.integers(0, 2**31))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_row_draws_the_same_in_any_batch(order, seed, step):
     seeds = row_seeds(seed, range(12))
     together = normal("noise", seeds, step, (3, 5))

@@ -36,7 +36,7 @@ def test_decode_inverts_scores_wherever_a_value_stands_in_its_interval(toy, code
 
 
 @given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=300), st.sampled_from([0.0, 0.5, 10.0]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_value_map_is_monotone_and_inverts(values, width):
     observed = np.array(values, dtype=np.float64)
     value_map = ValueMap.fit(observed, np.full(len(observed), width))

@@ -56,7 +56,7 @@ def shuffled(data, channels, statics, categories, classes):
 FORM = Form.of_manifest(made().manifest)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     channels=st.permutations(range(4)),
     statics=st.permutations(range(3)),

@@ -17,7 +17,7 @@ from ..conftest import STEPS, make_dataset
 LIKE = make_dataset(40)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(empty=st.sets(st.integers(0, len(LIKE.train) - 1), max_size=len(LIKE.train) - 1), ending=st.sampled_from([".csv", ".parquet"]))
 def test_empty_records_come_back(empty: set[int], ending: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     train = emptied(LIKE.train, empty)
@@ -28,7 +28,7 @@ def test_empty_records_come_back(empty: set[int], ending: str, tmp_path_factory:
         np.testing.assert_array_equal(back.arrays()[name], train.arrays()[name][order])
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(empty=st.sets(st.integers(0, len(LIKE.train) - 1), max_size=len(LIKE.train) - 1))
 def test_empty_records_come_back_from_meds(empty: set[int], tmp_path_factory: pytest.TempPathFactory) -> None:
     dataset = Dataset(LIKE.manifest, {**LIKE.splits, "train": emptied(LIKE.train, empty)}).completed()

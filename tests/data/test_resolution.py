@@ -48,7 +48,7 @@ def test_grids_of_familiar_channels():
 
 
 @given(st.lists(st.floats(-1e5, 1e5, width=32), min_size=1, max_size=200))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_value_has_a_grid_that_holds_it(values):
     value = np.array(values, dtype=np.float32).astype(np.float64)
     grids = fit_grids(value)

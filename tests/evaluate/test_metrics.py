@@ -22,7 +22,7 @@ def ranked(draw):
     return label, score, weights
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(ranked())
 def test_weighted_metrics_are_scikit_learns(case):
     label, score, weights = case

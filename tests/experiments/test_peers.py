@@ -87,7 +87,7 @@ def test_a_stay_that_is_too_short_is_refused(real):
 
 
 @given(gaps(), st.randoms(use_true_random=False))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_long_table_gives_every_value_back_however_stays_are_mixed(values, random):
     there = small(values)
     rows = long_table(there)
@@ -116,7 +116,7 @@ def test_values_are_carried_forward_from_the_normal_value():
 
 
 @given(gaps(), st.sampled_from(["standard", "unit"]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_complete_arrays_give_values_and_mask_back(values, shape):
     there = small(values)
     complete = Complete.fit(there, shape)
@@ -134,7 +134,6 @@ def test_other_shapes_are_refused(records):
         records.like(records.values[:, :2], records.label)
     with pytest.raises(ValueError, match="are not"):
         records.like(records.values, records.label[:3])
-    assert len(records.of_class(1)) == int(records.label.sum())
     assert len(records.first(7)) == 7
     equal(records.first(None), records)
 

@@ -71,7 +71,7 @@ def naive(rows: list[tuple[int, str, float, float]], kind: str, step_hours: floa
     return result
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(rows=entries, step_hours=st.sampled_from([1.0, 0.5, 3.0]))
 def test_grid_is_the_loop(rows: list[tuple[int, str, float, float]], step_hours: float) -> None:
     steps = round(HOURS / step_hours)

@@ -17,7 +17,7 @@ from tardiff.data.dataset import Dataset
 from tardiff.data.meds import export_meds
 from tardiff.errors import TardiffError
 
-FEW = settings(max_examples=4, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=4, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 PATIENTS = 30
 HOUR = pd.Timedelta(hours=1)
 BEGIN = pd.Timestamp("2030-01-01 08:15:00")

@@ -19,7 +19,7 @@ def cohorts(draw: st.DrawFn) -> pd.DataFrame:
     return frame.assign(label=(rng.random(len(frame)) < 0.3).astype(int), set=np.where(frame["subject_id"] % 3 == 0, "a", "b"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(frame=cohorts(), seed=st.integers(0, 50), how=st.sampled_from(["random", "by-set", "by-id"]))
 def test_patients_are_whole_and_row_order_is_irrelevant(frame: pd.DataFrame, seed: int, how: str) -> None:
     if how == "by-set" and frame["set"].nunique() < 2:
@@ -38,7 +38,7 @@ def test_patients_are_whole_and_row_order_is_irrelevant(frame: pd.DataFrame, see
         assert ((split == "test") == (frame["set"] == "b")).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(frame=cohorts(), seed=st.integers(0, 50))
 def test_random_is_stratified_by_the_patients_highest_label(frame: pd.DataFrame, seed: int) -> None:
     patients = frame.assign(split=split_patients(frame, "random", seed)).groupby("subject_id").agg({"label": "max", "split": "first"})

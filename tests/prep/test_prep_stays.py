@@ -16,7 +16,7 @@ MOMENTS = st.integers(0, 40).map(lambda quarters: quarters * 250)
 """Milliseconds, close together."""
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     stays=st.lists(st.tuples(MOMENTS, st.one_of(st.none(), MOMENTS)), min_size=1, max_size=4),
     at=st.integers(-5, 20),

@@ -17,7 +17,7 @@ from data_prep.times import times
 from tardiff.errors import TardiffError
 
 PHASES = (Phase.explicit, Phase.generate)
-FEW = settings(max_examples=4, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=4, derandomize=True, phases=PHASES, suppress_health_check=list(HealthCheck))
 
 ENDINGS = st.sampled_from([".csv", ".parquet"])
 NUMBERS = st.sampled_from(["float64", "Int64", "str"])

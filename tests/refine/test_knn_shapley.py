@@ -35,7 +35,7 @@ def test_values_are_shapleys_by_definition():
     np.testing.assert_allclose(knn_shapley(embedding, label, real, real_label, 3), expected, atol=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), n=st.integers(4, 40), k=st.integers(1, 4))
 def test_values_sum_to_the_utility(seed, n, k):
     embedding, label, real, real_label = case(seed, n, 6)

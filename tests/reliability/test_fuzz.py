@@ -61,7 +61,7 @@ ODD = st.one_of(
 
 def fuzz(examples: int = 40) -> Callable[[Any], Any]:
     health = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
-    return settings(max_examples=examples, deadline=None, suppress_health_check=health, derandomize=True, database=None)
+    return settings(max_examples=examples, suppress_health_check=health, derandomize=True, database=None)
 
 
 @st.composite

@@ -77,7 +77,7 @@ def test_values_alone_and_charting_alone_are_found(toy, keeper, run):
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.01, 0.05, 0.2]), st.sampled_from([100, 300, 1000]))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_the_threshold_does_not_depend_on_how_many_are_held_out(seed, quantile, n):
     """Of uniform distances the threshold is the share that it drops: the quantile in the mean, whatever the number of strangers."""
     many = np.random.default_rng(seed).random((200, n))
@@ -86,7 +86,7 @@ def test_the_threshold_does_not_depend_on_how_many_are_held_out(seed, quantile, 
     assert found.std() == pytest.approx(np.sqrt(quantile * (1 - quantile) / n), rel=0.35)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(arrays(np.float64, st.integers(150, 300), elements=st.floats(0, 9)), st.integers(2, 5))
 def test_more_of_the_same_strangers_do_not_loosen_it(strangers, times):
     """The nearest of all, which was the rule once, falls with every row; a quantile moves by the two that stand beside it at most."""

@@ -134,7 +134,7 @@ def test_decoding_gives_back_what_was_written():
     assert np.array_equal(samples.static, writer.values(choice, slice(2)), equal_nan=True)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     low=st.floats(-50, 50),
     width=st.floats(0.5, 400),
