@@ -407,14 +407,14 @@ class CompareSettings:
         check_range(self, 0, MAX_SEED, "seed")
         if not self.ratios:
             raise TardiffError("--ratios: give at least one")
-        named = set((self.methods or METHODS[0]).split(","))
+        named = {method.strip() for method in (self.methods or METHODS[0]).split(",")}
         self.ways(METHODS if named <= set(METHODS) or not named <= set(LADDER) else LADDER)
 
     def ways(self, known: tuple[str, ...]) -> tuple[str, ...]:
         """The methods, in order, of those that there are; the first is what the others are compared to."""
         if self.methods is None:
             return known
-        ways = tuple(self.methods.split(","))
+        ways = tuple(method.strip() for method in self.methods.split(","))
         for method in ways:
             if method not in known:
                 other = f"; --from is needed for {method}" if method in LADDER else ""

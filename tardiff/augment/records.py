@@ -81,7 +81,7 @@ def dataset_of(
         source_version="",
         channels=tuple(_channel(title, X[:, c], units[c] if units else "") for c, title in enumerate(titles)),
         statics=(),
-        step_hours=step_hours or 1.0,
+        step_hours=float(step_hours or 1.0),
         steps=X.shape[2],
         task=Task("target", "given with the rows", tuple(names)),
     )

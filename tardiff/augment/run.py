@@ -41,7 +41,10 @@ def augment(
     Raises:
         TardiffError: nothing is to be added, or as `generate` and `gated`.
     """
-    label = labels_to_add(np.bincount(data.train.label, minlength=len(data.manifest.task.classes)), settings.ratio, settings.both)
+    counts = np.bincount(data.train.label, minlength=len(data.manifest.task.classes))
+    label = labels_to_add(counts, settings.ratio, settings.both)
+    if not len(label) and counts.max() > counts.min():
+        raise TardiffError(f"--ratio {settings.ratio:g}: that share of what the rarest class lacks ({np.ptp(counts):,} rows) is no row")
     if not len(label):
         raise TardiffError("the classes are as frequent as each other; there is nothing to add")
     served = subgroup(settings.subgroup, data.manifest)(data.train) if settings.subgroup else None

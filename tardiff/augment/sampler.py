@@ -18,13 +18,14 @@ from tardiff.augment.frames import dataset_of_frame, joined, stays_and_labels
 from tardiff.augment.gate import gated
 from tardiff.augment.generate import Generated, augmented, generate
 from tardiff.augment.meaning import Meaning
+from tardiff.augment.parameters import check_parameters
 from tardiff.augment.records import checked_array, dataset_of
 from tardiff.augment.targets import KEPT, Target, TargetKind, read_target
 from tardiff.base.extras import needs
 from tardiff.data.dataset import Dataset, Split
 from tardiff.errors import InputError
 from tardiff.model.pipeline import TarDiffPipeline
-from tardiff.settings import ANY, MAX_SEED, GuidanceSettings, SamplerSettings, TrainSettings, check_range
+from tardiff.settings import MAX_SEED, GuidanceSettings, SamplerSettings, TrainSettings
 
 
 class TarDiffSampler(OneToOneFeatureMixin, BaseEstimator):
@@ -163,7 +164,7 @@ class TarDiffSampler(OneToOneFeatureMixin, BaseEstimator):
 
     def _read(self, X: Any, y: Any, metadata: Mapping[str, Any]) -> tuple[Dataset, Target]:
         """Data set and target; sets `sampling_strategy_` and what is known of the channels."""
-        check_range(self, 1e-3, ANY, "budget_minutes")
+        check_parameters(self)
         for name in metadata:
             raise InputError(f"{name}: synthetic rows have none; leave it out")
         named = True

@@ -201,9 +201,8 @@ def augment(
     folders = [ClassifierFolder.load(path) for path in classifier]
     result = augment(Dataset.load(data), settings, folders, TarDiffPipeline.from_pretrained(run) if run else None)
     every = described(result.data.save(out), out)
-    made = [
-        f"  {sum(len(made.rows) for made in result.made):,} of the training rows are synthetic (array `synthetic` of train.safetensors)"
-    ]
+    added = sum(len(made.rows) for made in result.made)
+    made = [f"  {added:,} of the training rows are synthetic (array `synthetic` of train.safetensors)"] if added else []
     moved = [made.movement.value for made in result.made if made.movement is not None]
     if moved:
         made.append(f"guidance moved the values by {', '.join(f'{value:.3f}' for value in moved)} sd")

@@ -154,8 +154,15 @@ def _from_arrays(arrays: Mapping[str, Any], manifest: Manifest, path: Path) -> S
     except ValueError as error:  # lists of unequal length
         raise TardiffError(f"{path}: x and label are no arrays ({error})") from error
     for name, array in numeric.items():
+        if name == "label" and array.dtype.kind in "UO":
+            raise TardiffError(f"{path}: label, row {_first_unnamed(array, manifest)}: none of {_classes(manifest)}")
         if array.dtype.kind not in "fiub":
             raise TardiffError(f"{path}: {name} holds {array.dtype}, not numbers")
+    if numeric["label"].ndim > 1 and numeric["label"].size != len(numeric["label"]):
+        raise TardiffError(f"{path}: label has shape {numeric['label'].shape}; needed is [N], a class a row")
+    if unread := [str(name) for name in arrays if name not in ("x", "label", "static", "channels")]:
+        print(f"warning: {path}: not read: {', '.join(unread)} (only x, label, static and channels are)", file=sys.stderr)
+    order = _channel_order(arrays["channels"], manifest, path) if "channels" in arrays else None
     x, label = numeric["x"].astype(np.float64), numeric["label"].reshape(-1).astype(np.float64)
     channels, steps = len(manifest.channels), manifest.steps
     if x.ndim == 3 and x.shape[1:] == (steps, channels) and (channels != steps or _lies_transposed(x, manifest, path)):
@@ -165,8 +172,8 @@ def _from_arrays(arrays: Mapping[str, Any], manifest: Manifest, path: Path) -> S
             f"{path}: x has shape {x.shape}; needed is [N, {channels}, {steps}] ({', '.join(manifest.channel_names)}; "
             f"{steps} steps of {manifest.step_hours:g} h) or [N, {steps}, {channels}]"
         )
-    if "channels" in arrays:
-        x = x[:, _channel_order(arrays["channels"], manifest, path)]
+    if order is not None:
+        x = x[:, order]
     if len(label) != len(x):
         raise TardiffError(f"{path}: x has {len(x)} rows, label {len(label)}")
     if not _known(label, manifest).all():
@@ -209,6 +216,11 @@ def _codes(label: Array, manifest: Manifest) -> Array:
     if label.dtype.kind not in "UO" or not np.isin(label, classes).all():
         return label
     return np.array([classes.index(str(name)) for name in label.reshape(-1)])
+
+
+def _first_unnamed(label: Array, manifest: Manifest) -> int:
+    """The first row whose label is not the name of a class."""
+    return int(np.flatnonzero(~np.isin(label.astype(str).reshape(-1), manifest.task.classes))[0])
 
 
 def _known(label: Any, manifest: Manifest) -> Any:

@@ -21,7 +21,44 @@ def refuse(message, X, y, **options):
         sampler(**options).fit_resample(X, y)
 
 
+CONTRADICTIONS = [
+    ({"budget_minutes": "2"}, "budget_minutes '2': give a number"),
+    ({"budget_minutes": True}, "budget_minutes True: give a number"),
+    ({"epochs": 0}, "epochs 0: must be at least 1"),
+    ({"epochs": 1.5}, "epochs 1.5: give a whole number"),
+    ({"gate": "no"}, "gate 'no': give True or False"),
+    ({"features": "raw"}, "features 'raw': give summary or record"),
+    ({"target": "regresion"}, "target 'regresion': give auto, classification or regression"),
+    ({"guidance": "none"}, r"guidance 'none': give GuidanceSettings\(\.\.\.\) or None"),
+    ({"training": {"steps": 3}}, r"training \{'steps': 3\}: give TrainSettings"),
+    ({"sampler": "ddim"}, "sampler 'ddim': give SamplerSettings"),
+    ({"channels": "abc"}, "channels 'abc': give a list"),
+    ({"units": "abc"}, "units 'abc': give a list"),
+    ({"step_hours": -1}, "step_hours -1: must be above 0"),
+    ({"n_jobs": 0}, "n_jobs 0: give how many"),
+    ({"target": "classification", "bins": 3}, "bins: would not be read"),
+    ({"guidance": NONE, "guidance_rows": np.ones(60, bool)}, "guidance_rows: would not be read"),
+    ({"guidance": GuidanceSettings(strength=0.2), "guidance_rows": np.ones(60, bool)}, "guidance_rows: would not be read"),
+]
+
+
 class TestRefused:
+    @pytest.mark.parametrize(("options", "message"), CONTRADICTIONS)
+    def test_parameters_are_refused_before_anything_is_trained(self, options, message):
+        X, y = records()
+        with pytest.raises(ValueError, match=message):
+            sampler(**options).fit(X, y)
+
+    def test_parameters_of_numpy_are_taken(self):
+        X, y = records()
+        tool = sampler(budget_minutes=np.float32(1), epochs=np.int64(1), gate=np.False_, step_hours=np.float64(2), n_jobs=np.int64(1))
+        assert tool.fit(X, y).sampling_strategy_ == {1: 36}
+
+    def test_guidance_that_serves_rows_takes_them(self):
+        X, y = records()
+        aimed = GuidanceSettings(objective="cosine=1", strength=0.2)
+        sampler(guidance=aimed, guidance_rows=np.ones(60, bool)).fit(X, y)
+
     def test_wrong_rank(self):
         refuse("has 2 dimensions; records are", np.zeros((5, 3)), np.arange(5) % 2)
 

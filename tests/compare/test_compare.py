@@ -7,6 +7,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from tardiff.augment import run as augment_run
+from tardiff.augment.gate import Gain, Gated
 from tardiff.compare import cells
 from tardiff.compare import run as compare
 from tardiff.compare.baselines import BASELINES
@@ -93,8 +95,15 @@ class TestCompare:
     def test_a_method_of_no_name(self):
         with pytest.raises(TardiffError, match="--methods adasyn: unknown"):
             CompareSettings(methods="none,adasyn")
+        with pytest.raises(TardiffError, match="--methods : unknown"):
+            CompareSettings(methods="none,")
         with pytest.raises(TardiffError, match="must be none"):
             CompareSettings(methods="smote")
+
+    def test_spaces_after_commas_are_no_part_of_a_name(self):
+        assert CompareSettings(methods="none, class_weight ,smote").ways(METHODS) == ("none", "class_weight", "smote")
+        with pytest.raises(TardiffError, match="--methods none: is named twice"):
+            CompareSettings(methods="none, none")
 
     def test_a_generator_of_other_rows(self, run, tmp_path):
         from tests.conftest import make_dataset
@@ -154,6 +163,7 @@ class TestAugment:
         )
         printed = capsys.readouterr().out
         assert "guidance moved the values by" in printed
+        assert "of the training rows are synthetic (array `synthetic`" in printed
         made, real = Dataset.load(tmp_path / "more"), toy[1]
         missing = np.bincount(real.train.label)[0] - np.bincount(real.train.label)[1]
         assert made.train.synthetic.sum() == round(0.5 * missing)
@@ -178,6 +188,18 @@ class TestAugment:
     def test_a_subgroup_needs_guidance_rows(self, toy, tmp_path, capsys):
         call("augment", toy[0], "--objective", "label=1", "--subgroup", "sex=female", "--out", tmp_path / "x")
         assert "--subgroup needs one of cosine, raw, contrastive" in capsys.readouterr().err
+
+    def test_what_the_gate_refuses_is_not_told_as_an_array_that_is_not_there(self, toy, tmp_path, monkeypatch, capsys):
+        monkeypatch.setattr(augment_run, "gated", lambda *_: Gated([], [Gain(-0.1, 0.05)]))
+        assert call("augment", toy[0], "--out", tmp_path / "same") == 0
+        printed = capsys.readouterr().out
+        assert "the gate lets nothing through, no row is added: held-out AUPRC -0.100" in printed
+        assert "array `synthetic`" not in printed
+        assert Dataset.load(tmp_path / "same").train.synthetic is None
+
+    def test_a_ratio_that_makes_no_row_is_not_called_balance(self, toy):
+        with pytest.raises(TardiffError, match=r"--ratio 0\.0001: that share of what the rarest class lacks \(\d+ rows\) is no row"):
+            augment_run.augment(toy[1], AugmentSettings(ratio=1e-4, gate=False))
 
     def test_bad_numbers(self):
         with pytest.raises(TardiffError, match="--ratio 0"):

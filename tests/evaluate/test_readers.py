@@ -95,6 +95,15 @@ def test_labels_may_be_words(generated, tmp_path):
     same(read_synthetic(tmp_path / "a.csv", LIKE).train, generated.train)
 
 
+def test_arrays_that_are_not_read_are_named(generated, tmp_path, capsys):
+    np.savez(tmp_path / "a.npz", **arrays(generated))
+    read_synthetic(tmp_path / "a.npz", LIKE)
+    assert not capsys.readouterr().err
+    np.savez(tmp_path / "b.npz", **arrays(generated), mask=generated.train.mask)
+    same(read_synthetic(tmp_path / "b.npz", LIKE).train, generated.train)
+    assert "b.npz: not read: mask (only x, label, static and channels are)" in capsys.readouterr().err
+
+
 def test_as_many_channels_as_steps_is_said_and_read_by_the_limits(tmp_path, capsys):
     like = make_dataset(30, steps=4)
     for name, x in (("nct", like.train.values), ("ntc", like.train.values.transpose(0, 2, 1))):
@@ -237,6 +246,9 @@ BAD_ARRAYS = {
     "label, row 1: none of": {"x": X, "label": [0, 5, 1]},
     "x holds <U1, not numbers": {"x": np.full(X.shape, "a"), "label": [0, 1, 0]},
     "x, row 0, hr, step 0 is infinite": {"x": np.full(X.shape, np.inf), "label": [0, 1, 0]},
+    "label, row 1: none of 0 ": {"x": X, "label": [LIKE.manifest.task.classes[0], "dead", "alive"]},
+    r"label has shape \(3, 2\); needed is \[N\]": {"x": X, "label": np.eye(3, 2)},
+    "channels are hr, lactate; the real data have": {"x": X[:, :2], "label": [0, 1, 0], "channels": ["hr", "lactate"]},
     "static has shape": {"x": X, "label": [0, 1, 0], "static": X[..., 0]},
     "sex must be 0..1": {"x": X, "label": [0, 1, 0], "static": np.full((3, 2), 7.0)},
 }
