@@ -18,9 +18,11 @@ def check_range(settings: Any, low: float, high: float, *fields: str) -> None:
     for field in fields:
         value = getattr(settings, field)
         for number in value if isinstance(value, tuple) else (value,):
-            if not low <= number <= high or number == float("inf"):
-                bound = f"at least {low:.10g}" if high == float("inf") else f"between {low:.10g} and {high:.10g}"
-                bound = "finite" if number == float("inf") else bound
+            if not low <= number <= high or number == ANY:
+                bound = f"between {low:.10g} and {high:.10g}" if high < ANY else f"at least {low:.10g}"
+                if low == TINY:
+                    bound = f"above 0 and at most {high:.10g}" if high < ANY else "above 0"
+                bound = "finite" if number == ANY else bound
                 raise TardiffError(f"--{field.replace('_', '-')} {number}: must be {bound}")
 
 

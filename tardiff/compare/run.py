@@ -183,6 +183,8 @@ def _check_rows(data: Dataset) -> None:
     task = data.manifest.task
     if len(task.classes) != 2:
         raise TardiffError(f"task {task.name}: it has {len(task.classes)} classes; compare is for tasks with two")
+    if data.manifest.synthetic:
+        raise TardiffError("DATA holds synthetic records; compare on the real ones that its generator learnt from")
     if data.train.synthetic is not None and data.train.synthetic.any():
         raise TardiffError("the training split holds synthetic rows; compare on the data set that it was made from")
 

@@ -59,7 +59,7 @@ def verdict(result: Mapping[str, Any]) -> str:
     lines = [_sentence(method, best, change) for method, change in changes.items()]
     worths = [(method, found) for method, found in result.get("worth", {}).items() if method in SYNTHETIC]
     if changes and all(change["low"] is not None and change["low"] <= 0 for change in changes.values()):
-        lines.insert(0, f"Nothing beats {WORDS[best]} here.")
+        lines.insert(0, f"No synthetic rows beat {WORDS[best]} here.")
     first = result["first"]
     if best != first:
         lines.append(_sentence(best, first, methods[best]["groups"]["all"]["auprc"]["against_first"]))

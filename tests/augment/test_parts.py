@@ -187,7 +187,7 @@ class TestVerdict:
 
     def test_no_difference(self):
         said = verdict(self.result((0.03, -0.01, 0.05)))
-        assert said.startswith("Nothing beats class weights here.")
+        assert said.startswith("No synthetic rows beat class weights here.")
         assert "cannot be told apart" in said
 
     def test_a_loss(self):

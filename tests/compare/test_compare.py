@@ -40,7 +40,7 @@ class TestCompare:
         assert "refined was left out" in printed
         assert printed.startswith("One draw") or "\nOne draw" in printed
         assert "too few seeds to tell guided augmentation" in printed
-        assert "Nothing beats" not in printed
+        assert "No synthetic rows beat" not in printed
         assert {f.name for f in out.iterdir()} == {"metrics.json", "results.jsonl", "table.txt", "verdict.txt", "forest.png"}
         result = json.loads((out / "metrics.json").read_text())
         assert list(result["methods"]) == ["none", "tuned", "class_weight", *BASELINES, "unguided", "guided"]
@@ -174,6 +174,11 @@ class TestAugment:
 
         assert call("augment", tmp_path / "more", "--out", tmp_path / "again") == 2
         assert "holds synthetic rows already" in capsys.readouterr().err
+        assert call("compare", tmp_path / "more", "--out", tmp_path / "c") == 2
+        assert "the training split holds synthetic rows" in capsys.readouterr().err
+        assert call("sample", run[0], "--guidance", "none", "--n", 40, "--steps", 2, "--out", tmp_path / "made") == 0
+        assert call("compare", tmp_path / "made", "--on", "validation", "--out", tmp_path / "c") == 2
+        assert "DATA holds synthetic records; compare on the real ones" in capsys.readouterr().err
         evaluation = ["evaluate", "--real", tmp_path / "more", "--synthetic", f"a={toy[0]}", "--out", tmp_path / "e"]
         assert call(*evaluation) == 2
         assert "was augmented with synthetic rows" in capsys.readouterr().err
