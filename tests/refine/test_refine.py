@@ -186,7 +186,7 @@ BAD = {
     "influence without classifier": (["--rewards", "influence=1"], "reward influence needs --classifier"),
     "no iterations": (["--iterations", "0"], "--iterations 0: must be at least 1"),
     "negative kl": (["--kl", "-1"], "--kl -1.0"),
-    "nothing of a group": (["--discriminator.ratio", "0"], "error: --discriminator.ratio 0.0: must be at least"),
+    "nothing of a group": (["--discriminator.ratio", "0"], "error: --discriminator.ratio 0.0: must be above 0"),
     "odd width": (["--discriminator.width", "9"], "width 9: give a multiple of 8"),
 }
 
