@@ -15,11 +15,11 @@ SHORT = NAMES | {"sensitivity": "sens. at 90 % spec.", "slope": "calibration slo
 def table(result: Mapping[str, Any]) -> str:
     """The figures of every method and group, the differences in AUPRC to doing nothing, and the verdict."""
     judged, train, settings = result["judged"], result["train"], result["settings"]
-    begun = ONE_DRAW if len(result["seeds"]) == 1 else ""
+    begun, seeds = (ONE_DRAW, "1 seed") if len(result["seeds"]) == 1 else ("", f"{len(result['seeds'])} seeds")
     parts = [
         f"{begun}{settings['model']}, trained in several ways to predict {result['task']}: {train['rows']:,} real training rows "
         f"({train['positives']:,} positive),\njudged on {judged['rows']:,} real {judged['split']} rows ({judged['positives']:,} positive); "
-        f"{len(result['seeds'])} seeds.\nIn brackets: 95 % intervals over judged patients and seeds ({settings['bootstrap']:,} resamples)."
+        f"{seeds}.\nIn brackets: 95 % intervals over judged patients and seeds ({settings['bootstrap']:,} resamples)."
     ]
     for group in result["methods"][result["first"]]["groups"]:
         parts.append(_group(result, group))
@@ -30,10 +30,10 @@ def table(result: Mapping[str, Any]) -> str:
 def summary(result: Mapping[str, Any]) -> list[str]:
     """AUPRC of doing nothing, of today's best way and of synthetic rows, remarks, the verdict, and what the ladder is worth."""
     judged, first = result["judged"], result["first"]
-    begun = ONE_DRAW if len(result["seeds"]) == 1 else ""
+    begun, seeds = (ONE_DRAW, "1 seed") if len(result["seeds"]) == 1 else ("", f"{len(result['seeds'])} seeds")
     lines = [
         f"{begun}{result['task']} of {judged['rows']:,} real {judged['split']} rows ({judged['positives']:,} positive), by "
-        f"{result['settings']['model']}; {len(result['seeds'])} seeds, in brackets 95 % intervals",
+        f"{result['settings']['model']}; {seeds}, in brackets 95 % intervals",
         _row(["method", "AUPRC", f"AUPRC - {first}"]),
     ]
     for method in dict.fromkeys([first, result["reference"], *(name for name in SYNTHETIC if name in result["methods"])]):
