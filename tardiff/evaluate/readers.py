@@ -68,7 +68,7 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise TardiffError(f"{path}: cannot be read as a table ({error})") from error
     missing = [column for column in COLUMNS if column not in frame]
     if missing:
-        wide = "; docs/how-to/evaluate.md makes a wide table long" if {"variable", "value"} <= {*missing} else ""
+        wide = "; docs/how-to/evaluate.md makes a wide table long" if {"variable", "value"} <= {*missing} and frame.shape[1] > 1 else ""
         raise TardiffError(f"{path}: no column {missing[0]!r} (it has {', '.join(map(str, frame))}; needed are {', '.join(COLUMNS)}){wide}")
     return frame
 
