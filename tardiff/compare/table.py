@@ -15,7 +15,7 @@ SHORT = NAMES | {"sensitivity": "sens. at 90 % spec.", "slope": "calibration slo
 def table(result: Mapping[str, Any]) -> str:
     """The figures of every method and group, the differences in AUPRC to doing nothing, and the verdict."""
     judged, train, settings = result["judged"], result["train"], result["settings"]
-    begun, seeds = (ONE_DRAW, "1 seed") if len(result["seeds"]) == 1 else ("", f"{len(result['seeds'])} seeds")
+    begun, seeds = _seeds(result)
     parts = [
         f"{begun}{settings['model']}, trained in several ways to predict {result['task']}: {train['rows']:,} real training rows "
         f"({train['positives']:,} positive),\njudged on {judged['rows']:,} real {judged['split']} rows ({judged['positives']:,} positive); "
@@ -27,10 +27,16 @@ def table(result: Mapping[str, Any]) -> str:
     return "\n\n".join([*(part for part in parts if part), *result["remarks"], result["verdict"]]) + "\n"
 
 
+def _seeds(result: Mapping[str, Any]) -> tuple[str, str]:
+    """What stands first if there is one draw, and how many seeds there are."""
+    count = len(result["seeds"])
+    return (ONE_DRAW, "1 seed") if count == 1 else ("", f"{count} seeds")
+
+
 def summary(result: Mapping[str, Any]) -> list[str]:
     """AUPRC of doing nothing, of today's best way and of synthetic rows, remarks, the verdict, and what the ladder is worth."""
     judged, first = result["judged"], result["first"]
-    begun, seeds = (ONE_DRAW, "1 seed") if len(result["seeds"]) == 1 else ("", f"{len(result['seeds'])} seeds")
+    begun, seeds = _seeds(result)
     lines = [
         f"{begun}{result['task']} of {judged['rows']:,} real {judged['split']} rows ({judged['positives']:,} positive), by "
         f"{result['settings']['model']}; {seeds}, in brackets 95 % intervals",
