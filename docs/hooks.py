@@ -81,7 +81,7 @@ def _described(text: str) -> list[str]:
     """Paragraphs; indented ones are files, and what follows `For instance:` are commands."""
     said, _, examples = text.partition("For instance:\n")
     parts = []
-    for part in said.strip().split("\n\n"):
+    for part in re.split(r"\n{2,}", said.strip()):
         file = part.startswith("  ")
         parts.append(f"```yaml\n{textwrap.dedent(part)}\n```" if file else html.escape(" ".join(part.split()), quote=False))
     return [*parts, "```sh\n" + "\n".join(line.strip() for line in examples.strip().splitlines()) + "\n```"] if examples else parts

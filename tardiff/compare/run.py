@@ -77,16 +77,20 @@ def compare(
     refuse_existing(out)
     work = partial_folder(out)
     if sent is None:
-        known, lacking = settings.ways(METHODS), {"refined"} if refined is None else set()
-        comparison, curve = opened(data, settings, work, run, refined), {}
-        left_out = "refined was left out: it needs a refined pipeline folder (--refined)"
+        known, lacking, needs = settings.ways(METHODS), {"refined"} if refined is None else set(), "a refined pipeline folder (--refined)"
     else:
         known, lacking = settings.ways(LADDER), set(NOT_SENT) if sent.real is None else set()
+        needs = "the other site's own rows (--from-data)"
+    methods = [method for method in known if method not in lacking]
+    left_out = ", ".join(method for method in known if method in lacking)
+    if left_out and settings.methods:
+        raise TardiffError(f"--methods {left_out}: needs {needs}")
+    remarks = [f"Left out: {left_out}. Needed: {needs}."] if left_out else []
+    if sent is None:
+        comparison, curve = opened(data, settings, work, run, refined), {}
+    else:
         comparison = ladder = opened_ladder(data, settings, sites or SiteSettings(), work, sent)
         curve = ladder.curve(seeds_of(settings))
-        left_out = "ways with the other site's own rows were left out: they need --from-data"
-    methods = [method for method in known if method not in lacking]
-    remarks = [left_out] if len(methods) < len(known) else []
     claim(work, _identity(comparison, data))
     cells = _fill(comparison, [*methods, *(m for m in curve.values() if m not in methods)], Ledger(work / "results.jsonl"), say)
     result = summarise(cells, methods, comparison, curve, remarks)

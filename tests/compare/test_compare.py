@@ -33,11 +33,11 @@ def _small(monkeypatch):
 
 class TestCompare:
     def test_from_folder_to_folder(self, toy, run, tmp_path, capsys):
-        options = ["--methods", ",".join(METHODS), "--seeds", 1, "--ratios", 0.5, "--bootstrap", 20, "--by", "sex", "--workers", 1]
+        options = ["--seeds", 1, "--ratios", 0.5, "--bootstrap", 20, "--by", "sex", "--workers", 1]
         out = tmp_path / "out"
         assert call("compare", toy[0], "--model", "logistic", "--run", run[0], *options, "--out", out) == 0
         printed = capsys.readouterr().out
-        assert "refined was left out" in printed
+        assert "Left out: refined. Needed: a refined pipeline folder (--refined)." in printed
         assert printed.startswith("One draw") or "\nOne draw" in printed
         assert "too few seeds to tell guided augmentation" in printed
         assert "No synthetic rows beat" not in printed

@@ -72,13 +72,15 @@ def test_from_folders_to_a_table(local, toy, run, clf, tmp_path, capsys):
     assert result["reference"] in ("local", "as-is", "recalibrated", "fine-tuned")
 
 
-def test_without_the_other_sites_rows_nothing_of_them_is_asked(local, sent, tmp_path):
-    settings = replace(QUICK, methods="local,as-is,real")
-    result = compare(local, tmp_path / "out", settings, sent=sent, sites=SITES)
+def test_ways_with_the_other_sites_rows_are_left_out_without_them_and_refused_if_named(local, sent, tmp_path, monkeypatch):
+    monkeypatch.setattr("tardiff.compare.run.LADDER", ("local", "as-is", *NOT_SENT))
+    result = compare(local, tmp_path / "out", replace(QUICK, methods=None), sent=sent, sites=SITES)
     assert list(result["methods"]) == ["local", "as-is"]
-    assert any("they need --from-data" in line for line in result["remarks"])
-    settings = replace(settings, methods="local,selected-alone")
-    assert any("they need --from-data" in line for line in compare(local, tmp_path / "2", settings, sent=sent, sites=SITES)["remarks"])
+    assert result["remarks"] == [f"Left out: {', '.join(NOT_SENT)}. Needed: the other site's own rows (--from-data)."]
+    for named in ("real", "selected-alone"):
+        with pytest.raises(TardiffError, match=f"--methods {named}: needs the other site's own rows"):
+            compare(local, tmp_path / "2", replace(QUICK, methods=f"local,{named}"), sent=sent, sites=SITES)
+    assert not (tmp_path / "2.partial").exists()
 
 
 def test_the_curve_begins_where_two_patients_of_each_class_can_be_parted(local, sent, tmp_path):
