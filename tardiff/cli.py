@@ -19,18 +19,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments is None:  # the process is this command's alone
         hide()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(overview())
-        sys.exit(0 if arguments else 2)
-    name = arguments[0]
+    name = arguments[0] if arguments else "--help"
     if not main_process():  # of several processes the first one speaks
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (for as long as the process lives)
     try:
+        if name in ("-h", "--help"):
+            print(overview(), flush=True)
+            sys.exit(0 if arguments else 2)
         if name not in COMMANDS:
             raise TardiffError(f"unknown command {name!r} (known: {', '.join(COMMANDS)})")
         understood(name, COMMANDS[name], arguments[1:])()
+        sys.stdout.flush()
     except TardiffError as error:
         sys.exit(fail(str(error), 2))
+    except BrokenPipeError:  # whoever reads the output wants no more of it, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nor what is still to be flushed
+        sys.exit(141)
     except OSError as error:
         sys.exit(fail(f"{error.filename or 'tardiff'}: {error.strerror or error}", 2))
     except MemoryError as error:

@@ -25,6 +25,8 @@ COLUMNS = ("split", "stay_id", "label", "hour", "variable", "value")
 NUMBERS = ("label", "hour", "value")
 MISSING = ["", "NA", "NaN", "nan"]
 TABLES = (".csv", ".csv.gz", ".parquet")
+OUTSIDE = 0.1
+"""Share of a channel's values outside its limits from which on the unit is doubted."""
 KINDS = "a dataset folder, .csv, .csv.gz, .parquet, .npz, .npy, .pkl or .pickle"
 
 Array = NDArray[Any]
@@ -54,7 +56,21 @@ def read_synthetic(path: str | Path, like: Dataset) -> Dataset:
         raise TardiffError(f"{path}: cannot be read; give {KINDS}")
     dataset = Dataset(manifest, splits).completed()
     dataset.check(str(path))
+    _doubt_units(dataset, path)
     return dataset
+
+
+def _doubt_units(data: Dataset, path: Path) -> None:
+    """Warn of channels whose values do not fit their limits: Fahrenheit for Celsius, or normal scores for any unit."""
+    doubted = []
+    for c, channel in enumerate(data.manifest.channels):
+        low, high = channel.limits
+        values = np.concatenate([split.values[:, c] for split in data.splits.values()])
+        outside = np.count_nonzero((values < low) | (values > high)) / max(1, np.isfinite(values).sum())
+        if outside > OUTSIDE:
+            doubted.append(f"{channel.name} ({outside:.0%} outside {low:g} to {high:g} {channel.unit})")
+    if doubted:
+        print(f"warning: {path}: values do not fit the real data's limits, as if in another unit: {', '.join(doubted)}", file=sys.stderr)
 
 
 def _read_table(path: Path) -> pd.DataFrame:

@@ -36,6 +36,16 @@ def test_help_imports_nothing_heavy():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("asked", [["--help"], ["variables"], ["train", "--help"]])
+def test_a_reader_that_has_seen_enough_ends_a_command_in_silence(asked):
+    """As `head` does. The pipe is closed before the first line is written."""
+    with subprocess.Popen([sys.executable, "-m", "tardiff", *asked], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
 def test_a_wrong_path_is_refused_before_anything_heavy_is_imported(toy, run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").mkdir()

@@ -104,6 +104,19 @@ def test_arrays_that_are_not_read_are_named(generated, tmp_path, capsys):
     assert "b.npz: not read: mask (only x, label, static and channels are)" in capsys.readouterr().err
 
 
+def test_values_in_another_unit_are_doubted(generated, tmp_path, capsys):
+    train, names = generated.train, LIKE.manifest.channel_names
+    hr = names.index("hr")
+    few, many = train.values.copy(), train.values.copy()
+    few[:2, hr], many[:, hr] = few[:2, hr] * 60, many[:, hr] * 60  # beats an hour
+    for name, values, doubted in (("as-charted", train.values, False), ("two-records", few, False), ("an-hour", many, True)):
+        np.savez(tmp_path / f"{name}.npz", x=values, label=train.label)
+        read_synthetic(tmp_path / f"{name}.npz", LIKE)
+        said = capsys.readouterr().err
+        assert ("as if in another unit: hr (100% outside" in said) == doubted
+        assert said.count("\n") == doubted
+
+
 def test_as_many_channels_as_steps_is_said_and_read_by_the_limits(tmp_path, capsys):
     like = make_dataset(30, steps=4)
     for name, x in (("nct", like.train.values), ("ntc", like.train.values.transpose(0, 2, 1))):
