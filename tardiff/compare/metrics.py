@@ -12,8 +12,8 @@ METRICS: dict[str, Metric] = {
     "slope": calibration_slope,
     "sensitivity": partial(true_positive_rate, false_positive_rate=0.1),
 }
-CALIBRATED = ("brier", "slope")
-"""Metrics that are also given after recalibration on validation rows."""
+CALIBRATED = {"brier": "Brier", "slope": "slope"}
+"""Metrics that are also given after recalibration on validation rows, and their names in the heads of that table."""
 NAMES = {
     "auprc": "AUPRC",
     "auroc": "AUROC",

@@ -9,6 +9,7 @@ from tardiff.compare.verdict import SYNTHETIC
 from tardiff.settings import LADDER
 
 NAME, WIDTH = 21, 22
+RECALIBRATED = {"": "", "_platt": ", Platt scaling", "_isotonic": ", isotonic"}
 SHORT = NAMES | {"sensitivity": "sens. at 90 % spec.", "slope": "calibration slope"}
 
 
@@ -81,8 +82,8 @@ def _worth(result: Mapping[str, Any]) -> str:
 
 def _recalibrated(result: Mapping[str, Any]) -> str:
     """Brier score and calibration slope as they are and after recalibration on rows that were not learnt from."""
-    keys = [f"{metric}{ending}" for metric in CALIBRATED for ending in ("", "_platt", "_isotonic")]
-    lines = [f"Recalibrated on {_held_out(result)}", _row(["method", *(SHORT.get(key, key.replace("_", ", ")) for key in keys)])]
+    keys = {f"{metric}{ending}": f"{said}{by}" for metric, said in CALIBRATED.items() for ending, by in RECALIBRATED.items()}
+    lines = [f"Recalibrated on {_held_out(result)}", _row(["method", *keys.values()])]
     for method, figures in result["methods"].items():
         lines.append(_row([method, *(interval(figures["groups"]["all"][key]["value"]) for key in keys)]))
     return "\n".join(lines)

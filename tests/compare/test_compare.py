@@ -48,6 +48,8 @@ class TestCompare:
         assert result["methods"]["none"]["groups"]["all"]["auprc"]["against_first"]["value"] == 0
         assert result["methods"]["guided"]["chosen"][0]["ratio"] == 0.5
         assert {found["candidates"] for name, found in result["methods"].items() if name != "none"} == {2}
+        heads = "Brier Brier, Platt scaling Brier, isotonic slope slope, Platt scaling slope, isotonic"
+        assert f"method {heads}" in " ".join((out / "table.txt").read_text().split())
         assert not (tmp_path / "out.partial").exists()
 
     @pytest.mark.slow
