@@ -40,7 +40,8 @@ def test_help_imports_nothing_heavy():
 def test_a_reader_that_has_seen_enough_ends_a_command_in_silence(asked):
     """As `head` does. The pipe is closed before the first line is written."""
     with subprocess.Popen([sys.executable, "-m", "tardiff", *asked], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
