@@ -188,7 +188,7 @@ class GuidanceSettings:
     through_denoiser: bool = False
     """Take the gradient through the denoiser as well (two to three times the time of a guided step)."""
     strength: float | Literal["matched"] = "matched"
-    """Root mean square of the change to the clean estimate, in units of the step's noise level sigma. 0 is unguided: classifier-free
+    """Root mean square of the change to the clean estimate, in units of the step's noise level sigma. A given 0 is unguided: classifier-free
     guidance is off, too. `matched` is the strength, at most 0.3, at which the classifier tells the samples' labels as well
     as validation rows', by AUROC (0 if classifier-free guidance alone reaches that)."""
     cfg_scale: float | Literal["matched"] = "matched"
@@ -385,7 +385,7 @@ class CompareSettings:
     """Fits of each way; each has its own generator, guides, samples and draws."""
     ratios: tuple[float, ...] = (0.25, 0.5, 1.0)
     """Synthetic rows that validation rows choose from, as shares of what the rare class lacks to balance; each is tried with
-    and without as many rows of the other class. Every other way but none chooses among as many settings of its own. With --from they
+    and without as many rows of the other class. Every other way but `none` chooses among as many settings of its own. With --from they
     are shares of --rows, each tried with the local share of positives and with more."""
     on: Literal["test", "validation"] = "test"
     """Split that judges. With `validation`, a fifth of the training patients takes its place in choosing."""
