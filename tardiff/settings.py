@@ -188,8 +188,8 @@ class GuidanceSettings:
     through_denoiser: bool = False
     """Take the gradient through the denoiser as well (two to three times the time of a guided step)."""
     strength: float | Literal["matched"] = "matched"
-    """Root mean square of the change to the clean estimate, in units of the step's noise level sigma. A given 0 is unguided: classifier-free
-    guidance is off, too. `matched` is the strength, at most 0.3, at which the classifier tells the samples' labels as well
+    """Root mean square of the change to the clean estimate, in units of the step's noise level sigma. A given 0 is unguided:
+    classifier-free guidance is off, too. `matched` is the strength, at most 0.3, at which the classifier tells the samples' labels as well
     as validation rows', by AUROC (0 if classifier-free guidance alone reaches that)."""
     cfg_scale: float | Literal["matched"] = "matched"
     """Classifier-free guidance, next to every guide: 1 follows the label as it was learnt, above 1 exaggerates what it changes, 0 ignores
