@@ -27,7 +27,7 @@ class PrepareSettings:
     connection: Annotated[str | None, arg(metavar="URL")] = None
     """Read the tables of a database instead: postgres://USER@HOST/DATABASE, or spark://MASTER."""
     schemas: str = "mimiciv_hosp,mimiciv_icu"
-    """The database's schemas of the hospital's and of the units' tables."""
+    """Schemas of the hospital's and of the units' tables in the database."""
     hours: int = 24
     """Length of the observation window from admission to the unit."""
     before_hours: int = 0
@@ -48,12 +48,12 @@ class PrepareSettings:
     decompensation, aki, aki_creatinine, sepsis3, sepsis_later, given), or a YAML file with a task of your own
     (see docs/reference/tasks.md)."""
     onset: OptionalPath = None
-    """Table of onsets for the task sepsis3, .csv or .parquet: stay_id and onset_minute or onset_time."""
+    """Table of onsets for sepsis3 or sepsis_later, .csv or .parquet: stay_id and onset_minute or onset_time."""
     allow_loss: bool = False
-    """Lose entries whose value or time cannot be read, with a warning; otherwise the first one stops the work."""
+    """Drop entries whose value or time cannot be read, with a warning; otherwise the first one stops the work."""
     labels: Literal["first", "last", "all"] = "last"
-    """Which of several labels of one stay have a row, by the time of the prediction, where the window ends (meds); with all, each
-    row counts as a stay of its own."""
+    """If a stay has several labels (meds), which of them has a row, in order of the prediction's time, when the window ends; with all,
+    each row counts as a stay of its own."""
     stays_of_patient: Literal["all", "first"] = "all"
     """Which of a patient's stays may have a row."""
     min_age: float = 18
@@ -68,7 +68,7 @@ class PrepareSettings:
     """Least share of the window's steps in which a selected variable is observed, 0 to 1."""
     split: Literal["random", "by-set", "by-id", "publisher"] = "random"
     """random: 70/15/15 of the patients, stratified; by-set: the last set is the test split (physionet2012, physionet2019);
-    by-id: patients with an id above --test-after are; publisher: the split that comes with the records (meds, table)."""
+    by-id: so are patients with an id above --test-after; publisher: the split that comes with the records (meds, table)."""
     test_after: Annotated[int | None, arg(metavar="ID")] = None
     """Last patient id of training and validation, with --split by-id."""
     sets: Annotated[str | None, arg(metavar="NAMES")] = None
@@ -80,7 +80,7 @@ class PrepareSettings:
     memory: str = "2GB"
     """What the process may hold in memory (called from Python: on top of what it held before); more spills to OUT.partial."""
     threads: Annotated[int | None, arg(metavar="N")] = None
-    """Threads to read and aggregate with; one a core if not given."""
+    """Threads to read and aggregate with; one per core if not given."""
 
     def __post_init__(self) -> None:
         check_range(self, 0, MAX_SEED, "seed")

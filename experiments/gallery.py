@@ -51,8 +51,8 @@ COLOURS = ("#0072B2", "#D55E00")
 PAGE = """# A gallery of guides and rewards
 
 Each [guide](../how-to/steer.md#other-objectives) and each [reward](../how-to/refine.md#rewards) by itself, on one small data set of
-simulated patients. All samples start from the same noise and have the same labels, charts and descriptors, so what differs is the guide's
-or the reward's doing. `python -m experiments.gallery` makes this page and its picture anew. Simulated patients show what each of them
+simulated patients. All samples start from the same noise and have the same labels, charts and descriptors, so only the guide or the
+reward makes the difference. `python -m experiments.gallery` makes this page and its picture anew. Simulated patients show what each of them
 does. They do not say which of them pays on real ones.
 
 ![{channel} by hour: samples of each guide and reward, with unguided samples of the same noise](../assets/gallery.png)
@@ -62,16 +62,16 @@ made-up patients.
 
 * **moved**: root mean square change against unguided samples, in standard deviations (normal scores).
 * **sure**: mean probability of the label by a classifier of another kind, which guided nothing.
-* **label readable**: AUROC of the label in the directions in which unguided samples hardly vary, with its 95 % interval. Above the first
-  line's it is a [trace](../glossary.md) that models can learn as a shortcut.
-* **cost**: processor time of sampling as a multiple of unguided sampling. A refined generator samples at the price of its base; its cost
-  is that of refining, as a multiple of training the base. It is measured once, while other work ran: a quarter more or less is noise.
+* **label readable**: AUROC of the label in the directions in which unguided samples hardly vary, with its 95 % interval. If it is above the
+  first line's, it is a [trace](../glossary.md) that models can learn as a shortcut.
+* **cost**: processor time of sampling as a multiple of unguided sampling. A refined generator samples as fast as its base; its cost
+  is that of refining, as a multiple of training the base. Measured once, while other work ran: a quarter more or less is noise.
 
 | way | moved | sure | label readable | cost |
 |---|---|---|---|---|
 {guides}
 
-Guides have strength {strength:g} in the first 40 % of the steps, without classifier-free guidance, which stands by itself with scale 2.
+Guides have strength {strength:g} in the first 40 % of the steps, without classifier-free guidance, which is shown alone, with scale 2.
 In `sample` both act together, and a strength is [matched](guidance.md#how-strongly-the-match).
 
 | reward alone | moved | sure | label readable | cost |

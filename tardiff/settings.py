@@ -55,7 +55,7 @@ class TrainSettings:
     """How the diffusion model is built and trained."""
 
     steps: int = 2000
-    """Optimizer steps. On some 3,000 stays the validation loss is about least here."""
+    """Optimizer steps. With about 3,000 stays the validation loss is about lowest here."""
     batch_size: int = 128
     """Rows a step."""
     learning_rate: float = 2e-3
@@ -118,7 +118,7 @@ class AdaptSettings:
     patience: int = 4
     """Stop after this many validation losses without a better one."""
     seed: int = 0
-    """Seed of changes, order and noise, and of held-out rows where there is no validation split."""
+    """Seed of changes, order and noise, and of held-out rows if there is no validation split."""
 
     def __post_init__(self) -> None:
         check_range(self, 1, ANY, "steps", "batch_size", "validate_every", "patience")
@@ -188,8 +188,8 @@ class GuidanceSettings:
     through_denoiser: bool = False
     """Take the gradient through the denoiser as well (two to three times the time of a guided step)."""
     strength: float | Literal["matched"] = "matched"
-    """Root mean square of the change to the clean estimate, in units of the step's noise level sigma. 0 is unguided: classifier-free
-    guidance is off, too. `matched` is the strength, at most 0.3, at which the classifier tells the samples' labels as well
+    """Root mean square of the change to the clean estimate, in units of the step's noise level sigma. A given 0 is unguided:
+    classifier-free guidance is off, too. `matched` is the strength, at most 0.3, at which the classifier tells the samples' labels as well
     as validation rows', by AUROC (0 if classifier-free guidance alone reaches that)."""
     cfg_scale: float | Literal["matched"] = "matched"
     """Classifier-free guidance, next to every guide: 1 follows the label as it was learnt, above 1 exaggerates what it changes, 0 ignores
@@ -200,7 +200,7 @@ class GuidanceSettings:
     clip: float = 3.0
     """Largest change of one entry, in units of strength * sigma."""
     pilot: int = 1024
-    """Most samples on which a strength is measured when it is matched, and those from which `repulsion` keeps away."""
+    """Most samples drawn to match a strength, and the number from which `repulsion` keeps away."""
 
     def __post_init__(self) -> None:
         terms = self.terms
@@ -244,10 +244,10 @@ class GuidanceSettings:
 
 @dataclass(frozen=True)
 class SelectionSettings:
-    """Choosing among more samples than are wanted: guidance's rival, at --select-from times the compute of unguided sampling."""
+    """Choosing among more samples than are wanted, instead of guidance, at --select-from times the compute of unguided sampling."""
 
     select: Literal["none", "influence"] = "none"
-    """Keep, of each label, the samples of highest `influence` (cosine, along the classifier's training)."""
+    """Keep the samples of highest `influence` (cosine, along the classifier's training) of each label."""
     select_from: int = 4
     """Samples drawn for each one that is kept."""
 
@@ -297,13 +297,13 @@ class EvaluateSettings:
     seed: int = 0
     """Seed of the fits' seeds, the rows drawn and the bootstrap."""
     subgroups: tuple[str, ...] = ("auto",)
-    """Descriptors by whose groups of test patients utility is reported, too; `auto` is every categorical one and age,
+    """Descriptors whose groups of test patients get utility figures of their own; `auto` is every categorical one and age,
     `none` none."""
     max_rows: int = 20000
     """Most rows of a split that judges learn from or predict; larger splits are thinned out by the seed. 0 takes all."""
     quick: bool = False
     """Three seeds, ratio 1.0 only, trees and logistic regression, at most 4,000 rows, 500 attacked: a first look in under two minutes. With
-    --run, one small reference model (up to a quarter of the generator's training time) where there are eight otherwise."""
+    --run, one small reference model (up to a quarter of the generator's training time) instead of eight."""
     workers: int = 0
     """Processes that fit models side by side, each with one thread; 0 means as many as there are cores."""
 
@@ -337,8 +337,8 @@ class AugmentSettings:
     budget_minutes: float = 2.0
     """Minutes to train a generator on one core, if no --run is given; they pick its size from a table."""
     gate: bool = True
-    """Add rows only if they help on held-out training rows by more than chance: six folds, each with a generator (if no --run is given)
-    and guides of its own, so it takes seven times as long."""
+    """Add rows only if they help on held-out training rows by more than the standard error: six folds, each with a generator (if no
+    --run is given) and guides of its own, so it takes seven times as long."""
     batches: int = 1
     """Parts in which rows are added; each must pass the gate, and guides learn from those that have passed. The first that does not is
     the last."""
@@ -378,21 +378,21 @@ class CompareSettings:
     """The model that is trained in every way: the package's GRU, or gradient-boosted trees, logistic regression, XGBoost or
     LightGBM on summary features."""
     methods: str | None = None
-    """Ways, with commas between; all of them if not given: nothing, the model's own settings tuned, class weights, random over- and
+    """Ways, separated by commas; all of them if not given: nothing, the model's own settings tuned, class weights, random over- and
     undersampling, SMOTE and its relatives, jitter, time warp, mixup, unguided and guided synthetic rows, rows of a refined generator
     (--refined). With --from the ladder of docs/how-to/another-hospital.md."""
     seeds: int = 5
     """Fits of each way; each has its own generator, guides, samples and draws."""
     ratios: tuple[float, ...] = (0.25, 0.5, 1.0)
     """Synthetic rows that validation rows choose from, as shares of what the rare class lacks to balance; each is tried with
-    and without as many rows of the other class. Every other way but none chooses among as many settings of its own. With --from they
+    and without as many rows of the other class. Every other way but `none` chooses among as many settings of its own. With --from they
     are shares of --rows, each tried with the local share of positives and with more."""
     on: Literal["test", "validation"] = "test"
     """Split that judges. With `validation`, a fifth of the training patients takes its place in choosing."""
     by: Annotated[tuple[str, ...], arg(help_behavior_hint="(default: none)")] = ()
     """Also give the figures of subgroups: a descriptor ("sex") or a rule ("age>=65") and its opposite."""
     budget_minutes: float = 2.0
-    """What training each generator may take on one core, where no --run is given; it picks a size from a table."""
+    """Minutes to train each generator on one core, if no --run is given; they pick its size from a table."""
     bootstrap: int = 1000
     """Resamples of patients and seeds behind every 95 % interval."""
     seed: int = 0
@@ -456,7 +456,7 @@ class SiteSettings:
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """The six steps in a row, sized for two cores and five minutes."""
+    """The six steps in a row, sized for two cores and some minutes."""
 
     data: Literal["simulate", "physionet2012", "mimic-iv"] = "simulate"
     """Source of the records; `simulate` needs nothing else."""

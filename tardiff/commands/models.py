@@ -44,8 +44,8 @@ def train(
         out: Pipeline folder to write.
         labels: Learn what each label looks like. Without, one generator serves many tasks: a guide gives its samples their label.
         model: `diffusion`; or `policy`, a record in one step, trained by PPO on a discriminator's rewards, for few stays of few numbers
-            each; or `language`, a language model of rows (descriptors, and of each channel the mean and the worst value of the window), to
-            be sampled, refined, or drawn descriptors from (docs/how-to/rows.md). Of the other options a policy takes --seed and
+            each; or `language`, a language model of rows (descriptors, and of each channel the mean and the worst value of the window), for
+            rows or for descriptors of records (docs/how-to/rows.md). Of the other options a policy takes --seed and
             --policy-settings, a language model --seed, --language-model and --language.*; it needs 'tardiff[language]'.
         policy_settings: YAML with settings of the record policy that differ from the defaults (docs/explanation/ppo.md shows all of them).
         language_model: Causal model of transformers to fine-tune by LoRA: a folder of it (safetensors, or one .gguf file), an installed
@@ -92,8 +92,8 @@ def adapt(
     """Adapt a generator that was trained elsewhere to a hospital of 100 to 5,000 stays, and write another pipeline folder.
 
     Distributions of single variables are fitted anew; small changes to the networks learn how local records run, without their label. The
-    label's effect stays as RUN has it, unless there are enough local rows of each class and validation rows show another. What they do not
-    find better is not written.
+    label's effect stays as RUN has it, unless there are enough local rows of each class and validation rows show another. What held-out
+    rows do not find better is not written.
     Interrupted, the same command goes on from OUT.partial and ends in the same weights.
 
     For instance:
@@ -142,7 +142,7 @@ def fit_classifier(
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
-    """Train the clinical model towards which samples are steered.
+    """Train the classifier that steers samples.
 
     The folder also keeps checkpoints along its training and, for each, the gradients of the guidance rows, so that
     sampling needs no patient's record.
@@ -196,7 +196,7 @@ def refine(
 ) -> None:
     """Refine a diffusion pipeline (PPO on the reverse steps) or a language model of rows by rewards of its samples.
 
-    The result is another folder of the same kind. Validation rows check it on the way: it goes back where it is worse than its base, stops
+    The result is another folder of the same kind. Validation rows check it on the way: it goes back if it is worse than its base, stops
     when it gets no better, and is not written if it is worse by more than chance. Interrupted, the same command goes on from OUT.partial
     and ends in the same weights.
 

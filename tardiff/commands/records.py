@@ -124,8 +124,8 @@ def export(data: Data, out: Out, format: Literal["table", "rows", "meds"] = "tab
     """Write a dataset folder as a long table (CSV or Parquet by the file's name), as rows, or as a MEDS 0.4 folder.
 
     Columns of the table: split, stay_id, label, hour (empty for a descriptor), variable, value. A row is a stay's descriptors, label, and
-    the mean and the worst value of each channel (furthest from normal): a wide table, or another dataset folder, of one step, if the
-    name has no such ending. A MEDS folder goes back into a dataset folder with `tardiff prepare meds`.
+    the mean and the worst value (furthest from normal) of each channel. Rows become a wide table, or a dataset folder of one step if the
+    name of --out has no ending of a table. A MEDS folder goes back into a dataset folder with `tardiff prepare meds`.
 
     For instance:
       tardiff export data/guided --out guided.csv

@@ -50,7 +50,7 @@ def evaluate(
             training did (with --quick a quarter of it).
         classifier: Classifier folder that guided it, as [NAME=]CLF, for attacks on its guidance rows; repeat for more.
         cache: Folder that keeps what is fitted for later evaluations, instead of OUT.partial, which is removed when OUT is there.
-        rules: YAML file of clinical rules that are checked besides the package's own, a line each, for instance
+        rules: YAML file of clinical rules, checked in addition to the package's own, a line each, for instance
             "narrow pulse pressure: sbp - dbp < 25"; docs/reference/metrics.md tells more.
     """
     from data_prep.yaml_files import read_yaml
@@ -115,7 +115,7 @@ def quiz(
     stays: int = 10,
     seed: int = 0,
 ) -> None:
-    """Draw real and synthetic stays, shuffled, on a page on which a person guesses which is which; the answers are folded.
+    """Draw real and synthetic stays, shuffled, on a page for a person to guess which is which; the answers open on demand.
 
     Real stays come from the test split, or from the training split if there is no other. The page shows single patients: it is for those
     who may see them.

@@ -49,7 +49,7 @@ def sample(
     Args:
         run: Folder of a diffusion pipeline, of a record policy, or of a language model, whose samples are rows: data of one step.
         out: Dataset folder to write; it has a training split only.
-        n: Rows.
+        n: Number of rows.
         classifier: Classifier folder that guidance serves; repeat for an ensemble.
         guidance_data: Dataset folder, of another hospital say, whose training rows the objectives cosine, raw and contrastive serve in
             place of those that CLASSIFIER was fitted with.
@@ -178,7 +178,7 @@ def augment(
 ) -> None:
     """Add synthetic rows, marked as such, to the rare classes of a training split, if that helps.
 
-    By default rows must help models on held-out training rows by more than chance; otherwise OUT holds the rows as they were.
+    By default rows must help models on held-out training rows by more than the standard error; otherwise OUT holds the rows as they were.
 
     For instance:
       tardiff augment data/p12 --ratio 0.5 --out data/p12-augmented

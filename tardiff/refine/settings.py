@@ -69,7 +69,7 @@ class RefineSettings:
     rewards: str = "discriminator=1"
     """Rewards and their weights, as NAME=WEIGHT,NAME=WEIGHT: discriminator; influence (on the classifier's loss on guidance rows);
     value (KNN-Shapley, for training rows); fidelity (near a real record); spectral (power spectrum and autocorrelation);
-    plausibility (no jumps and no values at their limits that real ones have not); privacy (not nearer to a training row than strangers
+    plausibility (no jumps and values at limits beyond those of real rows); privacy (not nearer to a training row than strangers
     are). Each is standardised within its class first. influence and value need --classifier."""
     method: Literal["ppo", "awm"] = "ppo"
     """`ppo` on the reverse process (DDPO), or `awm`, the denoising loss weighted by advantages, which keeps no trajectory."""
