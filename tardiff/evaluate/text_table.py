@@ -38,7 +38,7 @@ def _head(result: Result) -> list[str]:
 
 
 def _utility(result: Result, model: str) -> list[str]:
-    ratio = shown_ratio(result)
+    ratio = shown_ratio(result["settings"]["ratios"])
     lines = [f"Utility, {model}", _row(["trained on", *_score_columns(ratio)]), _row(["real", *_scores(cell(result, model, "TRTR"))])]
     for name in result["synthetic"]:
         scores = _scores(cell(result, model, "TSTR", name))
@@ -55,7 +55,7 @@ def _utility(result: Result, model: str) -> list[str]:
 def _differences(result: Result) -> list[str]:
     """The other sets minus the first one, by judge."""
     first, *others = result["synthetic"]
-    ratio = shown_ratio(result)
+    ratio = shown_ratio(result["settings"]["ratios"])
     lines = []
     for name in others:
         lines += [f"Difference {name} - {first} (paired)", _row(["evaluator", *_score_columns(ratio)])]
