@@ -4,23 +4,13 @@
 raw tables in the shape of MIMIC-IV.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tardiff.base.lazy import lazy
 
 if TYPE_CHECKING:
     from data_prep.build import prepare
     from data_prep.settings import PrepareSettings
 
+__getattr__ = lazy(__name__, {"PrepareSettings": "settings", "prepare": "build"})
 __all__ = ["PrepareSettings", "prepare"]
-
-
-def __getattr__(name: str) -> Any:
-    """Import an export when it is first asked for: `tardiff prepare --help` must not wait for DuckDB."""
-    if name == "prepare":
-        from data_prep.build import prepare
-
-        return prepare
-    if name == "PrepareSettings":
-        from data_prep.settings import PrepareSettings
-
-        return PrepareSettings
-    raise AttributeError(f"module 'data_prep' has no attribute {name!r}")

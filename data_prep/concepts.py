@@ -45,11 +45,6 @@ class Place(_Entry, frozen=True):
     specimen: str = ""
     """What the specimen must be called for the value to count."""
 
-    @property
-    def text(self) -> bool:
-        """Whether the charted words are needed."""
-        return bool(self.texts)
-
 
 class Variable(_Entry, frozen=True):
     """One variable over time, in its own unit, and its places in each source."""

@@ -84,16 +84,11 @@ class PrepareSettings:
 
     def __post_init__(self) -> None:
         check_range(self, 0, MAX_SEED, "seed")
-        check_range(self, 1, ANY, "stays", "hours")
-        check_range(self, 0, ANY, "before_hours", "min_age")
+        check_range(self, 1, ANY, "stays", "hours", "threads")
+        check_range(self, 0, ANY, "before_hours", "min_age", "max_age", "min_stay_hours", "max_stay_hours")
         check_range(self, 0, 1, "min_coverage")
-        for limit in ("max_age", "min_stay_hours", "max_stay_hours"):
-            if getattr(self, limit) is not None:
-                check_range(self, 0, ANY, limit)
         if (self.split == "by-id") != (self.test_after is not None):
             raise TardiffError("--split by-id and --test-after go together: patients with a higher id are the test split")
-        if self.threads is not None:
-            check_range(self, 1, ANY, "threads")
 
 
 @dataclass(frozen=True)

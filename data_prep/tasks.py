@@ -117,7 +117,8 @@ class Task(_Entry, frozen=True):
     @property
     def leaves(self) -> tuple[Condition, ...]:
         """Every comparison."""
-        return tuple(leaf for condition in self.conditions for leaf in condition.leaves())
+        label = (self.label,) if isinstance(self.label, Condition) else ()
+        return tuple(leaf for condition in (*label, *(rule.when for rule in self.keep)) for leaf in condition.leaves())
 
     @property
     def ahead(self) -> tuple[Condition, ...]:
@@ -129,12 +130,6 @@ class Task(_Entry, frozen=True):
         """How far beyond the prediction entries are read."""
         horizon = self.horizon_minutes
         return max([horizon, *(minutes_of(leaf.span[1], {"horizon": horizon}) for leaf in self.ahead)])
-
-    @property
-    def conditions(self) -> tuple[Condition, ...]:
-        """The label's condition, if it has one, and those of the rules."""
-        label = (self.label,) if isinstance(self.label, Condition) else ()
-        return *label, *(rule.when for rule in self.keep)
 
     @property
     def horizon_minutes(self) -> float:

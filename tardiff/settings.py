@@ -14,10 +14,10 @@ MAX_SEED = 2**31 - 1
 
 
 def check_range(settings: Any, low: float, high: float, *fields: str) -> None:
-    """Refuse a setting outside low .. high, or without end."""
+    """Refuse a setting outside low .. high, or without end; None is no number and has no range."""
     for field in fields:
         value = getattr(settings, field)
-        for number in value if isinstance(value, tuple) else (value,):
+        for number in value if isinstance(value, tuple) else () if value is None else (value,):
             if not low <= number <= high or number == ANY:
                 bound = f"between {low:.10g} and {high:.10g}" if high < ANY else f"at least {low:.10g}"
                 if low == TINY:
@@ -92,8 +92,7 @@ class TrainSettings:
         check_range(self, 0, 1, "dropout", "ema_decay")
         check_range(self, 0, MAX_SEED, "seed")
         check_range(self, TINY, 0.1, "delta")
-        if self.epsilon is not None:
-            check_range(self, 0.01, 1000, "epsilon")
+        check_range(self, 0.01, 1000, "epsilon")
         check_range(self, 8, WIDEST, "widths")
         if not self.widths or any(width % 8 for width in self.widths):
             raise TardiffError(f"--widths {' '.join(map(str, self.widths))}: give multiples of 8, one for each level")
@@ -443,8 +442,7 @@ class SiteSettings:
     """Strength of that guidance, as in `tardiff sample`."""
 
     def __post_init__(self) -> None:
-        if self.local is not None:
-            check_range(self, 20, 10**7, "local")
+        check_range(self, 20, 10**7, "local")
         check_range(self, 10, 10**6, "rows")
         _ = self.guidance
 

@@ -107,6 +107,7 @@ class Source(Protocol):
 
     def table_of(self, place: Place) -> str:
         """The raw table that holds a place."""
+        return place.table
 
     def first(self, table: str, fault: str) -> str:
         """Where the first entry of a raw table with a fault of `data_prep.account` stands, and what is wrong with it."""

@@ -131,10 +131,6 @@ class EICU(Source):
             }
         )
 
-    def table_of(self, place: Place) -> str:
-        """See `Source.table_of`."""
-        return place.table
-
     def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, scans: Scans = AS_IS) -> ibis.Table:
         """What was charted and measured; see `Source.events`. Of a table with a column a variable, each value is an entry."""
         by_table: dict[str, set[str]] = {}

@@ -138,7 +138,7 @@ class Meds(Source):
         items = {place.item for place in places} | ({SPECIMEN_TYPE} if typed else set())
         schema = pa.schema([("code", pa.string()), ("item", pa.string()), ("unit", pa.string())])
         codes = ibis.memtable(pa.Table.from_pylist(list(self._wanted(items)), schema))
-        texts = typed or any(place.text for place in places)
+        texts = typed or any(place.texts for place in places)
         table = self._table([*CORE, "numeric_value", STAY, *(["text_value"] if texts else [])])
         # Values are 32-bit in MEDS. By way of their shortest text, 36.6 is 36.6 again and 0.21 is inside limits that begin there.
         value = number(table.numeric_value)

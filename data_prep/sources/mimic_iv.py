@@ -160,10 +160,6 @@ class MimicIV(Source):
             }
         )
 
-    def table_of(self, place: Place) -> str:
-        """See `Source.table_of`."""
-        return place.table
-
     def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, scans: Scans = AS_IS) -> ibis.Table:
         """What was charted, measured and put out; see `Source.events`."""
         self._check_items(places)
@@ -223,7 +219,7 @@ class MimicIV(Source):
         table = EVENT_TABLES[name]
         items = [place.item for place in places]
         typed = bool(table.specimen) and any(place.specimen for place in places)
-        texts = [SPECIMEN_TYPE] * typed + [place.item for place in places if place.text]
+        texts = [SPECIMEN_TYPE] * typed + [place.item for place in places if place.texts]
         units = any(place.units for place in places)
         chosen = (table.key, "itemid", "charttime", table.order, table.stored, table.value, table.text * bool(texts))
         columns = dict.fromkeys(column for column in (*chosen, table.specimen * typed, "valueuom" * units) if column)

@@ -24,13 +24,12 @@ from tardiff.base.noise import row_seeds
 from tardiff.classifier.folder import ClassifierFolder
 from tardiff.data.dataset import Dataset
 from tardiff.data.labels import draw_labels
-from tardiff.evaluate.privacy.closest import NEAR
 from tardiff.guidance.build import build_guide
 from tardiff.model.pipeline import RecordGenerator, TarDiffPipeline
 from tardiff.model.sampling import UNGUIDED, Guide
 from tardiff.settings import GuidanceSettings, SamplerSettings, SelectionSettings
 from tardiff.synthesis.guide import steer
-from tardiff.synthesis.plan import make_plan
+from tardiff.synthesis.plan import Plan
 
 STRENGTH = 0.3
 CLASSIFIER = GuidanceSettings(cfg_scale=1.0, strength=STRENGTH)
@@ -86,7 +85,7 @@ def main() -> None:
 
 def prepared_guide(pipeline: TarDiffPipeline, folder: ClassifierFolder, settings: GuidanceSettings) -> tuple[RecordGenerator, Guide]:
     """What steers, at some strength after matching was paid for: where the match is 0, the default costs what classifier-free costs."""
-    plan = make_plan(pipeline, 1, [folder], settings, SamplerSettings(), SelectionSettings(), "train", None, False, 0, None, NEAR)
+    plan = Plan(pipeline, 1, [folder], settings, SamplerSettings(), SelectionSettings())
     steering = steer(plan, progress=False)
     return steering.generator, build_guide(pipeline, [folder], settings, STRENGTH) if steering.match else steering.guide
 

@@ -188,7 +188,7 @@ class Lab:
     def result(self, peer: Peer, setting: str, seed: int) -> dict[str, Any]:
         """All columns but membership."""
         if peer.augments:
-            changed = BASELINES[peer.function](self.sets.rows["train"], self.codec, 1.0, seed)
+            changed = BASELINES[peer.function](self.sets.rows["train"], 1.0, seed)
             return {"tsrtr": self.figures((Part("learnt"),), self.sets.adding(learnt=changed), seed)}
         samples, costs = self.fitted(peer, setting, self.seconds, seed)
         sets = self.sets.adding(synthetic=Rows.of(samples.train, self.codec))

@@ -38,11 +38,10 @@ def joined_targets(given: Any, synthetic: NDArray[Any], index: pd.Index | None =
         synthetic: [m] or [m, K].
         index: of all of them; None counts from 0.
     """
-    if isinstance(given, pd.Series):
-        both = pd.concat([given, pd.Series(synthetic, name=given.name).astype(given.dtype)], ignore_index=True)
-        return both if index is None else both.set_axis(index)
-    if isinstance(given, pd.DataFrame):
-        both = pd.concat([given, pd.DataFrame(synthetic, columns=given.columns).astype(given.dtypes)], ignore_index=True)
+    if isinstance(given, (pd.Series, pd.DataFrame)):
+        one = isinstance(given, pd.Series)
+        made = pd.Series(synthetic, name=given.name) if one else pd.DataFrame(synthetic, columns=given.columns)
+        both = pd.concat([given, made.astype(given.dtypes)], ignore_index=True)
         return both if index is None else both.set_axis(index)
     if isinstance(given, pd.Categorical):
         return pd.Categorical([*given, *synthetic], dtype=given.dtype)

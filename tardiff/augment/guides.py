@@ -17,7 +17,7 @@ from tardiff.augment.features import RecordSummary
 from tardiff.augment.surrogate import SurrogateFit, distil
 from tardiff.base.threads import one_thread
 from tardiff.classifier.curvature import last_layer_hessian
-from tardiff.classifier.folder import GUIDE_WIDTH, ClassifierCard, ClassifierFolder, fit_classifier, fit_guide, guide_seeds
+from tardiff.classifier.folder import ClassifierCard, ClassifierFolder, fit_classifier, fit_guide, guide_seeds
 from tardiff.classifier.networks import ENCODERS, auprc, auroc
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset, Split
@@ -94,7 +94,7 @@ def _stand_in(estimator: Any, data: Dataset, codec: Codec, seed: int, features: 
     fitted = clone(estimator).fit(read(learn), learn.label)
     probability = [all_classes(fitted.predict_proba(read(s)), fitted.classes_, len(data.manifest.task.classes)) for s in (learn, held)]
     seen = [codec.encode(split) for split in (learn, held)]
-    classifier, settings, fit = distil((seen[0], probability[0]), (seen[1], probability[1]), GUIDE_WIDTH, seed, epochs)
+    classifier, settings, fit = distil((seen[0], probability[0]), (seen[1], probability[1]), seed, epochs)
     learnt = classifier.probability(seen[1])
     counts = tuple(np.bincount(learn.label, minlength=len(data.manifest.task.classes)).tolist())
     ranked, score = auroc(held.label, learnt)[0], auprc(held.label, learnt)
@@ -108,7 +108,5 @@ def _stand_in(estimator: Any, data: Dataset, codec: Codec, seed: int, features: 
 def _reader(features: str, learn: Split) -> Callable[[Split], NDArray[Any]]:
     if features == "record":
         return lambda split: split.values
-    if features != "summary":
-        raise InputError(f"features {features!r}: give summary or record")
     summaries = RecordSummary().fit(learn.values)
     return lambda split: summaries.transform(split.values)

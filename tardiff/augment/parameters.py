@@ -45,9 +45,5 @@ def check_parameters(tool: Any) -> None:
         raise InputError("n_jobs 0: give how many guides are fitted side by side, or -1 for all cores")
     if tool.target == "classification" and tool.bins is not None:
         raise InputError("bins: would not be read; they are for a regression target, not target='classification'")
-    if tool.guidance_rows is not None and tool.guidance is not None and not _serves(tool.guidance):
+    if tool.guidance_rows is not None and tool.guidance is not None and not tool.guidance.reads_guidance_rows:
         raise InputError("guidance_rows: would not be read; guidance needs an objective that reads them, cosine=1 for example")
-
-
-def _serves(guidance: GuidanceSettings) -> bool:
-    return guidance.guidance == "objective" and guidance.reads_guidance_rows

@@ -11,6 +11,7 @@ from sklearn.metrics import r2_score
 from torch import Tensor
 from torch.nn import functional as F
 
+from tardiff.classifier.folder import GUIDE_WIDTH
 from tardiff.classifier.networks import Classifier, build
 from tardiff.settings import ClassifierSettings
 
@@ -33,7 +34,7 @@ class SurrogateFit:
 
 
 def distil(
-    learn: tuple[Tensor, NDArray[np.float64]], held: tuple[Tensor, NDArray[np.float64]], width: int, seed: int, epochs: int = 60
+    learn: tuple[Tensor, NDArray[np.float64]], held: tuple[Tensor, NDArray[np.float64]], seed: int, epochs: int
 ) -> tuple[Classifier, ClassifierSettings, SurrogateFit]:
     """Train a stand-in of each of `ARCHITECTURES` and keep the one whose held-out cross-entropy to the model is smallest.
 
@@ -43,7 +44,7 @@ def distil(
     """
     tried = []
     for architecture in ARCHITECTURES:
-        settings = ClassifierSettings(architecture=architecture, width=width, epochs=epochs, seed=seed)  # type: ignore[arg-type]
+        settings = ClassifierSettings(architecture=architecture, width=GUIDE_WIDTH, epochs=epochs, seed=seed)  # type: ignore[arg-type]
         tried.append((*_distilled(learn, held, settings), settings))
     _, classifier, settings = min(tried, key=lambda one: one[0])
     return classifier, settings, _fit(classifier, settings.architecture, *held)

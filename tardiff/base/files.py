@@ -111,7 +111,7 @@ def write_json(path: str | Path, content: Any) -> None:
     replace_file(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
-TENSOR_TYPES = ("int64", "I64"), ("float32", "F32"), ("int32", "I32"), ("uint8", "U8")
+TENSOR_TYPES = {"int64": "I64", "float32": "F32", "int32": "I32", "uint8": "U8"}
 """Types of arrays and what safetensors calls them, in the order in which it stores them."""
 
 
@@ -120,13 +120,12 @@ def write_arrays(path: str | Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
     Format: https://huggingface.co/docs/safetensors (length of the header, header, arrays).
     """
-    names = dict(TENSOR_TYPES)
-    order = [kind for kind, _ in TENSOR_TYPES]
+    order = list(TENSOR_TYPES)
     chosen = sorted(arrays, key=lambda name: (order.index(arrays[name].dtype.name), name))
     header, offset = {}, 0
     for name in chosen:
         array = arrays[name]
-        header[name] = {"dtype": names[array.dtype.name], "shape": array.shape, "data_offsets": (offset, offset + array.nbytes)}
+        header[name] = {"dtype": TENSOR_TYPES[array.dtype.name], "shape": array.shape, "data_offsets": (offset, offset + array.nbytes)}
         offset += array.nbytes
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)

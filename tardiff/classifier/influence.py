@@ -7,7 +7,6 @@ influence of a sample costs one forward pass.
 """
 
 import copy
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -28,7 +27,8 @@ def class_gradients(classifier: Classifier, seen: Tensor, label: Tensor, classes
 def _mean_gradient(classifier: Classifier, seen: Tensor, label: Tensor, batch_size: int) -> Tensor:
     head = [classifier.head.weight, classifier.head.bias]
     total = [torch.zeros_like(parameter) for parameter in head]
-    for rows, labels in _batches(seen, label, batch_size):
+    batches = zip(seen.split(batch_size), label.split(batch_size), strict=True) if len(label) else ()
+    for rows, labels in batches:
         loss = classifier.loss(rows, labels).sum() / len(label)
         for part, gradient in zip(total, torch.autograd.grad(loss, head), strict=True):
             part += gradient
@@ -50,7 +50,3 @@ def at_checkpoints(classifier: Classifier, trajectory: list[State]) -> list[Clas
         checkpoint.load_state_dict(state)
         result.append(checkpoint.eval())
     return result
-
-
-def _batches(seen: Tensor, label: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    return zip(seen.split(batch_size), label.split(batch_size), strict=True) if len(label) else iter(())

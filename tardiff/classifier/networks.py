@@ -50,10 +50,6 @@ class Classifier(nn.Module):
         """Cross-entropy of each sample, [batch]."""
         return F.cross_entropy(self.logits(seen), label, reduction="none")
 
-    def training_loss(self, seen: Tensor, label: Tensor) -> Tensor:
-        """What is minimised in training, [batch]."""
-        return self.loss(seen, label)
-
     @torch.no_grad()
     def probability(self, seen: Tensor, batch_size: int = 512) -> NDArray[np.float64]:
         """Class probabilities [N, classes], in evaluation mode."""
@@ -283,7 +279,7 @@ def _epoch(
     classifier: Classifier, optimizer: torch.optim.Optimizer, seen: Tensor, label: Tensor, weight: Tensor | None, batch_size: int
 ) -> float:
     classifier.train()
-    loss_of = getattr(classifier, "training_loss", classifier.loss)  # a user's own network has a loss only
+    loss_of = getattr(classifier, "training_loss", classifier.loss)  # of all but a committee
     total = torch.zeros((), device=seen.device)
     for rows in torch.randperm(len(label)).split(batch_size):
         loss = loss_of(seen[rows], label[rows])

@@ -36,7 +36,7 @@ def use_threads(threads: int | None) -> None:
         os.environ["OMP_NUM_THREADS"] = str(threads or free_cores())
 
 
-def free_cores(seconds: float = 0.1) -> int:
+def free_cores() -> int:
     """Cores that this process may use and that idle now, at least one.
 
     Threads that wait for each other on a busy core slow each other many times over, so fewer are faster.
@@ -44,7 +44,7 @@ def free_cores(seconds: float = 0.1) -> int:
     import psutil
 
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    idle = sum(100 - busy for busy in psutil.cpu_percent(seconds, percpu=True)) / 100
+    idle = sum(100 - busy for busy in psutil.cpu_percent(0.1, percpu=True)) / 100
     return max(1, min(allowed, round(idle)))
 
 

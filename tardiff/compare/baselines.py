@@ -10,13 +10,12 @@ from torch import Tensor
 
 from tardiff.base.extras import needs
 from tardiff.base.noise import stream
-from tardiff.data.codec import Codec
 from tardiff.data.summaries import summary_features
 from tardiff.errors import TardiffError
 from tardiff.evaluate.judges import Rows
 
-Baseline = Callable[[Rows, Codec, float, int], Rows]
-"""(real rows, codec, strength, seed) to the rows to learn from; a strength of 1 goes all the way, 0 does nothing."""
+Baseline = Callable[[Rows, float, int], Rows]
+"""(real rows, strength, seed) to the rows to learn from; a strength of 1 goes all the way, 0 does nothing."""
 
 NEIGHBOURS = 5
 JITTER = 0.2  # standard deviations at full strength
@@ -27,7 +26,7 @@ MIXUP = 0.4  # both parameters of the beta distribution at full strength
 def drawn_again(sampler: str) -> Baseline:
     """Whole rows of the classes left out or taken again by a sampler of imbalanced-learn."""
 
-    def baseline(real: Rows, codec: Codec, strength: float, seed: int) -> Rows:
+    def baseline(real: Rows, strength: float, seed: int) -> Rows:
         return real.take(_balanced(sampler, np.arange(len(real))[:, None], real.label, strength, seed)[0][:, 0])
 
     return baseline
@@ -36,7 +35,7 @@ def drawn_again(sampler: str) -> Baseline:
 def interpolated(sampler: str, **options: int) -> Baseline:
     """SMOTE (Chawla et al. 2002) or a relative of it in imbalanced-learn, on the flattened record that classifiers see."""
 
-    def baseline(real: Rows, codec: Codec, strength: float, seed: int) -> Rows:
+    def baseline(real: Rows, strength: float, seed: int) -> Rows:
         flat = real.seen.reshape(len(real), -1)
         fewer = {name: min(most, int(np.bincount(real.label).min()) - 1) for name, most in options.items()}
         mixed, label = _balanced(sampler, flat, real.label, strength, seed, **fewer)
@@ -58,15 +57,15 @@ def _balanced(
         raise TardiffError(f"{name}: {error}; leave it out of --methods") from error
 
 
-def jitter(real: Rows, codec: Codec, strength: float, seed: int) -> Rows:
+def jitter(real: Rows, strength: float, seed: int) -> Rows:
     """Each row again, with noise on its values (Um et al. 2017)."""
     seen = torch.tensor(real.seen)
-    noise = torch.from_numpy(stream("jitter", seed).standard_normal(seen[:, : len(codec.channels)].shape, dtype=np.float32))
-    seen[:, : len(codec.channels)] += strength * JITTER * noise
+    value, _ = seen.chunk(2, dim=1)
+    value += strength * JITTER * torch.from_numpy(stream("jitter", seed).standard_normal(value.shape, dtype=np.float32))
     return real.join(_rows(seen, real.label))
 
 
-def time_warp(real: Rows, codec: Codec, strength: float, seed: int) -> Rows:
+def time_warp(real: Rows, strength: float, seed: int) -> Rows:
     """Each row again, with time running faster and slower (Um et al. 2017)."""
     random = stream("warp", seed)
     steps = real.seen.shape[-1]
@@ -78,7 +77,7 @@ def time_warp(real: Rows, codec: Codec, strength: float, seed: int) -> Rows:
     return real.join(_rows(torch.tensor(warped), real.label))
 
 
-def mixup(real: Rows, codec: Codec, strength: float, seed: int) -> Rows:
+def mixup(real: Rows, strength: float, seed: int) -> Rows:
     """Each row again, mixed with another row of its class (Zhang et al., ICLR 2018; within classes, so that labels stay whole)."""
     random = stream("mixup", seed)
     partner = np.arange(len(real))

@@ -134,7 +134,7 @@ class Comparison:
             return self.sets, [Candidate(train, Variant(balance=strength), {"strength": strength}) for strength in strengths]
         if method in BASELINES:
             real = self.sets.rows["train"]
-            made = {f"learnt-{k}": BASELINES[method](real, self.codec, strength, seed) for k, strength in enumerate(strengths)}
+            made = {f"learnt-{k}": BASELINES[method](real, strength, seed) for k, strength in enumerate(strengths)}
             found = zip(made, strengths, strict=True)
             return self.sets.adding(**made), [Candidate((Part(role),), told={"strength": strength}) for role, strength in found]
         counts = np.bincount(self.data.train.label, minlength=2)

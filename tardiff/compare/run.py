@@ -109,9 +109,9 @@ def opened(
 ) -> Comparison:
     """Everything that cells read; checks the data first."""
     _check_rows(data)
-    for option, pipeline in (("--run", run), ("--refined", refined)):
-        if pipeline is not None:
-            data = arranged(data, pipeline.form, "DATA", option)
+    given = {option: pipeline for option, pipeline in (("--run", run), ("--refined", refined)) if pipeline is not None}
+    for option, pipeline in given.items():
+        data = arranged(data, pipeline.form, "DATA", option)
     if run is not None and arranged(data, run.form, "DATA", "--run") is not data:
         raise TardiffError("--refined: has channels, descriptors or classes in another order than --run; refine that one")
     judged = _judged(data, settings)
@@ -120,9 +120,7 @@ def opened(
     for name, split in (*fold.splits.items(), (settings.on, judged)):
         check_classes(f"{name} split", data, split)
     comparison = Comparison(fold, judged, settings, work, _groups(data, settings), run, refined)
-    for option, pipeline in (("--run", run), ("--refined", refined)):
-        if pipeline is None:
-            continue
+    for option, pipeline in given.items():
         if pipeline.card.adaptation:
             raise InputError(f"{option}: was adapted to rows that choose here; give what it was adapted from as --from")
         described = described_rows(fold, pipeline.card.settings.get("epsilon"))

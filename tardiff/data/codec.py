@@ -244,7 +244,7 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def repaired(self, x0: Tensor, chart: Tensor) -> float:
         """Share of the charted values of x0 [N, C, T] that lie out of their limits, or out of order."""
         raw, mask = self._physical(x0), chart.numpy() != ABSENT
-        low, high = self._limits()
+        low, high = np.array([channel.limits for channel in self.channels]).T[..., None]
         possible = np.clip(raw, low, high)
         for chain in self.orderings:
             _put_in_order(possible, mask, [self._index(name) for name in chain])
@@ -272,10 +272,6 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """What a channel's values lie within: its limits, and what any score stands for."""
         (low, high), (least, most) = self.channels[c].limits, self.maps[c].to_value(np.array([-Z_LIMIT, Z_LIMIT]))
         return max(low, float(least)), min(high, float(most))
-
-    def _limits(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        low, high = (np.array(edge)[:, None] for edge in zip(*(channel.limits for channel in self.channels), strict=True))
-        return low, high
 
     def _settled(self, raw: NDArray[np.float64], chart: NDArray[np.int64]) -> NDArray[np.float64]:
         """Within limits, on the chart's grids, charted members of a chain in order; [N, C, T]."""

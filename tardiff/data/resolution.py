@@ -226,10 +226,10 @@ def chart_of(value: Values, mask: NDArray[np.bool_], grids: tuple[Grid, ...]) ->
 
 
 def before(value: Values, mask: NDArray[np.bool_]) -> Values:
-    """The charted value before each step, [N, T]; NaN where there is none."""
-    last = np.maximum.accumulate(np.where(mask, np.arange(mask.shape[1]), -1), axis=1)
-    last = np.concatenate([np.full((len(mask), 1), -1), last[:, :-1]], axis=1)
-    return np.where(last >= 0, np.take_along_axis(value, np.maximum(last, 0), axis=1), np.nan)
+    """The charted value before each step, [..., T]; NaN where there is none."""
+    last = np.maximum.accumulate(np.where(mask, np.arange(mask.shape[-1]), -1), axis=-1)
+    last = np.concatenate([np.full_like(last[..., :1], -1), last[..., :-1]], axis=-1)
+    return np.where(last >= 0, np.take_along_axis(value, np.maximum(last, 0), axis=-1), np.nan)
 
 
 def settle(value: Values, chart: NDArray[np.integer], grids: tuple[Grid, ...], limits: tuple[float, float]) -> Values:

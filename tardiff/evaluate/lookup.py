@@ -1,6 +1,6 @@
 """Finding cells in a result, for those that show it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -18,10 +18,10 @@ def difference(
     return next(d for d in result["utility"]["differences"] if wanted.items() <= d.items() and d["against"]["synthetic"] == against)
 
 
-def shown_ratio(result: Mapping[str, Any]) -> float | None:
-    """The ratio of added rows that a summary shows: 1.0 if it was run, else the largest one; None if none was run."""
-    ratios = result["settings"]["ratios"]
-    return 1.0 if 1.0 in ratios else max(ratios, default=None)
+def shown_ratio(ratios: Iterable[float | None]) -> float | None:
+    """The ratio of added rows that is shown: 1.0 if it was run, else the largest one; None if none was run."""
+    known = {ratio for ratio in ratios if ratio is not None}
+    return 1.0 if 1.0 in known else max(known, default=None)
 
 
 def leak_margin(low: float, control: float | None) -> float:

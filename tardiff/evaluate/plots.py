@@ -114,7 +114,7 @@ def _range(split: Split, channel: int) -> tuple[float, float]:
 
 def _forest_rows(result: Mapping[str, Any], sets: list[str]) -> list[tuple[str, dict[str, Any], str, bool]]:
     """Label, cell identity, colour and whether the marker is filled, top to bottom."""
-    ratio = shown_ratio(result)
+    ratio = shown_ratio(result["settings"]["ratios"])
     rows: list[tuple[str, dict[str, Any], str, bool]] = [("real", {"protocol": "TRTR"}, GREY, True)]
     for k, name in enumerate(sets):
         colour = SETS[k % len(SETS)]

@@ -171,7 +171,8 @@ def _from_arrays(arrays: Mapping[str, Any], manifest: Manifest, path: Path) -> S
         raise TardiffError(f"{path}: x and label are no arrays ({error})") from error
     for name, array in numeric.items():
         if name == "label" and array.dtype.kind in "UO":
-            raise TardiffError(f"{path}: label, row {_first_unnamed(array, manifest)}: none of {_classes(manifest)}")
+            row = np.flatnonzero(~np.isin(array.astype(str).reshape(-1), manifest.task.classes))[0]
+            raise TardiffError(f"{path}: label, row {row}: none of {_classes(manifest)}")
         if array.dtype.kind not in "fiub":
             raise TardiffError(f"{path}: {name} holds {array.dtype}, not numbers")
     if numeric["label"].ndim > 1 and numeric["label"].size != len(numeric["label"]):
@@ -232,11 +233,6 @@ def _codes(label: Array, manifest: Manifest) -> Array:
     if label.dtype.kind not in "UO" or not np.isin(label, classes).all():
         return label
     return np.array([classes.index(str(name)) for name in label.reshape(-1)])
-
-
-def _first_unnamed(label: Array, manifest: Manifest) -> int:
-    """The first row whose label is not the name of a class."""
-    return int(np.flatnonzero(~np.isin(label.astype(str).reshape(-1), manifest.task.classes))[0])
 
 
 def _known(label: Any, manifest: Manifest) -> Any:

@@ -71,15 +71,12 @@ def subgroups(found: list[Group], sets: RowSets, score: Scores, settings: Evalua
                 "positives": positives,
                 "reason": f"fewer than {FEWEST} {'positives' if positives < FEWEST else 'negatives'}" if few else None,
                 "cells": [
-                    asdict(cell) | {"metrics": None if few else _metrics(label, s[:, group.member], within)} for cell, s in on_test.items()
+                    asdict(cell) | {"metrics": None if few else estimates(judged(label, s[:, group.member], within), label)}
+                    for cell, s in on_test.items()
                 ],
             }
         )
     return result
-
-
-def _metrics(label: NDArray[np.int64], score: NDArray[np.float64], within: Resamples) -> dict[str, Any]:
-    return estimates(judged(label, score, within), label)
 
 
 def _chosen(manifest: Manifest, wanted: tuple[str, ...]) -> list[int]:

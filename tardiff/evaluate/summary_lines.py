@@ -36,7 +36,7 @@ def summary(result: Mapping[str, Any]) -> list[str]:
 
 
 def _figures(result: Mapping[str, Any], judge: str, name: str) -> list[str]:
-    ratio = shown_ratio(result)
+    ratio = shown_ratio(result["settings"]["ratios"])
     added = "-" if ratio is None else interval(cell(result, judge, "TSRTR", name, ratio)["metrics"]["auprc"])
     told, strongest = result["fidelity"]["sets"][name].get("told_apart_trees"), _strongest(result, name)
     return [
@@ -59,7 +59,7 @@ def _leak(attack: Mapping[str, Any]) -> float:
 
 def _added(result: Mapping[str, Any], judge: str) -> Iterator[str]:
     """What each set adds to real rows."""
-    ratio = shown_ratio(result)
+    ratio = shown_ratio(result["settings"]["ratios"])
     for name in result["synthetic"] if ratio else ():
         change = difference(result, judge, "TSRTR", name, ratio, None)["metrics"]["auprc"]
         yield f"real + {name} - real: {_said(change)}"

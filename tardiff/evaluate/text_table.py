@@ -38,7 +38,7 @@ def _head(result: Result) -> list[str]:
 
 
 def _utility(result: Result, model: str) -> list[str]:
-    ratio = shown_ratio(result)
+    ratio = shown_ratio(result["settings"]["ratios"])
     lines = [f"Utility, {model}", _row(["trained on", *_score_columns(ratio)]), _row(["real", *_scores(cell(result, model, "TRTR"))])]
     for name in result["synthetic"]:
         scores = _scores(cell(result, model, "TSTR", name))
@@ -55,7 +55,7 @@ def _utility(result: Result, model: str) -> list[str]:
 def _differences(result: Result) -> list[str]:
     """The other sets minus the first one, by judge."""
     first, *others = result["synthetic"]
-    ratio = shown_ratio(result)
+    ratio = shown_ratio(result["settings"]["ratios"])
     lines = []
     for name in others:
         lines += [f"Difference {name} - {first} (paired)", _row(["evaluator", *_score_columns(ratio)])]
@@ -120,16 +120,12 @@ def _fidelity(result: Result) -> list[str]:
     }
     rows = f"{result['fidelity']['rows']:,} rows of each set"
     lines = [f"Fidelity to the real training rows ({rows}; 0 is identical)", _row(["", *shown.values()])]
-    lines += [_row([name, *(interval(_overall(numbers[key])) for key in shown)]) for name, numbers in sets.items()]
+    lines += [_row([name, *(interval(numbers[key].get("mean", numbers[key])) for key in shown)]) for name, numbers in sets.items()]
     for name, metrics in result["fidelity"]["against_floor"].items():
         worse = [_with_worst(key, found) for key, found in metrics.items() if found["worse"]]
         said = f"{name}: {len(worse)} of {len(metrics)} numbers worse than the floor"
         lines += textwrap.wrap(": ".join([said, ", ".join(worse)]) if worse else said, WIDTH)
     return lines + list(_rule_lines(sets))
-
-
-def _overall(number: Mapping[str, Any]) -> Mapping[str, Any]:
-    return number["mean"] if "by_channel" in number else number
 
 
 def _with_worst(key: str, found: Mapping[str, Any]) -> str:

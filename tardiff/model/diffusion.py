@@ -26,6 +26,11 @@ def diffuse(x0: Tensor, eps: Tensor, alpha_bar: Tensor) -> tuple[Tensor, Tensor]
 
 
 def denoising_loss(v_hat: Tensor, v: Tensor, chart: Tensor) -> Tensor:
-    """Mean squared error of v over what is charted, [batch]; 0 where nothing is. All arguments [batch, C, time]."""
-    charted = (chart != ABSENT).to(v)
-    return (charted * (v_hat - v) ** 2).sum(dim=(1, 2)) / charted.sum(dim=(1, 2)).clamp(min=1)
+    """Mean squared error of v over what is charted, [batch]. All arguments [batch, C, time]."""
+    return mean_over_charted((v_hat - v) ** 2, chart)
+
+
+def mean_over_charted(x: Tensor, chart: Tensor) -> Tensor:
+    """The mean of what is charted, [batch, C, time] to [batch]; 0 where nothing is."""
+    charted = (chart != ABSENT).to(x)
+    return (charted * x).sum(dim=(1, 2)) / charted.sum(dim=(1, 2)).clamp(min=1)

@@ -242,12 +242,10 @@ class TarDiffPipeline(RecordGenerator, DiffusionPipeline):
         if not (path / "model_index.json").is_file():
             raise PIPELINE.refusal(path)
         card = Card.load(path)
-        for name in NETWORKS:
-            for file in (f"{name}/config.json", f"{name}/diffusion_pytorch_model.safetensors"):
-                if not (path / file).is_file():
-                    raise TardiffError(f"{path / file}: no such file; train again")
-        if not (path / "scheduler/scheduler_config.json").is_file():
-            raise TardiffError(f"{path / 'scheduler/scheduler_config.json'}: no such file; train again")
+        files = [f"{name}/{file}" for name in NETWORKS for file in ("config.json", "diffusion_pytorch_model.safetensors")]
+        for file in (*files, "scheduler/scheduler_config.json"):
+            if not (path / file).is_file():
+                raise TardiffError(f"{path / file}: no such file; train again")
         unet, charting = (_read_network(path / name, kind) for name, kind in NETWORKS.items())
         scheduler = _read_scheduler(path / "scheduler")
         codec, statics = Codec.load(path / "codec.json"), StaticModel.load(path / "statics.json")

@@ -5,6 +5,7 @@ Every draw is keyed by (seed, step, row), so a checkpoint needs weights, average
 
 import math
 from contextlib import nullcontext
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -310,15 +311,9 @@ def _batch(rows: int, settings: TrainSettings, step: int) -> Tensor:
     return torch.tensor([_permutation(rows, settings.seed, i // rows)[i % rows] for i in range(first, first + settings.batch_size)])
 
 
-_permutations: dict[tuple[int, int, int], list[int]] = {}
-
-
+@lru_cache(maxsize=1)
 def _permutation(rows: int, seed: int, epoch: int) -> list[int]:
-    key = (rows, seed, epoch)
-    if key not in _permutations:
-        _permutations.clear()
-        _permutations[key] = stream("order", seed, epoch).permutation(rows).tolist()
-    return _permutations[key]
+    return stream("order", seed, epoch).permutation(rows).tolist()
 
 
 def _rate(step: int, steps: int) -> float:

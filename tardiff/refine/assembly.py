@@ -23,7 +23,7 @@ from tardiff.refine.log import Log
 from tardiff.refine.loop import Loop
 from tardiff.refine.ppo import LossWeights
 from tardiff.refine.rewards import Context, WeightedRewards
-from tardiff.refine.settings import DiscriminatorSettings, PolicySettings, PPOSettings, RefineSettings
+from tardiff.refine.settings import DiscriminatorSettings, PPOSettings, RefineSettings
 from tardiff.refine.validation_checks import ValidationCheck
 from tardiff.settings import SamplerSettings
 
@@ -34,18 +34,14 @@ def assemble(
     average_module: nn.Module,
     data: Dataset,
     out: Path,
-    settings: RefineSettings | PolicySettings,
+    settings: RefineSettings,
     ppo: PPOSettings,
     loss_weights: LossWeights,
     discriminator: DiscriminatorSettings,
     *,
-    seed: int,
-    rewards: str,
-    patience: int,
     trained: bool,
     identity: Identity,
     classifier: ClassifierFolder | None = None,
-    tracker: Path | None = None,
 ) -> Loop:
     """A loop that is ready to run.
 
@@ -56,13 +52,13 @@ def assemble(
         out: folder to write; work in progress stands beside it.
         trained: False if the generator starts from nothing, to which no check goes back.
     """
-    codec, statics, counts = average.codec, average.statics, average.card.class_counts
+    codec, statics, counts, seed = average.codec, average.statics, average.card.class_counts, settings.seed
     real, held = (DiscriminatorRows.of(data.split(name), codec, statics) for name in ("train", "validation"))
     trainer = DiscriminatorTrainer(real, held, len(counts), discriminator, ppo.learning_rate, seed, average.device)
-    weighted = WeightedRewards.of(rewards, Context(codec, statics, data, trainer, classifier))
+    weighted = WeightedRewards.of(settings.rewards, Context(codec, statics, data, trainer, classifier))
     optimizer = torch.optim.Adam(generator.module.parameters(), ppo.learning_rate)
     check = ValidationCheck(codec, data, seed)
-    sampler = SamplerSettings(steps=settings.steps) if isinstance(settings, RefineSettings) else None
+    sampler = SamplerSettings(steps=settings.steps)
     checked = draw_labels("train", counts, settings.check_rows, seed)
     seeds = row_seeds(seed, reserved_rows("validation checks", len(checked)))
     return Loop(
@@ -74,7 +70,7 @@ def assemble(
         rewards=weighted,
         trainer=trainer,
         stopping=EarlyStopping(
-            lambda: check(average(checked, seeds, sampler)), generator.module, average_module, optimizer, patience, trained
+            lambda: check(average(checked, seeds, sampler)), generator.module, average_module, optimizer, settings.patience, trained
         ),
         codec=codec,
         statics=statics,
@@ -84,7 +80,7 @@ def assemble(
         ema_decay=settings.ema_decay,
         seed=seed,
         checkpoint=Checkpoint(partial_folder(out), identity),
-        log=Log(tracker),
+        log=Log(out.with_name(f"{out.name}.tensorboard") if settings.track else None),
     )
 
 

@@ -36,14 +36,21 @@ class Log:
 
     def __init__(self, tracker: Path | None = None) -> None:
         self.records: list[dict[str, Any]] = []
-        self._folder, self._tracker = tracker, None
+        self._folder = tracker
+        self._tracker: Any = None
         if tracker:
-            _refuse_missing_tensorboard()
+            from accelerate.utils import is_tensorboard_available
+
+            if not is_tensorboard_available():
+                raise TardiffError("--track needs TensorBoard: pip install 'tardiff[track]'")
 
     def open(self) -> None:
         """Begin TensorBoard's files, if they are wanted."""
         if self._folder:
-            self._tracker = _tensorboard(self._folder)
+            from accelerate import Accelerator
+
+            self._tracker = Accelerator(log_with="tensorboard", project_dir=self._folder)
+            self._tracker.init_trackers("refinement")
 
     def add(self, record: dict[str, Any]) -> None:
         """Keep a record of numbers, and of one check perhaps."""
@@ -69,21 +76,6 @@ class Log:
     def draw(self, folder: Path) -> None:
         """Write the figure."""
         save_png(figure(self.records), folder / FIGURE)
-
-
-def _refuse_missing_tensorboard() -> None:
-    from accelerate.utils import is_tensorboard_available
-
-    if not is_tensorboard_available():
-        raise TardiffError("--track needs TensorBoard: pip install 'tardiff[track]'")
-
-
-def _tensorboard(folder: Path) -> Any:
-    from accelerate import Accelerator
-
-    accelerator = Accelerator(log_with="tensorboard", project_dir=folder)
-    accelerator.init_trackers("refinement")
-    return accelerator
 
 
 def figure(records: list[dict[str, Any]]) -> Figure:

@@ -17,9 +17,7 @@ from tardiff.refine.assembly import assemble, write
 from tardiff.refine.policy import PolicyGenerator, new_policy
 from tardiff.refine.policy_folder import PolicyPipeline
 from tardiff.refine.ppo import LossWeights
-from tardiff.refine.settings import PolicySettings
-
-REWARDS = "discriminator=1"
+from tardiff.refine.settings import PolicySettings, RefineSettings
 
 
 def train_policy(
@@ -46,19 +44,26 @@ def train_policy(
     codec, statics = Codec.fit(data.train, data.manifest), StaticModel.fit(data.train, data.manifest)
     policy = new_policy(codec, statics, len(data.manifest.task.classes), settings.latent, settings.hidden, seed).to(here())
     average = PolicyPipeline(copy.deepcopy(policy), codec, statics, training_card(data, settings, []))
+    course = RefineSettings(
+        rewards="discriminator=1",
+        iterations=settings.iterations,
+        rows=settings.rows,
+        ema_decay=settings.ema_decay,
+        check_every=settings.check_every,
+        check_rows=settings.check_rows,
+        patience=settings.iterations,
+        seed=seed,
+    )
     loop = assemble(
         PolicyGenerator(policy, codec, statics),
         average,
         average.policy,
         data,
         out,
-        settings,
+        course,
         settings.ppo,
         LossWeights(vf_coef=settings.vf_coef, ent_coef=settings.ent_coef),
         settings.discriminator,
-        seed=seed,
-        rewards=REWARDS,
-        patience=settings.iterations,
         trained=False,
         identity=Identity({**plain(settings), "seed": seed}, data.manifest.content_hash),
     )

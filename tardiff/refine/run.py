@@ -103,13 +103,9 @@ def refine(
         ppo,
         LossWeights(kl=settings.kl),
         discriminator,
-        seed=settings.seed,
-        rewards=settings.rewards,
-        patience=settings.patience,
         trained=True,
         identity=Identity(asked, data.manifest.content_hash),
         classifier=classifier,
-        tracker=out.with_name(out.name + ".tensorboard") if settings.track else None,
     )
     best = loop.run(progress)
     if best.check.worse and not settings.allow_worse:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tardiff.base.noise import normal
 from tardiff.data.resolution import ABSENT
+from tardiff.model.diffusion import mean_over_charted
 from tardiff.model.pipeline import TarDiffPipeline
 from tardiff.model.sampling import dpm_solver, in_chunks
 from tardiff.model.unet import TemporalUNet
@@ -71,17 +72,12 @@ def step_mean(x0_hat: Tensor, x0_before: Tensor, x: Tensor, place: Places) -> Te
 
 def gaussian_log_prob(x: Tensor, mean: Tensor, std: Tensor, chart: Tensor) -> Tensor:
     """Log-density of x under a Gaussian, averaged over what is charted, [b, c, t] to [b]."""
-    return _over_charted(-0.5 * ((x - mean) / std) ** 2 - std.log() - 0.5 * math.log(2 * math.pi), chart)
+    return mean_over_charted(-0.5 * ((x - mean) / std) ** 2 - std.log() - 0.5 * math.log(2 * math.pi), chart)
 
 
 def gaussian_kl(mean: Tensor, base: Tensor, std: Tensor, chart: Tensor) -> Tensor:
     """Divergence between Gaussians of equal spread, averaged over what is charted, [b, c, t] to [b]."""
-    return _over_charted(0.5 * ((mean - base) / std) ** 2, chart)
-
-
-def _over_charted(x: Tensor, chart: Tensor) -> Tensor:
-    charted = (chart != ABSENT).to(x)
-    return (charted * x).sum(dim=(1, 2)) / charted.sum(dim=(1, 2)).clamp(min=1)
+    return mean_over_charted(0.5 * ((mean - base) / std) ** 2, chart)
 
 
 class DiffusionGenerator:

@@ -2,7 +2,6 @@
 
 from tardiff.report.parts import Figure, Section, Table, panel
 from tardiff.report.report_input import ReportInput
-from tardiff.report.schema.provenance import Movement
 from tardiff.report.svg import Panel, Scale
 
 LINES = {
@@ -12,15 +11,10 @@ LINES = {
 }
 
 
-def movements(evaluation: ReportInput) -> dict[str, Movement]:
-    """What guidance did, by set; sets that were not guided or do not tell are left out."""
-    told = {name: described.origin.movement for name, described in evaluation.result.synthetic.items()}
-    return {name: movement for name, movement in told.items() if movement}
-
-
 def guidance(evaluation: ReportInput) -> Section | None:
     """How far each guided set was moved, and at which steps."""
-    moved = movements(evaluation)
+    told = {name: described.origin.movement for name, described in evaluation.result.synthetic.items()}
+    moved = {name: movement for name, movement in told.items() if movement}  # the others were not guided, or do not tell
     if not moved:
         return None
     section = Section(

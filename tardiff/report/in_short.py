@@ -2,11 +2,11 @@
 
 from operator import itemgetter
 
+from tardiff.evaluate.lookup import shown_ratio
 from tardiff.report.fidelity import overall
 from tardiff.report.parts import shown
 from tardiff.report.report_input import ReportInput
 from tardiff.report.schema.utility import Difference
-from tardiff.report.utility import shown_ratio
 from tardiff.report.verdict import METRIC, side
 
 FEW = 50
@@ -33,7 +33,7 @@ def _of_set(evaluation: ReportInput, name: str) -> list[str]:
 def _against_real(evaluation: ReportInput, name: str, protocol: str) -> list[Difference]:
     """Of each kind of model, its difference to real rows alone."""
     every = evaluation.result.utility.differences
-    ratio = shown_ratio(every) if protocol == "TSRTR" else None
+    ratio = shown_ratio(difference.ratio for difference in every) if protocol == "TSRTR" else None
     wanted = (protocol, ratio, name, None)
     return [d for d in every if (d.protocol, d.ratio, d.synthetic, d.against.synthetic) == wanted]
 

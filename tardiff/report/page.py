@@ -12,7 +12,6 @@ from tardiff.base.markdown import versioned
 from tardiff.report.fidelity import fidelity
 from tardiff.report.guidance import guidance
 from tardiff.report.in_short import in_short
-from tardiff.report.parts import Figure
 from tardiff.report.privacy import privacy
 from tardiff.report.provenance import SIMULATED, commands, provenance
 from tardiff.report.realism import realism
@@ -54,7 +53,6 @@ def render(evaluation: ReportInput, titles: Mapping[tuple[str, str], str] = Mapp
         sections=[section for chapter in CHAPTERS if (section := chapter(evaluation)) is not None],
         commands=commands(evaluation),
         style=style,
-        is_figure=_is_figure,
         simulated=SIMULATED,
     )
 
@@ -66,7 +64,3 @@ def template_and_style(name: str) -> tuple[Template, Markup]:
     )
     source, _, _ = environment.loader.get_source(environment, "style.css")  # type: ignore[union-attr]
     return environment.get_template(name, globals={"versioned": versioned}), Markup(source)
-
-
-def _is_figure(item: object) -> bool:
-    return isinstance(item, Figure)

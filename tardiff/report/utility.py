@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from markupsafe import Markup
 
+from tardiff.evaluate.lookup import shown_ratio
 from tardiff.report.parts import Figure, Row, Section, Table, forest, panel, shown
 from tardiff.report.report_input import ReportInput
 from tardiff.report.schema.utility import Cell, Difference, Judged, Trained
@@ -29,12 +30,6 @@ def cell_name(cell: Trained) -> str:
 def models(cells: Iterable[Trained]) -> list[str]:
     """The models of some cells, in their order; what sees the mask alone is a floor, not a model."""
     return list(dict.fromkeys(cell.model for cell in cells if cell.protocol != "mask-only"))
-
-
-def shown_ratio(cells: Iterable[Trained]) -> float | None:
-    """The ratio of added rows that is shown: 1 if it was run, else the largest; None if none was."""
-    ratios = {cell.ratio for cell in cells if cell.ratio is not None}
-    return 1.0 if 1.0 in ratios else max(ratios, default=None)
 
 
 def utility(evaluation: ReportInput) -> Section:
@@ -75,7 +70,7 @@ def utility(evaluation: ReportInput) -> Section:
 
 def _forests(evaluation: ReportInput, cells: list[Cell]) -> Iterator[Markup]:
     """One forest a metric and model, for the real data's line belongs to both."""
-    ratio = shown_ratio(cells)
+    ratio = shown_ratio(cell.ratio for cell in cells)
     for model in models(cells):
         for metric, name in METRICS.items():
             mine = [cell for cell in cells if cell.model == model and cell.ratio in (None, ratio)]
@@ -92,7 +87,7 @@ def _row(evaluation: ReportInput, cell: Judged, metric: str) -> Row:
 
 def _differences(evaluation: ReportInput, differences: list[Difference]) -> Iterator[Figure]:
     """Paired differences, by what they are taken against."""
-    ratio = shown_ratio(differences)
+    ratio = shown_ratio(difference.ratio for difference in differences)
     against = list(dict.fromkeys(difference.against.synthetic for difference in differences))
     panels = []
     for base in sorted(against, key=lambda name: name is not None):
@@ -162,7 +157,7 @@ def subgroups(evaluation: ReportInput) -> Section | None:
         return None
     cells = [cell for group in groups for cell in group.judged]
     section = Section("subgroups", "Subgroups", "The same models on groups of the test patients: who gains and who loses.")
-    ratio = shown_ratio(cells)
+    ratio = shown_ratio(cell.ratio for cell in cells)
     panels = []
     for static in dict.fromkeys(group.static for group in groups):
         for model in models(cells):

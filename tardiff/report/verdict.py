@@ -13,6 +13,7 @@ from operator import itemgetter
 import msgspec
 
 from tardiff.base.estimates import interval
+from tardiff.evaluate.lookup import shown_ratio
 from tardiff.evaluate.price import costs
 from tardiff.report.fidelity import fidelity_name, overall
 from tardiff.report.parts import shown
@@ -20,7 +21,7 @@ from tardiff.report.privacy import attack_name, attacks
 from tardiff.report.report_input import ReportInput
 from tardiff.report.schema.numbers import Estimate
 from tardiff.report.schema.privacy import Attack
-from tardiff.report.utility import cell_name, shown_ratio
+from tardiff.report.utility import cell_name
 
 METRIC = "auprc"
 DISTANCES = ("ks", "wasserstein", "autocorrelation", "correlation", "mmd", "frechet")
@@ -91,7 +92,7 @@ def _differences(evaluation: ReportInput, protocols: Sequence[str] = ("TSTR", "T
     """A sentence a set: its difference to the first set, or to real rows, in every model."""
     every = evaluation.result.utility.differences
     for protocol, name in product(protocols, evaluation.sets):
-        ratio = shown_ratio(every) if protocol == "TSRTR" else None
+        ratio = shown_ratio(difference.ratio for difference in every) if protocol == "TSRTR" else None
         found = [d for d in every if (d.protocol, d.ratio, d.against.synthetic, d.synthetic) == (protocol, ratio, first, name)]
         other = first or ("real rows" if protocol == "TSTR" else "real rows alone")
         words = {1: f"better than {other}", 0: f"no difference to {other} found", -1: f"worse than {other}"}

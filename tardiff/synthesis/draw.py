@@ -12,7 +12,7 @@ from tardiff.guidance.log import GuidanceLog
 from tardiff.model.pipeline import Samples
 from tardiff.synthesis.guide import Steering
 from tardiff.synthesis.plan import Plan
-from tardiff.synthesis.privacy_filter import Dropped
+from tardiff.synthesis.privacy_filter import Dropped, PrivacyFilter
 from tardiff.synthesis.sample_store import SampleStore
 from tardiff.synthesis.selection import best_of_each_class, influence_scores
 
@@ -33,8 +33,8 @@ class Drawn:
     dropped: Dropped | None
 
 
-def draw(plan: Plan, steering: Steering, store: SampleStore | None, progress: bool) -> Drawn:
-    """Draw the samples of a plan, into a store if there is one."""
+def draw(plan: Plan, steering: Steering, store: SampleStore | None, keeper: PrivacyFilter | None, progress: bool) -> Drawn:
+    """Draw the samples of a plan, into a store if there is one, and at a distance from what `keeper` protects."""
 
     def some(label: NDArray[np.int64], seeds: Sequence[int], log: GuidanceLog, where: str = "") -> Samples:
         return steering.generator(label, seeds, plan.sampler, steering.guide, log, f"sample{where}" if progress else None)
@@ -45,9 +45,9 @@ def draw(plan: Plan, steering: Steering, store: SampleStore | None, progress: bo
         log = log.over_processes()
     else:
         samples, log = store.draw(some, plan.label, seeds)
-    if plan.privacy_filter is not None:
+    if keeper is not None:
         again = GuidanceLog()
-        samples, seeds, dropped = plan.privacy_filter.refilled(samples, seeds, plan.seed, lambda label, more: some(label, more, again))
+        samples, seeds, dropped = keeper.refilled(samples, seeds, plan.seed, lambda label, more: some(label, more, again))
         log = log.joined(again.over_processes())
     if plan.selection.select != "none":
         chosen = _selected(plan, samples)

@@ -19,7 +19,8 @@ from tardiff.settings import GuidanceSettings, SamplerSettings, SelectionSetting
 from tardiff.synthesis.draw import draw
 from tardiff.synthesis.finish import Synthesis, finish
 from tardiff.synthesis.guide import steer
-from tardiff.synthesis.plan import make_plan
+from tardiff.synthesis.plan import Plan
+from tardiff.synthesis.privacy_filter import PrivacyFilter
 from tardiff.synthesis.sample_store import SampleStore
 
 
@@ -84,22 +85,10 @@ def synthesise(
                 "--guidance-data would not be read; it needs cosine, raw or contrastive in --objective, or --select influence"
             )
         folders = [aimed(folder, pipeline, guidance_data, guidance_rows) for folder in folders]
-    plan = make_plan(
-        pipeline,
-        n,
-        folders,
-        guidance,
-        sampler or SamplerSettings(),
-        selection,
-        label_ratio,
-        label,
-        relabel,
-        seed,
-        privacy_filter,
-        privacy_quantile,
-    )
+    plan = Plan(pipeline, n, folders, guidance, sampler or SamplerSettings(), selection, label_ratio, label, relabel, seed)
+    keeper = None if privacy_filter is None else PrivacyFilter.of(privacy_filter, pipeline, privacy_quantile)
     steering = steer(plan, progress, kept_match)
-    return finish(plan, steering, draw(plan, steering, store, progress))
+    return finish(plan, steering, draw(plan, steering, store, keeper, progress))
 
 
 def in_its_space(folder: ClassifierFolder, pipeline: RecordGenerator) -> ClassifierFolder:

@@ -86,15 +86,13 @@ class TestMetrics:
 
 class TestBaselines:
     @pytest.fixture(scope="class")
-    def real(self):
+    def rows(self):
         data = make_dataset(80)
-        codec = Codec.fit(data.train, data.manifest)
-        return Rows.of(data.train, codec), codec
+        return Rows.of(data.train, Codec.fit(data.train, data.manifest))
 
     @pytest.mark.parametrize("name", BASELINES)
-    def test_real_rows_come_first_and_labels_fit(self, name, real):
-        rows, codec = real
-        learn = BASELINES[name](rows, codec, 1.0, 1)
+    def test_real_rows_come_first_and_labels_fit(self, name, rows):
+        learn = BASELINES[name](rows, 1.0, 1)
         counts, before = np.bincount(learn.label), np.bincount(rows.label)
         if name in ("jitter", "warp", "mixup"):
             assert (counts == 2 * before).all()
@@ -105,16 +103,14 @@ class TestBaselines:
         if name not in ("undersample", "smote_enn"):
             np.testing.assert_allclose(learn.seen[: len(rows)], rows.seen, rtol=1e-6)
 
-    def test_jitter_moves_values_by_a_tenth_and_no_mask(self, real):
-        rows, codec = real
-        moved = BASELINES["jitter"](rows, codec, 0.5, 1).seen[len(rows) :] - rows.seen
+    def test_jitter_moves_values_by_a_tenth_and_no_mask(self, rows):
+        moved = BASELINES["jitter"](rows, 0.5, 1).seen[len(rows) :] - rows.seen
         assert moved[:, :4].std() == pytest.approx(0.1, rel=0.05)
         assert not moved[:, 4:].any()
 
     @pytest.mark.parametrize("balance", [0.0, 1.0])
-    def test_xgboost_judges(self, real, balance):
+    def test_xgboost_judges(self, rows, balance):
         pytest.importorskip("xgboost")
-        rows, _ = real
         probability = fit_judge("xgboost", rows, 0, variant=Variant(balance=balance))(rows)
         assert probability[rows.label == 1, 1].mean() > probability[rows.label == 0, 1].mean() + 0.3
 

@@ -20,7 +20,7 @@ def few():
     """Training rows with 30 positives in 300, and test rows."""
     train = rows(300, 1, positive=0.1)
     codec = Codec.fit(train, MANIFEST)
-    return Rows.of(train, codec), Rows.of(rows(600, 3, positive=0.1), codec), codec
+    return Rows.of(train, codec), Rows.of(rows(600, 3, positive=0.1), codec)
 
 
 @pytest.mark.parametrize("ratios", [(0.5,), (0.25, 0.5, 1.0)])
@@ -38,7 +38,7 @@ def test_every_way_chooses_among_as_many_settings(toy, tmp_path, ratios):
 @pytest.mark.parametrize("name", ["gru", "trees"])
 def test_a_longer_schedule_is_no_better(few, name, monkeypatch):
     """Judges that stopped by a handful of positives lost to any fixed schedule."""
-    train, test, _ = few
+    train, test = few
 
     def precision():
         return np.mean([average_precision_score(test.label, fit_judge(name, train, seed)(test)[:, 1]) for seed in range(3)])
@@ -52,16 +52,16 @@ def test_a_longer_schedule_is_no_better(few, name, monkeypatch):
 @pytest.mark.parametrize("strength", [0.5, 1.0])
 @pytest.mark.parametrize("method", ["oversample", "undersample", "smote", "borderline_smote", "svm_smote"])
 def test_strength_is_the_share_of_the_imbalance_that_goes(few, method, strength):
-    train, _, codec = few
-    before, after = (np.bincount(of.label) for of in (train, BASELINES[method](train, codec, strength, 0)))
+    train, _ = few
+    before, after = (np.bincount(of.label) for of in (train, BASELINES[method](train, strength, 0)))
     ratio = before[1] / before[0]
     assert after[1] / after[0] == pytest.approx(ratio + strength * (1 - ratio), abs=0.03)
     assert (after[0] < before[0]) == (method == "undersample")
 
 
 def test_mixed_rows_lie_between_rows_of_their_class(few):
-    train, _, codec = few
-    mixed = BASELINES["mixup"](train, codec, 1.0, 0)
+    train, _ = few
+    mixed = BASELINES["mixup"](train, 1.0, 0)
     added = mixed.take(np.arange(len(train), len(mixed)))
     np.testing.assert_array_equal(added.label, train.label)
     for c in (0, 1):
@@ -80,7 +80,7 @@ def test_tuned_settings_are_the_same_in_every_run_and_in_range(name):
 
 @pytest.mark.parametrize("name", ["gru", "trees", "xgboost", "lightgbm", "logistic"])
 def test_variants_change_what_is_learnt(few, name):
-    train, test, _ = few
+    train, test = few
     plain, weighed, tuned = (fit_judge(name, train, 0, variant=v)(test)[:, 1] for v in (PLAIN, Variant(balance=1.0), Variant(tuned=2)))
     assert weighed.mean() > plain.mean() + 0.02  # the rarer class counts more
     assert np.abs(tuned - plain).max() > 1e-3

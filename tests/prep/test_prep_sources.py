@@ -108,7 +108,7 @@ class SourceContract:
         rows = events.to_pandas()
         assert len(rows) > 0
         assert rows[["stay_id", "item", "minute", "available_minute"]].notna().all(axis=None)
-        assert rows["value"].notna().all() or any(place.text for place in places)
+        assert rows["value"].notna().all() or any(place.texts for place in places)
         assert set(rows["item"]) <= {place.item for place in places}
         assert set(rows["stay_id"]) <= set(source.stays()["stay_id"])
         assert rows["minute"].min() >= 0

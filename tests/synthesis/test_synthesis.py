@@ -10,7 +10,7 @@ from tardiff.data.labels import draw_labels
 from tardiff.errors import TardiffError
 from tardiff.settings import OBJECTIVES, ClassifierSettings, GuidanceSettings, SamplerSettings, SelectionSettings
 from tardiff.synthesis.guide import steer
-from tardiff.synthesis.plan import make_plan
+from tardiff.synthesis.plan import Plan
 from tardiff.synthesis.run import synthesise
 
 NONE = GuidanceSettings(guidance="none")
@@ -38,7 +38,7 @@ ALL = [
 
 
 def guide_of(run, clf, guidance):
-    plan = make_plan(run[1], 1, [clf[1]], guidance, SamplerSettings(steps=5), SelectionSettings(), "train", None, False, 0, None, 0.01)
+    plan = Plan(run[1], 1, [clf[1]], guidance, SamplerSettings(steps=5), SelectionSettings())
     return steer(plan, progress=False).guide
 
 

@@ -1,7 +1,5 @@
 """Maximum mean discrepancy: one number for the whole distribution, and whether chance explains it."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
@@ -13,24 +11,7 @@ from tardiff.evaluate.fidelity.sample import Array
 PERMUTATIONS = 500
 
 
-@dataclass(frozen=True)
-class Discrepancy:
-    """What was found.
-
-    Attributes:
-        draws: squared discrepancy, unbiased (so it may be below 0), [1 + B]; 0 is the same distribution.
-        p_value: share of permutations of the rows between the sets that differ at least as much.
-    """
-
-    draws: Draws
-    p_value: float
-
-    def distance(self, n: int) -> Distance:
-        """With its test, of `n` rows of each set."""
-        return Distance(self.draws, n, signed=True, more={"p_value": self.p_value, "permutations": PERMUTATIONS})
-
-
-def discrepancy(ours: Array, theirs: Array, weights: NDArray[np.floating], random: np.random.Generator) -> Discrepancy:
+def discrepancy(ours: Array, theirs: Array, weights: NDArray[np.floating], random: np.random.Generator) -> Distance:
     """Squared maximum mean discrepancy of two sets of rows (Gretton et al., JMLR 2012, equation 3).
 
     The kernel is Gaussian; its width is the median distance of all rows together, which no permutation changes.
@@ -38,6 +19,10 @@ def discrepancy(ours: Array, theirs: Array, weights: NDArray[np.floating], rando
     Args:
         ours, theirs: rows of the two sets, [n, d] and [m, d].
         weights: of the rows of both, [1 + B, n + m].
+
+    Returns:
+        The discrepancy, unbiased (so it may be below 0), 0 for the same distribution; and as `p_value` the share of permutations of the
+        rows between the sets that differ at least as much.
     """
     rows = np.concatenate([ours, theirs])
     squares = cdist(rows, rows, "sqeuclidean")
@@ -48,7 +33,8 @@ def discrepancy(ours: Array, theirs: Array, weights: NDArray[np.floating], rando
     shuffled = random.permuted(np.tile(first, (PERMUTATIONS, 1)), axis=1)
     by_chance = _unbiased(kernel, shuffled.astype(float), (~shuffled).astype(float))
     draws = _unbiased(kernel, weights * first, weights * ~first)
-    return Discrepancy(draws, float((1 + (by_chance >= draws[0]).sum()) / (1 + PERMUTATIONS)))
+    p_value = float((1 + (by_chance >= draws[0]).sum()) / (1 + PERMUTATIONS))
+    return Distance(draws, len(ours), signed=True, more={"p_value": p_value, "permutations": PERMUTATIONS})
 
 
 def _unbiased(kernel: Array, a: NDArray[np.floating], b: NDArray[np.floating]) -> Draws:

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tardiff.data.dataset import Split
+from tardiff.data.resolution import before
 from tardiff.evaluate.fidelity.sample import Array, Sample, ratio
 
 GRIDS = {"whole": 1.0, "halves": 0.5, "tenths": 0.1, "fives": 5.0, "tens": 10.0}
@@ -20,11 +21,8 @@ def on_grid(values: NDArray[np.floating], step: float) -> NDArray[np.bool_]:
 
 def changes(split: Split) -> Array:
     """Absolute change of each charted value from the charted one before it, [N, C, T]; NaN where there are not both."""
-    steps = np.arange(split.mask.shape[2])
-    last = np.maximum.accumulate(np.where(split.mask == 1, steps, -1), axis=2)
-    before = np.concatenate([np.full_like(last[..., :1], -1), last[..., :-1]], axis=2)
     values = split.values.astype(np.float64)
-    return np.where(before >= 0, np.abs(values - np.take_along_axis(values, np.maximum(before, 0), axis=2)), np.nan)
+    return np.abs(values - before(values, split.mask == 1))
 
 
 def grid_shares(sample: Sample) -> Array:

@@ -22,6 +22,6 @@ def ordering_violations(sample: Sample, manifest: Manifest) -> Draws:
 
 def out_of_limits(sample: Sample, manifest: Manifest) -> Draws:
     """Share of observed values outside their limits, [1 + B]."""
-    low, high = (np.array(edge)[:, None] for edge in zip(*(c.limits for c in manifest.channels), strict=True))
+    low, high = np.array([channel.limits for channel in manifest.channels]).T[..., None]
     outside = (sample.split.values < low) | (sample.split.values > high)
     return ratio(sample.sums(outside.sum((1, 2), dtype=np.float64)), sample.sums(sample.split.mask.sum((1, 2), dtype=np.float64)))

@@ -133,7 +133,7 @@ def record_distances(sample: Sample, train: Sample, codec: Codec, seed: int) -> 
     neighbours = support(summaries, train_summaries, weights, train_weights)
     return {
         "spectrum": Distance(spectral_distance(*spectra), n, tuple(c.name for c in codec.channels)),
-        "mmd": mmd.distance(len(few)),
+        "mmd": mmd,
         **{key: Distance(draws, len(few), signed=True) for key, draws in neighbours.items()},
     }
 

@@ -12,7 +12,7 @@ from tardiff.evaluate.privacy.closest import weighted_means
 from tardiff.evaluate.privacy.knowledge import Knowledge, forest
 from tardiff.evaluate.privacy.trial import Trial
 
-LABEL = "label"
+LABEL = -1  # its place before the descriptors
 
 
 def attribute_inference(trial: Trial, synthetic: Split, knowledge: Knowledge, bands: Bands) -> list[dict[str, Any]]:
@@ -26,12 +26,12 @@ def attribute_inference(trial: Trial, synthetic: Split, knowledge: Knowledge, ba
     sets = {"synthetic": synthetic, "members": trial.members, "others": trial.others}
     record = {name: knowledge.record(split) for name, split in sets.items()}
     found = []
-    for attribute in (LABEL, *(descriptor.name for descriptor in bands.statics)):
-        target = {name: _target(attribute, split, bands) for name, split in sets.items()}
+    for column, attribute in enumerate(("label", *(descriptor.name for descriptor in bands.statics)), start=-1):
+        target = {name: split.label if column == LABEL else bands.levels(split)[:, column] for name, split in sets.items()}
         known = {name: np.flatnonzero(values >= 0) for name, values in target.items()}
         if len(np.unique(target["synthetic"][known["synthetic"]])) < 2 or not all(map(len, known.values())):
             continue
-        reads = {n: np.concatenate([record[n], _rest(attribute, split, knowledge, bands)], axis=1) for n, split in sets.items()}
+        reads = {n: np.concatenate([record[n], _rest(column, split, knowledge)], axis=1) for n, split in sets.items()}
         model = forest(trial.seed).fit(reads["synthetic"][known["synthetic"]], target["synthetic"][known["synthetic"]])
         draws = {}
         for name, weights in zip(("members", "others"), trial.weights, strict=True):
@@ -43,19 +43,10 @@ def attribute_inference(trial: Trial, synthetic: Split, knowledge: Knowledge, ba
     return found
 
 
-def _target(attribute: str, split: Split, bands: Bands) -> NDArray[np.int64]:
-    """Level of the attribute, [n]; -1 where it is missing."""
-    return split.label if attribute == LABEL else bands.levels(split)[:, _column(attribute, bands)]
-
-
-def _rest(attribute: str, split: Split, knowledge: Knowledge, bands: Bands) -> NDArray[np.float64]:
-    """Descriptors and label without the attribute."""
-    if attribute == LABEL:
+def _rest(column: int, split: Split, knowledge: Knowledge) -> NDArray[np.float64]:
+    """Descriptors and label without a descriptor, by its place, or without the label."""
+    if column == LABEL:
         return knowledge.descriptors(split.static)
     static = split.static.copy()
-    static[:, _column(attribute, bands)] = np.nan
+    static[:, column] = np.nan
     return np.concatenate([knowledge.descriptors(static), knowledge.labels(split.label)], axis=1)
-
-
-def _column(attribute: str, bands: Bands) -> int:
-    return [descriptor.name for descriptor in bands.statics].index(attribute)

@@ -55,6 +55,6 @@ def _gradients(classifier: Classifier, split: Split, folder: ClassifierFolder) -
     return torch.cat([rearrange(einsum(residual, h, "b k, b d -> b k d"), "b k d -> b (k d)") for residual, h in parts]).cpu().double()
 
 
-def _seen(split: Split, folder: ClassifierFolder, batch_size: int = 512) -> Iterator[tuple[Tensor, Tensor]]:
+def _seen(split: Split, folder: ClassifierFolder) -> Iterator[tuple[Tensor, Tensor]]:
     seen, label = folder.codec.encode(split).to(folder.device), torch.from_numpy(split.label).to(folder.device)
-    return zip(seen.split(batch_size), label.split(batch_size), strict=True)
+    return zip(seen.split(512), label.split(512), strict=True)

@@ -29,7 +29,7 @@ def privacy(
     settings: EvaluateSettings,
     pipeline: TarDiffPipeline | None = None,
     classifiers: Mapping[str, ClassifierFolder] | None = None,
-    kept: Cache | None = None,
+    kept: Cache = Cache(),
 ) -> dict[str, Any]:
     """What can be learnt of real patients.
 
@@ -44,7 +44,7 @@ def privacy(
         `rows` attacked; `reference` rows that the attacker knows; `resamples`; `sets` by name; `generator`, a list of attacks;
         `references`, the reference models behind the calibrated ones; `classifiers`, lists of attacks by name.
     """
-    folders = classifiers or {}
+    folders, sets = classifiers or {}, {name: dataset.train for name, dataset in synthetic.items()}
     trial = Trial.draw(real, "train", "train", settings.attack_rows, settings.seed)
     served = {
         split: Trial.draw(real, split, "guidance", settings.attack_rows, settings.seed)
@@ -66,15 +66,13 @@ def privacy(
         "rows": len(trial.members),
         "reference": len(trial.reference),
         "resamples": RESAMPLES,
-        "sets": {name: of_set(dataset.train) for name, dataset in bar(synthetic.items(), desc="privacy: attacks")},
+        "sets": {name: of_set(rows) for name, rows in bar(sets.items(), desc="privacy: attacks")},
         "generator": [],
         "references": None,
         "classifiers": {name: _of_classifier(trial, served[folder.card.guidance_set], folder) for name, folder in folders.items()},
     }
     if pipeline is not None:
-        _calibrate(
-            found, real, {name: dataset.train for name, dataset in synthetic.items()}, knowledge, settings, pipeline, kept or Cache()
-        )
+        _calibrate(found, real, sets, knowledge, settings, pipeline, kept)
     return found
 
 

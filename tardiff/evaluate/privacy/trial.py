@@ -14,8 +14,8 @@ from tardiff.errors import TardiffError
 from tardiff.evaluate.bootstrap import Draws, group_weights
 from tardiff.evaluate.intervals import estimate, highest_unseen
 from tardiff.evaluate.metrics import auroc, true_positive_rate
+from tardiff.evaluate.privacy.closest import RESAMPLES
 
-RESAMPLES = 200
 RATES = (0.01, 0.001)
 FEWEST = 5
 """False alarms that a false positive rate must stand for, or the true positive rate at it is a matter of luck."""
