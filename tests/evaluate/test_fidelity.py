@@ -102,6 +102,16 @@ def test_a_channel_never_observed_has_no_number():
     assert found["mean"]["value"] == 0  # of the channels that have one
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_channel_that_is_observed_once_or_never_is_compared_without_a_warning():
+    train, values = rows(100, 1), rows(100, 2).values.copy()
+    values[1:, 0], values[:, 0, 1:], values[:, 1] = np.nan, np.nan, np.nan
+    once = split(values, train.label)
+    assert against(once, once)["ks"]["by_channel"]["hr"]["value"] == 0
+    assert against(once, once)["wasserstein"]["by_channel"]["hr"]["value"] == 0
+    assert against(train, once)["ks"]["by_channel"][MANIFEST.channel_names[1]]["value"] is None
+
+
 def test_broken_rules_are_counted():
     values = np.broadcast_to(MEAN, (10, 3, 6)).copy()
     values[0, 1] = 150.0  # diastolic above systolic at 6 of 60 steps

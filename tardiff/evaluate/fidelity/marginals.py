@@ -34,7 +34,8 @@ def by_step(sample: Sample, train: Sample, channel: int) -> Draws:
 
 def deviation(train: Sample, channel: int) -> float:
     """Standard deviation of a channel's observed values; 1 if it has none."""
-    return float(observed(train.split, channel)[1].std(dtype=np.float64)) or 1.0
+    values = observed(train.split, channel)[1]
+    return (len(values) and float(values.std(dtype=np.float64))) or 1.0
 
 
 def of_entries(sample: Sample, train: Sample, ours: Entries, theirs: Entries, levels: int = LEVELS, sd: float = 1.0) -> tuple[Draws, Draws]:
@@ -46,7 +47,9 @@ def of_entries(sample: Sample, train: Sample, ours: Entries, theirs: Entries, le
     grid = np.unique(np.quantile(pooled, np.linspace(0, 1, levels), method="inverted_cdf"))
     gap = np.abs(_distribution(sample, ours, grid) - _distribution(train, theirs, grid))
     ks, distance = gap.max(1), ((gap[:, 1:] + gap[:, :-1]) / 2 * np.diff(grid)).sum(1) / sd
-    ks[0], distance[0] = ks_2samp(ours[1], theirs[1], method="asymp").statistic, wasserstein_distance(ours[1], theirs[1]) / sd
+    with np.errstate(divide="ignore"):  # by the p-value of one value each, which nobody reads
+        ks[0] = ks_2samp(ours[1], theirs[1], method="asymp").statistic
+    distance[0] = wasserstein_distance(ours[1], theirs[1]) / sd
     return ks, distance
 
 
