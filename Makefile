@@ -13,7 +13,7 @@ UV := $(shell command -v uv)
 demo: install  ## the main job end to end, on simulated patients; ends in a page to look at
 	$(BIN)/tardiff demo --out $(OUT)
 
-test: install  ## the quick tests, in about six minutes on two cores
+test: install  ## the quick tests, in four to six minutes on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: install  ## all the others: long training, notebooks, many processes, browsers, databases

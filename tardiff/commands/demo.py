@@ -23,7 +23,7 @@ EVALUATION = EvaluateSettings(quick=True)
 
 
 def demo(out: Out, settings: OmitArgPrefixes[DemoSettings] = DemoSettings(), verbose: Verbose = False) -> None:
-    """Run the six steps in a row, from records to a page that shows what guided samples are worth. Takes five to ten minutes on two cores.
+    """Run the six steps in a row, from records to a page that shows what guided samples are worth. Takes four to ten minutes on two cores.
 
     For instance:
       tardiff demo --out runs/demo
@@ -41,7 +41,7 @@ def demo(out: Out, settings: OmitArgPrefixes[DemoSettings] = DemoSettings(), ver
     from tardiff.synthesis import synthesise
 
     raw = _raw(settings)
-    print(f"six steps, five to ten minutes on two cores; everything goes into {out}", flush=True)
+    print(f"six steps, four to ten minutes on two cores; everything goes into {out}", flush=True)
     with new_folder(out) as folder:
         with _step(1, f"prepare {settings.data}"):
             data = prepare(PrepareSettings(source=settings.data, raw=raw, out=folder / "data", seed=settings.seed))
