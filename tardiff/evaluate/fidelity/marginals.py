@@ -35,7 +35,7 @@ def by_step(sample: Sample, train: Sample, channel: int) -> Draws:
 def deviation(train: Sample, channel: int) -> float:
     """Standard deviation of a channel's observed values; 1 if it has none."""
     values = observed(train.split, channel)[1]
-    return (len(values) and float(values.std(dtype=np.float64))) or 1.0
+    return float(values.std(dtype=np.float64)) or 1.0 if len(values) else 1.0
 
 
 def of_entries(sample: Sample, train: Sample, ours: Entries, theirs: Entries, levels: int = LEVELS, sd: float = 1.0) -> tuple[Draws, Draws]:
