@@ -83,8 +83,11 @@ def _stay(split: Split, row: int, answer: str, manifest: Manifest, names: Sequen
 
 def _descriptors(split: Split, row: int, manifest: Manifest) -> Iterator[tuple[str, str]]:
     for static, value in zip(manifest.statics, split.static[row], strict=True):
-        text = static.categories[int(value)] if static.categories and np.isfinite(value) else f"{_number(value)} {static.unit}".rstrip()
-        yield static.name, text
+        if not np.isfinite(value):
+            text = "not known"
+        else:
+            text = static.categories[int(value)] if static.categories else f"{_number(value)} {static.unit}".rstrip()
+        yield static.name.replace("_", " "), text
 
 
 def _known(series: np.ndarray) -> Numbers:

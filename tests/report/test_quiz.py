@@ -69,6 +69,21 @@ def test_sets_are_matched_by_name(sets, tmp_path):
         quiz(data, Dataset(pulse, moved.splits), tmp_path / "c.html")
 
 
+def test_descriptors_are_words(sets, tmp_path):
+    data, other = sets
+    unknown = Dataset(other.manifest, {"train": replace(other.train, static=np.full_like(other.train.static, np.nan))})
+    page = quiz(data, unknown, tmp_path / "page.html").read_text()
+    names = [static.name for static in data.manifest.statics]
+    assert names
+    pieces = page.split("<h2>Stay ")[1:]
+    for answer, piece in zip(answers(page), pieces, strict=True):
+        intro = piece[piece.index('<p class="intro">') :].split("</p>")[0]
+        assert "_" not in intro
+        assert "–" not in intro
+        if answer == "synthetic":
+            assert intro.count(": not known") == len(names)
+
+
 def test_what_cannot_be_drawn_is_refused(sets, tmp_path):
     with pytest.raises(TardiffError, match="--stays 1000: must be between 1 and"):
         quiz(*sets, tmp_path / "a.html", stays=1000)
