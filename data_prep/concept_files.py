@@ -146,8 +146,7 @@ class _Files:
     def _mapping(self, raw: Any, entry: str) -> Raw:
         if not isinstance(raw, dict):
             self._fail(entry, "expected fields with names")
-        mapping: Raw = raw
-        return mapping
+        return raw
 
     def _convert(self, raw: Any, kind: type[T], entry: str) -> T:
         try:

@@ -147,5 +147,4 @@ def open_source(name: str, raw: str | Path | None, sets: tuple[str, ...], schema
     if raw is not None and not (raw := Path(raw)).is_dir():
         raise TardiffError(f"{raw}: no such folder; --raw takes the publisher's folder of {name}")
     kind = getattr(import_module(f"data_prep.sources.{key}"), SOURCES[key])
-    source: Source = kind(raw, sets) if raw is not None else kind.of_database(schemas, sets)
-    return source
+    return kind(raw, sets) if raw is not None else kind.of_database(schemas, sets)

@@ -337,5 +337,4 @@ def _with_specimen(slim: ibis.Table, name: str, scans: Scans) -> ibis.Table:
 
 
 def _releases() -> dict[str, dict[str, int]]:
-    releases: dict[str, dict[str, int]] = yaml.safe_load(RELEASES.read_text())
-    return releases
+    return yaml.safe_load(RELEASES.read_text())

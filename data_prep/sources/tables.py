@@ -98,8 +98,7 @@ class FileTables(Tables):
             table = backend.read_csv(
                 str(path), header=True, inferSchema=False, quote='"', escape='"', multiLine=True, encoding=self._encoding
             )
-        selected: ibis.Table = table.select(*columns)
-        return selected
+        return table.select(*columns)
 
     def rows(self, name: str) -> int | None:
         """See `Tables`. Parquet says how many; CSV does not."""
@@ -201,8 +200,7 @@ class DatabaseTables(Tables):
         for column in columns:
             if column not in table.columns:
                 raise TardiffError(f"{self.where(name)}: the table has no column {column}; load it from {self._home}")
-        selected: ibis.Table = table.select(*columns)
-        return selected
+        return table.select(*columns)
 
 
 def unreadable_file(path: Path, error: Exception) -> TardiffError:
@@ -280,8 +278,7 @@ def _read_whole(path: Path, columns: Sequence[str], encoding: Encoding) -> pd.Da
         if "invalid UTF8" in str(error):
             raise not_utf8(path) from error
         raise TardiffError(f"{path}: truncated or damaged ({without_values(error)[:200]}); fetch it again") from error
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
+    return table.to_pandas()
 
 
 def as_text(table: ibis.Table) -> pd.DataFrame:
