@@ -124,8 +124,11 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
         values=values,
         mask=mask,
         static=_static(cohort, descriptors),
+        label=np.array(cohort["label"], np.int64),
+        stay_id=np.array(cohort["stay_id"], np.int64),
+        subject_id=np.array(cohort["subject_id"], np.int64),
         length=length[cohort.index],
-        **{name: np.array(cohort[name], np.int64) for name in ("label", "stay_id", "subject_id", "origin_minute")},
+        origin_minute=np.array(cohort["origin_minute"], np.int64),
     )
     simulated = settings.source == "simulate"
     manifest = Manifest(
@@ -292,11 +295,7 @@ def _raw_files(settings: PrepareSettings) -> list[Path]:
 def _recorded(settings: PrepareSettings, source: Source, concepts: Concepts, names: tuple[str, ...], named: NamedTask) -> dict[str, object]:
     """Everything that determines the content, and no path."""
     return {
-        "hours": settings.hours,
-        "before_hours": settings.before_hours,
-        "step_hours": settings.step_hours,
-        "lab_time": settings.lab_time,
-        "gcs_intubated": settings.gcs_intubated,
+        **{name: getattr(settings, name) for name in ("hours", "before_hours", "step_hours", "lab_time", "gcs_intubated")},
         "variables": list(names),
         "task": {"name": named.name, **msgspec.to_builtins(named.task)},
         "labels": settings.labels,

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from data_prep.account import AS_IS, EMPTY, NO_STAY, NO_TIME, OUTSIDE, Scans
 from data_prep.concepts import Concepts, Place
 from data_prep.sources import Source
+from data_prep.sources.columns import refuse
 from data_prep.sources.tables import holds, without_values
 from tardiff.errors import TardiffError
 
@@ -168,10 +169,7 @@ def _number(frame: pd.DataFrame, name: str, path: Path) -> "pd.Series[float]":
     if name not in frame:
         return pd.Series(np.nan, frame.index)
     numbers = pd.to_numeric(frame[name], errors="coerce").astype("float64")
-    wrong = numbers.isna() & frame[name].notna()
-    if wrong.any():
-        row = int(wrong.to_numpy().argmax())
-        raise TardiffError(f"{path}: row {row + 1}: {name} is not a number; correct or remove the row")
+    refuse(numbers.isna() & frame[name].notna(), path, f"{name} is not a number", 1)
     return numbers
 
 
