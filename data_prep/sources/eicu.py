@@ -91,8 +91,7 @@ class EICU(Source):
     def dictionary(self, concepts: Concepts) -> Concepts:
         """Without the places in tables that are missing; see `Source.dictionary`."""
         kept = concepts.keeping(self.name, lambda place: place.table not in self._missing)
-        before, after = (dictionary.known(self.name) for dictionary in (concepts, kept))
-        self._lost = tuple(name for name in before if name not in after)
+        self._lost = tuple(name for name in concepts.known(self.name) if name not in kept.known(self.name))
         return kept
 
     def remarks(self) -> list[str]:

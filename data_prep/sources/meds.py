@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_prep.account import AS_IS, EMPTY, NO_STAY, NO_TIME, NOT_ASKED, OUTSIDE, OUTSIDE_STAYS, SPECIMEN, Scans
-from data_prep.concepts import Concepts, Place
+from data_prep.concepts import Concepts, Descriptor, Place, Variable
 from data_prep.sources import MINUTE, Source
 from data_prep.sources.columns import minutes_between, within_stays
 from data_prep.sources.meds_exported import exported, exported_classes, read_schema
@@ -53,10 +53,14 @@ class Meds(Source):
     shortest_step: ClassVar[float] = MINUTE
     given_at = "labels"
 
-    @cached_property
+    @property
     def silent(self) -> bool:
         """Those of a data set that we exported are."""
-        return bool(exported(self._raw, self.name)[0])
+        return bool(self._exported[0])
+
+    @cached_property
+    def _exported(self) -> tuple[dict[str, Variable], tuple[Descriptor, ...]]:
+        return exported(self._raw, self.name)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -93,7 +97,7 @@ class Meds(Source):
 
     def dictionary(self, concepts: Concepts) -> Concepts:
         """The channels of an export of ours, or else the places of MIMIC-IV; see `Source.dictionary`."""
-        variables, statics = exported(self._raw, self.name)
+        variables, statics = self._exported
         if variables:
             return concepts.serving(self.name, variables, statics)
         mimic = MimicIV.name
@@ -118,7 +122,7 @@ class Meds(Source):
             "minutes": minutes_between(stays["start"], stays["end"]),
             "age": self._ages(stays).fillna(told.get("age", np.nan)),
         }
-        if not exported(self._raw, self.name)[0]:
+        if not self.silent:
             known |= {"gender": stays["subject_id"].map(self._sexes()).fillna(""), "first_careunit": stays["unit"]}
             known |= self._outcomes(stays)
         known |= {column: told[column] for column in told.columns if column != "age"}
@@ -210,10 +214,9 @@ class Meds(Source):
 
     def _read(self, table: ibis.Table) -> pd.DataFrame:
         try:
-            frame: pd.DataFrame = table.to_pandas()
+            return table.to_pandas()
         except Exception as error:  # each database has its own
             raise self.explain(error) from error
-        return frame
 
     def _table_of_marks(self, columns: Sequence[str]) -> ibis.Table:
         table = self._events.select(*columns)
@@ -300,7 +303,7 @@ class Meds(Source):
 
     def _told_by_admission(self, stays: pd.DataFrame) -> pd.DataFrame:
         """The descriptors of an export of ours: columns as `exported` names them, and age where there is one."""
-        _, statics = exported(self._raw, self.name)
+        statics = self._exported[1]
         told = pd.DataFrame(index=stays.index)
         if not statics:
             return told

@@ -33,7 +33,7 @@ from data_prep.account import (
 from data_prep.concepts import Place, check_items
 from data_prep.sources import MINUTE, Source
 from data_prep.sources.columns import FAR, TextTable, minutes_between, plain, within_stays
-from data_prep.sources.tables import DatabaseTables, FileTables, Tables, among, holds, key, number, text, whole
+from data_prep.sources.tables import DatabaseTables, FileTables, Tables, Try, among, holds, key, number, text, whole
 from data_prep.times import seconds
 from tardiff.errors import TardiffError
 
@@ -189,21 +189,20 @@ class MimicIV(Source):
         where, of = self._tables.where(table), EVENT_TABLES[table]
         if not isinstance(self._tables, FileTables):
             return where
-        known = set(plain((self._stays if of.key == "stay_id" else self._patients).frame[of.key]))
-        faults = {
-            BAD_KEY: (of.key, "is not a whole number", lambda held: whole(held).isnull()),
-            NO_STAY: (of.key, "is of nobody", lambda held: key(held).notin(sorted(known))),
-            NO_TIME: ("charttime", "is empty", None),
-            BAD_TIME: ("charttime", "is not a time", lambda held: seconds(held).isnull()),
-            BAD_NUMBER: (of.value, "is not a number", lambda held: number(held).isnull()),
+        known = sorted(set(plain((self._stays if of.key == "stay_id" else self._patients).frame[of.key])))
+        times = ("charttime", of.stored or "storetime")
+        tries: dict[str, list[Try]] = {
+            BAD_KEY: [(column, "is not a whole number", lambda held: whole(held).isnull()) for column in (of.key, of.order)],
+            NO_STAY: [(of.key, "is of nobody", lambda held: key(held).notin(known)), (of.key, "is empty", None)],
+            NO_TIME: [("charttime", "is empty", None)],
+            BAD_TIME: [(column, "is not a time", lambda held: seconds(held).isnull()) for column in times],
+            BAD_NUMBER: [(of.value, "is not a number", lambda held: number(held).isnull())],
         }
-        column, said, wrong = faults[fault]
-        row = self._tables.row(table, column, wrong, "itemid", self._in_use[table])
-        other = {BAD_TIME: of.stored or "storetime", BAD_KEY: of.order}.get(fault)
-        if row is None and fault == NO_STAY:
-            said, row = "is empty", self._tables.row(table, column, None, "itemid", self._in_use[table])
-        if row is None and other:
-            column, row = other, self._tables.row(table, other, wrong, "itemid", self._in_use[table])
+        # One after the other, as far as needed: the table is large.
+        found = (
+            (self._tables.row(table, column, wrong, "itemid", self._in_use[table]), column, said) for column, said, wrong in tries[fault]
+        )
+        row, column, said = next((each for each in found if each[0] is not None), (None, *tries[fault][-1][:2]))
         return f"{where}: row {row}: {column} {said}"
 
     def _slim(self, name: str, places: Sequence[Place], minutes: float, before: float, scans: Scans) -> ibis.Table:
