@@ -80,6 +80,11 @@ class Grid:
         """What the dictionary says of the variable of every channel."""
         return tuple(self.concepts.variables[name] for name in self.channels)
 
+    @property
+    def aggregations(self) -> tuple[str, ...]:
+        """What every channel holds of the entries of a step; "first" if it is one of `first`."""
+        return (*(self.concepts.variables[name].aggregation for name in (*self.names, *self.parts)), *["first"] * len(self.first))
+
     def places(self) -> Iterator[tuple[int, Variable, int, Place]]:
         """Where each channel is found: the channel, its variable, the rank of a group of places, and a place."""
         for channel, variable in enumerate(self.variables):
@@ -145,12 +150,9 @@ def hourly(events: ibis.Table, windows: ibis.Table, grid: Grid) -> ibis.Table:
         "max": (ibis.desc, ("total", "rest")),
         "first": (ibis.asc, (*late, "total", "rest")),
     }
-    kinds = {variable.aggregation for variable in grid.variables[: len(grid.names) + len(grid.parts)]} | (
-        {"first"} if grid.first else set()
-    )
-    added = [entries.filter(entries.aggregation.isin(["mean", "sum"]))] if kinds & {"mean", "sum"} else []
-    chosen = [_best(entries.filter(entries.aggregation == kind), *best[kind]) for kind in best if kind in kinds]
-    together = ibis.union(*(part.select("slot", "rank", "total", "rest") for part in (*added, *chosen)))
+    parts = [entries.filter(entries.aggregation.isin(["mean", "sum"]))] if {"mean", "sum"} & {*grid.aggregations} else []
+    parts += [_best(entries.filter(entries.aggregation == kind), *best[kind]) for kind in best if kind in grid.aggregations]
+    together = ibis.union(*(part.select("slot", "rank", "total", "rest") for part in parts))
     sums = {name: together[name].sum().cast("int64") for name in ("total", "rest")}
     found = together.group_by("slot", "rank").aggregate(**sums, entries=together.count())
     return ibis.union(found, *(_summed(found, grid, name) for name in grid.names if grid.concepts.variables[name].sum_of.get(grid.source)))
@@ -235,7 +237,7 @@ def to_arrays(
     row_slots = len(grid.names) * grid.steps
     values, best = np.full(shape, np.nan, np.float32), np.full(shape, UNOBSERVED, np.uint8)
     limits = np.array([variable.limits for variable in grid.variables])
-    averaged = np.array([variable.aggregation == "mean" for variable in grid.variables])
+    averaged = np.array(grid.aggregations) == "mean"
     fractions = grid.fractions
     for batch in batches:
         from_row, place = np.divmod(batch["slot"].to_numpy(), grid.row_slots)
@@ -292,7 +294,7 @@ def rules_of(grid: Grid) -> pa.Table:
             "needs": place.specimen,
             "low": (place.limits or variable.limits)[0],
             "high": (place.limits or variable.limits)[1],
-            "aggregation": "first" if channel >= len(grid.names) + len(grid.parts) else variable.aggregation,
+            "aggregation": grid.aggregations[channel],
         }
         for channel, variable, rank, place in grid.places()
     ]

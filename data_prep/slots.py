@@ -68,15 +68,15 @@ def check_units(events: ibis.Table, places: Sequence[Place], source: str) -> Non
     Raises:
         TardiffError: naming the item and the unit.
     """
-    accepted = {place.item: place.units for place in places}
-    tables = {place.item: f" of {place.table}" if place.table else "" for place in places}
-    if "unit" not in events.columns or not accepted:
+    place_of = {place.item: place for place in places}
+    if "unit" not in events.columns or not places:
         return
     stated = events.filter(events.unit.notnull())
     charted = stated.group_by("item", unit=stated.unit.strip().lower()).aggregate(entries=stated.count())
     for item, unit, entries in charted.order_by("item", "unit").to_pandas().itertuples(index=False):
-        if item in accepted and unit and unit not in accepted[item]:
+        if item in place_of and unit and unit not in (units := place_of[item].units):
+            of = f" of {place_of[item].table}" if place_of[item].table else ""
             raise TardiffError(
-                f"{source}: item {item}{tables[item]} has {entries:,} entries in {unit!r}, expected {' or '.join(accepted[item])}; "
+                f"{source}: item {item}{of} has {entries:,} entries in {unit!r}, expected {' or '.join(units)}; "
                 "correct the rows, or give the item's place in a dictionary of your own (--concepts) these units and a scale"
             )

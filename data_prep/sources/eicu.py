@@ -133,10 +133,8 @@ class EICU(Source):
 
     def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, scans: Scans = AS_IS) -> ibis.Table:
         """What was charted and measured; see `Source.events`. Of a table with a column a variable, each value is an entry."""
-        by_table: dict[str, set[str]] = {}
-        for place in places:
-            by_table.setdefault(place.table, set()).add(place.item)
-        self._in_use = {name: tuple(sorted(items)) for name, items in sorted(by_table.items())}
+        tables = sorted({place.table for place in places})
+        self._in_use = {name: tuple(sorted({place.item for place in places if place.table == name})) for name in tables}
         parts = [scans.kept(self._slim(name, items, minutes, before, scans), name) for name, items in self._in_use.items()]
         return ibis.union(*parts)
 

@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_prep.account import AS_IS, EMPTY, NO_STAY, NO_TIME, NOT_ASKED, OUTSIDE, OUTSIDE_STAYS, SPECIMEN, Scans
-from data_prep.concepts import Concepts, Descriptor, Place, Variable
+from data_prep.concepts import Concepts, Place
 from data_prep.sources import MINUTE, Source
 from data_prep.sources.columns import minutes_between, within_stays
-from data_prep.sources.meds_exported import exported, exported_classes, read_schema
+from data_prep.sources.meds_exported import Exported, exported, read_schema
 from data_prep.sources.mimic_iv import SPECIMEN_TYPE, MimicIV
 from data_prep.sources.tables import number, without_values
 from tardiff.errors import TardiffError
@@ -56,16 +56,12 @@ class Meds(Source):
     @property
     def silent(self) -> bool:
         """Those of a data set that we exported are."""
-        return bool(self._exported[0])
+        return bool(self._exported.variables)
 
-    @cached_property
-    def _exported(self) -> tuple[dict[str, Variable], tuple[Descriptor, ...]]:
-        return exported(self._raw, self.name)
-
-    @cached_property
+    @property
     def classes(self) -> tuple[str, ...]:
         """Those of the data set that we exported."""
-        return exported_classes(self._raw)
+        return self._exported.classes
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
         """Open the folder `raw`; there are no sets to choose from."""
@@ -84,6 +80,10 @@ class Meds(Source):
             )
 
     @cached_property
+    def _exported(self) -> Exported:
+        return exported(self._raw, self.name)
+
+    @cached_property
     def version(self) -> str:
         """The data set and its version, as `metadata/dataset.json` has them."""
         path = self._raw / "metadata" / "dataset.json"
@@ -97,9 +97,8 @@ class Meds(Source):
 
     def dictionary(self, concepts: Concepts) -> Concepts:
         """The channels of an export of ours, or else the places of MIMIC-IV; see `Source.dictionary`."""
-        variables, statics = self._exported
-        if variables:
-            return concepts.serving(self.name, variables, statics)
+        if self._exported.variables:
+            return concepts.serving(self.name, self._exported.variables, self._exported.statics)
         mimic = MimicIV.name
         borrowed = {
             name: msgspec.structs.replace(
@@ -303,7 +302,7 @@ class Meds(Source):
 
     def _told_by_admission(self, stays: pd.DataFrame) -> pd.DataFrame:
         """The descriptors of an export of ours: columns as `exported` names them, and age where there is one."""
-        statics = self._exported[1]
+        statics = self._exported.statics
         told = pd.DataFrame(index=stays.index)
         if not statics:
             return told

@@ -163,12 +163,10 @@ class MimicIV(Source):
     def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, scans: Scans = AS_IS) -> ibis.Table:
         """What was charted, measured and put out; see `Source.events`."""
         self._check_items(places)
-        by_table: dict[str, list[Place]] = {}
-        for place in places:
-            by_table.setdefault(place.table, []).append(place)
-        self._in_use = {name: tuple(place.item for place in chosen) for name, chosen in sorted(by_table.items())}
+        by_table = {name: [place for place in places if place.table == name] for name in sorted({place.table for place in places})}
+        self._in_use = {name: tuple(place.item for place in chosen) for name, chosen in by_table.items()}
         charted = []
-        for name, chosen in sorted(by_table.items()):
+        for name, chosen in by_table.items():
             slim = scans.kept(self._slim(name, chosen, minutes, before, scans), name)
             charted.append(_with_specimen(slim, name, scans) if "specimen_id" in slim.columns else slim)
         complete = [

@@ -3,7 +3,6 @@
 https://physionet.org/content/challenge-2019/1.0.0/
 """
 
-import io
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -15,12 +14,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 from tqdm import tqdm
 
 from data_prep.account import AS_IS, EMPTY, OUTSIDE, Scans
 from data_prep.concepts import Place
-from data_prep.sources.records import RECORDS, RecordFiles, is_number, records
+from data_prep.sources.records import RECORDS, RecordFiles, is_number, parsed, records
 from tardiff.errors import TardiffError
 
 FIRST_LINE = (
@@ -32,7 +30,6 @@ HEADER = FIRST_LINE.split("|")
 DESCRIPTORS = ["Age", "Gender", "Unit1", "Unit2", "HospAdmTime"]
 HOUR, SEPSIS = "ICULOS", "SepsisLabel"
 RECORD = re.compile(r"p(\d{1,18})\.psv")
-PARSE = pa_csv.ParseOptions(delimiter="|", quote_char=False, ignore_empty_lines=False)
 
 
 class PhysioNet2019(RecordFiles):
@@ -119,14 +116,10 @@ def _places(raw: Path, name: str) -> list[Path]:
 def _read_set(places: list[Path], name: str) -> pa.Table:
     names, bodies = [], []
     for place in places:
-        for record, body in tqdm(records(place, RECORD), desc=f"reading {place.name}", unit=" records", disable=None):
-            header, _, rest = body.partition(b"\n")
-            if header.strip() != FIRST_LINE.encode():
-                raise TardiffError(f"{place}: p{record:06}.psv: the first line is not {HEADER[0]}|...|{HEADER[-1]}; fetch the file again")
-            if not (rest := rest.strip()):
-                raise TardiffError(f"{place}: p{record:06}.psv: nothing follows the first line; fetch the file again")
+        lines_of = records(place, RECORD, FIRST_LINE, f"{place}: ")
+        for record, body in tqdm(lines_of, desc=f"reading {place.name}", unit=" records", disable=None):
             names.append(record)
-            bodies.append(rest)
+            bodies.append(body)
     where = ", ".join(place.name for place in places)
     if not bodies:
         raise TardiffError(f"{places[0]}: holds no record named pNUMBER.psv")
@@ -150,10 +143,8 @@ def _read_set(places: list[Path], name: str) -> pa.Table:
 
 
 def _parse(names: list[int], bodies: list[bytes], where: str) -> pa.Table:
-    convert = pa_csv.ConvertOptions(column_types=dict.fromkeys(HEADER, pa.float64()), null_values=["NaN"])
-    read = pa_csv.ReadOptions(column_names=HEADER, block_size=1 << 24)
     try:
-        table = pa_csv.read_csv(io.BytesIO(b"\n".join(bodies) + b"\n"), read, PARSE, convert)
+        table = parsed(bodies, dict.fromkeys(HEADER, pa.float64()), "|", ["NaN"])
     except pa.ArrowInvalid as error:
         raise _first_bad_line(names, bodies, where) from error
     if not all(pc.all(pc.is_finite(column)).as_py() is not False for column in table.columns):

@@ -1,6 +1,6 @@
 """Any long table: a row an entry (stay, time, variable, value), a table of stays, and `table.yaml`, which says what is what."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +34,6 @@ class Table(Source):
         self._raw = raw
         self._layout = layout = read_layout(raw / LAYOUT)
         self._tables = _Files(raw, layout.encoding)
-        self._chosen = sets
         self._kept: ibis.Table | None = None
         column = layout.stays.set
         there = tuple(sorted(set(self._listed.frame[column]))) if column else ()
@@ -90,8 +89,7 @@ class Table(Source):
         if self._kept is None or self._layout.layout == "wide":
             return found
         lost = self._items - _distinct(self._kept)
-        raw = self._tables.table(columns.file, [columns.variable])
-        names = raw.select(item=key(raw[columns.variable]))
+        names = self._entries({}, ()).select("item")
         if lost and (absent := sorted(lost - _distinct(names.filter(names["item"].isin(sorted(lost)))))):
             others = most_frequent(names.filter(names["item"].notin(list(self._layout.variables))), "item")
             said = f"; the most frequent names that {LAYOUT} does not list are {others}" if others else ""
@@ -136,16 +134,8 @@ class Table(Source):
         items = sorted(self._items)
         self._lenient = {place.item for place in places if place.texts} if not columns.words_are_missing else set(items)
         named = {"stay": columns.stay, "time": columns.time, **({"available": columns.available} if columns.available else {})}
-        if self._layout.layout == "wide":
-            raw = self._tables.table(columns.file, list(dict.fromkeys([*named.values(), *items])))
-            raw = cells(raw, named, items)
-            lost: list[Any] = []
-        else:
-            raw = self._tables.table(columns.file, list(dict.fromkeys([*named.values(), columns.variable, columns.value])))
-            raw = raw.select(
-                **{role: raw[column] for role, column in named.items()}, item=key(raw[columns.variable]), charted=raw[columns.value]
-            )
-            lost = [(raw["item"].isnull() | raw["item"].notin(items), NOT_ASKED)]
+        raw = self._entries(named, items)
+        lost = [(raw["item"].isnull() | raw["item"].notin(items), NOT_ASKED)] if self._layout.layout == "long" else []
         wanted = scans.losing(raw, name, [*lost, (~holds(raw.charted), EMPTY)])
         keys = {"key": plain(self._listed.frame[self._layout.stays.stay]), "number": self._numbered, "start": self._begun, "listed": True}
         listed = ibis.memtable(pa.Table.from_pandas(pd.DataFrame(keys), preserve_index=False))
@@ -202,14 +192,18 @@ class Table(Source):
             said += f": {self._words(items)}; in {LAYOUT}, texts gives words a number, events.words_are_missing: true makes them missing"
         return said
 
-    def _words(self, items: Sequence[str]) -> str:
-        """The most frequent values of these variables that are not numbers."""
+    def _entries(self, named: Mapping[str, str], items: Sequence[str]) -> ibis.Table:
+        """The events, a row for each entry: the columns `named`, item and charted; of a wide table those of `items`."""
         columns = self._layout.events
         if self._layout.layout == "wide":
-            raw = cells(self._tables.table(columns.file, items), {}, items)
-        else:
-            raw = self._tables.table(columns.file, [columns.variable, columns.value])
-            raw = raw.select(item=key(raw[columns.variable]), charted=raw[columns.value])
+            return cells(self._tables.table(columns.file, list(dict.fromkeys([*named.values(), *items]))), named, items)
+        raw = self._tables.table(columns.file, list(dict.fromkeys([*named.values(), columns.variable, columns.value])))
+        kept = {role: raw[column] for role, column in named.items()}
+        return raw.select(**kept, item=key(raw[columns.variable]), charted=raw[columns.value])
+
+    def _words(self, items: Sequence[str]) -> str:
+        """The most frequent values of these variables that are not numbers."""
+        raw = self._entries({}, items)
         wrong = raw.filter(raw["item"].isin(items) & holds(raw.charted) & number(raw.charted).isnull())
         return most_frequent(wrong, "charted", "item")
 

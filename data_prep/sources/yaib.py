@@ -67,7 +67,7 @@ class Yaib(Source):
         path = self._raw / STATIC
         static = _frame(path, ("stay_id", "age", "sex"))
         hours = self._hours.groupby("stay_id")["time"].max()
-        stay_id = _whole(static["stay_id"], path, "stay_id")
+        stay_id = _whole(static["stay_id"], path)
         if (twice := stay_id[stay_id.duplicated()]).size:
             raise TardiffError(f"{path}: row {twice.index[0] + 1}: its stay_id has a row already; remove one")
         number = {name: _number(static, name, path) for name in ("age", "height", "weight")}
@@ -118,7 +118,7 @@ class Yaib(Source):
     @cached_property
     def _static_ids(self) -> "pd.Series[int]":
         path = self._raw / STATIC
-        return _whole(_frame(path, ("stay_id",))["stay_id"], path, "stay_id")
+        return _whole(_frame(path, ("stay_id",))["stay_id"], path)
 
     @cached_property
     def _hours(self) -> pd.DataFrame:
@@ -173,7 +173,7 @@ def _number(frame: pd.DataFrame, name: str, path: Path) -> "pd.Series[float]":
     return numbers
 
 
-def _whole(column: "pd.Series[int]", path: Path, name: str) -> "pd.Series[int]":
-    if not pd.api.types.is_integer_dtype(column) or column.isna().any():
-        raise TardiffError(f"{path}: {name} is of type {column.dtype}, expected whole numbers without gaps")
-    return column.astype("int64")
+def _whole(stay_id: "pd.Series[int]", path: Path) -> "pd.Series[int]":
+    if not pd.api.types.is_integer_dtype(stay_id) or stay_id.isna().any():
+        raise TardiffError(f"{path}: stay_id is of type {stay_id.dtype}, expected whole numbers without gaps")
+    return stay_id.astype("int64")
