@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import ibis
-import pyarrow as pa
 
 from data_prep.grid import LOOK_BACK, Grid, converted, rules_of, worded
 from tardiff.data.dataset import TableAccount
@@ -129,18 +128,13 @@ def fates(events: ibis.Table, windows: ibis.Table, grid: Grid, tables: Mapping[s
         grid: the slots.
         tables: the raw table of each item.
     """
-    numbered: Counter[str] = Counter()
-    layers: list[list[dict[str, Any]]] = []
-    for rule in rules_of(grid).to_pylist():
-        if numbered[rule["item"]] == len(layers):
-            layers.append([])
-        layers[numbered[rule["item"]]].append(rule)
-        numbered[rule["item"]] += 1
+    rules = rules_of(grid)
+    layer_of = rules.to_pandas().groupby("item").cumcount().to_numpy()  # in a layer every item has one rule
     entries = events.left_join(windows, "stay_id")
     entries = entries.mutate(fate=ibis.ifelse(entries.start.isnull(), FATES.index(LEFT_OUT), FATES.index(TASK_ONLY)).cast("int64"))
     columns = entries.columns
-    for layer in layers:
-        placed = entries.left_join(ibis.memtable(pa.Table.from_pylist(layer)), "item")
+    for layer in range(layer_of.max() + 1):
+        placed = entries.left_join(ibis.memtable(rules.filter(layer_of == layer)), "item")
         numbers = worded(placed, grid)
         fate = ibis.cases(*((condition, FATES.index(reason)) for condition, reason in _fates(numbers, grid)), else_=FATES.index(""))
         entries = numbers.mutate(fate=ibis.least(numbers.fate, fate.cast("int64"))).select(*columns)

@@ -120,16 +120,8 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
         print(f"warning: no row has a value of {', '.join(silent)}; are the raw files whole?", file=sys.stderr)
     charted = first_values(read_slots(slots), grid, len(stays))
     cohort = cohort.assign(**{d.source_column: charted[d.variable][cohort.index] for d in descriptors if d.variable})
-    rows = Split(
-        values=values,
-        mask=mask,
-        static=_static(cohort, descriptors),
-        label=np.array(cohort["label"], np.int64),
-        stay_id=np.array(cohort["stay_id"], np.int64),
-        subject_id=np.array(cohort["subject_id"], np.int64),
-        length=length[cohort.index],
-        origin_minute=np.array(cohort["origin_minute"], np.int64),
-    )
+    numbers: dict[str, Any] = {name: np.array(cohort[name], np.int64) for name in ("label", "stay_id", "subject_id", "origin_minute")}
+    rows = Split(values=values, mask=mask, static=_static(cohort, descriptors), length=length[cohort.index], **numbers)
     simulated = settings.source == "simulate"
     manifest = Manifest(
         source="simulated" if simulated else source.name,

@@ -41,6 +41,8 @@ class Source(Protocol):
     """The publisher's sets that are read, in order; empty if the source has none."""
     shortest_step: ClassVar[float]
     """The narrowest step that the times of the records support, in hours."""
+    table: ClassVar[str] = ""
+    """The raw table that holds every place, whatever the dictionary says, if there is only one."""
 
     @property
     def silent(self) -> bool:
@@ -107,7 +109,7 @@ class Source(Protocol):
 
     def table_of(self, place: Place) -> str:
         """The raw table that holds a place."""
-        return place.table
+        return self.table or place.table
 
     def first(self, table: str, fault: str) -> str:
         """Where the first entry of a raw table with a fault of `data_prep.account` stands, and what is wrong with it."""

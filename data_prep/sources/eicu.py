@@ -80,7 +80,6 @@ class EICU(Source):
     version = "2.0"
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
-        """Open the folder `raw`; there are no sets to choose from."""
         self.refuse_sets(sets)
         self._tables = FileTables(raw, dict.fromkeys(("patient", "apachePatientResult", *EVENT_TABLES), ""), HOME)
         self._patient = self._tables.frame("patient", PATIENT)

@@ -17,12 +17,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_prep.account import AS_IS, EMPTY, NO_STAY, NO_TIME, NOT_ASKED, OUTSIDE, OUTSIDE_STAYS, SPECIMEN, Scans
+from data_prep.account import AS_IS, EMPTY, NO_STAY, NO_TIME, NOT_ASKED, OUTSIDE, OUTSIDE_STAYS, Scans
 from data_prep.concepts import Concepts, Place
 from data_prep.sources import MINUTE, Source
 from data_prep.sources.columns import minutes_between, within_stays
 from data_prep.sources.meds_exported import Exported, exported, read_schema
-from data_prep.sources.mimic_iv import SPECIMEN_TYPE, MimicIV
+from data_prep.sources.mimic_iv import SPECIMEN_TYPE, MimicIV, with_specimen
 from data_prep.sources.tables import number, without_values
 from tardiff.errors import TardiffError
 
@@ -51,6 +51,7 @@ class Meds(Source):
 
     name: ClassVar[str] = "meds"
     shortest_step: ClassVar[float] = MINUTE
+    table: ClassVar[str] = EVENTS
     given_at = "labels"
 
     @property
@@ -64,7 +65,6 @@ class Meds(Source):
         return self._exported.classes
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
-        """Open the folder `raw`; there are no sets to choose from."""
         if sets:
             raise TardiffError(f"sets: {self.name} has none (its splits are chosen with --split publisher); leave --sets out")
         self._raw = raw
@@ -127,10 +127,6 @@ class Meds(Source):
         known |= {column: told[column] for column in told.columns if column != "age"}
         return self._with_labels(pd.DataFrame({**known, **self._split_of(stays["subject_id"])}), stays)
 
-    def table_of(self, place: Place) -> str:
-        """See `Source.table_of`."""
-        return EVENTS
-
     def first(self, table: str, fault: str) -> str:
         """See `Source.first`."""
         return str(self._raw / "data")
@@ -176,12 +172,7 @@ class Meds(Source):
             **({"text": joined.text_value} if texts else {}),
         )
         slim = scans.kept(entries, EVENTS)
-        if not typed:
-            return slim
-        is_type = slim["item"] == SPECIMEN_TYPE
-        scans.taken(slim.filter(is_type), EVENTS, SPECIMEN)
-        kinds = slim.filter(is_type).group_by("stay_id", "minute").aggregate(specimen=lambda rows: rows.text.max())
-        return slim.filter(~is_type).left_join(kinds, ["stay_id", "minute"]).drop("stay_id_right", "minute_right")
+        return with_specimen(slim, ("stay_id", "minute"), EVENTS, scans) if typed else slim
 
     def explain(self, error: Exception) -> TardiffError:
         """The shards are typed, so what goes wrong is a damaged file."""

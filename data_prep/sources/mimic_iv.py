@@ -168,7 +168,7 @@ class MimicIV(Source):
         charted = []
         for name, chosen in by_table.items():
             slim = scans.kept(self._slim(name, chosen, minutes, before, scans), name)
-            charted.append(_with_specimen(slim, name, scans) if "specimen_id" in slim.columns else slim)
+            charted.append(with_specimen(slim, ("specimen_id",), name, scans) if "specimen_id" in slim.columns else slim)
         complete = [
             table.select(
                 **{column: table[column] for column in COLUMNS},
@@ -312,13 +312,13 @@ def _rows(tables: Tables, name: str, key: str, *columns: str) -> TextTable:
     return tables.frame(name, (key, *columns)).distinct(key)
 
 
-def _with_specimen(slim: ibis.Table, name: str, scans: Scans) -> ibis.Table:
-    """Results with the kind of their specimen, which is a result itself."""
-    is_type = slim.item == SPECIMEN_TYPE
+def with_specimen(slim: ibis.Table, by: Sequence[str], name: str, scans: Scans) -> ibis.Table:
+    """Results with the kind of their specimen, which is a result itself; those of one specimen are alike in the columns `by`."""
+    is_type = slim["item"] == SPECIMEN_TYPE
     types = slim.filter(is_type)
-    scans.taken(types.filter(types.own), name, SPECIMEN)
-    kinds = types.group_by("specimen_id").aggregate(specimen=lambda table: table.text.max())
-    return slim.filter(~is_type).left_join(kinds, "specimen_id").drop("specimen_id_right")
+    scans.taken(types.filter(types.own) if "own" in types.columns else types, name, SPECIMEN)
+    kinds = types.group_by(*by).aggregate(specimen=types.text.max())
+    return slim.filter(~is_type).left_join(kinds, list(by)).drop(*(f"{column}_right" for column in by))
 
 
 def _releases() -> dict[str, dict[str, int]]:

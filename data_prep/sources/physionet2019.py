@@ -129,12 +129,15 @@ def _read_set(places: list[Path], name: str) -> pa.Table:
     table = _parse(names, bodies, where)
     lines = [body.count(b"\n") + 1 for body in bodies]
     hour = table[HOUR].to_numpy()
+    starts = np.cumsum([0, *lines[:-1]])
     begins = np.zeros(len(hour), bool)
-    begins[np.cumsum([0, *lines[:-1]])] = True
+    begins[starts] = True
     wrong = np.isnan(hour) | (hour < 1) | (hour != np.floor(hour)) | (~begins & (np.diff(hour, prepend=0) <= 0))
     if wrong.any():
         row = int(wrong.argmax())
-        raise _bad(names, lines, row, where, f"{HOUR} does not come after the row before it as a whole number of hours")
+        record = int(np.searchsorted(starts, row, side="right")) - 1
+        what = f"{HOUR} does not come after the row before it as a whole number of hours"
+        raise _bad(names[record], row - int(starts[record]) + 2, where, what)
     return (
         table.append_column("minute", pa.array(60.0 * (hour - 1)))
         .append_column("stay_id", pa.array(np.repeat(np.array(names, np.int64), lines)))
@@ -154,21 +157,16 @@ def _parse(names: list[int], bodies: list[bytes], where: str) -> pa.Table:
 
 def _first_bad_line(names: list[int], bodies: list[bytes], where: str) -> TardiffError:
     """The message about the first line that is not 41 numbers."""
-    lines = [body.decode(errors="replace").splitlines() for body in bodies]
-    counts = [len(body) for body in lines]
-    for row, line in enumerate(line for body in lines for line in body):
-        fields = line.split("|")
-        if len(fields) != len(HEADER):
-            return _bad(names, counts, row, where, f"has {len(fields)} fields, not {len(HEADER)}")
-        for column, field in zip(HEADER, fields, strict=True):
-            if field != "NaN" and not is_number(field):
-                return _bad(names, counts, row, where, f"{column} is not a number")
+    for record, body in zip(names, bodies, strict=True):
+        for number, line in enumerate(body.decode(errors="replace").splitlines(), start=2):
+            fields = line.split("|")
+            if len(fields) != len(HEADER):
+                return _bad(record, number, where, f"has {len(fields)} fields, not {len(HEADER)}")
+            for column, field in zip(HEADER, fields, strict=True):
+                if field != "NaN" and not is_number(field):
+                    return _bad(record, number, where, f"{column} is not a number")
     return TardiffError(f"{where}: a record could not be read")
 
 
-def _bad(names: list[int], lines: Sequence[int], row: int, where: str, what: str) -> TardiffError:
-    """The message about a row of all records put together (the header is line 1 of each)."""
-    ends = np.cumsum(lines)
-    record = int(np.searchsorted(ends, row, side="right"))
-    line = row - int(ends[record] - lines[record]) + 2
-    return TardiffError(f"{where}: p{names[record]:06}.psv: line {line}: {what}; correct or remove the line (NaN means missing)")
+def _bad(record: int, line: int, where: str, what: str) -> TardiffError:
+    return TardiffError(f"{where}: p{record:06}.psv: line {line}: {what}; correct or remove the line (NaN means missing)")

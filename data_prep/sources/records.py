@@ -7,12 +7,12 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from data_prep.concepts import Place
 from data_prep.sources import Source
 from tardiff.errors import TardiffError
 
@@ -25,11 +25,8 @@ LARGEST = 1 << 26
 class RecordFiles(Source):
     """What such sources have in common: a record that cannot be read is refused, so its entries have no faults."""
 
+    table: ClassVar[str] = RECORDS
     _raw: Path
-
-    def table_of(self, place: Place) -> str:
-        """See `Source.table_of`."""
-        return RECORDS
 
     def first(self, table: str, fault: str) -> str:
         """There are no faults; see `Source.first`."""

@@ -4,7 +4,7 @@ import csv
 import gzip
 import re
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -59,7 +59,7 @@ class Tables(Protocol):
         """How many rows a table has, if that costs nothing to say."""
         return None
 
-    def explain(self, names: Iterable[str], column: str, error: Exception) -> TardiffError:
+    def explain(self, names: Collection[str], column: str, error: Exception) -> TardiffError:
         """What to say of an error that the database raised while these tables were read, which all have the column."""
         message = without_values(error).partition(" LINE 1:")[0]
         return TardiffError(f"{', '.join(map(self.where, names))}: could not be read ({message[:300]})")
@@ -110,7 +110,7 @@ class FileTables(Tables):
         path = self._find(name)
         return sum(pq.read_metadata(part).num_rows for part in _parts(path)) if path.suffix == ".parquet" else None
 
-    def explain(self, names: Iterable[str], column: str, error: Exception) -> TardiffError:
+    def explain(self, names: Collection[str], column: str, error: Exception) -> TardiffError:
         """See `Tables`. A row that cannot be read at all is named."""
         for name in names:
             try:

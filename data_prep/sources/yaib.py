@@ -36,11 +36,11 @@ class Yaib(Source):
 
     name: ClassVar[str] = "yaib"
     shortest_step: ClassVar[float] = 1.0
+    table: ClassVar[str] = HOURLY
     version = "ricu"
     given_at = OUTCOME
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
-        """Open the folder `raw`; there are no sets to choose from."""
         self.refuse_sets(sets)
         self._raw = raw
         self._lost: tuple[str, ...] = ()
@@ -81,10 +81,6 @@ class Yaib(Source):
                 **self._outcomes(stay_id),
             }
         )
-
-    def table_of(self, place: Place) -> str:
-        """See `Source.table_of`."""
-        return HOURLY
 
     def first(self, table: str, fault: str) -> str:
         """There are no faults: the tables are typed; see `Source.first`."""
