@@ -71,7 +71,7 @@ SPECIMEN_TYPE = "52033"
 
 PANDEMIC_YEARS = "2020 - 2022"
 """The anchor_year_group that release 3.0 added."""
-COLUMNS = {"stay_id": "int64", "item": "string", "minute": "float64", "available_minute": "float64", "value": "float64"}
+COLUMNS = ("stay_id", "item", "minute", "available_minute", "value")
 EXTRAS = {"text": "string", "unit": "string", "specimen": "string", "order": "int64", "own": "boolean"}
 
 
@@ -165,17 +165,13 @@ class MimicIV(Source):
         self._check_items(places)
         by_table = {name: [place for place in places if place.table == name] for name in sorted({place.table for place in places})}
         self._in_use = {name: tuple(place.item for place in chosen) for name, chosen in by_table.items()}
-        charted = []
+        complete = []
         for name, chosen in by_table.items():
-            slim = scans.kept(self._slim(name, chosen, minutes, before, scans), name)
-            charted.append(with_specimen(slim, ("specimen_id",), name, scans) if "specimen_id" in slim.columns else slim)
-        complete = [
-            table.select(
-                **{column: table[column] for column in COLUMNS},
-                **{column: table[column] if column in table.columns else ibis.null(kind) for column, kind in EXTRAS.items()},
-            )
-            for table in charted
-        ]
+            table = scans.kept(self._slim(name, chosen, minutes, before, scans), name)
+            if "specimen_id" in table.columns:
+                table = with_specimen(table, ("specimen_id",), name, scans)
+            extras = {column: table[column] if column in table.columns else ibis.null(kind) for column, kind in EXTRAS.items()}
+            complete.append(table.select(*COLUMNS, **extras))
         return ibis.union(*complete)
 
     def explain(self, error: Exception) -> TardiffError:
