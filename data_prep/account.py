@@ -10,9 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import ibis
-import pyarrow as pa
 
-from data_prep.concepts import Concepts
 from data_prep.grid import LOOK_BACK, Grid, converted, rules_of, worded
 from tardiff.data.dataset import TableAccount
 
@@ -119,15 +117,7 @@ class CountedScans(Scans):
         return nextval(sequences[reason]) < 0
 
 
-def fates(
-    events: ibis.Table,
-    windows: ibis.Table,
-    concepts: Concepts,
-    source: str,
-    grid: Grid,
-    tables: Mapping[str, str],
-    as_charted: bool,
-) -> dict[str, Counter[str]]:
+def fates(events: ibis.Table, windows: ibis.Table, grid: Grid, tables: Mapping[str, str]) -> dict[str, Counter[str]]:
     """What became of the entries that the scans kept, by raw table and reason; "" means that they stand in the data set.
 
     An entry that serves several channels or stays is lost only if all of them lose it, and then for the reason that came last.
@@ -135,28 +125,18 @@ def fates(
     Args:
         events: as `Source.events` gives them.
         windows: stay_id, start and stop (float64 minutes), of the stays that have a row; one row a stay.
-        concepts: the dictionary.
-        source: the source's key in it.
         grid: the slots.
         tables: the raw table of each item.
-        as_charted: as in `data_prep.grid.hourly`.
     """
-    numbered: Counter[str] = Counter()
-    layers: list[list[dict[str, Any]]] = []
-    for rule in rules_of(concepts, source, grid).to_pylist():
-        if numbered[rule["item"]] == len(layers):
-            layers.append([])
-        layers[numbered[rule["item"]]].append(rule)
-        numbered[rule["item"]] += 1
+    rules = rules_of(grid)
+    layer_of = rules.to_pandas().groupby("item").cumcount().to_numpy()  # in a layer every item has one rule
     entries = events.left_join(windows, "stay_id")
     entries = entries.mutate(fate=ibis.ifelse(entries.start.isnull(), FATES.index(LEFT_OUT), FATES.index(TASK_ONLY)).cast("int64"))
     columns = entries.columns
-    for layer in layers:
-        placed = entries.left_join(ibis.memtable(pa.Table.from_pylist(layer)), "item")
-        numbers = worded(placed, concepts, source, grid)
-        fate = ibis.cases(
-            *((condition, FATES.index(reason)) for condition, reason in _fates(numbers, grid, as_charted)), else_=FATES.index("")
-        )
+    for layer in range(layer_of.max() + 1):
+        placed = entries.left_join(ibis.memtable(rules.filter(layer_of == layer)), "item")
+        numbers = worded(placed, grid)
+        fate = ibis.cases(*((condition, FATES.index(reason)) for condition, reason in _fates(numbers, grid)), else_=FATES.index(""))
         entries = numbers.mutate(fate=ibis.least(numbers.fate, fate.cast("int64"))).select(*columns)
     if "own" in columns:  # once each, though they serve several stays
         shared = entries.filter(entries.own.notnull())
@@ -176,12 +156,12 @@ def fates(
     return left
 
 
-def _fates(entries: ibis.Table, grid: Grid, as_charted: bool) -> Reasons:
+def _fates(entries: ibis.Table, grid: Grid) -> Reasons:
     """Why an entry is lost to a channel, in order; `entries` with their numbers, the rules of the channel, and the window."""
     first = entries.aggregation == "first"
     begin = first.ifelse(ibis.least(entries.start, -LOOK_BACK), entries.start)
     end = first.ifelse(entries.start + grid.minutes, entries.stop)
-    known = entries.minute if as_charted else entries.available_minute
+    known = entries.minute if grid.as_charted else entries.available_minute
     other = (
         [((entries.needs != "") & (entries.specimen.isnull() | (entries.specimen != entries.needs)), SPECIMEN)]
         if "specimen" in entries.columns

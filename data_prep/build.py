@@ -33,7 +33,7 @@ from data_prep.settings import PrepareSettings
 from data_prep.slots import check_units, in_turns, observed, read_slots, write_slots
 from data_prep.sources import MINUTE, Source, open_source
 from data_prep.split import split_patients
-from data_prep.tasks import NamedTask, find_task
+from data_prep.tasks import NamedTask, Task, find_task
 from data_prep.work import Work, work
 from tardiff.data.dataset import SPLITS, Dataset, Manifest, Split, TableAccount
 from tardiff.errors import TardiffError
@@ -76,7 +76,7 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
         concepts = source.dictionary(concepts)
         names = concepts.select(source.name, settings.variables)
         parts, first = concepts.parts(source.name, names), concepts.first(source.name)
-        grid = Grid(names, steps, settings.step_hours, parts, first)
+        grid = Grid(concepts, source.name, names, steps, settings.step_hours, parts, first, settings.lab_time == "charttime")
         stays, named = _stays(settings, source, named)
         check_fits(settings.memory, FLAGS_A_STEP * len(stays) * steps, "the steps of every stay")
         needed = variables_of(named, concepts, source.name)
@@ -90,20 +90,20 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
             {"stay_id": stays.get("events_of", stays["stay_id"]).to_numpy(), "row": np.arange(len(stays)), "start": start.to_numpy()}
         )
         try:
-            events = _events(settings, partial, source, concepts, grid, named, needed, stays)
+            events = source.events(places, *_reach(settings, named.task, stays, grid, needed), partial)
+            check_units(events, places, source.name)
             tables = {place.item: source.table_of(place) for place in places}
             for remark in source.remarks() if settings.source != "simulate" else ():
                 print(f"warning: {remark}", file=sys.stderr)
             _check_faults(settings, partial, source, events, tables)
-            slots = write_slots(partial.folder, events, windows, concepts, source.name, grid, settings.lab_time == "charttime")
+            slots = write_slots(partial.folder, events, windows, grid)
             if needed:
-                stays = stays.join(_computed(named, concepts, source, needed, events, windows, stays))
+                stays = stays.join(_computed(named.task, Grid(concepts, source.name, needed), events, windows, stays))
             reached = np.ceil((stays["minutes"] - start) / (60 * settings.step_hours))
             length = np.clip(reached.fillna(steps), 1, steps).to_numpy(np.int32)
             coverage = observed(read_slots(slots), grid, length) / length
             cohort, attrition = eligible(stays.assign(coverage=coverage), named, settings, source.silent)
-            spans = _spans(windows, length, cohort.index, grid)
-            left = fates(events, spans, concepts, source.name, grid, tables, settings.lab_time == "charttime")
+            left = fates(events, _spans(windows, length, cohort.index, grid), grid, tables)
         except database_errors() as error:
             raise limits_error(error, settings.out) or source.explain(error) from error
         descriptors = concepts.statics[source.name]
@@ -115,21 +115,13 @@ def _assemble(settings: PrepareSettings, partial: Work, concepts: Concepts, name
     row = np.full(len(stays), -1, np.int64)
     row[cohort.index] = np.arange(len(cohort))
     check_fits(settings.memory, 5 * len(cohort) * len(grid.names) * steps, "the arrays")
-    values, mask = to_arrays(read_slots(slots), grid, concepts, row, length[cohort.index])
+    values, mask = to_arrays(read_slots(slots), grid, row, length[cohort.index])
     if silent := [name for name, any_value in zip(grid.names, np.array(mask.any(axis=(0, 2))), strict=True) if not any_value]:
         print(f"warning: no row has a value of {', '.join(silent)}; are the raw files whole?", file=sys.stderr)
-    charted = first_values(read_slots(slots), grid, concepts, len(stays))
+    charted = first_values(read_slots(slots), grid, len(stays))
     cohort = cohort.assign(**{d.source_column: charted[d.variable][cohort.index] for d in descriptors if d.variable})
-    rows = Split(
-        values=values,
-        mask=mask,
-        static=_static(cohort, descriptors),
-        label=np.array(cohort["label"], np.int64),
-        stay_id=np.array(cohort["stay_id"], np.int64),
-        subject_id=np.array(cohort["subject_id"], np.int64),
-        length=length[cohort.index],
-        origin_minute=np.array(cohort["origin_minute"], np.int64),
-    )
+    numbers: dict[str, Any] = {name: np.array(cohort[name], np.int64) for name in ("label", "stay_id", "subject_id", "origin_minute")}
+    rows = Split(values=values, mask=mask, static=_static(cohort, descriptors), length=length[cohort.index], **numbers)
     simulated = settings.source == "simulate"
     manifest = Manifest(
         source="simulated" if simulated else source.name,
@@ -186,28 +178,16 @@ def _stays(settings: PrepareSettings, source: Source, named: NamedTask) -> tuple
     return stays.assign(origin_minute=origins(named.task, stays, settings.hours, settings.seed)), named
 
 
-def _events(
-    settings: PrepareSettings,
-    partial: Work,
-    source: Source,
-    concepts: Concepts,
-    grid: Grid,
-    named: NamedTask,
-    needed: tuple[str, ...],
-    stays: pd.DataFrame,
-) -> ibis.Table:
-    """What the grid and the task's own columns are made of, in one scan of each raw table."""
-    last, before = float(stays["origin_minute"].max()), 60.0 * settings.before_hours
+def _reach(settings: PrepareSettings, task: Task, stays: pd.DataFrame, grid: Grid, needed: tuple[str, ...]) -> tuple[float, float]:
+    """The minutes after the start of a stay, and those before it, in which the grid and the task's own columns need entries."""
+    after, before = float(stays["origin_minute"].max()), 60.0 * settings.before_hours
     if grid.first:
         before = max(before, LOOK_BACK)
     if needed:
-        last += named.task.reach_minutes + 1
-    if named.task.columns & VARIABLES.keys():
+        after += task.reach_minutes + 1
+    if task.columns & VARIABLES.keys():
         before = max(before, HISTORY)
-    names = tuple(dict.fromkeys([*grid.channels, *needed]))
-    events = source.events(concepts.places(source.name, names), last, before, partial)
-    check_units(events, concepts, source.name, names)
-    return events
+    return after, before
 
 
 def _check_faults(settings: PrepareSettings, partial: Work, source: Source, events: ibis.Table, tables: Mapping[str, str]) -> None:
@@ -251,23 +231,15 @@ def _unlisted(stays: pd.DataFrame, descriptors: Sequence[Descriptor]) -> Iterato
                 yield TableAccount(descriptor.name, len(stays), len(stays) - unlisted, {UNLISTED: unlisted})
 
 
-def _computed(
-    named: NamedTask,
-    concepts: Concepts,
-    source: Source,
-    needed: tuple[str, ...],
-    events: ibis.Table,
-    windows: pa.Table,
-    stays: pd.DataFrame,
-) -> pd.DataFrame:
-    """The columns of a task that are computed from events, indexed as `stays`."""
+def _computed(task: Task, grid: Grid, events: ibis.Table, windows: pa.Table, stays: pd.DataFrame) -> pd.DataFrame:
+    """The columns of a task that are computed from events of the grid's variables, indexed as `stays`."""
     columns = []
     for part in in_turns(events, windows):
         of_part = events.semi_join(ibis.memtable(part.select(["stay_id"])), "stay_id")
-        entries = plausible(of_part, concepts, source.name, needed).to_pandas()
-        entries["variable"] = pd.Categorical.from_codes(entries["channel"], needed)
-        those, horizon = stays.iloc[part["row"].to_numpy()], named.task.horizon_minutes
-        seen = {condition.key: ahead(condition, those, entries, horizon) for condition in named.task.ahead}
+        entries = plausible(of_part, grid).to_pandas()
+        entries["variable"] = pd.Categorical.from_codes(entries["channel"], grid.names)
+        those, horizon = stays.iloc[part["row"].to_numpy()], task.horizon_minutes
+        seen = {condition.key: ahead(condition, those, entries, horizon) for condition in task.ahead}
         columns.append(kidney(those, entries, horizon).assign(**seen))
     return pd.concat(columns)
 
@@ -315,11 +287,7 @@ def _raw_files(settings: PrepareSettings) -> list[Path]:
 def _recorded(settings: PrepareSettings, source: Source, concepts: Concepts, names: tuple[str, ...], named: NamedTask) -> dict[str, object]:
     """Everything that determines the content, and no path."""
     return {
-        "hours": settings.hours,
-        "before_hours": settings.before_hours,
-        "step_hours": settings.step_hours,
-        "lab_time": settings.lab_time,
-        "gcs_intubated": settings.gcs_intubated,
+        **{name: getattr(settings, name) for name in ("hours", "before_hours", "step_hours", "lab_time", "gcs_intubated")},
         "variables": list(names),
         "task": {"name": named.name, **msgspec.to_builtins(named.task)},
         "labels": settings.labels,

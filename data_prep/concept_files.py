@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 import msgspec
 
@@ -130,15 +130,10 @@ class _Files:
         descriptors = []
         for i, raw in enumerate(entries if isinstance(entries, list) else [entries]):
             descriptor = self._convert(raw, Descriptor, f"statics.{source}[{i}]")
-            if descriptor.variable:
-                if (
-                    source not in (found := variables[descriptor.variable].found if descriptor.variable in variables else {})
-                    or not found[source]
-                ):
-                    self._fail(
-                        f"statics.{source}", f"{descriptor.name}: {source} has no variable {descriptor.variable!r} with places of its own"
-                    )
-                variable = variables[descriptor.variable]
+            if name := descriptor.variable:
+                variable = variables.get(name)
+                if variable is None or not variable.found.get(source):
+                    self._fail(f"statics.{source}", f"{descriptor.name}: {source} has no variable {name!r} with places of its own")
                 descriptor = msgspec.structs.replace(descriptor, unit=variable.unit, limits=variable.limits)
             descriptors.append(descriptor)
         return tuple(descriptors)
@@ -146,17 +141,15 @@ class _Files:
     def _mapping(self, raw: Any, entry: str) -> Raw:
         if not isinstance(raw, dict):
             self._fail(entry, "expected fields with names")
-        mapping: Raw = raw
-        return mapping
+        return raw
 
     def _convert(self, raw: Any, kind: type[T], entry: str) -> T:
         try:
             return msgspec.convert(raw, kind)
         except msgspec.ValidationError as error:
             self._fail(entry, str(error))
-            raise
 
-    def _fail(self, entry: str, problem: str) -> None:
+    def _fail(self, entry: str, problem: str) -> NoReturn:
         """Refuse an entry, in the last file that has it."""
         keys = entry.partition("[")[0].split(".")
         path = next((path for path, raw in reversed(self._raw.items()) if _has(raw, keys)), next(reversed(self._raw)))

@@ -45,6 +45,10 @@ class Place(_Entry, frozen=True):
     specimen: str = ""
     """What the specimen must be called for the value to count."""
 
+    def with_intubated(self, number: float | None) -> "Place":
+        """The place in which a tube instead of an answer counts as this number."""
+        return msgspec.structs.replace(self, texts={**self.texts, self.intubated: number}) if self.intubated else self
+
 
 class Variable(_Entry, frozen=True):
     """One variable over time, in its own unit, and its places in each source."""
@@ -154,23 +158,14 @@ class Concepts(_Entry, frozen=True):
         """The dictionary in which a tube instead of an answer counts as charted, as the normal answer, or not at all."""
         if choice == "keep":
             return self
-
-        def changed(place: Place, variable: Variable) -> Place:
-            if not place.intubated:
-                return place
+        variables = {}
+        for name, variable in self.variables.items():
             number = variable.normal if choice == "normal" else None
-            return msgspec.structs.replace(place, texts={**place.texts, place.intubated: number})
-
-        variables = {
-            name: msgspec.structs.replace(
-                variable,
-                found={
-                    source: tuple(tuple(changed(place, variable) for place in group) for group in groups)
-                    for source, groups in variable.found.items()
-                },
-            )
-            for name, variable in self.variables.items()
-        }
+            found = {
+                source: tuple(tuple(place.with_intubated(number) for place in group) for group in groups)
+                for source, groups in variable.found.items()
+            }
+            variables[name] = msgspec.structs.replace(variable, found=found)
         return msgspec.structs.replace(self, variables=variables)
 
     def keeping(self, source: str, wanted: Callable[[Place], bool]) -> "Concepts":

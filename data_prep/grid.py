@@ -1,7 +1,7 @@
 """Events to an hourly grid: convert, keep what is plausible, prefer, aggregate. One ibis expression for every source."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from data_prep.concepts import Concepts
+from data_prep.concepts import Concepts, Place, Variable
 
 DECIMALS = 6
 """Sums run over whole numbers of a fraction, so that no order of addition changes a bit. So many decimals are kept, ..."""
@@ -47,31 +47,54 @@ def decimals(limits: tuple[float, float]) -> int:
 
 @dataclass(frozen=True)
 class Grid:
-    """The slots of an array [row, channel, step].
+    """The slots of an array [row, channel, step], and what a source has to fill them.
 
     Attributes:
+        concepts: the dictionary.
+        source: the source's key in it.
         names: the variables; a channel is a position in them.
         steps: how many steps.
         step_hours: width of a step.
         parts: variables that are read for the sake of a sum only; channels after `names`.
         first: variables of which a row has one value, the first between `LOOK_BACK` and the window's end; channels after
             `parts`, in step 0.
+        as_charted: entries count from when they were charted, even if they became known only after the window.
     """
 
+    concepts: Concepts
+    source: str
     names: tuple[str, ...]
-    steps: int
-    step_hours: float
+    steps: int = 1
+    step_hours: float = 1.0
     parts: tuple[str, ...] = ()
     first: tuple[str, ...] = ()
+    as_charted: bool = False
 
     @property
     def channels(self) -> tuple[str, ...]:
         """The variable of every channel."""
         return (*self.names, *self.parts, *self.first)
 
-    def fractions(self, concepts: Concepts) -> NDArray[np.float64]:
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """What the dictionary says of the variable of every channel."""
+        return tuple(self.concepts.variables[name] for name in self.channels)
+
+    @property
+    def aggregations(self) -> tuple[str, ...]:
+        """What every channel holds of the entries of a step; "first" if it is one of `first`."""
+        return (*(self.concepts.variables[name].aggregation for name in (*self.names, *self.parts)), *["first"] * len(self.first))
+
+    def places(self) -> Iterator[tuple[int, Variable, int, Place]]:
+        """Where each channel is found: the channel, its variable, the rank of a group of places, and a place."""
+        for channel, variable in enumerate(self.variables):
+            for rank, group in enumerate(variable.found[self.source]):
+                yield from ((channel, variable, rank, place) for place in group)
+
+    @property
+    def fractions(self) -> NDArray[np.float64]:
         """[channels] how many whole numbers of a total make 1."""
-        return np.array([10.0 ** decimals(concepts.variables[name].limits) for name in self.channels])
+        return np.array([10.0 ** decimals(variable.limits) for variable in self.variables])
 
     @property
     def minutes(self) -> float:
@@ -84,7 +107,7 @@ class Grid:
         return len(self.channels) * self.steps
 
 
-def hourly(events: ibis.Table, windows: ibis.Table, concepts: Concepts, source: str, grid: Grid, as_charted: bool = False) -> ibis.Table:
+def hourly(events: ibis.Table, windows: ibis.Table, grid: Grid) -> ibis.Table:
     """One row for each slot of the grid, and each group of places, in which something plausible was charted.
 
     Step k is half open: [k * step_hours, (k + 1) * step_hours) from the start of a window. An entry outside a variable's
@@ -98,19 +121,16 @@ def hourly(events: ibis.Table, windows: ibis.Table, concepts: Concepts, source: 
     Args:
         events: as `Source.events` gives them.
         windows: stay_id, row (int64), start (float64, the minute at which step 0 begins).
-        concepts: the dictionary.
-        source: the source's key in it.
         grid: the slots.
-        as_charted: entries count from when they were charted, even if they became known only after the window.
 
     Returns:
         Columns slot (int64, (row * channels + channel) * steps + step), rank (int64, of the group of places; the lowest wins),
         total (int64, sum of the values in those fractions), rest (int64, the sum of what they leave, in parts of a fraction) and
         entries (int64, how many they are).
     """
-    placed = _placed(events.inner_join(windows, "stay_id"), concepts, source, grid)
+    placed = _placed(events.inner_join(windows, "stay_id"), grid)
     since = placed.minute - placed.start
-    known = since if as_charted else placed.available_minute - placed.start
+    known = since if grid.as_charted else placed.available_minute - placed.start
     earliest = since >= 0
     if grid.first:
         earliest = (placed.aggregation == "first").ifelse(placed.minute >= -LOOK_BACK, earliest)
@@ -119,73 +139,65 @@ def hourly(events: ibis.Table, windows: ibis.Table, concepts: Concepts, source: 
     if grid.first:
         step = (inside.aggregation == "first").ifelse(0, step)
     slots = inside.mutate(slot=(inside["row"] * len(grid.channels) + inside.channel) * grid.steps + step)
-    signed = _plausible(slots, concepts, source, grid)
+    signed = _plausible(slots, grid)
     signed = signed.mutate(value=signed.value * signed.sign)
     entries = signed.mutate(total=(signed.value * signed.fraction + 0.5).floor().cast("int64"))
     left = (entries.value - entries.total.cast("float64") / entries.fraction) * entries.fraction * FINER
     entries = entries.mutate(rest=(entries.total.abs() < SMALL).ifelse((left + 0.5).floor(), 0).cast("int64"))
-    kinds = {concepts.variables[name].aggregation for name in (*grid.names, *grid.parts)}
-    late = ("minute", "available_minute", "order") if "order" in entries.columns else ("minute", "available_minute")
-    parts = []
-    if kinds & {"mean", "sum"}:
-        parts.append(entries.filter(entries.aggregation.isin(["mean", "sum"])))
-    if "last" in kinds:
-        parts.append(_best(entries.filter(entries.aggregation == "last"), ibis.desc, (*late, "total", "rest")))
-    if "max" in kinds:
-        parts.append(_best(entries.filter(entries.aggregation == "max"), ibis.desc, ("total", "rest")))
-    if grid.first:
-        parts.append(_best(entries.filter(entries.aggregation == "first"), ibis.asc, (*late, "total", "rest")))
-    columns = ("slot", "rank", "total", "rest")
-    chosen = [part.select(*columns) for part in parts]
-    together = ibis.union(*chosen) if len(chosen) > 1 else chosen[0]
+    late = ("minute", "available_minute", *(["order"] if "order" in entries.columns else []))
+    best = {
+        "last": (ibis.desc, (*late, "total", "rest")),
+        "max": (ibis.desc, ("total", "rest")),
+        "first": (ibis.asc, (*late, "total", "rest")),
+    }
+    parts = [entries.filter(entries.aggregation.isin(["mean", "sum"]))] if {"mean", "sum"} & {*grid.aggregations} else []
+    parts += [_best(entries.filter(entries.aggregation == kind), *best[kind]) for kind in best if kind in grid.aggregations]
+    together = ibis.union(*(part.select("slot", "rank", "total", "rest") for part in parts))
     sums = {name: together[name].sum().cast("int64") for name in ("total", "rest")}
     found = together.group_by("slot", "rank").aggregate(**sums, entries=together.count())
-    of_parts = [_summed(found, concepts, source, grid, name) for name in grid.names if concepts.variables[name].sum_of.get(source)]
-    return ibis.union(found, *of_parts) if of_parts else found
+    return ibis.union(found, *(_summed(found, grid, name) for name in grid.names if grid.concepts.variables[name].sum_of.get(grid.source)))
 
 
-def plausible(events: ibis.Table, concepts: Concepts, source: str, names: tuple[str, ...]) -> ibis.Table:
-    """The entries of some variables that lie within their limits, whenever they were charted.
+def plausible(events: ibis.Table, grid: Grid) -> ibis.Table:
+    """The entries of the variables of a grid that lie within their limits, whenever they were charted.
 
     Args:
         events: as `Source.events` gives them.
-        concepts: the dictionary.
-        source: the source's key in it.
-        names: the variables.
+        grid: whose channels they are.
 
     Returns:
-        Columns stay_id, channel (a position in `names`), minute, value.
+        Columns stay_id, channel, minute, value.
     """
-    grid = Grid(names, 1, 1.0)
-    entries = _plausible(_placed(events, concepts, source, grid), concepts, source, grid)
+    entries = _plausible(_placed(events, grid), grid)
     return entries.select("stay_id", "channel", "minute", value=entries.value * entries.sign)
 
 
-def _placed(events: ibis.Table, concepts: Concepts, source: str, grid: Grid) -> ibis.Table:
+def _placed(events: ibis.Table, grid: Grid) -> ibis.Table:
     """Each entry once for every channel that it serves, with the rules for it there."""
-    placed = events.inner_join(ibis.memtable(rules_of(concepts, source, grid)), "item")
+    placed = events.inner_join(ibis.memtable(rules_of(grid)), "item")
     if "specimen" not in placed.columns:
         return placed
     return placed.filter((placed.needs == "") | (placed.specimen == placed.needs))  # blood gases of arterial blood only, where it asks so
 
 
-def _plausible(placed: ibis.Table, concepts: Concepts, source: str, grid: Grid) -> ibis.Table:
+def _plausible(placed: ibis.Table, grid: Grid) -> ibis.Table:
     """What `_placed` gives, with numbers for words, converted, and within limits."""
-    numbers = worded(placed, concepts, source, grid)
+    numbers = worded(placed, grid)
     values = numbers.mutate(value=converted(numbers))
     return values.filter(values.value.between(values.low, values.high))
 
 
-def _summed(found: ibis.Table, concepts: Concepts, source: str, grid: Grid, name: str) -> ibis.Table:
+def _summed(found: ibis.Table, grid: Grid, name: str) -> ibis.Table:
     """The slots of a variable that is a sum of others: those of its parts, where all of them are there."""
-    parts = concepts.variables[name].sum_of[source]
+    variables = grid.concepts.variables
+    parts = variables[name].sum_of[grid.source]
     channels = [grid.channels.index(part) for part in parts]
-    places = decimals(concepts.variables[name].limits)
-    low, high = (round(limit * 10.0**places) for limit in concepts.variables[name].limits)
+    places = decimals(variables[name].limits)
+    low, high = (round(limit * 10.0**places) for limit in variables[name].limits)
     channel = (found.slot / grid.steps).floor().cast("int64") % len(grid.channels)
     of_parts = found.mutate(channel=channel).filter(lambda table: table.channel.isin(channels))
     shift = (grid.names.index(name) - of_parts.channel) * grid.steps
-    more = {grid.channels.index(part): places - decimals(concepts.variables[part].limits) for part in parts}
+    more = {grid.channels.index(part): places - decimals(variables[part].limits) for part in parts}
     numbers = {name: of_parts[name] for name in ("total", "rest")}
     if any(more.values()):  # parts that keep other decimals
         factor = ibis.cases(*((of_parts.channel == channel, 10.0**by) for channel, by in more.items()), else_=1.0)
@@ -205,11 +217,7 @@ def _best(entries: ibis.Table, direction: Callable[..., Any], columns: Sequence[
 
 
 def to_arrays(
-    batches: Iterable[pa.RecordBatch],
-    grid: Grid,
-    concepts: Concepts,
-    row: NDArray[np.int64],
-    length: NDArray[np.int32],
+    batches: Iterable[pa.RecordBatch], grid: Grid, row: NDArray[np.int64], length: NDArray[np.int32]
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Fill the arrays, a batch of slots at a time.
 
@@ -219,7 +227,6 @@ def to_arrays(
     Args:
         batches: of the columns that `hourly` gives.
         grid: the slots.
-        concepts: the dictionary.
         row: [rows of `windows`] the row of the arrays, -1 for one that is left out.
         length: int32 [N], valid steps of the rows of the arrays.
 
@@ -229,9 +236,9 @@ def to_arrays(
     shape = (len(length), len(grid.names), grid.steps)
     row_slots = len(grid.names) * grid.steps
     values, best = np.full(shape, np.nan, np.float32), np.full(shape, UNOBSERVED, np.uint8)
-    limits = np.array([concepts.variables[name].limits for name in grid.names])
-    averaged = np.array([concepts.variables[name].aggregation == "mean" for name in grid.names])
-    fractions = grid.fractions(concepts)
+    limits = np.array([variable.limits for variable in grid.variables])
+    averaged = np.array(grid.aggregations) == "mean"
+    fractions = grid.fractions
     for batch in batches:
         from_row, place = np.divmod(batch["slot"].to_numpy(), grid.row_slots)
         channel, step = np.divmod(place, grid.steps)
@@ -243,34 +250,36 @@ def to_arrays(
         divisor = np.where(averaged[channel], entries, 1)
         total, rest = (batch[name].to_numpy()[valid] / divisor for name in ("total", "rest"))
         value = total / fractions[channel] + rest / fractions[channel] / FINER
-        value = np.clip(value, limits[channel, 0], limits[channel, 1])
-        for group in np.unique(rank)[::-1]:  # the best group of places last, so that it stays
-            chosen = (rank == group) & (best.reshape(-1)[at] > group)
-            values.reshape(-1)[at[chosen]], best.reshape(-1)[at[chosen]] = value[chosen], group
+        _keep_best(values.reshape(-1), best.reshape(-1), at, rank, np.clip(value, limits[channel, 0], limits[channel, 1]))
     np.not_equal(best, UNOBSERVED, out=best.view(bool))
     return values, best
 
 
-def first_values(batches: Iterable[pa.RecordBatch], grid: Grid, concepts: Concepts, rows: int) -> dict[str, NDArray[np.float64]]:
+def first_values(batches: Iterable[pa.RecordBatch], grid: Grid, rows: int) -> dict[str, NDArray[np.float64]]:
     """The one value [rows] of each variable in `grid.first`, NaN where there is none; the rest as in `to_arrays`."""
-    values, best = np.full((len(grid.first), rows), np.nan), np.full((len(grid.first), rows), UNOBSERVED, np.int64)
-    before = len(grid.names) + len(grid.parts)
-    fractions = grid.fractions(concepts)[before:]
+    values, best = np.full((len(grid.first), rows), np.nan), np.full((len(grid.first), rows), UNOBSERVED, np.uint8)
+    before, fractions = len(grid.names) + len(grid.parts), grid.fractions
     for batch in batches:
         row, place = np.divmod(batch["slot"].to_numpy(), grid.row_slots)
-        channel, rank = place // grid.steps - before, batch["rank"].to_numpy()
-        total, rest = batch["total"].to_numpy(), batch["rest"].to_numpy()
-        for group in np.unique(rank)[::-1]:
-            chosen = (channel >= 0) & (rank == group)
-            at = channel[chosen], row[chosen]
-            better = best[at] > group
-            at = at[0][better], at[1][better]
-            fraction = fractions[at[0]]
-            values[at], best[at] = total[chosen][better] / fraction + rest[chosen][better] / fraction / FINER, group
+        channel = place // grid.steps
+        chosen = channel >= before
+        row, channel = row[chosen], channel[chosen]
+        total, rest, rank = (batch[name].to_numpy()[chosen] for name in ("total", "rest", "rank"))
+        value = total / fractions[channel] + rest / fractions[channel] / FINER
+        _keep_best(values.reshape(-1), best.reshape(-1), (channel - before) * rows + row, rank, value)
     return dict(zip(grid.first, values, strict=True))
 
 
-def rules_of(concepts: Concepts, source: str, grid: Grid) -> pa.Table:
+def _keep_best(
+    values: NDArray[Any], best: NDArray[np.uint8], at: NDArray[np.int64], rank: NDArray[np.int64], value: NDArray[np.float64]
+) -> None:
+    """Put values in their places, where none of a lower rank stands yet."""
+    for group in np.unique(rank)[::-1]:  # the best group of places last, so that it stays
+        chosen = (rank == group) & (best[at] > group)
+        values[at[chosen]], best[at[chosen]] = value[chosen], group
+
+
+def rules_of(grid: Grid) -> pa.Table:
     """For each item and channel: how to convert it, what is plausible, and the rank of its group."""
     rows = [
         {
@@ -281,26 +290,22 @@ def rules_of(concepts: Concepts, source: str, grid: Grid) -> pa.Table:
             "only_texts": place.only_texts,
             "convert": place.convert,
             "sign": place.sign,
-            "fraction": 10.0 ** decimals(concepts.variables[name].limits),
+            "fraction": 10.0 ** decimals(variable.limits),
             "needs": place.specimen,
-            "low": (place.limits or concepts.variables[name].limits)[0],
-            "high": (place.limits or concepts.variables[name].limits)[1],
-            "aggregation": "first" if channel >= len(grid.names) + len(grid.parts) else concepts.variables[name].aggregation,
+            "low": (place.limits or variable.limits)[0],
+            "high": (place.limits or variable.limits)[1],
+            "aggregation": grid.aggregations[channel],
         }
-        for channel, name in enumerate(grid.channels)
-        for rank, group in enumerate(concepts.variables[name].found[source])
-        for place in group
+        for channel, variable, rank, place in grid.places()
     ]
     return pa.Table.from_pylist(rows)
 
 
-def worded(entries: ibis.Table, concepts: Concepts, source: str, grid: Grid) -> ibis.Table:
+def worded(entries: ibis.Table, grid: Grid) -> ibis.Table:
     """The entries, where a charted word that the dictionary knows stands for its number; null if it stands for none."""
     words = [
         {"item": place.item, "channel": channel, "text": text, "number": number, "known": True}
-        for channel, name in enumerate(grid.channels)
-        for group in concepts.variables[name].found[source]
-        for place in group
+        for channel, _, _, place in grid.places()
         for text, number in place.texts.items()
     ]
     if not words or "text" not in entries.columns:

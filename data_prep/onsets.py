@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from pyarrow.lib import ArrowException
 
-from data_prep.sources.columns import row_of
+from data_prep.sources.columns import refuse, row_of
 from tardiff.base.archives import check_gzip
 from tardiff.errors import TardiffError
 
@@ -32,7 +32,7 @@ def read_onsets(path: str | Path, stays: pd.DataFrame) -> "pd.Series[float]":
         raise TardiffError(f"{path}: has the columns {', '.join(map(str, table))}; expected stay_id and onset_minute or onset_time")
     first = 1 if Path(path).suffix == ".parquet" else 2  # in CSV the header is row 1
     ids = pd.to_numeric(table["stay_id"], errors="coerce")
-    _refuse(path, "stay_id", ids.isna() | (ids % 1 != 0), "a whole number", first)
+    refuse(ids.isna() | (ids % 1 != 0), path, "stay_id is not a whole number", first)
     if ids.duplicated().any():
         raise TardiffError(f"{path}: {row_of(ids.duplicated(), first)}the stay has a row already; give one onset a stay")
     known = ids.isin(stays["stay_id"])
@@ -45,12 +45,12 @@ def read_onsets(path: str | Path, stays: pd.DataFrame) -> "pd.Series[float]":
 
     if name == "onset_minute":
         minutes = pd.to_numeric(given, errors="coerce").astype("float64")
-        _refuse(path, name, minutes.isna() & given.notna() | np.isinf(minutes), "a number of minutes", first)
+        refuse(minutes.isna() & given.notna() | np.isinf(minutes), path, f"{name} is not a number of minutes", first)
         return by_stay(minutes)
     if "start" not in stays:
         raise TardiffError(f"{path}: gives onset_time, but this source has no times of day; give onset_minute since the start of the stay")
     times = pd.to_datetime(given, errors="coerce", format=None if given.dtype.kind == "M" else "ISO8601")
-    _refuse(path, name, times.isna() & given.notna(), "a time such as 2150-01-31 12:30:00", first)
+    refuse(times.isna() & given.notna(), path, f"{name} is not a time such as 2150-01-31 12:30:00", first)
     return (by_stay(times) - stays["start"]) / pd.Timedelta(minutes=1)
 
 
@@ -66,8 +66,3 @@ def _read(path: Path) -> pd.DataFrame:
     except (OSError, ValueError, EOFError, zlib.error, ArrowException) as error:
         raise TardiffError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]})") from error
     raise TardiffError(f"{path}: the name must end in .csv, .csv.gz or .parquet")
-
-
-def _refuse(path: str | Path, name: str, wrong: "pd.Series[bool]", what: str, first: int) -> None:
-    if wrong.any():
-        raise TardiffError(f"{path}: {row_of(wrong, first)}{name} is not {what}; correct or remove the row")

@@ -12,6 +12,7 @@ from tardiff.settings import ANY, MAX_SEED, check_range
 PathText = Annotated[str | Path, arg(metavar="PATH")]
 OptionalPath = Annotated[str | Path | None, arg(metavar="PATH")]
 OptionalNumber = Annotated[float | None, arg(metavar="NUMBER")]
+How = Literal["random", "by-set", "by-id", "publisher"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class PrepareSettings:
     """Longest stay. The table of attrition says that such a rule looks ahead."""
     min_coverage: float = 0.0
     """Least share of the window's steps in which a selected variable is observed, 0 to 1."""
-    split: Literal["random", "by-set", "by-id", "publisher"] = "random"
+    split: How = "random"
     """random: 70/15/15 of the patients, stratified; by-set: the last set is the test split (physionet2012, physionet2019);
     by-id: so are patients with an id above --test-after; publisher: the split that comes with the records (meds, table)."""
     test_after: Annotated[int | None, arg(metavar="ID")] = None

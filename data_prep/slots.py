@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from data_prep.concepts import Concepts
+from data_prep.concepts import Place
 from data_prep.engine import BATCH, write
 from data_prep.grid import Grid, hourly
 from tardiff.errors import TardiffError
@@ -30,7 +30,7 @@ def in_turns(events: ibis.Table, windows: pa.Table) -> Iterator[pa.Table]:
         yield windows.slice(first, width)
 
 
-def write_slots(work: Path, events: ibis.Table, windows: pa.Table, concepts: Concepts, source: str, grid: Grid, as_charted: bool) -> Path:
+def write_slots(work: Path, events: ibis.Table, windows: pa.Table, grid: Grid) -> Path:
     """Aggregate into `work/slots`, unless an earlier call has; the arguments are those of `data_prep.grid.hourly`.
 
     Returns:
@@ -40,7 +40,7 @@ def write_slots(work: Path, events: ibis.Table, windows: pa.Table, concepts: Con
     if not folder.exists():
         unfinished.mkdir()
         for number, part in enumerate(in_turns(events, windows)):
-            write(hourly(events, ibis.memtable(part), concepts, source, grid, as_charted), unfinished / f"{number:04d}.parquet")
+            write(hourly(events, ibis.memtable(part), grid), unfinished / f"{number:04d}.parquet")
         unfinished.rename(folder)
     return folder
 
@@ -62,22 +62,21 @@ def observed(batches: Iterator[pa.RecordBatch], grid: Grid, length: NDArray[np.i
     return (filled & (np.arange(grid.steps) < length[:, None])).sum(axis=1)
 
 
-def check_units(events: ibis.Table, concepts: Concepts, source: str, names: Sequence[str]) -> None:
+def check_units(events: ibis.Table, places: Sequence[Place], source: str) -> None:
     """Check that no item is charted in a unit that the dictionary does not know.
 
     Raises:
         TardiffError: naming the item and the unit.
     """
-    places = concepts.places(source, names)
-    accepted = {place.item: place.units for place in places}
-    tables = {place.item: f" of {place.table}" if place.table else "" for place in places}
-    if "unit" not in events.columns or not accepted:
+    place_of = {place.item: place for place in places}
+    if "unit" not in events.columns or not places:
         return
     stated = events.filter(events.unit.notnull())
     charted = stated.group_by("item", unit=stated.unit.strip().lower()).aggregate(entries=stated.count())
     for item, unit, entries in charted.order_by("item", "unit").to_pandas().itertuples(index=False):
-        if item in accepted and unit and unit not in accepted[item]:
+        if item in place_of and unit and unit not in (units := place_of[item].units):
+            of = f" of {place_of[item].table}" if place_of[item].table else ""
             raise TardiffError(
-                f"{source}: item {item}{tables[item]} has {entries:,} entries in {unit!r}, expected {' or '.join(accepted[item])}; "
+                f"{source}: item {item}{of} has {entries:,} entries in {unit!r}, expected {' or '.join(units)}; "
                 "correct the rows, or give the item's place in a dictionary of your own (--concepts) these units and a scale"
             )

@@ -1,19 +1,16 @@
 """Train, validation and test by patient."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from data_prep.settings import How
 from tardiff.data.dataset import SPLITS
 from tardiff.errors import TardiffError
 
 RANDOM = {"train": 0.70, "validation": 0.15, "test": 0.15}
 BESIDE_A_TEST_SET = {"train": 0.80, "validation": 0.20}
-
-
-How = Literal["random", "by-set", "by-id", "publisher"]
 
 
 def split_patients(stays: pd.DataFrame, how: How, seed: int, test_after: int | None = None) -> "pd.Series[str]":

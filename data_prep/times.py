@@ -5,14 +5,12 @@ clock of 12 hours, and a zone by its name, are refused: where they are not under
 """
 
 import datetime
-import re
 from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
 
-from data_prep.sources.columns import refuse
 from tardiff.errors import TardiffError
 
 CLOCK = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[ T](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,9})?)?)?"
@@ -31,30 +29,25 @@ def try_strptime(text: str, form: str) -> datetime.datetime:  # type: ignore[emp
 
 def zoned(column: "pd.Series[str]") -> bool:
     """Whether the first time of a column has a zone."""
-    written = column[column != ""]
-    return len(written) > 0 and re.fullmatch(CLOCK + ZONE, written.iloc[0]) is not None
+    return any_zone(column[column != ""].iloc[:1])
 
 
-def times(column: "pd.Series[str]", where: str, name: str, first: int | None = None, zone: bool = False) -> "pd.Series[Any]":
-    """Times; what is empty is missing.
+def any_zone(column: "pd.Series[str]") -> bool:
+    """Whether some time of a column has a zone."""
+    return bool(column.str.fullmatch(CLOCK + ZONE).any())
+
+
+def read_times(column: "pd.Series[str]", zone: bool = False) -> "pd.Series[Any]":
+    """The times of a column of text; what is no time is missing.
 
     Args:
         column: the text.
-        where: the file, for the message.
-        name: the column's name, for the message.
-        first: the number of the file's first row, if the column is still in the file's order.
         zone: every time must have a zone, and comes back in UTC; otherwise none may have one.
-
-    Raises:
-        TardiffError: a text is not such a time.
     """
     matches = column.str.fullmatch(CLOCK + ZONE * zone)
-    if not zone and column.str.fullmatch(CLOCK + ZONE).any():
-        raise TardiffError(f"{where}: {name} has times with a zone; write all times as local times without one")
     converted = pd.to_datetime(
         column.where(matches, None).str.replace(" ?UTC$", "Z", regex=True), errors="coerce", format="ISO8601", utc=zone
     )
-    refuse(column, converted.isna(), where, name, EXAMPLE[zone], first)
     return converted.dt.tz_convert(None) if zone else converted
 
 
@@ -63,7 +56,7 @@ def seconds(column: ir.Column, zone: bool = False, where: str = "") -> Any:
 
     Args:
         column: of times, dates or text.
-        zone: as in `times`.
+        zone: as in `read_times`.
         where: the file and the column, for the message.
 
     Raises:

@@ -54,8 +54,7 @@ class Work(CountedScans):
             write(scan, unfinished := self.folder / f"{name}.scan", f"reading {name}")
             write_json(counts, self.counted(name))
             unfinished.rename(path)
-        table: ibis.Table = backend.read_parquet(path)
-        return table
+        return backend.read_parquet(path)
 
     def publish(self, save: Callable[[Path], T]) -> T:
         """Have the result saved inside the folder, give it its name, and remove the rest."""

@@ -5,7 +5,7 @@ entries of known items (`items`): nurses go round (`rounds`) and read devices (`
 is sent away (`laboratory`). What comes of it is gathered (`rows`) and written chunk by chunk (`tables`).
 """
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -51,17 +51,15 @@ def simulate(raw: str | Path, stays: int, seed: int = 0, ballast: int = 0) -> di
         files.append("icu/d_items", d_items())
         files.append("hosp/d_labitems", d_labitems())
         writer = stack.enter_context(ThreadPoolExecutor(1))
-        pending: Future[None] | None = None
+        pending = writer.submit(_append, files, {})  # nothing
         with tqdm(total=stays, desc="simulating", unit=" stays", disable=None) as bar:
             for first in range(0, stays, CHUNK):
                 n = min(CHUNK, stays - first)
                 chunk = _chunk(np.random.default_rng([seed, first]), first, n, ballast)
-                if pending:
-                    pending.result()  # one chunk is written while the next is drawn, and no more are kept
+                pending.result()  # one chunk is written while the next is drawn, and no more are kept
                 pending = writer.submit(_append, files, chunk)
                 bar.update(n)
-            if pending:
-                pending.result()
+            pending.result()
     return files.rows
 
 

@@ -75,13 +75,11 @@ def read(vitals: Vitals, devices: Devices, course: Course) -> Readings:
 
 def thirds(sbp: Floats, dbp: Floats) -> Floats:
     """The mean pressure as a cuff computes it."""
-    computed: Floats = ((sbp + 2 * dbp) / 3).round(2)
-    return computed
+    return ((sbp + 2 * dbp) / 3).round(2)
 
 
 def preferred(rng: np.random.Generator, volume: Floats, steps: Integers, shares: Floats) -> Floats:
     """Volumes as people read them from a scale: in steps of their liking [k] with these shares, small ones in steps of 5 at most."""
     step = rng.choice(steps, len(volume), p=shares)
     step = np.where(volume < step, np.minimum(step, 5), step)
-    rounded: Floats = step * np.round(volume / step)
-    return rounded
+    return step * np.round(volume / step)

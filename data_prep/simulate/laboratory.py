@@ -95,8 +95,7 @@ def _values(
     for item, factor in VENOUS.items():
         value[venous & (_ITEM[lab] == item)] *= factor
     scale = 10.0 ** parameter("digits")
-    rounded: Floats = np.minimum(np.round(value * scale), np.round(parameter("most") * scale)) / scale - parameter("minus")
-    return rounded
+    return np.minimum(np.round(value * scale), np.round(parameter("most") * scale)) / scale - parameter("minus")
 
 
 def _items(number: Integers, lab: Integers) -> Integers:

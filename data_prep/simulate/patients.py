@@ -1,7 +1,7 @@
 """Patients who do not exist: when they came, how long they stayed and what became of them."""
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,12 +51,11 @@ class Stays:
     """[n] the admission ended in death."""
 
     def __len__(self) -> int:
-        """How many stays."""
         return len(self.number)
 
     def every(self, period: int, phase: int) -> Flags:
         """Marks one stay in `period`, so that even a small simulation holds every oddity."""
-        return cast("Flags", self.number % period == phase)
+        return self.number % period == phase
 
     def column(self, name: str) -> NDArray[Any]:
         """An id or a time of each stay, under the publisher's name."""

@@ -42,8 +42,7 @@ class Course(Timeline):
 
     def kidneys(self, stay: Integers, hour: Floats) -> Floats:
         """How much of the kidneys has failed by then."""
-        failed: Floats = self.injury[stay] * sigmoid((hour - self.injury_hour[stay]) / 6)
-        return failed
+        return self.injury[stay] * sigmoid((hour - self.injury_hour[stay]) / 6)
 
 
 def draw_course(rng: np.random.Generator, stays: Stays) -> Course:
@@ -72,11 +71,9 @@ def draw_course(rng: np.random.Generator, stays: Stays) -> Course:
 
 def chance(rng: np.random.Generator, odds: Floats) -> Flags:
     """True with the probability that the log odds mean."""
-    drawn: Flags = rng.random(odds.shape) < sigmoid(odds)
-    return drawn
+    return rng.random(odds.shape) < sigmoid(odds)
 
 
 def sigmoid(odds: Floats) -> Floats:
     """Probability from log odds."""
-    probability: Floats = 1 / (1 + np.exp(-odds))
-    return probability
+    return 1 / (1 + np.exp(-odds))

@@ -47,8 +47,7 @@ class Rounds:
 
     def every(self, hours: int, at: int = 0) -> Flags:
         """The first round, and those at `at` o'clock and every so many hours from there."""
-        due: Flags = self.first | (self.hourly & (self.clock % hours == at))
-        return due
+        return self.first | (self.hourly & (self.clock % hours == at))
 
 
 def draw_rounds(rng: np.random.Generator, stays: Stays, course: Course) -> Rounds:

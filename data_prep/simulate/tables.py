@@ -2,10 +2,10 @@
 
 import gzip
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -63,11 +63,11 @@ class Files:
         self._files[table].write(_quoted(arrow) if FREE_TEXT & set(TABLES[table]) else _plain(arrow))
 
 
-def _open(stack: ExitStack, path: Path) -> BinaryIO:
+def _open(stack: ExitStack, path: Path) -> gzip.GzipFile:
     """A gzip file without name and time in its header: the content alone decides its bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     plain = stack.enter_context(path.open("wb"))
-    return cast(BinaryIO, stack.enter_context(gzip.GzipFile(filename="", mode="wb", compresslevel=LEVEL, fileobj=plain, mtime=0)))
+    return stack.enter_context(gzip.GzipFile(filename="", mode="wb", compresslevel=LEVEL, fileobj=plain, mtime=0))
 
 
 def _plain(arrow: pa.Table) -> bytes:
@@ -79,9 +79,10 @@ def _plain(arrow: pa.Table) -> bytes:
 
 def _quoted(arrow: pa.Table) -> bytes:
     """Rows whose fields hold quotes where they need them, and only there; Arrow's writer quotes all text or none."""
-    columns = [_quotes(column.cast(pa.string())) if name in FREE_TEXT else column.cast(pa.string()) for name, column in _named(arrow)]
+    columns = [column.combine_chunks().cast(pa.string()) for column in arrow.columns]
+    columns = [_quotes(column) if name in FREE_TEXT else column for name, column in zip(arrow.column_names, columns, strict=True)]
     lines = pc.binary_join_element_wise(*columns, ",", null_handling="replace", null_replacement="")
-    return cast(bytes, pc.binary_join(pa.ListArray.from_arrays([0, len(lines)], lines), "\n")[0].as_buffer().to_pybytes()) + b"\n"
+    return pc.binary_join(pa.ListArray.from_arrays([0, len(lines)], lines), "\n")[0].as_buffer().to_pybytes() + b"\n"
 
 
 def _quotes(text: pa.Array) -> pa.Array:
@@ -89,25 +90,15 @@ def _quotes(text: pa.Array) -> pa.Array:
     return pc.if_else(pc.match_substring_regex(text, '[",]'), inside, text)
 
 
-def _named(arrow: pa.Table) -> Iterator[tuple[str, pa.Array]]:
-    return ((name, column.combine_chunks()) for name, column in zip(arrow.column_names, arrow.columns, strict=True))
-
-
 def d_items() -> dict[str, Any]:
     """icu/d_items: what is simulated, and whatever else the variable dictionary looks for."""
     known = {item.id: (item.label, table, item.unit) for table in _EVENTS for item in _EVENTS[table]}
     rows = {**{item: (label, table, "") for item, label, table in _places() if table in _EVENTS}, **known}
     texts = {item.id for item in (*CHARTED, *OTHERS) if item.words}
-    ordered = sorted(rows.items())
-    return {
-        "itemid": np.array([item for item, _ in ordered]),
-        "label": [label for _, (label, _, _) in ordered],
-        "abbreviation": [label for _, (label, _, _) in ordered],
-        "linksto": [table for _, (_, table, _) in ordered],
-        "category": ["Output" if table == "outputevents" else "Routine Vital Signs" for _, (_, table, _) in ordered],
-        "unitname": [unit for _, (_, _, unit) in ordered],
-        "param_type": ["Text" if item in texts else "Numeric" for item, _ in ordered],
-    }
+    columns = _columns(rows, "label", "linksto", "unitname")
+    category = ["Output" if table == "outputevents" else "Routine Vital Signs" for table in columns["linksto"]]
+    kind = ["Text" if item in texts else "Numeric" for item in columns["itemid"]]
+    return {**columns, "abbreviation": columns["label"], "category": category, "param_type": kind}
 
 
 def d_labitems() -> dict[str, Any]:
@@ -115,11 +106,13 @@ def d_labitems() -> dict[str, Any]:
     known = {lab.id: (lab.label, "Other Body Fluid" if lab.panel == OTHER_FLUID else "Blood", lab.category) for lab in LABS}
     white = {item: (label, "Blood", category) for item, (label, category) in WHITE_CELLS.items()}
     rows = {**{item: (label, "Blood", "Chemistry") for item, label, table in _places() if table == "labevents"}, **white, **known}
-    ordered = sorted(rows.items())
-    return {
-        "itemid": np.array([item for item, _ in ordered]),
-        **{name: [row[i] for _, row in ordered] for i, name in enumerate(("label", "fluid", "category"))},
-    }
+    return _columns(rows, "label", "fluid", "category")
+
+
+def _columns(rows: Mapping[int, tuple[str, ...]], *names: str) -> dict[str, Any]:
+    """The rows of a dictionary of items as columns, in the order of the ids."""
+    items = sorted(rows)
+    return {"itemid": np.array(items), **{name: [rows[item][i] for item in items] for i, name in enumerate(names)}}
 
 
 _EVENTS = {"chartevents": (*CHARTED, *OTHERS), "outputevents": OUTPUTS}

@@ -41,8 +41,7 @@ class Timeline:
         """In each stay, x = `keep` x + push, from 0."""
         across: Floats = lfilter([1.0], [1.0, -keep], pushes)
         carried = np.append(0.0, across[self.start[1:-1] - 1])  # from the stay before
-        alone: Floats = across - carried[self.stay] * keep ** (self.slot + 1.0)
-        return alone
+        return across - carried[self.stay] * keep ** (self.slot + 1.0)
 
     def wander(self, rng: np.random.Generator, hours: float) -> Floats:
         """An Ornstein-Uhlenbeck process of mean 0 and variance 1 in each stay, with this memory."""
@@ -55,5 +54,4 @@ class Timeline:
         """Marks `length` half hours from each beginning on, as far as the stay goes."""
         here = np.arange(len(self.stay))
         until = np.where(begins, np.minimum(here + length, self.start[self.stay + 1]), 0)
-        held: NDArray[np.bool_] = here < np.maximum.accumulate(until)
-        return held
+        return here < np.maximum.accumulate(until)

@@ -41,6 +41,8 @@ class Source(Protocol):
     """The publisher's sets that are read, in order; empty if the source has none."""
     shortest_step: ClassVar[float]
     """The narrowest step that the times of the records support, in hours."""
+    table: ClassVar[str] = ""
+    """The raw table that holds every place, whatever the dictionary says, if there is only one."""
 
     @property
     def silent(self) -> bool:
@@ -107,7 +109,7 @@ class Source(Protocol):
 
     def table_of(self, place: Place) -> str:
         """The raw table that holds a place."""
-        return place.table
+        return self.table or place.table
 
     def first(self, table: str, fault: str) -> str:
         """Where the first entry of a raw table with a fault of `data_prep.account` stands, and what is wrong with it."""
@@ -147,5 +149,4 @@ def open_source(name: str, raw: str | Path | None, sets: tuple[str, ...], schema
     if raw is not None and not (raw := Path(raw)).is_dir():
         raise TardiffError(f"{raw}: no such folder; --raw takes the publisher's folder of {name}")
     kind = getattr(import_module(f"data_prep.sources.{key}"), SOURCES[key])
-    source: Source = kind(raw, sets) if raw is not None else kind.of_database(schemas, sets)
-    return source
+    return kind(raw, sets) if raw is not None else kind.of_database(schemas, sets)

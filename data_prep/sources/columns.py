@@ -1,11 +1,14 @@
 """Columns of a raw table that were read as text, checked and converted; and which stay an entry belongs to."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from data_prep.times import EXAMPLE, any_zone, read_times
 from tardiff.errors import TardiffError
 
 FAR = 2**60
@@ -13,35 +16,71 @@ FAR = 2**60
 FLAGS = {"1": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "false": 0.0, "no": 0.0}
 
 
-def numbers(column: "pd.Series[str]", where: str, name: str, first: int | None = None) -> "pd.Series[float]":
-    """Numbers (float64); what is empty is NaN.
+@dataclass(frozen=True)
+class TextTable:
+    """A raw table that was read as text, whose columns are checked and converted.
 
-    Args:
-        column: the text.
-        where: the file, for the message.
-        name: the column's name, for the message.
-        first: the number of the file's first row, if the column is still in the file's order.
-
-    Raises:
-        TardiffError: a text is not a number.
+    Attributes:
+        frame: the text.
+        where: the file, for messages.
+        first: the number of the file's first row, if the rows are still in the file's order.
     """
-    converted = pd.to_numeric(column.replace("", np.nan), errors="coerce").astype("float64")
-    refuse(column, converted.isna(), where, name, "a number", first)
-    return converted
+
+    frame: pd.DataFrame
+    where: str
+    first: int | None = None
+
+    def numbers(self, name: str) -> "pd.Series[float]":
+        """A column of numbers (float64); what is empty is NaN.
+
+        Raises:
+            TardiffError: a text is not a number.
+        """
+        return self._checked(name, pd.to_numeric(self.frame[name].replace("", np.nan), errors="coerce").astype("float64"), "a number")
+
+    def flags(self, name: str) -> "pd.Series[float]":
+        """1 or 0 (float64) for 1 and 0, true and false, yes and no; what is empty is NaN. Raises as `numbers`."""
+        return self._checked(name, plain(self.frame[name]).str.lower().map(FLAGS).astype("float64"), "1, 0, true, false, yes or no")
+
+    def times(self, name: str, zone: bool = False) -> "pd.Series[Any]":
+        """Times; what is empty is missing. `zone` as in `data_prep.times.read_times`. Raises as `numbers`."""
+        if not zone and any_zone(self.frame[name]):
+            raise TardiffError(f"{self.where}: {name} has times with a zone; write all times as local times without one")
+        return self._checked(name, read_times(self.frame[name], zone), EXAMPLE[zone])
+
+    def ids(self, name: str) -> "pd.Series[int]":
+        """A column of ids (int64), none of which may be missing. Raises as `numbers`."""
+        written = plain(self.frame[name])
+        refuse(~written.str.fullmatch(r"\d{1,18}"), self.where, f"{name} is not a whole number", self.first)
+        return written.astype("int64")
+
+    def distinct(self, name: str) -> "TextTable":
+        """The table, if no two rows have the same `name`.
+
+        Raises:
+            TardiffError: two have, naming the second.
+        """
+        twice = plain(self.frame[name]).duplicated()
+        if twice.any():
+            raise TardiffError(f"{self.where}: {row_of(twice, self.first)}its {name} stands in more than one row; remove all but one")
+        return self
+
+    def _checked(self, name: str, converted: "pd.Series[Any]", what: str) -> "pd.Series[Any]":
+        """A converted column, if every text gave something. The text may be a patient's, and is not shown."""
+        column = self.frame[name]
+        refuse(converted.isna() & column.notna() & (column != ""), self.where, f"{name} is not {what}", self.first)
+        return converted
 
 
-def flags(column: "pd.Series[str]", where: str, name: str, first: int | None = None) -> "pd.Series[float]":
-    """1 or 0 (float64) for 1 and 0, true and false, yes and no; what is empty is NaN. For the rest see `numbers`."""
-    converted = plain(column).str.lower().map(FLAGS).astype("float64")
-    refuse(column, converted.isna(), where, name, "1, 0, true, false, yes or no", first)
-    return converted
+def refuse(wrong: "pd.Series[bool]", where: str | Path, what: str, first: int | None) -> None:
+    """Refuse a table with a row that is wrong; `first` as in `TextTable`."""
+    if wrong.any():
+        raise TardiffError(f"{where}: {row_of(wrong, first)}{what}; correct or remove the row")
 
 
-def whole(column: "pd.Series[str]", where: str, name: str, first: int | None = None) -> "pd.Series[float]":
-    """Whole numbers (float64); what is empty is NaN. For the rest see `numbers`."""
-    converted = numbers(column, where, name, first)
-    refuse(column, converted % 1 != 0, where, name, "a whole number", first)
-    return converted
+def row_of(wrong: "pd.Series[bool]", first: int | None) -> str:
+    """Where the first wrong row is; nothing if the rows are no longer, or never were, in the order of a file."""
+    return "" if first is None else f"row {int(wrong.to_numpy().argmax()) + first}: "
 
 
 def plain(column: "pd.Series[str]") -> "pd.Series[str]":
@@ -51,27 +90,6 @@ def plain(column: "pd.Series[str]") -> "pd.Series[str]":
     """
     text = column.str.strip().str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
     return text.replace({word: word.lower() for word in ("True", "False", "TRUE", "FALSE")})
-
-
-def ids(frame: pd.DataFrame, name: str, where: str, first: int | None = None) -> "pd.Series[int]":
-    """A column of ids (int64), none of which may be missing. For the rest see `numbers`."""
-    written = plain(frame[name])
-    wrong = ~written.str.fullmatch(r"\d{1,18}")
-    if wrong.any():
-        raise TardiffError(f"{where}: {row_of(wrong, first)}{name} is not a whole number; correct or remove the row")
-    return written.astype("int64")
-
-
-def refuse(column: "pd.Series[str]", missing: "pd.Series[bool]", where: str, name: str, what: str, first: int | None = None) -> None:
-    """Refuse a column that holds a text which gave nothing; `first` as in `numbers`. The text may be a patient's, and is not shown."""
-    wrong = missing & column.notna() & (column != "")
-    if wrong.any():
-        raise TardiffError(f"{where}: {row_of(wrong, first)}{name} is not {what}; correct or remove the row")
-
-
-def row_of(wrong: "pd.Series[bool]", first: int | None) -> str:
-    """Where the first wrong row is; nothing if the rows are no longer, or never were, in the order of a file."""
-    return "" if first is None else f"row {int(wrong.to_numpy().argmax()) + first}: "
 
 
 def minutes_between(start: Any, end: Any) -> Any:

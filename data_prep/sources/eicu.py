@@ -5,7 +5,7 @@ https://physionet.org/content/eicu-crd/
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,8 +15,8 @@ import pandas as pd
 from data_prep.account import AS_IS, BAD_NUMBER, BAD_TIME, EMPTY, NO_STAY, NO_TIME, NOT_ASKED, OUTSIDE, WORD, Scans
 from data_prep.concepts import Concepts, Place
 from data_prep.sources import MINUTE, Source
-from data_prep.sources.columns import ids, numbers, plain
-from data_prep.sources.tables import FileTables, cells, distinct, holds, key, number, whole, without_values
+from data_prep.sources.columns import TextTable, plain
+from data_prep.sources.tables import FileTables, Try, cells, holds, key, number, whole
 from tardiff.errors import TardiffError
 
 HOME = "https://physionet.org/content/eicu-crd/"
@@ -80,7 +80,6 @@ class EICU(Source):
     version = "2.0"
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
-        """Open the folder `raw`; there are no sets to choose from."""
         self.refuse_sets(sets)
         self._tables = FileTables(raw, dict.fromkeys(("patient", "apachePatientResult", *EVENT_TABLES), ""), HOME)
         self._patient = self._tables.frame("patient", PATIENT)
@@ -91,8 +90,7 @@ class EICU(Source):
     def dictionary(self, concepts: Concepts) -> Concepts:
         """Without the places in tables that are missing; see `Source.dictionary`."""
         kept = concepts.keeping(self.name, lambda place: place.table not in self._missing)
-        before, after = (dictionary.known(self.name) for dictionary in (concepts, kept))
-        self._lost = tuple(name for name in before if name not in after)
+        self._lost = tuple(name for name in concepts.known(self.name) if name not in kept.known(self.name))
         return kept
 
     def remarks(self) -> list[str]:
@@ -104,10 +102,11 @@ class EICU(Source):
 
     def stays(self) -> pd.DataFrame:
         """One row a stay in a unit; see `Source.stays`."""
-        frame, where, first = self._patient, self._tables.where("patient"), self._tables.first("patient")
+        frame = self._patient.frame.assign(age=self._patient.frame["age"].replace(TOP_AGE, "90"))
+        patient = replace(self._patient, frame=frame)
         measured = [name for name in PATIENT if name.endswith(("offset", "height", "weight", "number"))]
-        number_of = {name: numbers(frame[name], where, name, first) for name in measured}
-        stay_id = ids(distinct(frame, "patientunitstayid", where, first), "patientunitstayid", where, first)
+        number_of = {name: patient.numbers(name) for name in measured}
+        stay_id = patient.distinct("patientunitstayid").ids("patientunitstayid")
         died = frame["hospitaldischargestatus"].map(DIED).fillna(stay_id.map(self._died_by_apache()))
         died_in_unit = frame["unitdischargestatus"].map(DIED) == 1
         died = died.mask(died.isna() & died_in_unit, 1.0)
@@ -118,7 +117,7 @@ class EICU(Source):
                 "subject_id": pd.Series(pd.factorize(frame["uniquepid"], sort=True)[0] + 1, frame.index, dtype="int64"),
                 "minutes": unit_end,
                 "unit_minutes": unit_end,
-                "age": numbers(frame["age"].replace(TOP_AGE, "90"), where, "age", first),
+                "age": patient.numbers("age"),
                 "died": died,
                 "gender": frame["gender"],
                 "unittype": frame["unittype"],
@@ -133,39 +132,30 @@ class EICU(Source):
 
     def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, scans: Scans = AS_IS) -> ibis.Table:
         """What was charted and measured; see `Source.events`. Of a table with a column a variable, each value is an entry."""
-        by_table: dict[str, set[str]] = {}
-        for place in places:
-            by_table.setdefault(place.table, set()).add(place.item)
-        self._in_use = {name: tuple(sorted(items)) for name, items in sorted(by_table.items())}
+        tables = sorted({place.table for place in places})
+        self._in_use = {name: tuple(sorted({place.item for place in places if place.table == name})) for name in tables}
         parts = [scans.kept(self._slim(name, items, minutes, before, scans), name) for name, items in self._in_use.items()]
-        return ibis.union(*parts) if len(parts) > 1 else parts[0]
+        return ibis.union(*parts)
 
     def explain(self, error: Exception) -> TardiffError:
-        """A row that is not CSV, or what the database says."""
-        for name in self._in_use:
-            try:
-                self._tables.row(name, "patientunitstayid", None)
-            except TardiffError as found:
-                return found
-        tables = ", ".join(self._tables.where(name) for name in self._in_use)
-        return TardiffError(f"{tables}: could not be read ({without_values(error)[:300]})")
+        """See `Source.explain`."""
+        return self._tables.explain(self._in_use, "patientunitstayid", error)
 
     def first(self, table: str, fault: str) -> str:
         """See `Source.first`."""
         of, items = EVENT_TABLES[table], self._in_use[table]
-        known = sorted(plain(self._patient["patientunitstayid"]))
+        known = sorted(plain(self._patient.frame["patientunitstayid"]))
         offsets = (of.minute, of.available) if of.available else (of.minute,)
-        faults = {
-            NO_STAY: (("patientunitstayid",), "is of nobody", lambda held: key(held).notin(known)),
-            NO_TIME: ((of.minute,), "is empty", None),
-            BAD_TIME: (offsets, "is not a number", lambda held: number(held).isnull()),
-            BAD_NUMBER: ((of.value,) if of.value else items, "is not a number", lambda held: number(held).isnull()),
+        stranger = ("patientunitstayid", "is of nobody", lambda held: key(held).notin(known))
+        tries: dict[str, list[Try]] = {
+            NO_STAY: [stranger, ("patientunitstayid", "is empty", None)],
+            NO_TIME: [(of.minute, "is empty", None)],
+            BAD_TIME: [(column, "is not a number", lambda held: number(held).isnull()) for column in offsets],
+            BAD_NUMBER: [
+                (column, "is not a number", lambda held: number(held).isnull()) for column in ((of.value,) if of.value else items)
+            ],
         }
-        columns, said, wrong = faults[fault]
-        tries = [(column, said, wrong) for column in columns] + [(column, "is empty", None) for column in columns if fault == NO_STAY]
-        found = [(self._tables.row(table, column, wrong), column, said) for column, said, wrong in tries]
-        row, column, said = min(each for each in found if each[0] is not None)
-        return f"{self._tables.where(table)}: row {row}: {column} {said}"
+        return self._tables.first_of(table, tries[fault])
 
     def _slim(self, name: str, items: tuple[str, ...], minutes: float, before: float, scans: Scans) -> ibis.Table:
         """The entries of one table that matter: pruned columns, and values are parsed after the filters on item and stay."""
@@ -181,8 +171,7 @@ class EICU(Source):
         else:
             raw = cells(raw, {column: column for column in columns}, items)
             raw = scans.losing(raw, name, [(~holds(raw.charted), EMPTY)])
-        listed = ids(self._patient, "patientunitstayid", self._tables.where("patient"))
-        stays = ibis.memtable(pd.DataFrame({"key": listed, "listed": True}))
+        stays = ibis.memtable(pd.DataFrame({"key": self._patient.ids("patientunitstayid"), "listed": True}))
         raw = raw.mutate(key=whole(raw.patientunitstayid), minute=number(raw[table.minute]), value=number(raw.charted)).left_join(
             stays, "key"
         )
@@ -202,7 +191,7 @@ class EICU(Source):
 
     def _order(self, visit: "pd.Series[float]") -> "pd.Series[float]":
         """0 for a patient's first stay in time; unknown where two hospital stays fall into one year."""
-        frame = self._patient.assign(visit=visit)
+        frame = self._patient.frame.assign(visit=visit)
         in_year = frame.groupby(["uniquepid", "hospitaldischargeyear"])["patienthealthsystemstayid"].transform("nunique")
         unclear = (in_year > 1).groupby(frame["uniquepid"]).transform("any")
         order = frame.sort_values(["uniquepid", "hospitaldischargeyear", "visit"]).groupby("uniquepid").cumcount()
@@ -212,10 +201,9 @@ class EICU(Source):
         """Outcome of the hospital stay by stay, for the few whose patient row is silent."""
         if not self._there("apachePatientResult"):
             return pd.Series(dtype="float64")
-        frame = self._tables.frame("apachePatientResult", ("patientunitstayid", "actualhospitalmortality"))
-        frame = frame.drop_duplicates("patientunitstayid")
-        stay_id = ids(frame, "patientunitstayid", self._tables.where("apachePatientResult"))
-        return frame["actualhospitalmortality"].map(DIED).set_axis(stay_id)
+        table = self._tables.frame("apachePatientResult", ("patientunitstayid", "actualhospitalmortality"))
+        result = TextTable(table.frame.drop_duplicates("patientunitstayid"), table.where)
+        return result.frame["actualhospitalmortality"].map(DIED).set_axis(result.ids("patientunitstayid"))
 
     def _there(self, name: str) -> bool:
         with suppress(TardiffError):

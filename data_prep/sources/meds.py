@@ -17,12 +17,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_prep.account import AS_IS, EMPTY, NO_STAY, NO_TIME, NOT_ASKED, OUTSIDE, OUTSIDE_STAYS, SPECIMEN, Scans
+from data_prep.account import AS_IS, EMPTY, NO_STAY, NO_TIME, NOT_ASKED, OUTSIDE, OUTSIDE_STAYS, Scans
 from data_prep.concepts import Concepts, Place
 from data_prep.sources import MINUTE, Source
 from data_prep.sources.columns import minutes_between, within_stays
-from data_prep.sources.meds_exported import exported, exported_classes, read_schema
-from data_prep.sources.mimic_iv import SPECIMEN_TYPE, MimicIV
+from data_prep.sources.meds_exported import Exported, exported, read_schema
+from data_prep.sources.mimic_iv import SPECIMEN_TYPE, MimicIV, with_specimen
 from data_prep.sources.tables import number, without_values
 from tardiff.errors import TardiffError
 
@@ -51,20 +51,20 @@ class Meds(Source):
 
     name: ClassVar[str] = "meds"
     shortest_step: ClassVar[float] = MINUTE
+    table: ClassVar[str] = EVENTS
     given_at = "labels"
 
-    @cached_property
+    @property
     def silent(self) -> bool:
         """Those of a data set that we exported are."""
-        return bool(exported(self._raw, self.name)[0])
+        return bool(self._exported.variables)
 
-    @cached_property
+    @property
     def classes(self) -> tuple[str, ...]:
         """Those of the data set that we exported."""
-        return exported_classes(self._raw)
+        return self._exported.classes
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
-        """Open the folder `raw`; there are no sets to choose from."""
         if sets:
             raise TardiffError(f"sets: {self.name} has none (its splits are chosen with --split publisher); leave --sets out")
         self._raw = raw
@@ -80,6 +80,10 @@ class Meds(Source):
             )
 
     @cached_property
+    def _exported(self) -> Exported:
+        return exported(self._raw, self.name)
+
+    @cached_property
     def version(self) -> str:
         """The data set and its version, as `metadata/dataset.json` has them."""
         path = self._raw / "metadata" / "dataset.json"
@@ -93,9 +97,8 @@ class Meds(Source):
 
     def dictionary(self, concepts: Concepts) -> Concepts:
         """The channels of an export of ours, or else the places of MIMIC-IV; see `Source.dictionary`."""
-        variables, statics = exported(self._raw, self.name)
-        if variables:
-            return concepts.serving(self.name, variables, statics)
+        if self._exported.variables:
+            return concepts.serving(self.name, self._exported.variables, self._exported.statics)
         mimic = MimicIV.name
         borrowed = {
             name: msgspec.structs.replace(
@@ -118,15 +121,11 @@ class Meds(Source):
             "minutes": minutes_between(stays["start"], stays["end"]),
             "age": self._ages(stays).fillna(told.get("age", np.nan)),
         }
-        if not exported(self._raw, self.name)[0]:
+        if not self.silent:
             known |= {"gender": stays["subject_id"].map(self._sexes()).fillna(""), "first_careunit": stays["unit"]}
             known |= self._outcomes(stays)
         known |= {column: told[column] for column in told.columns if column != "age"}
         return self._with_labels(pd.DataFrame({**known, **self._split_of(stays["subject_id"])}), stays)
-
-    def table_of(self, place: Place) -> str:
-        """See `Source.table_of`."""
-        return EVENTS
 
     def first(self, table: str, fault: str) -> str:
         """See `Source.first`."""
@@ -173,12 +172,7 @@ class Meds(Source):
             **({"text": joined.text_value} if texts else {}),
         )
         slim = scans.kept(entries, EVENTS)
-        if not typed:
-            return slim
-        is_type = slim["item"] == SPECIMEN_TYPE
-        scans.taken(slim.filter(is_type), EVENTS, SPECIMEN)
-        kinds = slim.filter(is_type).group_by("stay_id", "minute").aggregate(specimen=lambda rows: rows.text.max())
-        return slim.filter(~is_type).left_join(kinds, ["stay_id", "minute"]).drop("stay_id_right", "minute_right")
+        return with_specimen(slim, ("stay_id", "minute"), EVENTS, scans) if typed else slim
 
     def explain(self, error: Exception) -> TardiffError:
         """The shards are typed, so what goes wrong is a damaged file."""
@@ -210,10 +204,9 @@ class Meds(Source):
 
     def _read(self, table: ibis.Table) -> pd.DataFrame:
         try:
-            frame: pd.DataFrame = table.to_pandas()
+            return table.to_pandas()
         except Exception as error:  # each database has its own
             raise self.explain(error) from error
-        return frame
 
     def _table_of_marks(self, columns: Sequence[str]) -> ibis.Table:
         table = self._events.select(*columns)
@@ -300,7 +293,7 @@ class Meds(Source):
 
     def _told_by_admission(self, stays: pd.DataFrame) -> pd.DataFrame:
         """The descriptors of an export of ours: columns as `exported` names them, and age where there is one."""
-        _, statics = exported(self._raw, self.name)
+        statics = self._exported.statics
         told = pd.DataFrame(index=stays.index)
         if not statics:
             return told

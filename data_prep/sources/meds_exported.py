@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -14,25 +15,27 @@ from tardiff.errors import TardiffError
 CODES = Path("metadata", "codes.parquet")
 
 
-def exported(raw: Path, source: str) -> tuple[dict[str, Variable], tuple[Descriptor, ...]]:
-    """The channels, with their codes as places of `source`, and the descriptors, both in the export's order; nothing of other folders.
+class Exported(NamedTuple):
+    """What an export says, in its order; nothing of other folders."""
+
+    variables: dict[str, Variable]
+    """The channels, with their codes as places of a source."""
+    statics: tuple[Descriptor, ...]
+    classes: tuple[str, ...]
+    """Nothing without labels."""
+
+
+def exported(raw: Path, source: str) -> Exported:
+    """Read it.
 
     Raises:
         TardiffError: what the folder says cannot be read.
     """
-    variables: dict[str, Variable] = {}
-    statics: dict[str, Descriptor] = {}
-    for code, described in _rows(raw):
-        if isinstance(described, Channel):
-            variables[described.name] = _variable(described, source, code)
-        elif isinstance(described, Static):
-            statics[described.name] = _descriptor(described)
-    return variables, tuple(statics.values())
-
-
-def exported_classes(raw: Path) -> tuple[str, ...]:
-    """The names of the classes, in order; nothing of other folders, or of one without labels. Raises as `exported`."""
-    return next((described.classes for _, described in _rows(raw) if isinstance(described, Task)), ())
+    rows = list(_rows(raw))
+    variables = {each.name: _variable(each, source, code) for code, each in rows if isinstance(each, Channel)}
+    statics = {each.name: _descriptor(each) for _, each in rows if isinstance(each, Static)}
+    classes = next((each.classes for _, each in rows if isinstance(each, Task)), ())
+    return Exported(variables, tuple(statics.values()), classes)
 
 
 def _rows(raw: Path) -> Iterator[tuple[str, Channel | Static | Task]]:

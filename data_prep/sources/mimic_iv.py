@@ -32,9 +32,9 @@ from data_prep.account import (
 )
 from data_prep.concepts import Place, check_items
 from data_prep.sources import MINUTE, Source
-from data_prep.sources.columns import FAR, ids, minutes_between, numbers, plain, within_stays
-from data_prep.sources.tables import DatabaseTables, FileTables, Tables, among, distinct, holds, key, number, text, whole, without_values
-from data_prep.times import seconds, times
+from data_prep.sources.columns import FAR, TextTable, minutes_between, plain, within_stays
+from data_prep.sources.tables import DatabaseTables, FileTables, Tables, Try, among, holds, key, number, text, whole
+from data_prep.times import seconds
 from tardiff.errors import TardiffError
 
 HOME = "https://physionet.org/content/mimiciv/"
@@ -71,7 +71,7 @@ SPECIMEN_TYPE = "52033"
 
 PANDEMIC_YEARS = "2020 - 2022"
 """The anchor_year_group that release 3.0 added."""
-COLUMNS = {"stay_id": "int64", "item": "string", "minute": "float64", "available_minute": "float64", "value": "float64"}
+COLUMNS = ("stay_id", "item", "minute", "available_minute", "value")
 EXTRAS = {"text": "string", "unit": "string", "specimen": "string", "order": "int64", "own": "boolean"}
 
 
@@ -109,7 +109,7 @@ class MimicIV(Source):
         for release, published in _releases().items():
             if all(published[table] == rows for table, rows in counted.items()):
                 return release
-        return "3.x" if (self._patients["anchor_year_group"] == PANDEMIC_YEARS).any() else "2.x"
+        return "3.x" if (self._patients.frame["anchor_year_group"] == PANDEMIC_YEARS).any() else "2.x"
 
     def remarks(self) -> list[str]:
         """Tables whose number of rows is not the published one; big ones where it costs nothing to count."""
@@ -127,19 +127,19 @@ class MimicIV(Source):
 
     def stays(self) -> pd.DataFrame:
         """One row a stay in intensive care; see `Source.stays`."""
-        where = self._tables.where("admissions")
-        frame = self._stays.merge(self._patients, on="subject_id", how="left").merge(self._admissions, on="hadm_id", how="left")
-        anchor = {name: numbers(frame[name], self._tables.where("patients"), name) for name in ("anchor_age", "anchor_year")}
-        age = anchor["anchor_age"] + times(frame["admittime"], where, "admittime").dt.year - anchor["anchor_year"]
-        died = numbers(frame["hospital_expire_flag"], where, "hospital_expire_flag")
+        frame = self._stays.frame.merge(self._patients.frame, on="subject_id", how="left")
+        frame = frame.merge(self._admissions.frame, on="hadm_id", how="left")
+        person, admission = TextTable(frame, self._patients.where), TextTable(frame, self._admissions.where)
+        age = person.numbers("anchor_age") - person.numbers("anchor_year") + admission.times("admittime").dt.year
+        died = admission.numbers("hospital_expire_flag")
         if not died.dropna().isin([0.0, 1.0]).all():
-            raise TardiffError(f"{where}: hospital_expire_flag holds something other than 0 and 1; correct the file")
+            raise TardiffError(f"{admission.where}: hospital_expire_flag holds something other than 0 and 1; correct the file")
         intervals = self._intervals
         start = intervals["start"]
         by_time = intervals.sort_values(["subject_id", "start", "stay_id"])
         patient = by_time.groupby("subject_id")
         minutes = minutes_between(start, intervals["end"])
-        day_of_death = times(frame["dod"], self._tables.where("patients"), "dod").dt.normalize() + pd.Timedelta(days=1)
+        day_of_death = person.times("dod").dt.normalize() + pd.Timedelta(days=1)
         return pd.DataFrame(
             {
                 "stay_id": intervals["stay_id"],
@@ -151,9 +151,9 @@ class MimicIV(Source):
                 "died": died,
                 "gender": frame["gender"],
                 "first_careunit": frame["first_careunit"],
-                "death_minute": minutes_between(start, times(frame["deathtime"], where, "deathtime")),
+                "death_minute": minutes_between(start, admission.times("deathtime")),
                 "death_day_minute": minutes_between(start, day_of_death),
-                "discharge_minute": minutes_between(start, times(frame["dischtime"], where, "dischtime")),
+                "discharge_minute": minutes_between(start, admission.times("dischtime")),
                 "next_minute": minutes_between(start, patient["start"].shift(-1)),
                 "order": patient.cumcount().astype("float64"),
                 "stays_in_admission": frame.groupby("hadm_id")["stay_id"].transform("size").astype("float64"),
@@ -163,55 +163,40 @@ class MimicIV(Source):
     def events(self, places: Sequence[Place], minutes: float, before: float = 0.0, scans: Scans = AS_IS) -> ibis.Table:
         """What was charted, measured and put out; see `Source.events`."""
         self._check_items(places)
-        by_table: dict[str, list[Place]] = {}
-        for place in places:
-            by_table.setdefault(place.table, []).append(place)
-        self._in_use = {name: tuple(place.item for place in chosen) for name, chosen in sorted(by_table.items())}
-        charted = []
-        for name, chosen in sorted(by_table.items()):
-            slim = scans.kept(self._slim(name, chosen, minutes, before, scans), name)
-            charted.append(_with_specimen(slim, name, scans) if "specimen_id" in slim.columns else slim)
-        complete = [
-            table.select(
-                **{column: table[column] for column in COLUMNS},
-                **{column: table[column] if column in table.columns else ibis.null(kind) for column, kind in EXTRAS.items()},
-            )
-            for table in charted
-        ]
-        return ibis.union(*complete) if len(complete) > 1 else complete[0]
+        by_table = {name: [place for place in places if place.table == name] for name in sorted({place.table for place in places})}
+        self._in_use = {name: tuple(place.item for place in chosen) for name, chosen in by_table.items()}
+        complete = []
+        for name, chosen in by_table.items():
+            table = scans.kept(self._slim(name, chosen, minutes, before, scans), name)
+            if "specimen_id" in table.columns:
+                table = with_specimen(table, ("specimen_id",), name, scans)
+            extras = {column: table[column] if column in table.columns else ibis.null(kind) for column, kind in EXTRAS.items()}
+            complete.append(table.select(*COLUMNS, **extras))
+        return ibis.union(*complete)
 
     def explain(self, error: Exception) -> TardiffError:
-        """A row that is not CSV, or what the database says."""
-        message = without_values(error).partition(" LINE 1:")[0]
-        for name in self._in_use:
-            if isinstance(self._tables, FileTables):
-                try:
-                    self._tables.row(name, "itemid", None)
-                except TardiffError as found:
-                    return found
-        tables = ", ".join(self._tables.where(name) for name in self._in_use)
-        return TardiffError(f"{tables}: could not be read ({message[:200]})")
+        """See `Source.explain`."""
+        return self._tables.explain(self._in_use, "itemid", error)
 
     def first(self, table: str, fault: str) -> str:
         """See `Source.first`."""
         where, of = self._tables.where(table), EVENT_TABLES[table]
         if not isinstance(self._tables, FileTables):
             return where
-        known = set(plain((self._stays if of.key == "stay_id" else self._patients)[of.key]))
-        faults = {
-            BAD_KEY: (of.key, "is not a whole number", lambda held: whole(held).isnull()),
-            NO_STAY: (of.key, "is of nobody", lambda held: key(held).notin(sorted(known))),
-            NO_TIME: ("charttime", "is empty", None),
-            BAD_TIME: ("charttime", "is not a time", lambda held: seconds(held).isnull()),
-            BAD_NUMBER: (of.value, "is not a number", lambda held: number(held).isnull()),
+        known = sorted(set(plain((self._stays if of.key == "stay_id" else self._patients).frame[of.key])))
+        times = ("charttime", of.stored or "storetime")
+        tries: dict[str, list[Try]] = {
+            BAD_KEY: [(column, "is not a whole number", lambda held: whole(held).isnull()) for column in (of.key, of.order)],
+            NO_STAY: [(of.key, "is of nobody", lambda held: key(held).notin(known)), (of.key, "is empty", None)],
+            NO_TIME: [("charttime", "is empty", None)],
+            BAD_TIME: [(column, "is not a time", lambda held: seconds(held).isnull()) for column in times],
+            BAD_NUMBER: [(of.value, "is not a number", lambda held: number(held).isnull())],
         }
-        column, said, wrong = faults[fault]
-        row = self._tables.row(table, column, wrong, "itemid", self._in_use[table])
-        other = {BAD_TIME: of.stored or "storetime", BAD_KEY: of.order}.get(fault)
-        if row is None and fault == NO_STAY:
-            said, row = "is empty", self._tables.row(table, column, None, "itemid", self._in_use[table])
-        if row is None and other:
-            column, row = other, self._tables.row(table, other, wrong, "itemid", self._in_use[table])
+        # One after the other, as far as needed: the table is large.
+        found = (
+            (self._tables.row(table, column, wrong, "itemid", self._in_use[table]), column, said) for column, said, wrong in tries[fault]
+        )
+        row, column, said = next((each for each in found if each[0] is not None), (None, *tries[fault][-1][:2]))
         return f"{where}: row {row}: {column} {said}"
 
     def _slim(self, name: str, places: Sequence[Place], minutes: float, before: float, scans: Scans) -> ibis.Table:
@@ -290,7 +275,7 @@ class MimicIV(Source):
         table = within_stays(self._intervals, before, history=True)
         if column == "stay_id":
             return ibis.memtable(table.select(["stay", "start"]).append_column("key", table["stay"]))
-        patients = ids(self._patients, "subject_id", self._tables.where("patients"))
+        patients = self._patients.ids("subject_id")
         others = np.setdiff1d(patients, table["subject_id"].to_numpy())
         without = pa.table({"subject_id": others, "since": np.zeros(len(others))})
         both = pa.concat_tables([table, without], promote_options="default")
@@ -299,18 +284,13 @@ class MimicIV(Source):
     @cached_property
     def _intervals(self) -> pd.DataFrame:
         """stay_id, subject_id, start, end of each stay, in the order of icustays."""
-        where, first = self._tables.where("icustays"), self._tables.first("icustays")
-        return pd.DataFrame(
-            {
-                "stay_id": ids(self._stays, "stay_id", where, first),
-                "subject_id": ids(self._stays, "subject_id", where, first),
-                "start": times(self._stays["intime"], where, "intime", first),
-                "end": times(self._stays["outtime"], where, "outtime", first),
-            }
-        )
+        stays = self._stays
+        ids = {name: stays.ids(name) for name in ("stay_id", "subject_id")}
+        return pd.DataFrame({**ids, "start": stays.times("intime"), "end": stays.times("outtime")})
 
     def _counted(self) -> dict[str, int]:
-        return {"icustays": len(self._stays), "patients": len(self._patients), "admissions": len(self._admissions)}
+        tables = {"icustays": self._stays, "patients": self._patients, "admissions": self._admissions}
+        return {name: len(table.frame) for name, table in tables.items()}
 
     def _check_items(self, places: Sequence[Place]) -> None:
         """The publisher's own dictionaries must call each item what ours calls it."""
@@ -319,23 +299,23 @@ class MimicIV(Source):
             if any(place.specimen for place in own):
                 own.append(Place(SPECIMEN_TYPE, "labevents", "Specimen Type"))
             if own:
-                check_items(own, _rows(self._tables, dictionary, "itemid", *columns), self._tables.where(dictionary))
+                items = _rows(self._tables, dictionary, "itemid", *columns)
+                check_items(own, items.frame, items.where)
 
 
-def _rows(tables: Tables, name: str, key: str, *columns: str) -> pd.DataFrame:
+def _rows(tables: Tables, name: str, key: str, *columns: str) -> TextTable:
     """A small table, which has one row for each `key`."""
-    return distinct(tables.frame(name, (key, *columns)), key, tables.where(name), tables.first(name))
+    return tables.frame(name, (key, *columns)).distinct(key)
 
 
-def _with_specimen(slim: ibis.Table, name: str, scans: Scans) -> ibis.Table:
-    """Results with the kind of their specimen, which is a result itself."""
-    is_type = slim.item == SPECIMEN_TYPE
+def with_specimen(slim: ibis.Table, by: Sequence[str], name: str, scans: Scans) -> ibis.Table:
+    """Results with the kind of their specimen, which is a result itself; those of one specimen are alike in the columns `by`."""
+    is_type = slim["item"] == SPECIMEN_TYPE
     types = slim.filter(is_type)
-    scans.taken(types.filter(types.own), name, SPECIMEN)
-    kinds = types.group_by("specimen_id").aggregate(specimen=lambda table: table.text.max())
-    return slim.filter(~is_type).left_join(kinds, "specimen_id").drop("specimen_id_right")
+    scans.taken(types.filter(types.own) if "own" in types.columns else types, name, SPECIMEN)
+    kinds = types.group_by(*by).aggregate(specimen=types.text.max())
+    return slim.filter(~is_type).left_join(kinds, list(by)).drop(*(f"{column}_right" for column in by))
 
 
 def _releases() -> dict[str, dict[str, int]]:
-    releases: dict[str, dict[str, int]] = yaml.safe_load(RELEASES.read_text())
-    return releases
+    return yaml.safe_load(RELEASES.read_text())

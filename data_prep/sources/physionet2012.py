@@ -3,7 +3,6 @@
 https://physionet.org/content/challenge-2012/1.0.0/
 """
 
-import io
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -15,16 +14,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 from tqdm import tqdm
 
 from data_prep.account import AS_IS, EMPTY, NOT_ASKED, OUTSIDE, Scans
 from data_prep.concepts import Place
 from data_prep.sources import MINUTE
-from data_prep.sources.records import RECORDS, RecordFiles, is_number, records
+from data_prep.sources.records import RECORDS, RecordFiles, is_number, parsed, records
 from tardiff.errors import TardiffError
 
-HEADER = b"Time,Parameter,Value"
+HEADER = "Time,Parameter,Value"
 OUTCOME_HEADER = ["RecordID", "SAPS-I", "SOFA", "Length_of_stay", "Survival", "In-hospital_death"]
 DESCRIPTORS = ("Age", "Gender", "Height", "ICUType", "Weight")
 DAYS = {"Length_of_stay": "discharge_minute", "Survival": "death_day_minute"}
@@ -34,7 +32,6 @@ MISSING = -1.0
 RECORDED_MINUTES = 48 * 60.0
 RECORD = re.compile(r"(\d{1,18})\.txt")
 CLOCK = re.compile(r"(\d\d):([0-5]\d)")
-PARSE = pa_csv.ParseOptions(quote_char=False, ignore_empty_lines=False)
 COLUMNS = {"time": pa.dictionary(pa.int32(), pa.string()), "parameter": pa.dictionary(pa.int32(), pa.string()), "value": pa.float64()}
 
 
@@ -115,14 +112,10 @@ def _read_set(raw: Path, name: str) -> pa.Table:
     names, bodies = [], []
     archive = raw / f"set-{name}.tar.gz"
     place = archive if archive.is_file() else raw / f"set-{name}"
-    for record, body in tqdm(records(place, RECORD), desc=f"reading set-{name}", unit=" records", disable=None):
-        header, _, rest = body.partition(b"\n")
-        if header.strip() != HEADER:
-            raise TardiffError(f"set-{name}/{record}.txt: the first line is not {HEADER.decode()}; fetch the file again")
-        if not (rest := rest.strip()):
-            raise TardiffError(f"set-{name}/{record}.txt: nothing follows the first line; fetch the file again")
+    lines = records(place, RECORD, HEADER, f"set-{name}/")
+    for record, body in tqdm(lines, desc=f"reading set-{name}", unit=" records", disable=None):
         names.append(record)
-        bodies.append(rest)
+        bodies.append(body)
     if not bodies:
         raise TardiffError(f"{raw}: set-{name} holds no record named set-{name}/NUMBER.txt")
     table = _parse(name, names, bodies)
@@ -136,10 +129,8 @@ def _read_set(raw: Path, name: str) -> pa.Table:
 
 
 def _parse(name: str, names: list[int], bodies: list[bytes]) -> pa.Table:
-    convert = pa_csv.ConvertOptions(column_types=COLUMNS, null_values=[], strings_can_be_null=False)
-    read = pa_csv.ReadOptions(column_names=list(COLUMNS), block_size=1 << 24)
     try:
-        table = pa_csv.read_csv(io.BytesIO(b"\n".join(bodies) + b"\n"), read, PARSE, convert).unify_dictionaries()
+        table = parsed(bodies, COLUMNS).unify_dictionaries()
     except pa.ArrowInvalid as error:
         raise _first_bad_line(name, names, bodies) from error
     times = table["time"].chunk(0).dictionary.to_pylist() if table.num_rows else []
@@ -164,12 +155,12 @@ def _first_bad_line(name: str, names: list[int], bodies: list[bytes]) -> Tardiff
             where = f"set-{name}/{record}.txt: line {number}"
             fields = line.split(",")
             if len(fields) != 3:
-                return TardiffError(f"{where}: has {len(fields)} fields, not {HEADER.decode()}; correct or remove the line")
+                return TardiffError(f"{where}: has {len(fields)} fields, not {HEADER}; correct or remove the line")
             if not CLOCK.fullmatch(fields[0]):
                 return TardiffError(f"{where}: Time is not HH:MM; correct or remove the line")
             if not is_number(fields[2]):
                 return TardiffError(f"{where}: Value is not a number; correct or remove the line (-1 means missing)")
-    return TardiffError(f"set-{name}: a record could not be read as {HEADER.decode()}")
+    return TardiffError(f"set-{name}: a record could not be read as {HEADER}")
 
 
 def _read_outcomes(raw: Path, name: str) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 https://physionet.org/content/challenge-2019/1.0.0/
 """
 
-import io
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -15,12 +14,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 from tqdm import tqdm
 
 from data_prep.account import AS_IS, EMPTY, OUTSIDE, Scans
 from data_prep.concepts import Place
-from data_prep.sources.records import RECORDS, RecordFiles, is_number, records
+from data_prep.sources.records import RECORDS, RecordFiles, is_number, parsed, records
 from tardiff.errors import TardiffError
 
 FIRST_LINE = (
@@ -32,7 +30,6 @@ HEADER = FIRST_LINE.split("|")
 DESCRIPTORS = ["Age", "Gender", "Unit1", "Unit2", "HospAdmTime"]
 HOUR, SEPSIS = "ICULOS", "SepsisLabel"
 RECORD = re.compile(r"p(\d{1,18})\.psv")
-PARSE = pa_csv.ParseOptions(delimiter="|", quote_char=False, ignore_empty_lines=False)
 
 
 class PhysioNet2019(RecordFiles):
@@ -119,14 +116,10 @@ def _places(raw: Path, name: str) -> list[Path]:
 def _read_set(places: list[Path], name: str) -> pa.Table:
     names, bodies = [], []
     for place in places:
-        for record, body in tqdm(records(place, RECORD), desc=f"reading {place.name}", unit=" records", disable=None):
-            header, _, rest = body.partition(b"\n")
-            if header.strip() != FIRST_LINE.encode():
-                raise TardiffError(f"{place}: p{record:06}.psv: the first line is not {HEADER[0]}|...|{HEADER[-1]}; fetch the file again")
-            if not (rest := rest.strip()):
-                raise TardiffError(f"{place}: p{record:06}.psv: nothing follows the first line; fetch the file again")
+        lines_of = records(place, RECORD, FIRST_LINE, f"{place}: ")
+        for record, body in tqdm(lines_of, desc=f"reading {place.name}", unit=" records", disable=None):
             names.append(record)
-            bodies.append(rest)
+            bodies.append(body)
     where = ", ".join(place.name for place in places)
     if not bodies:
         raise TardiffError(f"{places[0]}: holds no record named pNUMBER.psv")
@@ -136,12 +129,15 @@ def _read_set(places: list[Path], name: str) -> pa.Table:
     table = _parse(names, bodies, where)
     lines = [body.count(b"\n") + 1 for body in bodies]
     hour = table[HOUR].to_numpy()
+    starts = np.cumsum([0, *lines[:-1]])
     begins = np.zeros(len(hour), bool)
-    begins[np.cumsum([0, *lines[:-1]])] = True
+    begins[starts] = True
     wrong = np.isnan(hour) | (hour < 1) | (hour != np.floor(hour)) | (~begins & (np.diff(hour, prepend=0) <= 0))
     if wrong.any():
         row = int(wrong.argmax())
-        raise _bad(names, lines, row, where, f"{HOUR} does not come after the row before it as a whole number of hours")
+        record = int(np.searchsorted(starts, row, side="right")) - 1
+        what = f"{HOUR} does not come after the row before it as a whole number of hours"
+        raise _bad(names[record], row - int(starts[record]) + 2, where, what)
     return (
         table.append_column("minute", pa.array(60.0 * (hour - 1)))
         .append_column("stay_id", pa.array(np.repeat(np.array(names, np.int64), lines)))
@@ -150,10 +146,8 @@ def _read_set(places: list[Path], name: str) -> pa.Table:
 
 
 def _parse(names: list[int], bodies: list[bytes], where: str) -> pa.Table:
-    convert = pa_csv.ConvertOptions(column_types=dict.fromkeys(HEADER, pa.float64()), null_values=["NaN"])
-    read = pa_csv.ReadOptions(column_names=HEADER, block_size=1 << 24)
     try:
-        table = pa_csv.read_csv(io.BytesIO(b"\n".join(bodies) + b"\n"), read, PARSE, convert)
+        table = parsed(bodies, dict.fromkeys(HEADER, pa.float64()), "|", ["NaN"])
     except pa.ArrowInvalid as error:
         raise _first_bad_line(names, bodies, where) from error
     if not all(pc.all(pc.is_finite(column)).as_py() is not False for column in table.columns):
@@ -163,21 +157,16 @@ def _parse(names: list[int], bodies: list[bytes], where: str) -> pa.Table:
 
 def _first_bad_line(names: list[int], bodies: list[bytes], where: str) -> TardiffError:
     """The message about the first line that is not 41 numbers."""
-    lines = [body.decode(errors="replace").splitlines() for body in bodies]
-    counts = [len(body) for body in lines]
-    for row, line in enumerate(line for body in lines for line in body):
-        fields = line.split("|")
-        if len(fields) != len(HEADER):
-            return _bad(names, counts, row, where, f"has {len(fields)} fields, not {len(HEADER)}")
-        for column, field in zip(HEADER, fields, strict=True):
-            if field != "NaN" and not is_number(field):
-                return _bad(names, counts, row, where, f"{column} is not a number")
+    for record, body in zip(names, bodies, strict=True):
+        for number, line in enumerate(body.decode(errors="replace").splitlines(), start=2):
+            fields = line.split("|")
+            if len(fields) != len(HEADER):
+                return _bad(record, number, where, f"has {len(fields)} fields, not {len(HEADER)}")
+            for column, field in zip(HEADER, fields, strict=True):
+                if field != "NaN" and not is_number(field):
+                    return _bad(record, number, where, f"{column} is not a number")
     return TardiffError(f"{where}: a record could not be read")
 
 
-def _bad(names: list[int], lines: Sequence[int], row: int, where: str, what: str) -> TardiffError:
-    """The message about a row of all records put together (the header is line 1 of each)."""
-    ends = np.cumsum(lines)
-    record = int(np.searchsorted(ends, row, side="right"))
-    line = row - int(ends[record] - lines[record]) + 2
-    return TardiffError(f"{where}: p{names[record]:06}.psv: line {line}: {what}; correct or remove the line (NaN means missing)")
+def _bad(record: int, line: int, where: str, what: str) -> TardiffError:
+    return TardiffError(f"{where}: p{record:06}.psv: line {line}: {what}; correct or remove the line (NaN means missing)")

@@ -1,6 +1,7 @@
 """Any long table: a row an entry (stay, time, variable, value), a table of stays, and `table.yaml`, which says what is what."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -14,14 +15,12 @@ import pyarrow as pa
 from data_prep.account import AS_IS, BAD_NUMBER, BAD_TIME, EMPTY, NO_STAY, NO_TIME, NOT_ASKED, OUTSIDE, OUTSIDE_STAYS, WORD, Scans
 from data_prep.concepts import Concepts, Place, Variable
 from data_prep.sources import MINUTE, Source
-from data_prep.sources.columns import epoch, flags, minutes_between, numbers, plain
+from data_prep.sources.columns import TextTable, epoch, minutes_between, plain, refuse
 from data_prep.sources.table_layout import LAYOUT, own_variable, read_layout
-from data_prep.sources.tables import Encoding, FileTables, cells, holds, key, most_frequent, number, text, without_values
+from data_prep.sources.tables import ENDINGS, Encoding, FileTables, Try, cells, holds, key, most_frequent, number, text
 from data_prep.tasks import Value
-from data_prep.times import EXAMPLE, SECONDS, seconds, times, zoned
+from data_prep.times import EXAMPLE, SECONDS, seconds, zoned
 from tardiff.errors import TardiffError
-
-ENDINGS = (".csv", ".csv.gz", ".parquet")
 
 
 class Table(Source):
@@ -35,10 +34,9 @@ class Table(Source):
         self._raw = raw
         self._layout = layout = read_layout(raw / LAYOUT)
         self._tables = _Files(raw, layout.encoding)
-        self._chosen = sets
         self._kept: ibis.Table | None = None
         column = layout.stays.set
-        there = tuple(sorted(set(self._frame[column]))) if column else ()
+        there = tuple(sorted(set(self._listed.frame[column]))) if column else ()
         for name in sets:
             if name not in there:
                 raise TardiffError(f"{raw / layout.stays.file}: no stay is of set {name!r}; --sets may name {', '.join(there) or 'none'}")
@@ -52,7 +50,7 @@ class Table(Source):
     @property
     def given_at(self) -> str:
         """The file and column of the labels."""
-        return f"{self._where}: {self._layout.stays.label}"
+        return f"{self._listed.where}: {self._layout.stays.label}"
 
     @property
     def version(self) -> str:
@@ -91,8 +89,7 @@ class Table(Source):
         if self._kept is None or self._layout.layout == "wide":
             return found
         lost = self._items - _distinct(self._kept)
-        raw = self._tables.table(columns.file, [columns.variable])
-        names = raw.select(item=key(raw[columns.variable]))
+        names = self._entries({}, ()).select("item")
         if lost and (absent := sorted(lost - _distinct(names.filter(names["item"].isin(sorted(lost)))))):
             others = most_frequent(names.filter(names["item"].notin(list(self._layout.variables))), "item")
             said = f"; the most frequent names that {LAYOUT} does not list are {others}" if others else ""
@@ -101,12 +98,12 @@ class Table(Source):
 
     def stays(self) -> pd.DataFrame:
         """One row a stay; see `Source.stays`."""
-        columns, frame = self._layout.stays, self._frame
+        columns, frame = self._layout.stays, self._listed.frame
         patient = _whole(frame[columns.patient]) if columns.patient else self._numbered
         end = self._minutes(columns.end) if columns.end else pd.Series(np.inf, frame.index)
         found: dict[str, Any] = {"stay_id": self._numbered, "subject_id": patient, "minutes": end, "age": self._numbers(columns.age)}
         if columns.died:
-            found["died"] = flags(frame[columns.died], self._where, columns.died, self._first)
+            found["died"] = self._listed.flags(columns.died)
         for name, column in {"death_minute": columns.death, "discharge_minute": columns.discharge, "onset_minute": columns.onset}.items():
             if column:
                 found[name] = self._minutes(column)
@@ -114,12 +111,9 @@ class Table(Source):
             found["unit_minutes"] = end
         if self._layout.times == "timestamps":
             found["start"] = self._starts
-        if columns.label:
-            found["given"] = frame[columns.label]
-        if columns.split:
-            found["split"] = frame[columns.split]
-        if columns.set:
-            found["set"] = frame[columns.set]
+        found |= {
+            name: frame[column] for name, column in {"given": columns.label, "split": columns.split, "set": columns.set}.items() if column
+        }
         if columns.patient and self._layout.times == "timestamps":
             found |= _following(patient, self._starts)
         for descriptor in self._layout.descriptors:
@@ -140,18 +134,10 @@ class Table(Source):
         items = sorted(self._items)
         self._lenient = {place.item for place in places if place.texts} if not columns.words_are_missing else set(items)
         named = {"stay": columns.stay, "time": columns.time, **({"available": columns.available} if columns.available else {})}
-        if self._layout.layout == "wide":
-            raw = self._tables.table(columns.file, list(dict.fromkeys([*named.values(), *items])))
-            raw = cells(raw, named, items)
-            lost: list[Any] = []
-        else:
-            raw = self._tables.table(columns.file, list(dict.fromkeys([*named.values(), columns.variable, columns.value])))
-            raw = raw.select(
-                **{role: raw[column] for role, column in named.items()}, item=key(raw[columns.variable]), charted=raw[columns.value]
-            )
-            lost = [(raw["item"].isnull() | raw["item"].notin(items), NOT_ASKED)]
+        raw = self._entries(named, items)
+        lost = [(raw["item"].isnull() | raw["item"].notin(items), NOT_ASKED)] if self._layout.layout == "long" else []
         wanted = scans.losing(raw, name, [*lost, (~holds(raw.charted), EMPTY)])
-        keys = {"key": plain(self._frame[self._layout.stays.stay]), "number": self._numbered, "start": self._begun, "listed": True}
+        keys = {"key": plain(self._listed.frame[self._layout.stays.stay]), "number": self._numbered, "start": self._begun, "listed": True}
         listed = ibis.memtable(pa.Table.from_pandas(pd.DataFrame(keys), preserve_index=False))
         joined = wanted.mutate(key=key(wanted.stay), value=number(wanted.charted)).left_join(listed, "key")
         minute = self._since(joined, "time")
@@ -181,13 +167,8 @@ class Table(Source):
         return self._kept
 
     def explain(self, error: Exception) -> TardiffError:
-        """A row that is not CSV, or what the database says."""
-        columns = self._layout.events
-        try:
-            self._tables.row(columns.file, columns.stay, None)
-        except TardiffError as found:
-            return found
-        return TardiffError(f"{self._raw / columns.file}: could not be read ({without_values(error)[:300]})")
+        """See `Source.explain`."""
+        return self._tables.explain([self._layout.events.file], self._layout.events.stay, error)
 
     def first(self, table: str, fault: str) -> str:
         """See `Source.first`."""
@@ -198,57 +179,46 @@ class Table(Source):
         what, unread = "a number", lambda held: number(held).isnull()
         if fault == BAD_TIME and self._layout.times == "timestamps":
             what, unread = EXAMPLE[self._zone], lambda held: seconds(held, self._zone).isnull()
-        known = sorted(plain(self._frame[self._layout.stays.stay]))
-        tries: list[tuple[str, str, Any]]
-        if fault == NO_STAY:
-            tries = [
-                (columns.stay, "is no stay of the table of stays", lambda held: key(held).notin(known)),
-                (columns.stay, "is empty", None),
-            ]
-        elif fault == NO_TIME:
-            tries = [(columns.time, "is empty", None)]
-        elif fault == BAD_TIME:
-            tries = [(column, f"is not {what}", unread) for column in (columns.time, columns.available) if column]
-        else:
-            values = [columns.value] if self._layout.layout == "long" else items
-            tries = [(column, "is not a number", unread) for column in values]
-        found = [(self._tables.row(columns.file, column, wrong, columns.variable, items), column, said) for column, said, wrong in tries]
-        row, column, said = min(each for each in found if each[0] is not None)
+        known = sorted(plain(self._listed.frame[self._layout.stays.stay]))
+        stranger = (columns.stay, "is no stay of the table of stays", lambda held: key(held).notin(known))
+        tries: dict[str, list[Try]] = {
+            NO_STAY: [stranger, (columns.stay, "is empty", None)],
+            NO_TIME: [(columns.time, "is empty", None)],
+            BAD_TIME: [(column, f"is not {what}", unread) for column in (columns.time, columns.available) if column],
+            BAD_NUMBER: [(column, f"is not {what}", unread) for column in ([columns.value] if self._layout.layout == "long" else items)],
+        }
+        said = self._tables.first_of(columns.file, tries[fault], columns.variable, items)
         if fault == BAD_NUMBER:
             said += f": {self._words(items)}; in {LAYOUT}, texts gives words a number, events.words_are_missing: true makes them missing"
-        return f"{self._raw / columns.file}: row {row}: {column} {said}"
+        return said
+
+    def _entries(self, named: Mapping[str, str], items: Sequence[str]) -> ibis.Table:
+        """The events, a row for each entry: the columns `named`, item and charted; of a wide table those of `items`."""
+        columns = self._layout.events
+        if self._layout.layout == "wide":
+            return cells(self._tables.table(columns.file, list(dict.fromkeys([*named.values(), *items]))), named, items)
+        raw = self._tables.table(columns.file, list(dict.fromkeys([*named.values(), columns.variable, columns.value])))
+        kept = {role: raw[column] for role, column in named.items()}
+        return raw.select(**kept, item=key(raw[columns.variable]), charted=raw[columns.value])
 
     def _words(self, items: Sequence[str]) -> str:
         """The most frequent values of these variables that are not numbers."""
-        columns = self._layout.events
-        if self._layout.layout == "wide":
-            raw = cells(self._tables.table(columns.file, items), {}, items)
-        else:
-            raw = self._tables.table(columns.file, [columns.variable, columns.value])
-            raw = raw.select(item=key(raw[columns.variable]), charted=raw[columns.value])
+        raw = self._entries({}, items)
         wrong = raw.filter(raw["item"].isin(items) & holds(raw.charted) & number(raw.charted).isnull())
         return most_frequent(wrong, "charted", "item")
 
-    @property
-    def _where(self) -> str:
-        return str(self._raw / self._layout.stays.file)
-
-    @property
-    def _first(self) -> int:
-        """The number of the first row of the table of stays: in CSV the header is row 1."""
-        return 1 if self._layout.stays.file.endswith(".parquet") else 2
-
     @cached_property
-    def _frame(self) -> pd.DataFrame:
-        """The table of stays, as text."""
+    def _listed(self) -> TextTable:
+        """The table of stays."""
         layout = self._layout
         fields = msgspec.structs.asdict(layout.stays)
         named = [column for field, column in fields.items() if field != "file" and column]
         named += [descriptor.source_column for descriptor in layout.descriptors]
         if layout.times == "timestamps" and not layout.stays.start:
             raise TardiffError(f"{self._raw / LAYOUT}: stays.start: name the column with the start of the stay; times are timestamps")
-        frame = self._tables.frame(layout.stays.file, list(dict.fromkeys(named)))
-        stay = frame[layout.stays.stay]
+        listed = self._tables.frame(layout.stays.file, list(dict.fromkeys(named)))
+        listed = replace(listed, first=listed.first or 1)  # Parquet has no header
+        frame, stay = listed.frame, listed.frame[layout.stays.stay]
         wrong = {
             f"{layout.stays.stay} is empty": stay.str.strip() == "",
             f"{layout.stays.stay} has a row already": plain(stay).duplicated(),
@@ -256,23 +226,21 @@ class Table(Source):
         if layout.stays.patient:
             wrong[f"{layout.stays.patient} is empty"] = frame[layout.stays.patient] == ""
         for what, rows in wrong.items():
-            if rows.any():
-                raise TardiffError(f"{self._where}: row {int(rows.to_numpy().argmax()) + self._first}: {what}; correct or remove the row")
-        return frame
+            refuse(rows, listed.where, what, listed.first)
+        return listed
 
     @cached_property
     def _numbered(self) -> "pd.Series[int]":
-        return _whole(self._frame[self._layout.stays.stay])
+        return _whole(self._listed.frame[self._layout.stays.stay])
 
     @cached_property
     def _zone(self) -> bool:
         """Whether times have a zone, as those of the starts of stays."""
-        return zoned(self._frame[self._layout.stays.start])
+        return zoned(self._listed.frame[self._layout.stays.start])
 
     @cached_property
     def _starts(self) -> "pd.Series[Any]":
-        column = self._layout.stays.start
-        return times(self._frame[column], self._where, column, self._first, self._zone)
+        return self._listed.times(self._layout.stays.start, self._zone)
 
     @cached_property
     def _begun(self) -> "pd.Series[Any]":
@@ -280,17 +248,15 @@ class Table(Source):
         if self._layout.times == "timestamps":
             return epoch(self._starts).astype("Int64")
         column = self._layout.stays.start
-        return self._numbers(column) if column else pd.Series(0.0, self._frame.index)
+        return self._numbers(column) if column else pd.Series(0.0, self._listed.frame.index)
 
     def _numbers(self, column: str) -> "pd.Series[float]":
-        if not column:
-            return pd.Series(np.nan, self._frame.index)
-        return numbers(self._frame[column], self._where, column, self._first)
+        return self._listed.numbers(column) if column else pd.Series(np.nan, self._listed.frame.index)
 
     def _minutes(self, column: str) -> "pd.Series[float]":
         """A column of times, as minutes since the start of each stay."""
         if self._layout.times == "timestamps":
-            return minutes_between(self._starts, times(self._frame[column], self._where, column, self._first, self._zone))
+            return minutes_between(self._starts, self._listed.times(column, self._zone))
         return (self._numbers(column) - self._begun) * (SECONDS[self._layout.times] / 60)
 
     def _since(self, joined: ibis.Table, column: Literal["time", "available"]) -> Any:
@@ -313,7 +279,7 @@ class _Files(FileTables):
 
     def _find(self, name: str) -> Path:
         if not name.endswith(ENDINGS):
-            raise TardiffError(f"{self._raw / LAYOUT}: file {name!r} must end in {', '.join(ENDINGS)}")
+            raise TardiffError(f"{self._raw / LAYOUT}: file {name!r} must end in {', '.join(sorted(ENDINGS))}")
         path = self._raw / name
         if not path.exists():
             raise TardiffError(f"{path}: no such file, though {LAYOUT} names it")

@@ -143,23 +143,14 @@ def own_variable(meaning: Item, name: str, entry: str) -> Variable:
             raise TardiffError(
                 f"{entry}: {field} is missing; a variable needs unit, limits, aggregation and normal, or the name of a concept"
             )
-    assert meaning.limits is not None
-    assert meaning.aggregation is not None
-    assert meaning.normal is not None
-    low, high = meaning.limits
-    if not (low < high and low <= meaning.normal <= high):
-        raise TardiffError(f"{entry}: limits {low:g}, {high:g} must increase and hold the normal value {meaning.normal:g}")
+    described = {field: getattr(meaning, field) for field in ("unit", "limits", "aggregation", "normal", "kind")}
+    variable = Variable(label=meaning.label or name, limits_from=LAYOUT, **described)
+    low, high = variable.limits
+    if not (low < high and low <= variable.normal <= high):
+        raise TardiffError(f"{entry}: limits {low:g}, {high:g} must increase and hold the normal value {variable.normal:g}")
     if not NARROWEST <= max(abs(low), abs(high)) < math.inf:
         raise TardiffError(f"{entry}: limits {low:g}, {high:g} are beyond what a data set holds; scale to another unit")
-    return Variable(
-        label=meaning.label or name,
-        unit=meaning.unit,
-        limits=meaning.limits,
-        limits_from=LAYOUT,
-        aggregation=meaning.aggregation,
-        normal=meaning.normal,
-        kind=meaning.kind,
-    )
+    return variable
 
 
 def _with_text_keys(raw: Any, path: Path) -> Any:

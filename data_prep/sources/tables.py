@@ -4,7 +4,7 @@ import csv
 import gzip
 import re
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from data_prep.sources.columns import plain, row_of
+from data_prep.sources.columns import TextTable
 from tardiff.base.archives import check_gzip
 from tardiff.errors import TardiffError
 
@@ -31,13 +31,17 @@ ENDINGS = (".parquet", ".csv", ".csv.gz")
 """How a table's file may end; of several, the first that is there is read."""
 
 
+Try = tuple[str, str, Callable[[Any], Any] | None]
+"""A column, what is said of it, and whether what it holds is so; None: it holds nothing."""
+
+
 class Tables(Protocol):
     """Where a source's raw tables are."""
 
     def where(self, name: str) -> str:
         """The table's place, for messages."""
 
-    def frame(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
+    def frame(self, name: str, columns: Sequence[str]) -> TextTable:
         """Some columns of a small table, as text; missing is the empty text.
 
         Raises:
@@ -55,9 +59,10 @@ class Tables(Protocol):
         """How many rows a table has, if that costs nothing to say."""
         return None
 
-    def first(self, name: str) -> int | None:
-        """The number, in its file, of the first row that `frame` gives; None if its rows come in no order."""
-        return None
+    def explain(self, names: Collection[str], column: str, error: Exception) -> TardiffError:
+        """What to say of an error that the database raised while these tables were read, which all have the column."""
+        message = without_values(error).partition(" LINE 1:")[0]
+        return TardiffError(f"{', '.join(map(self.where, names))}: could not be read ({message[:300]})")
 
 
 class FileTables(Tables):
@@ -77,13 +82,13 @@ class FileTables(Tables):
         """See `Tables`."""
         return str(self._find(name))
 
-    def frame(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
+    def frame(self, name: str, columns: Sequence[str]) -> TextTable:
         """See `Tables`."""
         path = self._find(name)
         self._check(path, columns)
         if path.suffix == ".parquet":
-            return as_text(self.table(name, columns))
-        return _read_whole(path, columns, self._encoding)
+            return TextTable(as_text(self.table(name, columns)), str(path))
+        return TextTable(_read_whole(path, columns, self._encoding), str(path), 2)  # the header is row 1
 
     def table(self, name: str, columns: Sequence[str]) -> ibis.Table:
         """See `Tables`."""
@@ -98,17 +103,27 @@ class FileTables(Tables):
             table = backend.read_csv(
                 str(path), header=True, inferSchema=False, quote='"', escape='"', multiLine=True, encoding=self._encoding
             )
-        selected: ibis.Table = table.select(*columns)
-        return selected
+        return table.select(*columns)
 
     def rows(self, name: str) -> int | None:
         """See `Tables`. Parquet says how many; CSV does not."""
         path = self._find(name)
         return sum(pq.read_metadata(part).num_rows for part in _parts(path)) if path.suffix == ".parquet" else None
 
-    def first(self, name: str) -> int | None:
-        """See `Tables`. In CSV the header is row 1."""
-        return None if self._find(name).suffix == ".parquet" else 2
+    def explain(self, names: Collection[str], column: str, error: Exception) -> TardiffError:
+        """See `Tables`. A row that cannot be read at all is named."""
+        for name in names:
+            try:
+                self.row(name, column, None)
+            except TardiffError as found:
+                return found
+        return super().explain(names, column, error)
+
+    def first_of(self, name: str, tries: Iterable[Try], item: str = "", items: Sequence[str] = ()) -> str:
+        """Where the first row of a table stands that one of `tries` finds, and what is wrong with it; `item` and `items` as in `row`."""
+        found = [(self.row(name, column, wrong, item, items), column, said) for column, said, wrong in tries]
+        row, column, said = min(each for each in found if each[0] is not None)
+        return f"{self.where(name)}: row {row}: {column} {said}"
 
     def row(self, name: str, column: str, wrong: Callable[[Any], Any] | None, item: str = "", items: Sequence[str] = ()) -> int | None:
         """The number, as in its file, of the first row in which a column says something `wrong`, or without it says nothing.
@@ -185,9 +200,9 @@ class DatabaseTables(Tables):
         """See `Tables`."""
         return f"{self._schemas[name]}.{name}"
 
-    def frame(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
+    def frame(self, name: str, columns: Sequence[str]) -> TextTable:
         """See `Tables`."""
-        return as_text(self.table(name, columns))
+        return TextTable(as_text(self.table(name, columns)), self.where(name))
 
     def table(self, name: str, columns: Sequence[str]) -> ibis.Table:
         """See `Tables`."""
@@ -201,8 +216,7 @@ class DatabaseTables(Tables):
         for column in columns:
             if column not in table.columns:
                 raise TardiffError(f"{self.where(name)}: the table has no column {column}; load it from {self._home}")
-        selected: ibis.Table = table.select(*columns)
-        return selected
+        return table.select(*columns)
 
 
 def unreadable_file(path: Path, error: Exception) -> TardiffError:
@@ -222,18 +236,6 @@ def unreadable_file(path: Path, error: Exception) -> TardiffError:
 def not_utf8(path: Path) -> TardiffError:
     """What to say of a file in another encoding."""
     return TardiffError(f"{path}: not UTF-8; save it as UTF-8 (of a table of your own, table.yaml may name another encoding)")
-
-
-def distinct(frame: pd.DataFrame, column: str, where: str, first: int | None = None) -> pd.DataFrame:
-    """The frame, if no two rows have the same `column`.
-
-    Raises:
-        TardiffError: two have, naming the second (`first` as in `columns.times`).
-    """
-    twice = plain(frame[column]).duplicated()
-    if twice.any():
-        raise TardiffError(f"{where}: {row_of(twice, first)}its {column} stands in more than one row; remove all but one")
-    return frame
 
 
 def without_values(error: Exception) -> str:
@@ -280,8 +282,7 @@ def _read_whole(path: Path, columns: Sequence[str], encoding: Encoding) -> pd.Da
         if "invalid UTF8" in str(error):
             raise not_utf8(path) from error
         raise TardiffError(f"{path}: truncated or damaged ({without_values(error)[:200]}); fetch it again") from error
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
+    return table.to_pandas()
 
 
 def as_text(table: ibis.Table) -> pd.DataFrame:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from data_prep.account import AS_IS, EMPTY, NO_STAY, NO_TIME, OUTSIDE, Scans
 from data_prep.concepts import Concepts, Place
 from data_prep.sources import Source
+from data_prep.sources.columns import refuse
 from data_prep.sources.tables import holds, without_values
 from tardiff.errors import TardiffError
 
@@ -35,11 +36,11 @@ class Yaib(Source):
 
     name: ClassVar[str] = "yaib"
     shortest_step: ClassVar[float] = 1.0
+    table: ClassVar[str] = HOURLY
     version = "ricu"
     given_at = OUTCOME
 
     def __init__(self, raw: Path, sets: tuple[str, ...] = ()) -> None:
-        """Open the folder `raw`; there are no sets to choose from."""
         self.refuse_sets(sets)
         self._raw = raw
         self._lost: tuple[str, ...] = ()
@@ -66,7 +67,7 @@ class Yaib(Source):
         path = self._raw / STATIC
         static = _frame(path, ("stay_id", "age", "sex"))
         hours = self._hours.groupby("stay_id")["time"].max()
-        stay_id = _whole(static["stay_id"], path, "stay_id")
+        stay_id = _whole(static["stay_id"], path)
         if (twice := stay_id[stay_id.duplicated()]).size:
             raise TardiffError(f"{path}: row {twice.index[0] + 1}: its stay_id has a row already; remove one")
         number = {name: _number(static, name, path) for name in ("age", "height", "weight")}
@@ -80,10 +81,6 @@ class Yaib(Source):
                 **self._outcomes(stay_id),
             }
         )
-
-    def table_of(self, place: Place) -> str:
-        """See `Source.table_of`."""
-        return HOURLY
 
     def first(self, table: str, fault: str) -> str:
         """There are no faults: the tables are typed; see `Source.first`."""
@@ -117,7 +114,7 @@ class Yaib(Source):
     @cached_property
     def _static_ids(self) -> "pd.Series[int]":
         path = self._raw / STATIC
-        return _whole(_frame(path, ("stay_id",))["stay_id"], path, "stay_id")
+        return _whole(_frame(path, ("stay_id",))["stay_id"], path)
 
     @cached_property
     def _hours(self) -> pd.DataFrame:
@@ -168,14 +165,11 @@ def _number(frame: pd.DataFrame, name: str, path: Path) -> "pd.Series[float]":
     if name not in frame:
         return pd.Series(np.nan, frame.index)
     numbers = pd.to_numeric(frame[name], errors="coerce").astype("float64")
-    wrong = numbers.isna() & frame[name].notna()
-    if wrong.any():
-        row = int(wrong.to_numpy().argmax())
-        raise TardiffError(f"{path}: row {row + 1}: {name} is not a number; correct or remove the row")
+    refuse(numbers.isna() & frame[name].notna(), path, f"{name} is not a number", 1)
     return numbers
 
 
-def _whole(column: "pd.Series[int]", path: Path, name: str) -> "pd.Series[int]":
-    if not pd.api.types.is_integer_dtype(column) or column.isna().any():
-        raise TardiffError(f"{path}: {name} is of type {column.dtype}, expected whole numbers without gaps")
-    return column.astype("int64")
+def _whole(stay_id: "pd.Series[int]", path: Path) -> "pd.Series[int]":
+    if not pd.api.types.is_integer_dtype(stay_id) or stay_id.isna().any():
+        raise TardiffError(f"{path}: stay_id is of type {stay_id.dtype}, expected whole numbers without gaps")
+    return stay_id.astype("int64")

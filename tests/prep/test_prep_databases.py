@@ -110,7 +110,7 @@ def test_bigquery_by_its_sql(demo: Path) -> None:
     names = concepts.select("mimic_iv", "all")
     windows = ibis.memtable(pd.DataFrame({"stay_id": [1], "row": np.array([0]), "start": [0.0]}))
     events = source.events(concepts.places("mimic_iv", names), 1440.0)
-    slots = hourly(events, windows, concepts, "mimic_iv", Grid(names, 24, 1.0))
+    slots = hourly(events, windows, Grid(concepts, "mimic_iv", names, 24))
     sql = compiler.to_sqlglot(slots).sql("bigquery")
     parsed = sqlglot.parse_one(sql, dialect="bigquery")
     tables = {table.sql("bigquery").replace("`", "").split(" ")[0] for table in parsed.find_all(sqlglot.exp.Table)}

@@ -46,10 +46,10 @@ def on_grid(
     events: ibis.Table, concepts: Concepts, names: tuple[str, ...], steps: int, step_hours: float, start: float = 0.0, **options: Any
 ) -> np.ndarray:
     """The values of stays 1 and 2, [2, C, T]."""
-    grid = Grid(names, steps, step_hours, options.pop("parts", ()))
+    grid = Grid(concepts, "x", names, steps, step_hours, **options)
     windows = ibis.memtable(pd.DataFrame({"stay_id": [1, 2], "row": [0, 1], "start": [start, start]}))
-    slots = hourly(events, windows, concepts, "x", grid, **options).to_pyarrow()
-    values, mask = to_arrays(slots.to_batches(), grid, concepts, np.arange(2), np.full(2, steps, np.int32))
+    slots = hourly(events, windows, grid).to_pyarrow()
+    values, mask = to_arrays(slots.to_batches(), grid, np.arange(2), np.full(2, steps, np.int32))
     np.testing.assert_array_equal(mask == 1, np.isfinite(values))
     return values
 
@@ -124,9 +124,9 @@ def test_ties_go_by_when_it_was_known_then_order_then_value() -> None:
 
 
 def test_nothing_stands_beyond_a_rows_length_or_in_a_row_left_out() -> None:
-    grid = Grid(("mean",), 3, 1.0)
+    grid = Grid(CONCEPTS, "x", ("mean",), 3)
     slots = pa.record_batch({"slot": [0, 1, 2, 3, 6], "rank": [0] * 5, "total": [1_000_000] * 5, "rest": [0] * 5, "entries": [1] * 5})
-    values, mask = to_arrays([slots], grid, CONCEPTS, np.array([1, -1, 0]), np.array([3, 2], np.int32))
+    values, mask = to_arrays([slots], grid, np.array([1, -1, 0]), np.array([3, 2], np.int32))
     np.testing.assert_array_equal(mask[:, 0], [[1, 0, 0], [1, 1, 0]])
     np.testing.assert_array_equal(values[1, 0], [1, 1, np.nan])
 
@@ -177,13 +177,13 @@ def test_a_place_has_its_own_scale_and_limits() -> None:
 
 def test_a_first_value_is_one_of_the_best_places_from_a_day_before_to_the_cutoff() -> None:
     concepts = Concepts({"v": Variable("", "", (0, 100), "", "last", 0.0, {"x": ((Place("best"),), (Place("other"),))})})
-    grid = Grid(("v",), 3, 1.0, first=("v",))
+    grid = Grid(concepts, "x", ("v",), 3, first=("v",))
     rows = [(1, "best", 180.0, 1.0), (1, "other", 20.0, 2.0), (1, "other", 10.0, 3.0), (1, "other", -1441.0, 4.0)]
     rows += [(2, "best", 90.0, 5.0), (2, "other", -1440.0, 6.0), (2, "best", -30.0, 700.0)]
     windows = ibis.memtable(pd.DataFrame({"stay_id": [1, 2], "row": [0, 1], "start": 0.0}))
-    batches = hourly(to_events(rows), windows, concepts, "x", grid).to_pyarrow().to_batches()
-    assert first_values(batches, grid, concepts, 3)["v"].tolist() == pytest.approx([3.0, 5.0, np.nan], nan_ok=True)
-    values, _ = to_arrays(batches, grid, concepts, np.arange(2), np.full(2, 3, np.int32))
+    batches = hourly(to_events(rows), windows, grid).to_pyarrow().to_batches()
+    assert first_values(batches, grid, 3)["v"].tolist() == pytest.approx([3.0, 5.0, np.nan], nan_ok=True)
+    values, _ = to_arrays(batches, grid, np.arange(2), np.full(2, 3, np.int32))
     np.testing.assert_array_equal(values[:, 0], [[2, np.nan, np.nan], [np.nan, 5, np.nan]])
 
 

@@ -179,15 +179,15 @@ def computed(entries: pd.DataFrame, name: str) -> "pd.Series[float]":
 def prepared(raw: Path) -> dict[str, np.ndarray]:
     """What the package makes of it: an array [140, 24] for each variable that the dictionary has for MIMIC-IV."""
     concepts = load_concepts()
-    grid = Grid(concepts.known("mimic_iv"), HOURS, 1.0)
+    grid = Grid(concepts, "mimic_iv", concepts.known("mimic_iv"), HOURS)
     before, connection = ibis.options.default_backend, ibis.duckdb.connect()
     ibis.options.default_backend = connection
     source = open_source("mimic-iv", raw, ())
     ids = np.sort(source.stays()["stay_id"].to_numpy())
     windows = ibis.memtable(pd.DataFrame({"stay_id": ids, "row": np.arange(140), "start": 0.0}))
     events = source.events(concepts.places("mimic_iv", grid.names), 60.0 * HOURS)
-    batches = hourly(events, windows, concepts, "mimic_iv", grid).to_pyarrow().to_batches()
-    values, _ = to_arrays(batches, grid, concepts, np.arange(140), np.full(140, HOURS, np.int32))
+    batches = hourly(events, windows, grid).to_pyarrow().to_batches()
+    values, _ = to_arrays(batches, grid, np.arange(140), np.full(140, HOURS, np.int32))
     ibis.options.default_backend = before
     connection.disconnect()
     return {name: values[:, channel] for channel, name in enumerate(grid.names)}

@@ -44,10 +44,10 @@ def grid(source: Source, concepts: Concepts, names: tuple[str, ...], stays: pd.D
     """Values [N, C, T] of the first day, stays in the order of their ids; nothing is cut off where a stay ends."""
     events = source.events(concepts.places(source.name, names), 60.0 * HOURS)
     ids = np.sort(stays["stay_id"].to_numpy())
-    slots_of = Grid(names, HOURS, 1.0)
+    slots_of = Grid(concepts, source.name, names, HOURS, as_charted=as_charted)
     windows = ibis.memtable(pd.DataFrame({"stay_id": ids, "row": np.arange(len(ids)), "start": 0.0}))
-    slots = hourly(events, windows, concepts, source.name, slots_of, as_charted).to_pyarrow()
-    return to_arrays(slots.to_batches(), slots_of, concepts, np.arange(len(ids)), np.full(len(ids), HOURS, np.int32))[0]
+    slots = hourly(events, windows, slots_of).to_pyarrow()
+    return to_arrays(slots.to_batches(), slots_of, np.arange(len(ids)), np.full(len(ids), HOURS, np.int32))[0]
 
 
 def drawn(rows: pd.DataFrame, group: tuple[Place, ...]) -> "pd.Series[bool]":

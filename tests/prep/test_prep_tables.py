@@ -13,7 +13,7 @@ from prep_ward import STAYS, Ward, lost, same, ward
 
 from data_prep import PrepareSettings, prepare
 from data_prep.labels import chosen_labels, class_codes
-from data_prep.times import times
+from data_prep.sources.columns import TextTable
 from tardiff.errors import TardiffError
 
 PHASES = (Phase.explicit, Phase.generate)
@@ -156,7 +156,7 @@ def test_numbers_count_from_the_start(folder: Any, unit: str, shift: int, named:
 def test_whatever_is_read_as_a_time_says_it_in_full(text: str) -> None:
     """What a time means is all of its text: with its seconds or offset changed it means something else, or nothing."""
     try:
-        (read,) = times(pd.Series([text]), "f", "c")
+        (read,) = TextTable(pd.DataFrame({"c": [text]}), "f").times("c")
     except TardiffError:
         return
     if pd.notna(read):
