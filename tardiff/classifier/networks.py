@@ -127,7 +127,8 @@ class TransformerEncoder(nn.Module):
 class SummaryEncoder(nn.Module):
     """Seven summary features a channel, standardised: with the linear head, a logistic regression whose influence is exact.
 
-    It has no weights of its own, and `SUMMARIES` * C outputs.
+    It has no weights of its own, and `SUMMARIES` * C outputs. Once trained, it reads 0 for a feature whose variance in the training rows
+    is below the floor `eps`: its weight has learnt nothing, and records of another hospital, where it varies, would be scaled without end.
     """
 
     def __init__(self, channels: int, width: int) -> None:
@@ -137,7 +138,8 @@ class SummaryEncoder(nn.Module):
     def forward(self, seen: Tensor) -> Tensor:
         """[b, c, t] to [b, width]."""
         value, mask = seen.chunk(2, dim=1)
-        return self.standardise(summary(value, mask.mean(-1)))
+        features = self.standardise(summary(value, mask.mean(-1)))
+        return features if self.training else features * (self.standardise.running_var > self.standardise.eps)
 
 
 class CommitteeEncoder(nn.Module):

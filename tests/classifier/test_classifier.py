@@ -63,6 +63,27 @@ def test_a_committee_is_the_mean_of_members_that_learn_alone(rows):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
 
 
+@pytest.mark.parametrize("architecture", ["summary", "committee"])
+def test_what_training_rows_never_chart_does_not_carry_away_who_charts_it(architecture, rows):
+    """A channel that one hospital never charts is constant there; at another its features must not be divided by next to nothing."""
+    (seen, label), validation = rows["train"], rows["validation"]
+    channels = seen.shape[1] // 2
+
+    def without(seen, value):
+        changed = seen.clone()
+        changed[:, 0], changed[:, channels] = value, 0
+        return changed
+
+    settings = ClassifierSettings(architecture, width=16, epochs=15)
+    classifier = fit(without(seen, 1.5), label, (without(validation[0], 1.5), validation[1]), settings, 2).classifier
+    test, label = rows["test"]
+    encoder = classifier.encoder if architecture == "summary" else classifier.encoder.members[-1]
+    torch.testing.assert_close(encoder(test), encoder(without(test, 1.5)), atol=0, rtol=0)
+    assert encoder(test).std(0).count_nonzero() > channels
+    assert roc_auc_score(label, classifier.probability(test)[:, 1]) > 0.8
+    assert classifier.logits(test).abs().max() < 30
+
+
 def test_training_stops_at_the_best_validation_epoch(rows):
     result = fit(*rows["train"], rows["validation"], ClassifierSettings("gru", width=16, epochs=30, patience=2), 2)
     scores = [entry["validation_auprc"] for entry in result.history]
