@@ -138,8 +138,9 @@ class SummaryEncoder(nn.Module):
     def forward(self, seen: Tensor) -> Tensor:
         """[b, c, t] to [b, width]."""
         value, mask = seen.chunk(2, dim=1)
-        features = self.standardise(summary(value, mask.mean(-1)))
-        return features if self.training else features * (self.standardise.running_var > self.standardise.eps)
+        features, variance = self.standardise(summary(value, mask.mean(-1))), self.standardise.running_var
+        assert variance is not None  # it is tracked
+        return features if self.training else features * (variance > self.standardise.eps)
 
 
 class CommitteeEncoder(nn.Module):

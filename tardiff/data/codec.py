@@ -135,7 +135,7 @@ class Entries:
         return Entries(self.value[rows.numpy()], self.width[rows.numpy()], self.chart[rows])
 
 
-class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The transform of one data set, fitted on its training rows only."""
 
     channels: tuple[Channel, ...]
@@ -146,6 +146,9 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     symbol_rate: tuple[tuple[float, ...], ...]
     """Share of each symbol in the training rows' charts, by channel; what was never charted never will be."""
     orderings: tuple[tuple[str, ...], ...]
+    before_first: tuple[float, ...] = ()
+    """By channel the score that classifiers see before its first value; where none are given, that of its normal value. Local marginals
+    keep their source's: to its classifier they mean that nothing is charted."""
 
     def __post_init__(self) -> None:
         names = [channel.name for channel in self.channels]
@@ -155,6 +158,8 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("every channel needs a grid, and a rate for each of its symbols")
         if not all(name in names for chain in self.orderings for name in chain):
             raise ValueError("orderings name an unknown channel")
+        if self.before_first and len(self.before_first) != len(names):
+            raise ValueError("before_first needs a score for every channel")
 
     @classmethod
     def fit(cls, train: Split, manifest: Manifest) -> "Codec":
@@ -281,12 +286,17 @@ class Codec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return values
 
     def forward_fill(self, value: Tensor, mask: Tensor) -> Tensor:
-        """The one filling rule: the last observed value, before the first one the channel's normal value. [B, C, T]."""
+        """The one filling rule: the last observed value, before the first one the channel's `uncharted` score. [B, C, T]."""
         step = torch.arange(value.shape[-1], device=value.device)
         last = torch.where(mask, step, -1).cummax(dim=-1).values
         filled = value.gather(-1, last.clamp(min=0))
-        normal = torch.tensor([m.to_score(np.array(c.normal)) for c, m in zip(self.channels, self.maps, strict=True)])
-        return torch.where(last >= 0, filled, normal.to(value)[:, None])
+        return torch.where(last >= 0, filled, torch.tensor(self.uncharted, dtype=torch.float64).to(value)[:, None])
+
+    @property
+    def uncharted(self) -> tuple[float, ...]:
+        """By channel the score that stands before its first value."""
+        normal = (float(m.to_score(np.array(c.normal))) for c, m in zip(self.channels, self.maps, strict=True))
+        return self.before_first or tuple(normal)
 
     def clamp(self, x0: Tensor, chart: Tensor) -> Tensor:
         """Scores within +-`Z_LIMIT`, [B, C, T]."""

@@ -42,7 +42,7 @@ def recalibrated(codec: Codec, train: Split, seed: int) -> Codec:
         maps.append(new)
         grids.append(of_channel)
         rates.append(tuple((weight * np.array(rate) + (1 - weight) * local).tolist()))
-    return msgspec.structs.replace(codec, maps=tuple(maps), grids=tuple(grids), symbol_rate=tuple(rates))
+    return msgspec.structs.replace(codec, maps=tuple(maps), grids=tuple(grids), symbol_rate=tuple(rates), before_first=codec.uncharted)
 
 
 def recalibrated_statics(statics: StaticModel, train: Split, seed: int) -> StaticModel:

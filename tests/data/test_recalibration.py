@@ -1,5 +1,8 @@
 """Marginals of other patients, and when they are taken."""
 
+from dataclasses import replace
+
+import msgspec
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -52,6 +55,23 @@ def test_equal_rows_keep_the_codec_and_other_rows_change_their_channel():
     new = recalibrated(codec, local, 0)
     assert [one == other for one, other in zip(codec.maps, new.maps, strict=True)] == [True, False, True, True]
     assert new.maps[1].to_value(np.zeros(1)) == pytest.approx(np.nanmedian(local.values[:, 1]), abs=1)
+
+
+def test_what_is_not_charted_looks_as_it_did():
+    """Else a classifier of the source would take every stay without a value for one whose value is unusual."""
+    toy = make_dataset(400)
+    codec = Codec.fit(toy.train, toy.manifest)
+    local = make_split(100, 9, 0)
+    local.values[:, 1] -= 12
+    new = recalibrated(codec, local, 0)
+    assert new.maps[1] != codec.maps[1]
+    empty = replace(local, values=np.full_like(local.values, np.nan), mask=np.zeros_like(local.mask))
+    np.testing.assert_array_equal(new.encode(empty), codec.encode(empty))
+    assert recalibrated(new, local, 0).before_first == new.before_first == codec.uncharted
+    assert msgspec.json.decode(msgspec.json.encode(new), type=Codec) == new
+    assert b"before_first" not in msgspec.json.encode(codec)
+    with pytest.raises(ValueError, match="before_first needs a score for every channel"):
+        msgspec.structs.replace(new, before_first=(0.0,))
 
 
 def test_values_off_the_grids_are_named():
