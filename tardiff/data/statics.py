@@ -19,6 +19,7 @@ from torch import Tensor
 
 from tardiff.base.files import read_struct, write_struct
 from tardiff.base.noise import normal, uniform
+from tardiff.base.scale import scale_of
 from tardiff.data.codec import SPREAD, ValueMap
 from tardiff.data.dataset import Manifest, Split, Static
 from tardiff.data.resolution import FREE, Grid, fit_grids, grid_of
@@ -92,7 +93,7 @@ class StaticModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         statics, classes = manifest.statics, len(manifest.task.classes)
         known = [column[np.isfinite(column)] for column in train.static.T]
         centre = tuple(float(k.mean()) if len(k) else 0.0 for k in known)
-        scale = tuple(float(k.std()) or 1.0 if len(k) else 1.0 for k in known)
+        scale = tuple(float(scale_of(k)) for k in known)
         discrete = _discrete(train.static, statics)
         sizes = _sizes(statics)
         tables = _tree(discrete, sizes, train.label, classes)

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from tardiff.base.scale import scale_of
 from tardiff.data.codec import Z_LIMIT, Charted, Codec
 from tardiff.errors import TardiffError
 from tardiff.evaluate.privacy.closest import closest
@@ -140,7 +141,7 @@ def spectral(context: Context) -> Reward:
 
 def _moments(features: Floats, rows: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     own = features[rows] if rows.sum() >= FEWEST else features
-    return own.mean(0), np.maximum(own.std(0), 1e-6)
+    return own.mean(0), scale_of(own)
 
 
 def spectra(seen: Tensor) -> NDArray[np.float64]:

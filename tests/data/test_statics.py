@@ -107,6 +107,14 @@ def test_columns_with_nothing_to_learn_are_drawn_all_the_same(columns):
     assert set(known) <= set(columns[0][np.isfinite(columns[0])])
 
 
+def test_a_constant_keeps_its_unit():
+    """NumPy gives so many equal numbers a deviation of 4e-6, by which another hospital's would have been divided."""
+    same = np.full(3140, np.float32(62.3))
+    model = table([same], (Static("x"),))
+    assert model.scale == (1.0,)
+    assert float(model.encode(np.array([[80.0]], np.float32))[0, 0]) == pytest.approx(17.7, abs=0.01)
+
+
 def test_a_sample_depends_on_its_seed_and_label_alone(statics):
     seeds, label = row_seeds(5, range(50)), np.arange(50) % 2
     together = statics.sample(label, seeds)

@@ -124,6 +124,14 @@ def test_spectral_reward_asks_the_batch_not_the_patient(context):
     assert abs(rewarded("spectral", context, train)).mean() < 0.05
 
 
+def test_a_channel_that_real_rows_never_chart_does_not_outweigh_the_spectrum_of_all_others(context):
+    train = context.data.train
+    blank = replace(train, values=train.values.copy(), mask=train.mask.copy())
+    blank.values[:, 0], blank.mask[:, 0] = np.nan, 0
+    silent = replace(context, data=Dataset(context.data.manifest, {**context.data.splits, "train": blank}).completed())
+    assert abs(rewarded("spectral", silent, train)).max() < 100
+
+
 def test_influence_and_value_prefer_rightly_labelled_rows(context):
     train = context.data.train
     wrong = replace(train, label=1 - train.label)

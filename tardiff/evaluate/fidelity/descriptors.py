@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from tardiff.base.scale import scale_of
 from tardiff.data.dataset import Manifest, Static
 from tardiff.evaluate.bootstrap import Draws
 from tardiff.evaluate.fidelity.distance import Distance, Distances
@@ -149,7 +150,7 @@ def _shown(static: Static) -> list[tuple[int, str]]:
 
 def _pearson(weights: NDArray[np.float32], a: NDArray[np.float64], b: NDArray[np.float64]) -> Draws:
     a, b = (x - x.mean() if len(x) else x for x in (a, b))
-    a, b = (x / (x.std() or 1) if len(x) else x for x in (a, b))
+    a, b = (x / scale_of(x) for x in (a, b))
     w = weights.astype(np.float64)
     return correlation(w.sum(1), w @ a, w @ b, w @ (a * a), w @ (b * b), w @ (a * b))
 

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import ks_2samp, wasserstein_distance
 
+from tardiff.base.scale import scale_of
 from tardiff.evaluate.bootstrap import Draws
 from tardiff.evaluate.fidelity.sample import Array, Entries, Sample, mean, observed, ratio
 
@@ -33,9 +34,8 @@ def by_step(sample: Sample, train: Sample, channel: int) -> Draws:
 
 
 def deviation(train: Sample, channel: int) -> float:
-    """Standard deviation of a channel's observed values; 1 if it has none."""
-    values = observed(train.split, channel)[1]
-    return float(values.std(dtype=np.float64)) or 1.0 if len(values) else 1.0
+    """Standard deviation of a channel's observed values; 1 if it has none, or all are equal."""
+    return float(scale_of(observed(train.split, channel)[1].astype(np.float64)))
 
 
 def of_entries(sample: Sample, train: Sample, ours: Entries, theirs: Entries, levels: int = LEVELS, sd: float = 1.0) -> tuple[Draws, Draws]:

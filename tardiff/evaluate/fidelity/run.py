@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tardiff.base.noise import stream
+from tardiff.base.scale import scale_of
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Manifest, Split
 from tardiff.data.summaries import summary_features
@@ -144,6 +145,5 @@ def _difference(statistic: Callable[..., Array], sample: Sample, train: Sample, 
 
 def _standardised(rows: Array, train: Array) -> tuple[Array, Array]:
     """Both in units of the training rows' standard deviations."""
-    centre, spread = train.mean(0), train.std(0)
-    spread = np.where(spread > 0, spread, 1)
-    return (rows - centre) / spread, (train - centre) / spread
+    centre, scale = train.mean(0), scale_of(train)
+    return (rows - centre) / scale, (train - centre) / scale

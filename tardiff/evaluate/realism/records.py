@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from tardiff.base.scale import scale_of
 from tardiff.data.dataset import Split
 from tardiff.evaluate.cache import content_hash
 from tardiff.evaluate.fidelity.resolution import GRIDS, on_grid
@@ -62,8 +63,9 @@ class RecordSets:
 
 def _standardised(split: Split, train: Split) -> NDArray[np.float64]:
     observed = [train.values[:, c][train.mask[:, c] == 1].astype(np.float64) for c in range(train.values.shape[1])]
-    mean, sd = (np.array([of(values) if len(values) else 0.0 for values in observed])[:, None] for of in (np.mean, np.std))
-    return np.where(split.mask == 1, (split.values - mean) / np.where(sd > 0, sd, 1), 0)
+    mean = np.array([values.mean() if len(values) else 0.0 for values in observed])[:, None]
+    sd = np.array([scale_of(values) for values in observed])[:, None]
+    return np.where(split.mask == 1, (split.values - mean) / sd, 0)
 
 
 def _since(split: Split) -> NDArray[np.float64]:
