@@ -26,7 +26,7 @@ class Exported(NamedTuple):
 
 
 def exported(raw: Path, source: str) -> Exported:
-    """Read it.
+    """Read the description of its codes that an export of ours holds.
 
     Raises:
         TardiffError: what the folder says cannot be read.
