@@ -69,7 +69,8 @@ class Lab:
     def comparison(self) -> Comparison:
         """`tardiff compare` on these rows; synthetic rows are handed to it."""
         settings = CompareSettings(ratios=self.protocol.ratios, bootstrap=self.protocol.resamples, workers=1)
-        return Comparison(self.budget.labelled, self.budget.judged, settings, self.work.folder, EVERYONE)
+        rows = self.budget.labelled, self.budget.judged
+        return Comparison(*rows, settings, self.work.folder, EVERYONE, tuned_first=self.study.tuned_first)
 
     @cached_property
     def generators(self) -> Generators:

@@ -117,6 +117,7 @@ class Study(_Strict, frozen=True):
         control: row with which the others are compared.
         judges: keys of `judges.JUDGES`.
         adds: also judge real and synthetic rows together; validation rows choose how many.
+        tuned_first: to a model with the settings that `tuned` chose. Studies with a sender always do so.
         sizes: synthetic rows alone, so many; 0 is as many as training rows, or `fewest`.
         fewest: fewest synthetic rows where `sizes` is 0.
         records: rows whose records are looked at, and how closely: `light` (trees, one attack), `close` (all discriminators and distances)
@@ -136,6 +137,7 @@ class Study(_Strict, frozen=True):
     minutes: dict[str, float]
     judges: tuple[str, ...] = ("gru", "trees", "logistic")
     adds: bool = True
+    tuned_first: bool = False
     sizes: tuple[int, ...] = (0,)
     fewest: int = 0
     records: dict[str, Literal["light", "close", "full"]] = {}
@@ -274,6 +276,7 @@ class Protocol(_Strict, frozen=True):
             *(study.reads, study.judges, study.adds, study.sizes, study.fewest, self.ratios, self.resamples),
             (sender.prepare, sender.split, sender.most) if sender else None,
             self.iterations if recipe and recipe.generator != "base" else None,
+            *(["tuned first"] if study.tuned_first else []),
         ]
         return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()[:12]
 

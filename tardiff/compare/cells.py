@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,9 @@ class Comparison:
         groups: subgroups of the judged rows by name, all of them first.
         run, refined: generators trained already, shared by all seeds; without `run` each seed trains its own.
         drawn: the synthetic rows that were drawn last, by method and seed; several models share them.
+        tuned_first: rows are added to the model that real rows alone tune (`alone`), not to the model with its own settings.
+        alone: the method that tunes the model on real rows alone.
+        tuned: number of the settings that `alone` chose, by judge and seed.
     """
 
     data: Dataset
@@ -82,6 +85,9 @@ class Comparison:
     run: TarDiffPipeline | None = None
     refined: TarDiffPipeline | None = None
     drawn: dict[tuple[str, int], Rows] = field(default_factory=dict)
+    tuned_first: bool = False
+    alone: ClassVar[str] = "tuned"
+    tuned: dict[tuple[str, int], int] = field(default_factory=dict)
 
     @cached_property
     def codec(self) -> Codec:
@@ -109,14 +115,16 @@ class Comparison:
         start = time.perf_counter()
         with one_thread():
             sets, candidates = self.candidates(method, seed)
-            chosen = candidates[self._best(candidates, seed, sets)] if len(candidates) > 1 else candidates[0]
+            chosen = candidates[self._best(candidates, seed, sets, self._choosers(candidates))]
+            variant = self.variant(self.settings.model, chosen, seed)
+            told = {"settings": variant.tuned} if self.tuned_first and isinstance(variant, Variant) else {}
             label, validation, judged_on = self._predicted(chosen, seed, sets)
         scores = {"": judged_on} | {f"_{name}": recalibrate(label, validation, judged_on) for name, recalibrate in RECALIBRATIONS.items()}
         return {
             "validation_auprc": _auprc(label, validation),
             "rows": sets.count(chosen.learn),
             "candidates": len(candidates),
-            "chosen": chosen.told,
+            "chosen": chosen.told | told,
             "groups": {name: self._figures(rule(self.judged), scores) for name, rule in self.groups.items()},
             "seconds": round(time.perf_counter() - start, 1),
         }
@@ -147,10 +155,24 @@ class Comparison:
         """How a candidate is looked at: once, on validation rows."""
         return [Round((Part("validation"),))]
 
-    def _best(self, candidates: list[Candidate], seed: int, sets: RowSets) -> int:
-        """Number of the candidate that does best on rows to choose by; a slow judge's own settings are tried with itself alone."""
+    def variant(self, judge: str, candidate: Candidate, seed: int) -> Variant | Tuning:
+        """How a judge learns from the rows of a candidate."""
+        if not self.tuned_first or all(part == Part("train") for part in candidate.learn):
+            return candidate.variant
+        if (judge, seed) not in self.tuned:
+            sets, settings = self.candidates(self.alone, seed)
+            self.tuned[judge, seed] = self._best(settings, seed, sets, (judge,))
+        return Variant(tuned=self.tuned[judge, seed])
+
+    def _choosers(self, candidates: list[Candidate]) -> tuple[str, ...]:
+        """Judges that choose between candidates; a slow one's own settings are tried with itself alone."""
         own = (self.settings.model,)
-        judges = own if candidates[0].variant != candidates[1].variant else CHOOSERS.get(self.settings.model, own)
+        return CHOOSERS.get(self.settings.model, own) if len({candidate.variant for candidate in candidates}) == 1 else own
+
+    def _best(self, candidates: list[Candidate], seed: int, sets: RowSets, judges: tuple[str, ...]) -> int:
+        """Number of the candidate with which judges do best on rows to choose by."""
+        if len(candidates) == 1:
+            return 0
         rounds = [self.rounds(candidate, seed, sets) for candidate in candidates]
         fits = [
             [[self._fit(judge, candidate, part, seed, sets) for part in parts] for judge in judges]
@@ -198,9 +220,10 @@ class Comparison:
         return train(data, path, settings, progress=False)
 
     def _fit(self, judge: str, candidate: Candidate, part: Round, seed: int, sets: RowSets) -> Fit:
-        assert isinstance(candidate.variant, Variant)  # a received classifier is the ladder's
+        variant = self.variant(judge, candidate, seed)
+        assert isinstance(variant, Variant)  # a received classifier is the ladder's
         learn, ask = self._told(candidate, part)
-        return judge_fit(judge, learn, ask, seed, sets, candidate.variant)
+        return judge_fit(judge, learn, ask, seed, sets, variant)
 
     def _told(self, candidate: Candidate, part: Round) -> tuple[Parts, dict[str, Parts]]:
         """The rows that a candidate learns from in a round, and those that it is asked about, by name."""

@@ -1,8 +1,9 @@
 """The ladder of another site: what a hospital with few labelled stays can do with what another one sends.
 
 Rows of every way are read through the codec that comes with the generator. What is chosen (settings, how many synthetic rows, of which
-class) is chosen by cross-validation over the local rows; the rows that judge choose nothing. Samples are drawn once, so the rows that
-guided them or that the generator was adapted to are among those that choose between numbers of them.
+class) is chosen by cross-validation over the local rows; the rows that judge choose nothing. Every way that adds rows trains the model
+with the settings that local rows alone choose, so that what they gain by tuning, the others gain too. Samples are drawn once, so the rows
+that guided them or that the generator was adapted to are among those that choose between numbers of them.
 """
 
 import math
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -61,6 +62,8 @@ class Ladder(Comparison):
     classifier: ClassifierFolder
     real: Split | None = None
     sites: SiteSettings
+    tuned_first: bool = True
+    alone: ClassVar[str] = "local"
 
     @cached_property
     def codec(self) -> Codec:
@@ -116,7 +119,7 @@ class Ladder(Comparison):
         return rarest(self.data.train.label[rows], self.data.train.subject_id[rows])
 
     def candidates(self, method: str, seed: int) -> tuple[RowSets, list[Candidate]]:
-        """The rows and settings to choose from: as many for every way that has a choice."""
+        """The settings, or the rows beside the settings that `local` chose, to choose from: as many for every way that has a choice."""
         rows = self.local(method, seed)
         subject = {"train": self.data.train.subject_id[rows]}
         sets = RowSets({"train": self.sets.rows["train"].take(rows), "judged": self.sets.rows["judged"]}, subject)

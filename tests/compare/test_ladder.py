@@ -19,6 +19,7 @@ from tardiff.data.dataset import Dataset, Split
 from tardiff.errors import TardiffError
 from tardiff.evaluate.judges import Rows, Variant
 from tardiff.evaluate.row_sets import Part, RowSets
+from tardiff.evaluate.train_and_judge import judge_fit
 from tardiff.settings import LADDER, NOT_SENT, CompareSettings, SiteSettings
 from tests.conftest import call, make_dataset, make_split
 
@@ -177,6 +178,26 @@ def test_judged_rows_choose_nothing(local, sent, tmp_path):
     first, second = (ladder(data, sent, tmp_path / str(k)).cell("classifier-free", 7) for k, data in enumerate((local, other)))
     assert first["groups"]["all"]["values"] != second["groups"]["all"]["values"]
     assert [first[field] for field in ("validation_auprc", "chosen", "rows")] == [second[f] for f in ("validation_auprc", "chosen", "rows")]
+
+
+def test_rows_are_added_to_the_model_that_local_rows_tune(local, sent, toy, tmp_path, monkeypatch):
+    found = ladder(local, replace(sent, real=toy[1]), tmp_path, replace(QUICK, ratios=(0.5, 1.0)))
+    sets, _ = found.candidates("real", 3)
+    scores = iter([0.1, 0.4, 0.2, 0.3])
+    monkeypatch.setattr("tardiff.compare.cells._auprc", lambda label, score: next(scores, 0.5))
+    fit = found._fit("trees", Candidate((Part("train"), Part("real"))), Round(()), 3, sets)
+    assert found.tuned == {("trees", 3): 1}
+    rows = (Part("train"), Part("real")), {"judged": (Part("judged"),)}, 3, sets
+    assert fit == judge_fit("trees", *rows, Variant(tuned=1))
+    assert fit != judge_fit("trees", *rows, Variant())
+
+
+def test_every_way_that_trains_the_model_says_with_which_settings(local, sent, toy, tmp_path):
+    found = ladder(local, replace(sent, real=toy[1]), tmp_path, replace(QUICK, ratios=(0.5, 1.0)))
+    chosen = {way: found.cell(way, 3)["chosen"] for way in ("local", "real", "real-alone", "unguided", "as-is")}
+    number = chosen["local"].pop("settings")
+    assert [chosen[way].pop("settings") for way in ("real", "real-alone", "unguided")] == [number] * 3
+    assert chosen == {"local": {}, "real": {}, "real-alone": {}, "unguided": chosen["unguided"], "as-is": {}}
 
 
 def test_models_share_what_was_drawn_and_alone_means_without_local_rows(local, sent, tmp_path):

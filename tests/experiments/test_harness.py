@@ -70,7 +70,7 @@ def test_the_protocol_is_sound_and_counted():
     assert all(protocol.minutes(cell) > 0 for cell in cells)
     assert cells[0].study == "main"
     assert [name for name, data in protocol.data.items() if "confirmation" in data.test_for] == ["hospital-a"]
-    assert protocol.data["hospital-a"].test_for == ("confirmation", "confirmation-rare")
+    assert protocol.data["hospital-a"].test_for == ("confirmation", "confirmation-rare", "confirmation-tuned")
     assert protocol.training("demo", 0) == import_module("tardiff.commands.demo").TRAINING
 
 
@@ -101,6 +101,7 @@ def test_a_cell_knows_all_of_the_protocol_that_its_figures_rest_on(tmp_path):
     for change in (
         {"studies__main__judges": ["trees"]},
         {"studies__main__sizes": [50]},
+        {"studies__main__tuned_first": True},
         {"data__toy__prepare__stays": 501},
         {"regimes__scarce__train": 101},
         {"generators__tiny__steps": 13},
@@ -292,6 +293,18 @@ def test_cells_at_toy_size(harness, capsys):
     assert len(harness.ledger.cells()) == 3
     assert harness.run(harness.open_cells(["main"]), minutes=0)[0].endswith("not started")
     assert "main, unguided, seed 0: trees" in capsys.readouterr().out
+
+
+def test_rows_are_added_to_a_tuned_model_where_the_study_says_so(harness):
+    studies = harness.protocol.studies
+    main = msgspec.structs.replace(studies["main"], tuned_first=True, records={})
+    harness.protocol = msgspec.structs.replace(harness.protocol, studies={**studies, "main": main})
+    wanted = [cell for cell in harness.open_cells(["main"], [0]) if cell.row in ("tuned", "unguided")]
+    assert harness.run(wanted, pause=0.1) == []
+    cells = {cell["row"]: cell["added"] for cell in harness.ledger.cells()}
+    for judge, figures in cells["unguided"].items():
+        assert figures["chosen"].keys() == {"ratio", "both", "settings"}
+        assert figures["chosen"]["settings"] == cells["tuned"][judge]["chosen"]["settings"]
 
 
 @pytest.mark.parametrize("commits", [False, True])
