@@ -14,7 +14,9 @@ TRIAL_SECONDS = 180.0
 HOURS_TO_DRAW = 3.0
 """Real time after which a peer that still draws is given up."""
 SEEDS = {"physionet2012": (0, 1, 2), "challenge2019": (0,)}
-"""Seeds by data set; the first one of each chooses the setting and is attacked."""
+"""Seeds by data set; the first one of each chooses the setting."""
+ATTACKED = "physionet2012", 0
+"""Data set and seed on which peers are attacked; the attack needs each of them fitted once more."""
 RULES = {"physionet2012": "p12", "challenge2019": "hospital-a"}
 """Data sets of the harness, by whose rule of splitting the stays are split here."""
 MOST_TEST_ROWS = 6000

@@ -17,7 +17,7 @@ import torch
 from experiments.harness.data import committed
 from experiments.harness.shared import BusyError, Work
 from experiments.peers.cells import Lab, PeerError
-from experiments.peers.protocol import PEERS, SECONDS, SEEDS, TRIAL_SECONDS
+from experiments.peers.protocol import ATTACKED, PEERS, SECONDS, SEEDS, TRIAL_SECONDS
 from tardiff.base.ledger import Ledger
 from tardiff.errors import TardiffError
 
@@ -100,7 +100,7 @@ def main() -> None:
                 arguments = (peer, setting, seed)
                 cell(key | {"stage": "result"}, lambda lab=lab, arguments=arguments: lab.result(*arguments))
                 made = last(ledger, key | {"stage": "result", "seconds": options.seconds})
-                if seed == first and not peer.augments and made and "reason" not in made:
+                if (name, seed) == ATTACKED and not peer.augments and made and "reason" not in made:
                     cell(key | {"stage": "membership"}, lambda lab=lab, arguments=arguments: lab.membership(*arguments))
 
 

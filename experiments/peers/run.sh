@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole comparison, from raw records to the table: about 16 hours of two cores with nothing beside them. It goes on where it stopped.
+# The whole comparison, from raw records to the table: about 14 hours of two cores with nothing beside them. It goes on where it stopped.
 # RAW holds physionet2012/ and physionet2019-sites/; GENTS is a copy of the GenTS repository (see README.md).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
