@@ -30,6 +30,8 @@ FEWEST_OF_A_CLASS = {"train": 20, "validation": 10}
 """Rows of each class without which no local effect of the label is looked for."""
 SURE = 2.0
 """Standard errors by which validation rows must find the networks better: the best of many checks is better by chance, too."""
+ROUNDING = 1e-6
+"""Gain in a float32 loss of about 1 that could be rounding, however sure validation rows seem to be of it."""
 
 
 @dataclass(frozen=True)
@@ -157,10 +159,10 @@ class Search:
         barrier()
         self.model.changes.load_state_dict(unpack("best", best))
         gain, error = self._gain(before - after)
-        better = gain > SURE * error
+        better = gain > max(SURE * error, ROUNDING)
         if self.labels and better:
             told, uncertain = self._gain(before - after - (untold_before - _losses(self.model, untold)))
-            better = told > SURE * uncertain
+            better = told > max(SURE * uncertain, ROUNDING)
         if not better:
             for change in self.model.changes.values():
                 nn.init.zeros_(change)
