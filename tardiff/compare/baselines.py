@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tardiff.base.extras import needs
 from tardiff.base.noise import stream
-from tardiff.data.summaries import summary_features
 from tardiff.errors import TardiffError
 from tardiff.evaluate.judges import Rows
 
@@ -39,7 +37,7 @@ def interpolated(sampler: str, **options: int) -> Baseline:
         flat = real.seen.reshape(len(real), -1)
         fewer = {name: min(most, int(np.bincount(real.label).min()) - 1) for name, most in options.items()}
         mixed, label = _balanced(sampler, flat, real.label, strength, seed, **fewer)
-        return _rows(torch.tensor(mixed, dtype=torch.float32).reshape(-1, *real.seen.shape[1:]), label)
+        return Rows.shown(torch.tensor(mixed, dtype=torch.float32).reshape(-1, *real.seen.shape[1:]), label)
 
     return baseline
 
@@ -62,7 +60,7 @@ def jitter(real: Rows, strength: float, seed: int) -> Rows:
     seen = torch.tensor(real.seen)
     value, _ = seen.chunk(2, dim=1)
     value += strength * JITTER * torch.from_numpy(stream("jitter", seed).standard_normal(value.shape, dtype=np.float32))
-    return real.join(_rows(seen, real.label))
+    return real.join(Rows.shown(seen, real.label))
 
 
 def time_warp(real: Rows, strength: float, seed: int) -> Rows:
@@ -74,7 +72,7 @@ def time_warp(real: Rows, strength: float, seed: int) -> Rows:
     passed = np.cumsum(speed, axis=1) - speed[:, :1]
     place = np.rint(passed / passed[:, -1:] * (steps - 1)).astype(int)
     warped = np.take_along_axis(real.seen, np.broadcast_to(place[:, None], real.seen.shape), axis=2)
-    return real.join(_rows(torch.tensor(warped), real.label))
+    return real.join(Rows.shown(torch.tensor(warped), real.label))
 
 
 def mixup(real: Rows, strength: float, seed: int) -> Rows:
@@ -85,12 +83,7 @@ def mixup(real: Rows, strength: float, seed: int) -> Rows:
         partner[real.label == c] = random.permutation(partner[real.label == c])
     share = random.beta(strength * MIXUP, strength * MIXUP, size=(len(real), 1, 1)).astype(np.float32)
     share = np.maximum(share, 1 - share)
-    return real.join(_rows(torch.tensor(share * real.seen + (1 - share) * real.seen[partner]), real.label))
-
-
-def _rows(seen: Tensor, label: NDArray[np.int64]) -> Rows:
-    value, mask = seen.chunk(2, dim=1)
-    return Rows(seen.numpy(), summary_features(torch.cat([value, mask * 2 - 1], dim=1)), np.asarray(label))
+    return real.join(Rows.shown(torch.tensor(share * real.seen + (1 - share) * real.seen[partner]), real.label))
 
 
 BASELINES: dict[str, Baseline] = {

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
+from torch import Tensor
 
 from tardiff.base.extras import needs
 from tardiff.base.noise import stream
@@ -47,8 +48,12 @@ class Rows:
     @classmethod
     def of(cls, split: Split, codec: Codec) -> "Rows":
         """Rows of a split, through a codec that was fitted on real training rows."""
-        seen = codec.encode(split)
-        return cls(seen.numpy(), summary_features(seen), split.label)
+        return cls.shown(codec.encode(split), split.label)
+
+    @classmethod
+    def shown(cls, seen: Tensor, label: NDArray[np.int64]) -> "Rows":
+        """Rows of records as `Codec.encode` gives them, real or changed; their summaries follow from them."""
+        return cls(seen.numpy(), summary_features(seen), label)
 
     def __len__(self) -> int:
         return len(self.label)

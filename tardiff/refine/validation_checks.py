@@ -10,7 +10,6 @@ from tardiff.base.estimates import interval
 from tardiff.base.noise import stream
 from tardiff.data.codec import Codec
 from tardiff.data.dataset import Dataset
-from tardiff.data.summaries import summary_features
 from tardiff.evaluate.bootstrap import Draws, Resamples, row_weights
 from tardiff.evaluate.fidelity.sample import mean, observed, ratio
 from tardiff.evaluate.intervals import interval as bounds
@@ -114,8 +113,7 @@ class ValidationCheck:
 
     def __call__(self, samples: Samples) -> CheckFigures:
         """Samples (decoded) of the same labels and noise each time, so that rows pair, too."""
-        seen = self.codec.encode(samples)
-        rows = Rows(seen.numpy(), summary_features(seen), samples.label)
+        rows = Rows.shown(self.codec.encode(samples), samples.label)
         weights = row_weights(len(rows), RESAMPLES, stream("refine samples", self.seed))
         distance = ks_distance(rows.features, weights, self.real.features, self.resamples.rows)
         marginal = self._marginal(samples, weights)

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import expit, logit
 from sklearn.metrics import average_precision_score
 
 from tardiff.compare.baselines import BASELINES
 from tardiff.compare.run import opened
 from tardiff.data.codec import Codec
+from tardiff.data.summaries import summary_features
 from tardiff.evaluate import judges
 from tardiff.evaluate.calibration import calibration_intercept, calibration_slope, isotonic, platt
 from tardiff.evaluate.judges import PLAIN, RANGES, Rows, Variant, fit_judge, settings_of
@@ -68,6 +70,13 @@ def test_mixed_rows_lie_between_rows_of_their_class(few):
         of_class = train.seen[train.label == c]
         assert (added.seen[train.label == c] <= of_class.max(0) + 1e-5).all()
         assert (added.seen[train.label == c] >= of_class.min(0) - 1e-5).all()
+
+
+@pytest.mark.parametrize("method", BASELINES)
+def test_changed_rows_are_summarised_as_the_rows_that_judge_are(few, method):
+    """SMOTE, jitter and others once had the share of observed hours on another scale, so that models read it wrongly."""
+    made = BASELINES[method](few[0], 0.5, 0)
+    np.testing.assert_array_equal(made.features, summary_features(torch.tensor(made.seen)))
 
 
 @pytest.mark.parametrize("name", RANGES)
