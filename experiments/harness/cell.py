@@ -34,7 +34,7 @@ from tardiff.evaluate.judges import Rows
 from tardiff.evaluate.metrics import auroc
 from tardiff.evaluate.opening import opened_synthetic
 from tardiff.evaluate.pool import Fit, run_fits
-from tardiff.evaluate.row_sets import Part, RowSets
+from tardiff.evaluate.row_sets import Part, Parts, RowSets
 from tardiff.evaluate.train_and_judge import judge_fit, judged
 from tardiff.model.pipeline import RecordGenerator
 from tardiff.settings import CompareSettings, GuidanceSettings, SelectionSettings
@@ -97,7 +97,7 @@ class Lab:
             return self._real(cell.row)
         recipe = self.protocol.recipes[cell.row]
         if recipe.generator == "gated":
-            return self._gated(cell.row, recipe)
+            return self._gated(recipe)
         _ = self.comparison.sets  # judges read through a whole codec, whatever is left out of the generator
         with without(recipe.without):
             return self._synthetic(cell, recipe)
@@ -112,8 +112,8 @@ class Lab:
             }
         return found
 
-    def _gated(self, row: str, recipe: Recipe) -> dict[str, Any]:
-        """What `tardiff augment` does with the study's generator: the recipe's rows, if its gate lets them through, or none."""
+    def _gated(self, recipe: Recipe) -> dict[str, Any]:
+        """What `tardiff augment` does with the study's generator: all of the recipe's rows, if its gate lets them through, or none."""
         labelled, settings = self.budget.labelled, self.protocol.training(self.study.generator, self.seed)
 
         def make(rows: NDArray[np.bool_], label: NDArray[np.int64], earlier: Sequence[Generated]) -> Generated:
@@ -121,9 +121,10 @@ class Lab:
             return generate(fold, label, guidance=recipe.settings, training=settings, seed=self.seed, earlier=earlier)
 
         gate = gated(labelled, self._to_add, make, 1, self.seed, progress=False)
-        if gate.made:
-            self.comparison.drawn = {(row, self.seed): Rows.of(gate.made[0].rows, self.comparison.codec)}
-        return {"gate": asdict(gate.gains[0]), "added": self.added(row if gate.made else "none")}
+        if not gate.made:
+            return {"gate": asdict(gate.gains[0]), "added": self.added("none")}
+        sets = self.comparison.sets.adding(pool=Rows.of(gate.made[0].rows, self.comparison.codec))
+        return {"gate": asdict(gate.gains[0]), "added": self._judged(sets, (Part("train"), Part("pool")))}
 
     def _synthetic(self, cell: Cell, recipe: Recipe) -> dict[str, Any]:
         made, told, attacked = self.made(cell, recipe)
@@ -132,7 +133,7 @@ class Lab:
         sets = self.comparison.sets.adding(pool=pool)
         found: dict[str, Any] = {"alone": {}} | told
         for size in self.study.sizes:
-            found["alone"][str(size)] = self._judged(sets, self._alone_rows(pool.label, size, recipe))
+            found["alone"][str(size)] = self._judged(sets, (Part.of("pool", self._alone_rows(pool.label, size, recipe)),))
         if self.study.adds and not recipe.select and recipe.samples is None:
             self.comparison.drawn = {(cell.row, self.seed): pool}
             found["added"] = self.added(cell.row)
@@ -251,12 +252,10 @@ class Lab:
             found[judge] = values | more | {"draws": condensed(figures["draws"]["auprc"])}
         return found
 
-    def _judged(self, sets: RowSets, rows: NDArray[np.intp]) -> dict[str, Any]:
-        """Judges trained on some rows of the pool alone; by judge."""
+    def _judged(self, sets: RowSets, learn: Parts) -> dict[str, Any]:
+        """Judges trained on some rows as they are; by judge."""
         label, found = self.budget.judged.label, {}
-        fits = {
-            judge: judge_fit(judge, (Part.of("pool", rows),), {"judged": (Part("judged"),)}, self.seed, sets) for judge in self.study.judges
-        }
+        fits = {judge: judge_fit(judge, learn, {"judged": (Part("judged"),)}, self.seed, sets) for judge in self.study.judges}
         done = self._fitted(list(fits.values()), sets)
         for judge, fit in fits.items():
             of_judge = judged(label, done[fit]["judged"][None], self.comparison.resamples, METRICS)

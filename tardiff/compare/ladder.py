@@ -137,7 +137,7 @@ class Ladder(Comparison):
             made = [Candidate((Part("train"),), Tuning("fine-tuned", rate, head)) for head, rate in tunings]
             return sets, [replace(one, told=of_it) for one, of_it in zip(made, told, strict=True)]
         if kind in ("real", "selected"):
-            return sets.adding(real=self.real_rows), list(self._of_real(kind, local, seed, rows, count))
+            return sets.adding(real=self.real_rows), list(self._of_real(kind, local, seed, count))
         wanted = self.wanted(float(sets.rows["train"].label.mean()))
         pool = self.pool(kind, seed, most(wanted))
         told = [{"rows": len(label), "positives": int(label.sum())} for label in wanted]
@@ -186,16 +186,16 @@ class Ladder(Comparison):
             print(f"warning: adapted, seed {seed}: --from as it is fits the local rows no worse and is taken", file=sys.stderr)
             self.run.save_pretrained(path)
 
-    def _of_real(self, kind: str, local: Parts, seed: int, rows: NDArray[np.intp], count: int) -> Iterator[Candidate]:
-        """The other site's rows whole, or those of each class whose influence on the local rows is highest."""
+    def _of_real(self, kind: str, local: Parts, seed: int, count: int) -> Iterator[Candidate]:
+        """Shares of each class of the other site's rows: any of them, up to all, or those of highest influence on the local rows."""
+        label, parts = self.real_rows.label, count
         if kind == "real":
-            yield Candidate((*local, Part("real")))
-            return
-        label = self.real_rows.label
-        served = aimed(self.classifier, self.run, self.local_data(seed))
-        score = influence_scores(cosine(served), torch.tensor(self.real_rows.seen), torch.from_numpy(label))
+            score = stream("other site", seed).random(len(label))
+        else:
+            served, parts = aimed(self.classifier, self.run, self.local_data(seed)), count + 1
+            score = influence_scores(cosine(served), torch.tensor(self.real_rows.seen), torch.from_numpy(label))
         for k in range(count):
-            share = (k + 1) / (count + 1)
+            share = (k + 1) / parts
             kept = np.ceil(share * np.bincount(label, minlength=2)).astype(np.int64)
             yield Candidate((*local, Part.of("real", best_of_each_class(score, label, kept))), told={"share": round(share, 3)})
 

@@ -3,6 +3,7 @@
 import copy
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -67,7 +68,7 @@ def test_from_folders_to_a_table(local, toy, run, clf, tmp_path, capsys):
     assert [point["stays"] for point in result["curve"]] == [10, 20, 40, 80, 160, 200]
     assert list(result["worth"]) == ways[1:]
     candidates = {name: found["candidates"] for name, found in result["methods"].items()}
-    assert {name for name, count in candidates.items() if count == 1} == {"as-is", "recalibrated", "real", "real-alone"}
+    assert {name for name, count in candidates.items() if count == 1} == {"as-is", "recalibrated"}
     assert set(candidates.values()) == {1, 2}
     assert not (tmp_path / "out.partial").exists()
     assert result["reference"] in ("local", "as-is", "recalibrated", "fine-tuned")
@@ -197,7 +198,9 @@ def test_every_way_that_trains_the_model_says_with_which_settings(local, sent, t
     chosen = {way: found.cell(way, 3)["chosen"] for way in ("local", "real", "real-alone", "unguided", "as-is")}
     number = chosen["local"].pop("settings")
     assert [chosen[way].pop("settings") for way in ("real", "real-alone", "unguided")] == [number] * 3
-    assert chosen == {"local": {}, "real": {}, "real-alone": {}, "unguided": chosen["unguided"], "as-is": {}}
+    assert chosen.pop("unguided").keys() == {"rows", "positives"}
+    assert chosen.pop("real").keys() == chosen.pop("real-alone").keys() == {"share"}
+    assert chosen == {"local": {}, "as-is": {}}
 
 
 def test_models_share_what_was_drawn_and_alone_means_without_local_rows(local, sent, tmp_path):
@@ -254,6 +257,18 @@ def test_selected_rows_are_those_of_most_influence_by_class(local, toy, sent, tm
         np.testing.assert_array_equal(np.bincount(label[chosen]), np.ceil(share * counts))
     first, second = (set(np.frombuffer(c.learn[0].rows, np.int32)) for c in candidates)
     assert first < second
+
+
+def test_the_other_sites_own_rows_have_as_many_amounts_to_choose_from_and_all_of_them_is_one(local, toy, sent, tmp_path):
+    found = ladder(local, replace(sent, real=toy[1]), tmp_path, replace(QUICK, ratios=(0.25, 0.5, 1.0)))
+    sets, candidates = found.candidates("real-alone", 3)
+    label = sets.rows["real"].label
+    taken = [set(np.frombuffer(candidate.learn[0].rows, np.int32)) for candidate in candidates]
+    assert len(taken) == len(found.candidates("unguided", 3)[1]) == 6
+    assert all(fewer < more for fewer, more in pairwise(taken))
+    assert taken[-1] == set(range(len(label)))
+    share = [label[sorted(rows)].mean() for rows in taken]
+    assert np.allclose(share, label.mean(), atol=0.02)
 
 
 @pytest.mark.slow
