@@ -11,7 +11,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,12 @@ LOWER_IS_BETTER = ("brier", "brier_platt", "slope_off", *(set(COSTS) - {"trts", 
 HEAD = """# What was asked, and what was found
 
 This page is written by `python -m experiments.harness.claims --write` from the ledger of the [harness](harness/run.py); `make claims` fails
-where a sentence of the README or of the documents says otherwise. Brackets are 95 % intervals over seeds and patients, paired for
-differences. Findings that go against the package stand first. Which rows were read by what, the order of the run and what it costs:
+where a sentence of the README or of the documents says otherwise. Figures are AUPRC, the mean of the judges, unless another is named.
+Brackets are 95 % intervals, paired for differences: over seeds and patients; of realism, attacks and costs over seeds alone.
+*Tuned* real rows train models with the best of six settings. *Kept*: the figure is within what was asked; *shown*: the whole interval of a
+difference is. *Matched*: how strongly the default guided, over seeds (strength 0 and scale 1: the rows are the unguided ones).
+Findings that go against the package stand first. `python -m experiments.harness.run --studies STUDY --work WORK` runs what is not in the
+ledger. Which rows were read by what, what was changed after figures had been seen, the order of the run and what it costs:
 [protocol.yaml](harness/protocol.yaml). All tables: `python -m experiments.harness.tables`. What version 0.1's own runs said:
 [version-0.1.md](version-0.1.md). Speed and memory: [benchmarks](benchmarks/README.md).
 
@@ -63,6 +67,7 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         metric: of judges, a cost, or `worth` (in labelled local stays); of several, such as attacks, the strongest, with an interval that
             holds all of them at once (Bonferroni).
         judges: some of them; all if none is named.
+        harm: it asks whether something does harm, so that finding none speaks for the package.
         family: comparisons that are corrected together for their number (Holm), by a name that they share.
         margin: of equivalence, by its name in the protocol; it says study, rows and column.
         at_most: what is asked: of a difference, that the upper end of its interval lies below; of a figure, that its mean does.
@@ -80,6 +85,7 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: int = 0
     metric: str | tuple[str, ...] = "auprc"
     judges: tuple[str, ...] = ()
+    harm: bool = False
     family: str | None = None
     margin: str | None = None
     at_most: float | None = None
@@ -159,7 +165,7 @@ def found(claim: Claim, protocol: Protocol, results: Mapping[str, Results], root
         return Found(NOT_RUN, NOT_RUN)
     if claim.metric == WORTH:
         worth = of.worth(row)
-        return Found(str(worth), *_asked((worth.value,) * 3, claim.at_least, claim.at_most)) if worth else Found(NOT_RUN, NOT_RUN)
+        return Found(str(worth), *_asked((worth.value,) * 3, claim.at_least, claim.at_most, "kept")) if worth else Found(NOT_RUN, NOT_RUN)
     if claim.against is None:
         estimate, other = strongest([of.compared(row, claim.column, claim.size, m, claim.judges) for m in _several(claim.metric)]), ""
     else:
@@ -169,20 +175,21 @@ def found(claim: Claim, protocol: Protocol, results: Mapping[str, Results], root
         return Found(NOT_RUN, NOT_RUN)
     text = shown(*estimate, signed=claim.against is not None)
     chosen = [name for name, told in ((row, claim.row), (other, claim.against)) if name and name != told]
-    told = f" ({' against '.join(chosen)})" if chosen else ""
+    told = (f" ({' against '.join(chosen)})" if chosen else "") + _matched(of.cells(row).values())
     if claim.against is not None and np.isnan(estimate[1:]).any():
         return Found(text, f"too few seeds{told}")
     if claim.at_most is not None or claim.at_least is not None:
-        finding, against = _asked(estimate if claim.against is not None else (estimate[0],) * 3, claim.at_least, claim.at_most)
+        whole, kept = (estimate, "shown") if claim.against is not None else ((estimate[0],) * 3, "kept")
+        finding, against = _asked(whole, claim.at_least, claim.at_most, kept)
     elif claim.against is None:
         finding, against = "measured", False
     elif margin:
         against = not (-margin.auprc < estimate[1] and estimate[2] < margin.auprc)
         finding = f"not shown to be equal within {margin.auprc:g}" if against else f"equal within {margin.auprc:g}"
     elif p is not None and p > 1 - LEVEL:
-        finding, against = f"no difference found, p = {p:.3f} by Holm", True
+        finding, against = f"no difference found, p = {p:.3f} by Holm", not claim.harm
     else:
-        finding, against = _said(estimate, _sign(claim))
+        finding, against = _said(estimate, _sign(claim), claim.harm)
     return Found(text, finding + told, against)
 
 
@@ -221,25 +228,34 @@ def _against(claim: Claim, results: Results) -> tuple[Interval, float, str] | No
     return min(found, key=lambda of: min(_sign(claim) * end for end in of[0]))
 
 
-def _asked(estimate: Interval, least: float | None, most: float | None) -> tuple[str, bool]:
-    """Whether what is asked is kept."""
+def _asked(estimate: Interval, least: float | None, most: float | None, word: str) -> tuple[str, bool]:
+    """Whether what is asked is kept, or shown."""
     kept = (least is None or estimate[1] >= least) and (most is None or estimate[2] <= most)
-    words = " and ".join(f"{word} {end:g}" for word, end in (("at least", least), ("at most", most)) if end is not None)
-    return f"{'kept' if kept else 'not kept'}: {words}", not kept
+    ends = " and ".join(f"{of} {end:g}" for of, end in (("at least", least), ("at most", most)) if end is not None)
+    return f"{word if kept else f'not {word}'}: {ends}", not kept
 
 
-def _said(estimate: Interval, sign: int) -> tuple[str, bool]:
-    """A difference in words: better or worse only where its interval leaves 0 out."""
+def _matched(cells: Iterable[Mapping[str, Any]]) -> str:
+    """How strongly the default guided, from its weakest seed to its strongest; nothing of rows that are not matched."""
+    found = [(cell["strength"], cell["cfg_scale"]) for cell in cells if "strength" in cell]
+    if not found:
+        return ""
+    strength, scale = (" to ".join(dict.fromkeys(f"{end:g}" for end in (min(of), max(of)))) for of in zip(*found, strict=True))
+    return f"; matched: strength {strength}, scale {scale}"
+
+
+def _said(estimate: Interval, sign: int, harm: bool) -> tuple[str, bool]:
+    """A difference in words: better or worse only where its interval leaves 0 out; and whether that speaks against the package."""
     if np.isnan(estimate[1:]).any():
         return "too few seeds", False
     if not np.any(estimate):
-        return "the same rows: the match asks for no guidance", True
+        return "the same rows", not harm
     low, high = sorted(sign * end for end in estimate[1:])
     if low > 0:
         return "better", False
     if high < 0:
         return "worse", True
-    return "no difference found", True
+    return "no difference found", not harm
 
 
 def page(claims: Mapping[str, Claim], protocol: Protocol, results: Mapping[str, Results], root: Path = ROOT) -> str:
@@ -249,12 +265,11 @@ def page(claims: Mapping[str, Claim], protocol: Protocol, results: Mapping[str, 
     for name, claim in ((name, claim) for name, claim in claims.items() if claim.file is None):
         of = found(claim, protocol, results, root, chances.get(name))
         study = claim.study or protocol.margins[str(claim.margin)].study
-        command = f"`python -m experiments.harness.run --studies {study} --work WORK`"
-        lines.append((not of.against, [claim.asks, of.finding, of.text, command]))
+        lines.append((not of.against, [claim.asks, of.finding, of.text, study]))
     ordered = [line for _, line in sorted(lines, key=lambda pair: pair[0])]
     commits = sorted({cell["commit"] for of in results.values() for cells in of.rows.values() for cell in cells.values()})
     made = f"Cells were run from commits {', '.join(commits)}.\n\n" if commits else ""
-    return HEAD + made + markdown([["asked", "found", "figure", "command"], *ordered]) + "\n"
+    return HEAD + made + markdown([["asked", "found", "figure", "study"], *ordered]) + "\n"
 
 
 def documents(root: Path = ROOT) -> list[Path]:

@@ -8,6 +8,7 @@ note of every opening of test rows; the same command goes on there, and ends by 
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import msgspec
@@ -51,8 +52,10 @@ def main() -> None:
     protocol = confirmation(options.data, options.seeds, options.most)
     options.out.mkdir(parents=True, exist_ok=True)
     harness = Harness(protocol, options.out / "work", options.out / "results.jsonl", options.out / "openings.jsonl")
-    print("\n".join(harness.run(harness.open_cells(), options.minutes)))
+    left = harness.run(harness.open_cells(), options.minutes)
+    print("\n".join(left))
     print(report(protocol, harness.ledger))
+    sys.exit(1 if any("FAILED" in line for line in left) else 0)
 
 
 if __name__ == "__main__":

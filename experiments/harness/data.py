@@ -26,6 +26,7 @@ CODE = (
     "tardiff",
     "data_prep",
     "experiments/harness/*.py",
+    "experiments/harness/chosen.json",
     *(f"experiments/harness/{name}.yaml" for name in ("protocol", "hypotension", "sepsis_later", "stay_over_72h")),
 )
 

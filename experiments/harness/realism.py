@@ -89,6 +89,7 @@ ASKED: dict[str, tuple[str, float | None]] = {
     "worst_slope": ("worst slope on age, times what is allowed", 1.0),
     "correlation": ("correlations off", 0.03),
     "near_copies": ("near copies (held-out real rows: .01)", 0.01),
+    "shadow classifier": ("membership by samples, a classifier of members (AUC)", None),
     "calibrated distance": ("membership by samples, calibrated by a reference (AUC)", None),
     "calibrated denoising": ("membership by the weights of values, likewise", None),
     "calibrated charting": ("membership by the weights of charting, likewise", None),

@@ -79,8 +79,8 @@ def looked_at(
     Returns:
         `told_apart`, by discriminator, of the set and the `floor`, and `attacks` (AUC by name). Unless it is `light`, `distances` and
         `floor_distances` by metric (`mean`, and the `worst` name with its number), `profile` (descriptors' pairs and slopes) and
-        `height_by_sex`. With `full`, `found_at_1_percent` (true positive rate at 1 % false positives; None where there are too few rows
-        to tell), `nearer_train`, `copies` and `near_copies`.
+        `height_by_sex`. With `full`, `control` (of attacks), `found_at_1_percent` (true positive rate at 1 % false positives; None where
+        there are too few rows to tell), `nearer_train`, `copies` and `near_copies`.
     """
     whole = Dataset(real.manifest, {**real.splits, "test": judged}).completed()
     settings = EvaluateSettings(models=("trees",) if how == "light" else ("gru", "trees"), seeds=1, seed=seed, workers=1)
@@ -113,6 +113,7 @@ def looked_at(
     attacks = [*of_set["attacks"], *(private["generator"] if attacked else [])]
     return found | {
         "attacks": {attack["attack"]: _round(attack["auc"]["value"]) for attack in attacks},
+        "control": {attack["attack"]: _round(attack["control"]["value"]) for attack in attacks if attack["control"]},
         "found_at_1_percent": {attack["attack"]: rate and _round(rate["value"]) for attack in attacks for rate in [attack["tpr"]["0.01"]]},
         "nearer_train": _round(of_set["nearer_train"]["value"]),
         "copies": of_set["copies"]["count"],

@@ -39,6 +39,8 @@ COSTS = {
     "told_apart_trees": "told apart by trees",
     "told_apart_gru": "by a GRU",
     "nearest neighbour": "membership, nearest row",
+    "density ratio": "membership, density",
+    "shadow classifier": "membership, shadow classifier",
     "calibrated distance": "membership, calibrated",
     "calibrated denoising": "membership by the weights of values",
     "calibrated charting": "membership by the weights of charting",

@@ -168,7 +168,7 @@ def test_claims_are_filled_in_and_hold_until_a_table_changes(marked, ledger):
     page = (root / "experiments" / "README.md").read_text().splitlines()
     assert page[-3].startswith("| Are they equal? | not shown to be equal within 0.02 | -0.050")  # what speaks against the package is first
     assert page[-2].startswith("| Does guidance help? | better | +0.030")
-    assert page[-1] == "| And then? | not yet run | not yet run | `python -m experiments.harness.run --studies few --work WORK` |"
+    assert page[-1] == "| And then? | not yet run | not yet run | few |"
 
     lines = [json.loads(line) for line in ledger.path.read_text().splitlines()]  # break the table
     lines[4] = cell("main", "default", 0, 0.2) | {"alone": lines[4]["alone"]}
@@ -200,9 +200,11 @@ def test_what_is_asked_of_a_figure_is_said_and_two_seeds_are_too_few(marked, led
 
     assert said(at_most=0.38) == ("kept: at most 0.38", False)
     assert said(at_most=0.36) == ("not kept: at most 0.36", True)
-    assert said(against="unguided", at_least=-0.01) == ("kept: at least -0.01", False)
-    assert said(against="unguided", at_most=0.02) == ("not kept: at most 0.02", True)
-    assert said(row="unguided", against="unguided") == ("the same rows: the match asks for no guidance", True)
+    assert said(against="unguided", at_least=-0.01) == ("shown: at least -0.01", False)
+    assert said(against="unguided", at_most=0.02) == ("not shown: at most 0.02", True)
+    assert said(row="unguided", against="unguided") == ("the same rows", True)
+    assert said(row="unguided", against="unguided", harm=True) == ("the same rows", False)
+    assert said(against="unguided", harm=True) == ("better", False)
     for seed in (0, 1):
         ledger.add(cell("main", "old", seed, 0.1))
     assert said(against="old") == said(against="old", at_most=0.5) == said(against="old", at_least=-0.01) == ("too few seeds", False)
@@ -256,6 +258,14 @@ def test_the_strongest_of_several_attacks_has_an_interval_that_holds_all(marked,
     estimate = claiming.strongest([read(ledger, protocol)["main"].compared("attacked", "alone", 0, name) for name in auc])
     assert estimate == pytest.approx((0.56, max(low for low, _ in ends), max(high for _, high in ends)))
     assert claiming.found(claim, protocol, read(ledger, protocol)).finding == "kept: at most 0.6"
+
+
+def test_how_strongly_the_default_guided_stands_beside_what_it_found(marked, ledger):
+    _, _, protocol = marked
+    for seed, (strength, scale) in enumerate([(0.0, 1.0), (0.14, 2.0), (0.0, 1.25)]):
+        ledger.add(cell("main", "matched", seed, 0.36) | {"strength": strength, "cfg_scale": scale})
+    finding = claiming.found(claiming.Claim("?", study="main", row="matched"), protocol, read(ledger, protocol)).finding
+    assert finding == "measured; matched: strength 0 to 0.14, scale 1 to 2"
 
 
 def test_a_way_is_worth_so_many_local_stays(marked, ledger):
