@@ -38,8 +38,8 @@ class PrepareSettings:
     lab_time: Literal["storetime", "charttime"] = "storetime"
     """storetime: a result counts only if it was known before the window's end; charttime: when the sample was taken."""
     variables: str = "vitals"
-    """vitals (seven), tardiff (the same seven; with 24 hourly steps, the default, this is TarDiff's published setting), benchmark17
-    (the 17 of mimic3-benchmarks), all, or names separated by commas; `tardiff variables SOURCE` lists them."""
+    """vitals (seven; of physionet2012 urine in place of SpO2), tardiff (the same; with 24 hourly steps, the default, TarDiff's published
+    setting), benchmark17 (the 17 of mimic3-benchmarks), all, or names separated by commas; `tardiff variables SOURCE` lists them."""
     concepts: OptionalPath = None
     """A YAML of your own, merged over the built-in dictionary of variables; `tardiff variables --help` shows one."""
     gcs_intubated: Literal["keep", "normal", "missing"] = "keep"

@@ -24,12 +24,15 @@ from tardiff.commands import COMMANDS
 
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(((?!https?:|mailto:|#)[^)#\s]+)(#[^)\s]*)?\)")
 ROOT = Path(__file__).parents[1]
+RESULTS = "experiments/README.md"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made from the code and from files of the repository."""
     files.append(File.generated(config, "reference/cli.md", content=commands_page()))
     files.append(File.generated(config, "changelog.md", content=(ROOT / "CHANGELOG.md").read_text()))
+    results = LINK.sub(r"\1[\2](../experiments/\3\4)", (ROOT / RESULTS).read_text())
+    files.append(File.generated(config, "results.md", content=results))
     return files
 
 
@@ -42,7 +45,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
     def outside(match: re.Match[str]) -> str:
         image, text, target, _ = match.groups()
-        path = posixpath.normpath(posixpath.join("docs", posixpath.dirname(page.file.src_uri), target))
+        here = posixpath.join("docs", posixpath.dirname(page.file.src_uri))
+        path = posixpath.normpath(posixpath.join(here, target))
+        if path == RESULTS:
+            return f"[{text}]({posixpath.relpath('docs/results.md', here)})"
         if image or path.startswith("docs/"):
             return match.group()
         if not (ROOT / path).exists():

@@ -72,7 +72,8 @@ made-up patients.
 {guides}
 
 Guides have strength {strength:g} in the first 40 % of the steps, without classifier-free guidance, which is shown alone, with scale 2.
-In `sample` both act together, and a strength is [matched](guidance.md#how-strongly-the-match).
+In `sample` both act together, and a strength is [matched](guidance.md#how-strongly-the-match), to at most this one.
+Here a trace lies beyond both intervals with {traced}.
 
 | reward alone | moved | sure | label readable | cost |
 |---|---|---|---|---|
@@ -129,6 +130,8 @@ def main() -> None:
     title = f"{channel.name} ({channel.unit})"
     lines = {"guides": guides, "rewards": rewards}
     tables = {key: "\n".join(base.line(name, way, plain) for name, way in ways.items()) for key, ways in lines.items()}
+    least = base.trace(plain, plain).guided[2]
+    tables["traced"] = ", ".join(f"`{name}`" for name, way in guides.items() if base.trace(way, plain).guided[1] > least) or "none"
     (out / "explanation" / "gallery.md").write_text(
         PAGE.format(**tables, channel=title, rows=ROWS, strength=STRENGTH, iterations=REFINEMENT.iterations, refined=REFINEMENT.rows)
     )

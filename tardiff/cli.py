@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 
 from tardiff.base.distributed import main_process, rank
 from tardiff.base.extras import hide
@@ -26,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if name in ("-h", "--help"):
             print(overview(), flush=True)
             sys.exit(0 if arguments else 2)
+        if name == "--version":
+            print(f"tardiff {version('tardiff')}", flush=True)
+            sys.exit(0)
         if name not in COMMANDS:
             raise TardiffError(f"unknown command {name!r} (known: {', '.join(COMMANDS)})")
         understood(name, COMMANDS[name], arguments[1:])()

@@ -95,6 +95,8 @@ ASKED: dict[str, tuple[str, float | None]] = {
     "calibrated charting": ("membership by the weights of charting, likewise", None),
 }
 """What is asked of records: by measure its words, and the most that its mean over seeds may be; None where it is told only."""
+ASKED_OF_DEMO = {"told_apart_trees": 0.7}
+"""What is asked otherwise of the demo's samples."""
 
 
 def measured(cell: Cell, name: str) -> float | None:

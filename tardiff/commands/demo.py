@@ -23,7 +23,7 @@ EVALUATION = EvaluateSettings(quick=True)
 
 
 def demo(out: Out, settings: OmitArgPrefixes[DemoSettings] = DemoSettings(), verbose: Verbose = False) -> None:
-    """Run the six steps in a row, from records to a page that shows what guided samples are worth. Takes four to ten minutes on two cores.
+    """From records to a page that shows what guided samples are worth, in one command. Takes four to ten minutes on two cores.
 
     For instance:
       tardiff demo --out runs/demo

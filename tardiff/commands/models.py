@@ -34,10 +34,10 @@ def train(
     Interrupted, the same command goes on from OUT.partial and ends in the same weights.
 
     For instance:
-      tardiff train data/p12 --out runs/p12
-      tardiff train data/p12 --out runs/small --steps 1000 --widths 32 64
+      tardiff train runs/p12/data --out runs/p12/run
+      tardiff train runs/p12/data --out runs/p12/small --steps 1000 --widths 32 64
       tardiff train data/few --model policy --policy-settings policy.yaml --out runs/policy
-      tardiff train data/p12 --model language --out runs/rows
+      tardiff train runs/p12/data --model language --out runs/p12/rows
 
     Args:
         data: Dataset folder.
@@ -45,8 +45,8 @@ def train(
         labels: Learn what each label looks like. Without, one generator serves many tasks: a guide gives its samples their label.
         model: `diffusion`; or `policy`, a record in one step, trained by PPO on a discriminator's rewards, for few stays of few numbers
             each; or `language`, a language model of rows (descriptors, and of each channel the mean and the worst value of the window), for
-            rows or for descriptors of records (docs/how-to/rows.md). Of the other options a policy takes --seed and
-            --policy-settings, a language model --seed, --language-model and --language.*; it needs 'tardiff[language]'.
+            rows or for descriptors of records (docs/how-to/rows.md). Of the other options a policy takes --seed
+            and --policy-settings, a language model --seed, --language-model and --language.*; it needs 'tardiff[language]'.
         policy_settings: YAML with settings of the record policy that differ from the defaults (docs/explanation/ppo.md shows all of them).
         language_model: Causal model of transformers to fine-tune by LoRA: a folder of it (safetensors, or one .gguf file), an installed
             package that is such a folder, or a name. By default a small one is trained from scratch.
@@ -97,8 +97,8 @@ def adapt(
     Interrupted, the same command goes on from OUT.partial and ends in the same weights.
 
     For instance:
-      tardiff adapt runs/p12 --data data/local --out runs/local
-      tardiff adapt runs/p12 --data data/local --rank 0 --out runs/local-norms
+      tardiff adapt runs/p12/run --data runs/local/data --out runs/local/run
+      tardiff adapt runs/p12/run --data runs/local/data --rank 0 --out runs/local/norms
 
     Args:
         run: Pipeline folder to start from; it is left as it is.
@@ -148,9 +148,9 @@ def fit_classifier(
     sampling needs no patient's record.
 
     For instance:
-      tardiff fit-classifier data/p12 --out runs/p12-gru
-      tardiff fit-classifier data/p12 --out runs/p12-tcn --architecture tcn --class-weights
-      tardiff fit-classifier data/p12 --out runs/p12-old --guidance-rows "age>=65"
+      tardiff fit-classifier runs/p12/data --out runs/p12/classifier
+      tardiff fit-classifier runs/p12/data --out runs/p12/tcn --architecture tcn --class-weights
+      tardiff fit-classifier runs/p12/data --out runs/p12/old --guidance-rows "age>=65"
 
     Args:
         data: Dataset folder.
@@ -201,10 +201,10 @@ def refine(
     and ends in the same weights.
 
     For instance:
-      tardiff refine runs/p12 --data data/p12 --out runs/refined
-      tardiff refine runs/p12 --data data/p12 --classifier runs/p12-gru --rewards discriminator=1,influence=0.5 --out runs/aimed
-      tardiff refine runs/p12 --data data/p12 --method awm --iterations 30 --out runs/awm
-      tardiff refine runs/rows --data data/p12 --out runs/rows-refined
+      tardiff refine runs/p12/run --data runs/p12/data --out runs/p12/refined
+      tardiff refine runs/p12/run --data runs/p12/data --classifier runs/p12/old --rewards discriminator=1,influence=0.5 --out runs/p12/aim
+      tardiff refine runs/p12/run --data runs/p12/data --method awm --iterations 30 --out runs/p12/awm
+      tardiff refine runs/p12/rows --data runs/p12/data --out runs/p12/rows-refined
 
     Args:
         run: Folder of a diffusion pipeline or a language model to start from; it is left as it is.

@@ -3,12 +3,13 @@
 import inspect
 import io
 import re
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from functools import partial, wraps
 from itertools import dropwhile, takewhile
 from typing import Any
 
+import docstring_parser
 import tyro
 
 from tardiff.commands.paths import check_paths
@@ -48,7 +49,7 @@ def understood(name: str, command: Callable[..., None], arguments: Sequence[str]
 
     said = io.StringIO()
     try:
-        with redirect_stderr(said):
+        with redirect_stderr(said), _whole_paragraphs():
             ready: Callable[[], None] = tyro.cli(later, prog=f"tardiff {name}", args=arguments)
     except SystemExit as stop:
         if not stop.code:  # --help
@@ -66,6 +67,30 @@ def understood(name: str, command: Callable[..., None], arguments: Sequence[str]
         ready()
 
     return checked
+
+
+READERS = ("parse", "parse_from_object")
+"""Functions by which tyro reads docstrings."""
+
+
+@contextmanager
+def _whole_paragraphs() -> Iterator[None]:
+    """While tyro reads docstrings, the lines of each paragraph come joined; it would keep their ends where the source is indented."""
+    readers = {name: getattr(docstring_parser, name) for name in READERS}
+
+    def joined(read: Callable[..., docstring_parser.Docstring], *of: Any, **style: Any) -> docstring_parser.Docstring:
+        found = read(*of, **style)
+        for option in found.params:
+            option.description = option.description and re.sub(r"(?<!\n)\n[ \t]*(?!\s)", " ", option.description)
+        return found
+
+    for name, read in readers.items():
+        setattr(docstring_parser, name, partial(joined, read))
+    try:
+        yield
+    finally:
+        for name, read in readers.items():
+            setattr(docstring_parser, name, read)
 
 
 def _all_of(command: Callable[..., None], ready: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def prepare(settings: OmitArgPrefixes[PrepareSettings], verbose: Verbose = False
     a table.yaml), or simulate, which writes MIMIC-IV-shaped tables of made-up patients and prepares those.
 
     For instance:
-      tardiff prepare physionet2012 --raw physionet2012/ --split by-set --out data/p12
+      tardiff prepare physionet2012 --raw physionet2012/ --split by-set --out runs/p12/data
       tardiff prepare mimic-iv --raw mimic-iv-demo-2.2/ --out data/demo
       tardiff prepare meds --raw mimic-iv-meds/ --split publisher --out data/meds
       tardiff prepare table --raw my-hospital/ --variables all --out data/mine
@@ -95,8 +95,8 @@ def audit(
     the time of the prediction alone predict the label on validation rows. Exit status 1 if there is a trap.
 
     For instance:
-      tardiff audit data/p12 --json p12-audit.json
-      tardiff audit data/p12 --run runs/p12 --run runs/p12-gru
+      tardiff audit runs/p12/data --json p12-audit.json
+      tardiff audit runs/p12/data --run runs/p12/run --run runs/p12/classifier
 
     Args:
         data: Dataset folder.
@@ -128,10 +128,10 @@ def export(data: Data, out: Out, format: Literal["table", "rows", "meds"] = "tab
     name of --out has no ending of a table. A MEDS folder goes back into a dataset folder with `tardiff prepare meds`.
 
     For instance:
-      tardiff export data/guided --out guided.csv
-      tardiff export data/guided --out guided.parquet
-      tardiff export data/guided --format meds --out guided-meds
-      tardiff export data/guided --format rows --out guided-rows.csv
+      tardiff export runs/p12/guided --out guided.csv
+      tardiff export runs/p12/guided --out guided.parquet
+      tardiff export runs/p12/guided --format meds --out guided-meds
+      tardiff export runs/p12/guided --format rows --out guided-rows.csv
 
     Args:
         data: Dataset folder.

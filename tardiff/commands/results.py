@@ -31,12 +31,12 @@ def evaluate(
     Interrupted, the same command goes on from OUT.partial, which keeps what has been fitted.
 
     For instance:
-      tardiff evaluate --real data/p12 --synthetic unguided=data/unguided --synthetic guided=data/guided --out runs/evaluation
-      tardiff evaluate --real data/p12 --synthetic data/guided --quick --out runs/first-look
-      tardiff evaluate --real data/p12 --synthetic data/guided --run runs/p12 --classifier runs/p12-gru --out runs/attacked
-      tardiff evaluate --real data/p12 --synthetic mine=mine.csv.gz --synthetic theirs=theirs.npz --out runs/others
-      tardiff evaluate --real data/p12 --synthetic data/guided --subgroups age sex --cache runs/fits --out runs/groups
-      tardiff evaluate --real data/p12 --synthetic data/guided --rules ward.yaml --out runs/ruled
+      tardiff evaluate --real runs/p12/data --synthetic runs/p12/unguided --synthetic runs/p12/guided --out runs/p12/evaluation
+      tardiff evaluate --real runs/p12/data --synthetic runs/p12/guided --quick --out runs/p12/first-look
+      tardiff evaluate --real runs/p12/data --synthetic runs/p12/guided --run runs/p12/run --out runs/p12/attacked
+      tardiff evaluate --real runs/p12/data --synthetic mine=mine.csv.gz --synthetic theirs=theirs.npz --out runs/p12/others
+      tardiff evaluate --real runs/p12/data --synthetic runs/p12/guided --subgroups age sex --cache runs/fits --out runs/p12/groups
+      tardiff evaluate --real runs/p12/data --synthetic runs/p12/guided --rules ward.yaml --out runs/p12/ruled
 
     Args:
         real: Dataset folder of real records with train, validation and test splits.
@@ -50,8 +50,8 @@ def evaluate(
             training did (with --quick a quarter of it).
         classifier: Classifier folder that guided it, as [NAME=]CLF, for attacks on its guidance rows; repeat for more.
         cache: Folder that keeps what is fitted for later evaluations, instead of OUT.partial, which is removed when OUT is there.
-        rules: YAML file of clinical rules, checked in addition to the package's own, a line each, for instance
-            "narrow pulse pressure: sbp - dbp < 25"; docs/reference/metrics.md tells more.
+        rules: YAML file of clinical rules, checked in addition to the package's own, a line each, for
+            instance "narrow pulse pressure: sbp - dbp < 25"; docs/reference/metrics.md tells more.
     """
     from data_prep.yaml_files import read_yaml
     from tardiff import evaluate as evaluation
@@ -82,17 +82,17 @@ def evaluate(
 def report(
     evaluation: Annotated[Positional[Path], arg(metavar="EVAL")],
     out: Annotated[Path | None, arg(metavar="PATH")] = None,
-    card: Annotated[Path | None, arg(metavar="RUN")] = None,
+    card: Annotated[Path | None, arg(metavar="FOLDER")] = None,
 ) -> None:
     """Draw an evaluation as one page that needs no network, or write its numbers into the card of the generator or of a set.
 
     For instance:
-      tardiff report runs/evaluation --out report.html
-      tardiff report runs/evaluation --card runs/p12
+      tardiff report runs/p12/evaluation --out report.html
+      tardiff report runs/p12/evaluation --card runs/p12/run
 
     Args:
         evaluation: Evaluation folder.
-        out: HTML file to write.
+        out: HTML file to write (this, --card or both).
         card: Pipeline folder, whose README.md then has the numbers of the sets that it drew, or dataset folder of one of the sets; the
             rest of the file stays as it is.
     """
@@ -121,8 +121,8 @@ def quiz(
     who may see them.
 
     For instance:
-      tardiff quiz data/p12 data/guided --out quiz.html
-      tardiff quiz data/p12 mine.csv.gz --stays 5 --seed 1 --out quiz.html
+      tardiff quiz runs/p12/data runs/p12/guided --out quiz.html
+      tardiff quiz runs/p12/data mine.csv.gz --stays 5 --seed 1 --out quiz.html
 
     Args:
         data: Dataset folder of real records.
@@ -163,16 +163,16 @@ def compare(
     """Compare ways of training on imbalanced rows, on your own data: class weights, SMOTE, synthetic rows and others.
 
     With --from it is a ladder of what another site sends: its classifier as it is, recalibrated and fine-tuned, and rows of its generator
-    unguided, guided and adapted. Each is compared with local rows alone, and with how many more labelled local stays would do the same
-    (docs/how-to/another-hospital.md).
+    unguided, guided and adapted. Each is compared with local rows alone, and with how many more labelled local stays would do the
+    same (docs/how-to/another-hospital.md).
 
     Interrupted, the same command goes on from OUT.partial. Writes metrics.json, results.jsonl, table.txt, forest.png and verdict.txt.
 
     For instance:
-      tardiff compare data/p12 --model trees --out runs/compare
-      tardiff compare data/p12 --model gru --methods none,class_weight,guided --seeds 3 --out runs/compare-gru
-      tardiff compare data/p12 --model logistic --run runs/p12 --by sex --on validation --out runs/compare-sex
-      tardiff compare data/local --model trees --from runs/other --from-classifier runs/other-classifier --local 300 --out runs/sites
+      tardiff compare runs/p12/data --model trees --out runs/p12/compare
+      tardiff compare runs/p12/data --model gru --methods none,class_weight,guided --seeds 3 --out runs/p12/compare-gru
+      tardiff compare runs/p12/data --model logistic --run runs/p12/run --by sex --on validation --out runs/p12/compare-sex
+      tardiff compare runs/local/data --model trees --from runs/other --from-classifier runs/other-classifier --local 300 --out runs/sites
 
     Args:
         data: Dataset folder of real rows with two classes.

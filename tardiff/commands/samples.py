@@ -40,10 +40,10 @@ def sample(
     Interrupted, the same command goes on from OUT.partial, where samples are put as they are drawn.
 
     For instance:
-      tardiff sample runs/p12 --classifier runs/p12-gru --n 3200 --out data/guided
-      tardiff sample runs/p12 --guidance none --n 3200 --label-ratio balanced --out data/unguided
-      tardiff sample runs/p12 --guidance none --n 3200 --privacy-filter data/p12 --out data/filtered
-      tardiff sample runs/p12 --classifier runs/p12-gru --objective cosine=1 --guidance-data data/local --n 3200 --out data/aimed
+      tardiff sample runs/p12/run --classifier runs/p12/classifier --n 3140 --out runs/p12/guided
+      tardiff sample runs/p12/run --guidance none --n 3140 --label-ratio balanced --out runs/p12/unguided
+      tardiff sample runs/p12/run --guidance none --n 3140 --privacy-filter runs/p12/data --out runs/p12/filtered
+      tardiff sample runs/p12/run --classifier runs/p12/classifier --objective cosine=1 --guidance-data local --n 3140 --out runs/p12/aimed
       tardiff sample runs/rows --guidance none --n 3200 --out data/rows
 
     Args:
@@ -139,7 +139,7 @@ def diagnose(
     in directions of little variance is a shortcut: confine the guide to earlier steps (--window), or weaken it (--strength).
 
     For instance:
-      tardiff diagnose data/guided --run runs/p12 --classifier runs/p12-gru --data data/p12 --out runs/diagnosis
+      tardiff diagnose runs/p12/guided --run runs/p12/run --classifier runs/p12/classifier --data runs/p12/data --out runs/p12/diagnosis
 
     Args:
         synthetic: Dataset folder that `tardiff sample` wrote, guided.
@@ -181,10 +181,10 @@ def augment(
     By default rows must help models on held-out training rows by more than the standard error; otherwise OUT holds the rows as they were.
 
     For instance:
-      tardiff augment data/p12 --ratio 0.5 --out data/p12-augmented
-      tardiff augment data/p12 --no-gate --out data/p12-unchecked
-      tardiff augment data/p12 --classifier runs/p12-gru --run runs/p12 --out data/p12-guided
-      tardiff augment data/p12 --subgroup "age>=65" --out data/p12-old
+      tardiff augment runs/p12/data --ratio 0.5 --out runs/p12/augmented
+      tardiff augment runs/p12/data --no-gate --out runs/p12/unchecked
+      tardiff augment runs/p12/data --classifier runs/p12/classifier --run runs/p12/run --no-gate --out runs/p12/augmented-guided
+      tardiff augment runs/p12/data --subgroup "age>=65" --out runs/p12/augmented-old
 
     Args:
         data: Dataset folder.

@@ -1,5 +1,7 @@
 import subprocess
 import sys
+from importlib.metadata import version
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +22,19 @@ def test_every_command_explains_itself_with_an_example(command, capsys):
     assert "(default: )" not in said
     assert f"tardiff {command}".strip() in said
     assert "For instance:\n  tardiff " in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_breaks_no_line_before_it_is_full(command, capsys, monkeypatch):
+    """Descriptions used to keep the ends of the source's lines, in the middle of sentences."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    lines = [line.strip("│").rstrip() for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    for line, after in pairwise(lines):
+        begins, begins_after = (len(of) - len(of.lstrip()) for of in (line, after))
+        if begins == begins_after > 10:
+            assert len(line) + 1 + len(after.split()[0]) > 77, (line, after)
 
 
 def test_help_imports_nothing_heavy():
@@ -164,6 +179,12 @@ def test_a_source_of_variables_may_be_left_out(capsys):
     assert "tardiff variables [-h] [SOURCE]" in capsys.readouterr().out
     assert call("variables", "table") == 2
     assert "any that plain `tardiff variables` lists" in capsys.readouterr().err
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert (stop.value.code, capsys.readouterr().out) == (0, f"tardiff {version('tardiff')}\n")
 
 
 def test_names_of_synthetic_sets():

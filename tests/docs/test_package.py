@@ -17,7 +17,13 @@ from tests.minimum import EXTRAS, lowest
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-ELSEWHERE = {"duckdb": "python-duckdb", "ibis-framework": "ibis-duckdb", "matplotlib": "matplotlib-base", "torch": "pytorch"}
+ELSEWHERE = {
+    "docstring-parser": "docstring_parser",
+    "duckdb": "python-duckdb",
+    "ibis-framework": "ibis-duckdb",
+    "matplotlib": "matplotlib-base",
+    "torch": "pytorch",
+}
 """Names of conda-forge that differ from PyPI's."""
 SMALL_DEMO = """
 from dataclasses import replace
