@@ -27,12 +27,13 @@ from tardiff.base.estimates import shown
 from tardiff.base.noise import row_seeds
 from tardiff.classifier.folder import ClassifierFolder
 from tardiff.data.resolution import ABSENT
+from tardiff.evaluate.intervals import Interval
 from tardiff.evaluate.judges import Rows
 from tardiff.model.pipeline import Samples
 from tardiff.refine import RefineSettings, refine
 from tardiff.refine.rewards import FACTORIES
 from tardiff.settings import OBJECTIVES
-from tardiff.synthesis.diagnosis import Trace, label_traces
+from tardiff.synthesis.diagnosis import label_traces
 
 ROOT = Path(__file__).parents[1]
 STAYS, ROWS = 800, 128
@@ -103,18 +104,18 @@ class Base:
     judge: ClassifierFolder
     label: NDArray[np.int64]
 
-    def line(self, name: str, way: Way, plain: Way) -> str:
-        """A line of a table."""
+    def line(self, name: str, way: Way, plain: Way, readable: Interval) -> str:
+        """A line of a table; `readable` is what `trace` finds."""
         codec = self.pipeline.codec
         charted = (plain.samples.chart != ABSENT).sum()
         moved = float(((way.samples.x0 - plain.samples.x0).square().sum() / charted).sqrt())
         sure = self.judge.classifier.probability(codec.encode(way.samples))[np.arange(len(self.label)), self.label].mean()
-        return f"| `{name}` | {moved:.3f} | {sure:.3f} | {shown(*self.trace(way, plain).guided, digits=2)} | {way.cost:.2f} |"
+        return f"| `{name}` | {moved:.3f} | {sure:.3f} | {shown(*readable, digits=2)} | {way.cost:.2f} |"
 
-    def trace(self, way: Way, plain: Way) -> Trace:
+    def trace(self, way: Way, plain: Way) -> Interval:
         """How well the label can be read in the directions of little variance."""
         guided, unguided = (Rows.of(self.pipeline.dataset(of.samples, {}).train, self.pipeline.codec).features for of in (way, plain))
-        return label_traces(guided, unguided, self.label, seed=0)[1]
+        return label_traces(guided, unguided, self.label, seed=0)[1].guided
 
 
 def main() -> None:
@@ -129,9 +130,9 @@ def main() -> None:
     plain, channel = guides["none"], base.data.manifest.channels[0]
     title = f"{channel.name} ({channel.unit})"
     lines = {"guides": guides, "rewards": rewards}
-    tables = {key: "\n".join(base.line(name, way, plain) for name, way in ways.items()) for key, ways in lines.items()}
-    least = base.trace(plain, plain).guided[2]
-    tables["traced"] = ", ".join(f"`{name}`" for name, way in guides.items() if base.trace(way, plain).guided[1] > least) or "none"
+    readable = {name: base.trace(way, plain) for name, way in {**guides, **rewards}.items()}
+    tables = {key: "\n".join(base.line(name, way, plain, readable[name]) for name, way in ways.items()) for key, ways in lines.items()}
+    tables["traced"] = ", ".join(f"`{name}`" for name in guides if readable[name][1] > readable["none"][2]) or "none"
     (out / "explanation" / "gallery.md").write_text(
         PAGE.format(**tables, channel=title, rows=ROWS, strength=STRENGTH, iterations=REFINEMENT.iterations, refined=REFINEMENT.rows)
     )

@@ -15,7 +15,7 @@ import msgspec
 import torch
 
 from experiments.harness.protocol import Data, Protocol, Stage, Study, load
-from experiments.harness.run import Harness
+from experiments.harness.run import Harness, status
 from experiments.harness.tables import report
 
 NAME = "confirmation"
@@ -55,7 +55,7 @@ def main() -> None:
     left = harness.run(harness.open_cells(), options.minutes)
     print("\n".join(left))
     print(report(protocol, harness.ledger))
-    sys.exit(1 if any("FAILED" in line for line in left) else 0)
+    sys.exit(status(left))
 
 
 if __name__ == "__main__":

@@ -45,8 +45,8 @@ def train(
         labels: Learn what each label looks like. Without, one generator serves many tasks: a guide gives its samples their label.
         model: `diffusion`; or `policy`, a record in one step, trained by PPO on a discriminator's rewards, for few stays of few numbers
             each; or `language`, a language model of rows (descriptors, and of each channel the mean and the worst value of the window), for
-            rows or for descriptors of records (docs/how-to/rows.md). Of the other options a policy takes --seed
-            and --policy-settings, a language model --seed, --language-model and --language.*; it needs 'tardiff[language]'.
+            rows or for descriptors of records (docs/how-to/rows.md). Of the other options a policy takes --seed and
+            --policy-settings, a language model --seed, --language-model and --language.*; it needs 'tardiff[language]'.
         policy_settings: YAML with settings of the record policy that differ from the defaults (docs/explanation/ppo.md shows all of them).
         language_model: Causal model of transformers to fine-tune by LoRA: a folder of it (safetensors, or one .gguf file), an installed
             package that is such a folder, or a name. By default a small one is trained from scratch.

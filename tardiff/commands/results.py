@@ -50,8 +50,8 @@ def evaluate(
             training did (with --quick a quarter of it).
         classifier: Classifier folder that guided it, as [NAME=]CLF, for attacks on its guidance rows; repeat for more.
         cache: Folder that keeps what is fitted for later evaluations, instead of OUT.partial, which is removed when OUT is there.
-        rules: YAML file of clinical rules, checked in addition to the package's own, a line each, for
-            instance "narrow pulse pressure: sbp - dbp < 25"; docs/reference/metrics.md tells more.
+        rules: YAML file of clinical rules, checked in addition to the package's own, a line each, for instance
+            "narrow pulse pressure: sbp - dbp < 25"; docs/reference/metrics.md tells more.
     """
     from data_prep.yaml_files import read_yaml
     from tardiff import evaluate as evaluation

@@ -327,6 +327,7 @@ def test_a_cell_that_fails_stops_no_other(harness, monkeypatch, capsys):
     monkeypatch.setattr(running.Lab, "run", fail)
     left = harness.run([Cell("main", "none", 0), Cell("main", "smote", 0)])
     assert left == ["main, none, seed 0: FAILED (ValueError: no luck)"]
+    assert (running.status(left), running.status(["main, none, seed 1: not started"])) == (1, 0)
     assert "no luck" in capsys.readouterr().err
     assert [cell["row"] for cell in harness.ledger.cells()] == ["smote"]
 
